@@ -1,0 +1,274 @@
+//! A binding: one endpoint name kept in one target group on one port.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// One endpoint name kept in one target group on one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Unique in the configuration; names the binding in logs, metrics and results.
+    pub name: String,
+    /// Where the addresses come from.
+    pub endpoint: Endpoint,
+    /// The port the targets are registered on, 1–65535.
+    pub port: u16,
+    /// The group that is kept.
+    pub target_group: TargetGroupArn,
+    /// How many addresses the endpoint may have, and which sources know about them.
+    pub kind: Kind,
+    /// DB cluster or instance identifier, where the RDS API is asked.
+    pub id: Option<String>,
+    /// The address family of the target group.
+    pub family: Family,
+}
+
+/// What a binding follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The writer endpoint of an Aurora or Multi-AZ DB cluster: exactly one address.
+    Cluster,
+    /// The readers of a cluster: every address named, none taken away while it is healthy.
+    Readers,
+    /// A DB instance: exactly one address.
+    Instance,
+    /// An RDS Proxy endpoint: every address named, none taken away while it is healthy.
+    Proxy,
+    /// Any other host name: exactly the addresses that DNS gives.
+    Hostname,
+    /// A literal IP address, kept registered.
+    Address,
+}
+
+impl Kind {
+    /// Every kind with the name that the configuration uses.
+    pub const NAMES: [(&'static str, Kind); 6] = [
+        ("cluster", Kind::Cluster),
+        ("readers", Kind::Readers),
+        ("instance", Kind::Instance),
+        ("proxy", Kind::Proxy),
+        ("hostname", Kind::Hostname),
+        ("address", Kind::Address),
+    ];
+
+    /// Whether more than one address would split the writes.
+    pub fn is_single_writer(self) -> bool {
+        matches!(self, Kind::Cluster | Kind::Instance)
+    }
+
+    /// The kind that an endpoint's form implies.
+    ///
+    /// The forms are those that the AWS JDBC driver recognises (`RdsUtils.java`): `.cluster-`, `.cluster-ro-`,
+    /// `.proxy-` and plain instance names under `rds.amazonaws.com` or `rds.amazonaws.com.cn`. Custom and global
+    /// endpoints are plain host names: the RDS API has no single instance behind them.
+    pub fn infer(endpoint: &Endpoint) -> Kind {
+        let name = match endpoint {
+            Endpoint::Address(_) => return Kind::Address,
+            Endpoint::Name(name) => name,
+        };
+        let labels: Vec<&str> = name.split('.').collect();
+        let is_rds = name.ends_with(".rds.amazonaws.com") || name.ends_with(".rds.amazonaws.com.cn");
+        let has = |prefix: &str| labels.iter().skip(1).any(|label| label.starts_with(prefix));
+        if !is_rds || has("cluster-custom-") || has("global-") || has("shardgrp-") {
+            Kind::Hostname
+        } else if has("cluster-ro-") {
+            Kind::Readers
+        } else if has("cluster-") {
+            Kind::Cluster
+        } else if has("proxy-") {
+            Kind::Proxy
+        } else {
+            Kind::Instance
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, _) = Kind::NAMES[*self as usize];
+        f.write_str(name)
+    }
+}
+
+/// Where a binding's addresses come from: a name to resolve, or a literal address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A host name in lower case, without the trailing dot.
+    Name(String),
+    /// A literal address; nothing is resolved.
+    Address(IpAddr),
+}
+
+impl Endpoint {
+    /// Reads a host name or a literal address.
+    ///
+    /// # Errors
+    /// Says what is wrong with it in words that follow "`endpoint`: ".
+    pub fn parse(text: &str) -> Result<Endpoint, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err("is empty: give the host name of the database endpoint".into());
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Endpoint::Address(address));
+        }
+        if text.contains("://") || text.contains('/') {
+            return Err(format!("{text:?} is a URL: give the host name alone"));
+        }
+        if let Some((host, port)) = text.rsplit_once(':') {
+            return Err(format!("{text:?} carries a port: give {host:?} here and {port} in \"port\""));
+        }
+        let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let label_is_valid = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        if name.len() > 253 || !name.split('.').all(label_is_valid) {
+            return Err(format!("{text:?} is not a host name"));
+        }
+        Ok(Endpoint::Name(name))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Name(name) => f.write_str(name),
+            Endpoint::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// An address family. Immutable for a target group, so it belongs to the binding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// A records.
+    #[default]
+    Ipv4,
+    /// AAAA records; the group's load balancer must be dual-stack.
+    Ipv6,
+}
+
+impl Family {
+    /// Whether the address is of this family.
+    pub fn has(self, address: &IpAddr) -> bool {
+        address.is_ipv4() == (self == Family::Ipv4)
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::Ipv4 => "ipv4",
+            Family::Ipv6 => "ipv6",
+        })
+    }
+}
+
+/// The ARN of a target group, checked for its form.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TargetGroupArn(String);
+
+impl TargetGroupArn {
+    /// Reads `arn:PARTITION:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID`.
+    ///
+    /// # Errors
+    /// Says what is wrong with it in words that follow "`targetGroupArn`: ".
+    pub fn parse(text: &str) -> Result<TargetGroupArn, String> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let ["arn", partition, "elasticloadbalancing", region, account, resource] = parts[..] else {
+            return Err(format!("{text:?} is not the ARN of a target group"));
+        };
+        if resource.starts_with("loadbalancer/") || resource.starts_with("listener/") {
+            return Err(format!(
+                "{text:?} is the ARN of a load balancer or listener: give the target group's, arn:…:targetgroup/NAME/ID"
+            ));
+        }
+        let account_is_valid = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        let path: Vec<&str> = resource.split('/').collect();
+        let is_valid = partition.starts_with("aws")
+            && !region.is_empty()
+            && account_is_valid
+            && matches!(path[..], ["targetgroup", name, id] if !name.is_empty() && !id.is_empty());
+        if is_valid {
+            Ok(TargetGroupArn(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is not the ARN of a target group"))
+        }
+    }
+
+    /// The ARN as AWS writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TargetGroupArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_follows_from_the_form_of_the_endpoint() {
+        for (endpoint, kind) in [
+            ("orders.cluster-c1.eu-west-1.rds.amazonaws.com", Kind::Cluster),
+            ("ORDERS.CLUSTER-c1.eu-west-1.rds.amazonaws.com.", Kind::Cluster),
+            ("orders.cluster-ro-c1.eu-west-1.rds.amazonaws.com", Kind::Readers),
+            ("any.cluster-custom-c1.eu-west-1.rds.amazonaws.com", Kind::Hostname),
+            ("g.global-c1.global.rds.amazonaws.com", Kind::Hostname),
+            ("orders.c1.cn-north-1.rds.amazonaws.com.cn", Kind::Instance),
+            ("cluster-like.c1.eu-west-1.rds.amazonaws.com", Kind::Instance),
+            ("p.proxy-c1.eu-west-1.rds.amazonaws.com", Kind::Proxy),
+            ("e.endpoint.proxy-c1.eu-west-1.rds.amazonaws.com", Kind::Proxy),
+            ("db.internal.example", Kind::Hostname),
+            ("10.0.0.7", Kind::Address),
+            ("fd00::7", Kind::Address),
+        ] {
+            let endpoint = Endpoint::parse(endpoint).expect(endpoint);
+            assert_eq!(Kind::infer(&endpoint), kind, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn a_kind_prints_the_name_that_the_configuration_uses() {
+        for (name, kind) in Kind::NAMES {
+            assert_eq!(kind.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_host_name_says_what_to_give_instead() {
+        for (text, word) in [
+            ("", "is empty"),
+            ("  ", "is empty"),
+            ("postgres://db.example/app", "URL"),
+            ("db.example:5432", "carries a port"),
+            ("db..example", "not a host name"),
+            ("db example", "not a host name"),
+        ] {
+            let problem = Endpoint::parse(text).expect_err(text);
+            assert!(problem.contains(word), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn only_the_arn_of_a_target_group_is_taken() {
+        let group = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/db/0123456789abcdef";
+        assert_eq!(TargetGroupArn::parse(group).expect("valid").as_str(), group);
+        for (text, word) in [
+            ("", "not the ARN"),
+            ("db", "not the ARN"),
+            ("arn:aws:s3:::bucket", "not the ARN"),
+            ("arn:aws:elasticloadbalancing:eu-west-1:123:targetgroup/db/0a", "not the ARN"),
+            ("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db", "not the ARN"),
+            ("arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/db/0a", "load balancer"),
+        ] {
+            let problem = TargetGroupArn::parse(text).expect_err(text);
+            assert!(problem.contains(word), "{text:?}: {problem}");
+        }
+    }
+}

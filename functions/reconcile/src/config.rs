@@ -1,0 +1,345 @@
+//! The configuration: environment variables in, bindings out. Reports every mistake at once.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde_json::{Map, Value};
+
+use crate::binding::{Binding, Endpoint, Family, Kind, TargetGroupArn};
+use crate::network::AllowedNetworks;
+
+/// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the runtime and the SDK.
+pub const VARIABLES: [&str; 3] = ["BINDINGS", "ALLOWED_CIDRS", "DNS_SERVERS"];
+
+const FIELDS: [&str; 7] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType"];
+
+/// What the function is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// What is kept where; at least one, with unique names.
+    pub bindings: Vec<Binding>,
+    /// The networks whose addresses may be registered.
+    pub allowed: AllowedNetworks,
+    /// The DNS servers to ask; empty for the system's.
+    pub dns_servers: Vec<SocketAddr>,
+}
+
+impl Config {
+    /// Reads the variables named in [`VARIABLES`]; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// All mistakes, each with its variable, binding and field.
+    pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let [bindings, allowed, dns_servers] =
+            VARIABLES.map(|name| variable(name).filter(|value| !value.trim().is_empty()));
+        let mut mistakes = Mistakes::default();
+        let config = Config {
+            bindings: parse_bindings(bindings.as_deref(), &mut mistakes),
+            allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
+            dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
+        };
+        if mistakes.0.is_empty() { Ok(config) } else { Err(ConfigError(mistakes.0)) }
+    }
+}
+
+/// Every mistake in the configuration, one a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ConfigError(mistakes) = self;
+        let plural = if mistakes.len() == 1 { "" } else { "s" };
+        write!(f, "{} mistake{plural} in the configuration:", mistakes.len())?;
+        mistakes.iter().try_for_each(|mistake| write!(f, "\n- {mistake}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[derive(Default)]
+struct Mistakes(Vec<String>);
+
+impl Mistakes {
+    fn add(&mut self, place: impl fmt::Display, problem: impl fmt::Display) {
+        self.0.push(format!("{place}: {problem}"));
+    }
+
+    /// The value, or nothing and one more mistake.
+    fn take<T, E: fmt::Display>(&mut self, place: impl fmt::Display, result: Result<T, E>) -> Option<T> {
+        result.map_err(|problem| self.add(place, problem)).ok()
+    }
+}
+
+fn parse_allowed(list: Option<&str>, mistakes: &mut Mistakes) -> AllowedNetworks {
+    let Some(list) = list else { return AllowedNetworks::default() };
+    AllowedNetworks::parse(list).unwrap_or_else(|problems| {
+        problems.into_iter().for_each(|problem| mistakes.add("ALLOWED_CIDRS", problem));
+        AllowedNetworks::default()
+    })
+}
+
+fn parse_dns_servers(list: &str, mistakes: &mut Mistakes) -> Vec<SocketAddr> {
+    let server = |item: &str| {
+        let address = item.parse().or_else(|_| item.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
+        address.map_err(|_| format!("{item:?} is not an address such as 10.0.0.2 or 10.0.0.2:53"))
+    };
+    let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.filter_map(|item| mistakes.take("DNS_SERVERS", server(item))).collect()
+}
+
+fn parse_bindings(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Binding> {
+    let example = r#"[{"name": "writer", "endpoint": "…", "port": 5432, "targetGroupArn": "arn:…"}]"#;
+    let Some(json) = json else {
+        mistakes.add("BINDINGS", format!("is missing: give a JSON array such as {example}"));
+        return Vec::new();
+    };
+    let items = match serde_json::from_str(json) {
+        Ok(Value::Array(items)) if items.is_empty() => {
+            mistakes.add("BINDINGS", format!("is empty: give at least one binding, such as {example}"));
+            return Vec::new();
+        }
+        Ok(Value::Array(items)) => items,
+        Ok(_) => {
+            mistakes.add("BINDINGS", format!("is not an array: give one such as {example}"));
+            return Vec::new();
+        }
+        Err(error) => {
+            mistakes.add("BINDINGS", format!("is not JSON ({error}): give an array such as {example}"));
+            return Vec::new();
+        }
+    };
+    let mut names = BTreeSet::new();
+    let mut bindings = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let name = item.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let place = match name {
+            Some(name) => format!("BINDINGS[{index}] {name:?}"),
+            None => format!("BINDINGS[{index}]"),
+        };
+        if name.is_some_and(|name| !names.insert(name)) {
+            mistakes.add(format!("{place}.name"), "is used by another binding: give each its own");
+        }
+        match item {
+            Value::Object(fields) => bindings.extend(parse_binding(&place, fields, mistakes)),
+            other => mistakes.add(place, format!("{other} is not an object")),
+        }
+    }
+    bindings
+}
+
+fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut Mistakes) -> Option<Binding> {
+    for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
+        mistakes.add(format!("{place}.{field}"), format!("is not a field: there are {}", FIELDS.join(", ")));
+    }
+    let required = |field: &str| text(fields, field)?.ok_or_else(|| "is missing".to_owned());
+    let name = mistakes.take(format!("{place}.name"), required("name").and_then(check_name));
+    let endpoint = mistakes
+        .take(format!("{place}.endpoint"), required("endpoint").and_then(|endpoint| Endpoint::parse(&endpoint)));
+    let target_group = mistakes.take(
+        format!("{place}.targetGroupArn"),
+        required("targetGroupArn").and_then(|arn| TargetGroupArn::parse(&arn)),
+    );
+    let port = mistakes.take(format!("{place}.port"), parse_port(fields.get("port")));
+    let kind = mistakes.take(format!("{place}.kind"), text(fields, "kind").and_then(parse_kind));
+    let id = mistakes.take(format!("{place}.id"), text(fields, "id"));
+    let family = mistakes.take(format!("{place}.ipAddressType"), text(fields, "ipAddressType").and_then(parse_family));
+
+    let (endpoint, kind, family) = (endpoint?, kind?, family?);
+    let kind = kind.unwrap_or_else(|| Kind::infer(&endpoint));
+    mistakes.take(format!("{place}.endpoint"), check_agreement(&endpoint, kind, family))?;
+    Some(Binding { name: name?, endpoint, port: port?, target_group: target_group?, kind, id: id?, family })
+}
+
+/// What one field alone cannot tell: a literal address needs the kind and the family that go with it.
+fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<(), String> {
+    match (endpoint, kind) {
+        (Endpoint::Address(address), Kind::Address) if !family.has(address) => {
+            Err(format!("{address} is not an {family} address: set \"ipAddressType\" to the target group's"))
+        }
+        (Endpoint::Address(_), Kind::Address) => Ok(()),
+        (Endpoint::Address(address), kind) => {
+            Err(format!("{address} is an address, which the kind {kind} cannot follow: give the endpoint's host name"))
+        }
+        (Endpoint::Name(name), Kind::Address) => {
+            Err(format!("{name:?} is a name, but the kind is address: give the address, or the kind hostname"))
+        }
+        (Endpoint::Name(_), _) => Ok(()),
+    }
+}
+
+fn text(fields: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {
+    match fields.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(format!("{other} is not a string")),
+    }
+}
+
+/// Names go into metric dimensions and payloads, so they are kept to what needs no quoting there.
+fn check_name(name: String) -> Result<String, String> {
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    match name.len() {
+        0 => Err("is empty: give the binding a name".into()),
+        1..=64 if is_plain => Ok(name),
+        _ => Err(format!("{name:?} is not a name: use up to 64 letters, digits, \"-\", \"_\" and \".\"")),
+    }
+}
+
+fn parse_port(value: Option<&Value>) -> Result<u16, String> {
+    let value = value.ok_or("is missing")?;
+    let port = value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+    port.ok_or_else(|| format!("{value} is not a port: give a number from 1 to 65535, without quotes"))
+}
+
+fn parse_kind(name: Option<String>) -> Result<Option<Kind>, String> {
+    let Some(name) = name else { return Ok(None) };
+    match Kind::NAMES.iter().find(|(known, _)| *known == name) {
+        Some((_, kind)) => Ok(Some(*kind)),
+        None => Err(format!("{name:?} is not a kind: there are {}", Kind::NAMES.map(|(known, _)| known).join(", "))),
+    }
+}
+
+fn parse_family(name: Option<String>) -> Result<Family, String> {
+    match name.as_deref() {
+        None | Some("ipv4") => Ok(Family::Ipv4),
+        Some("ipv6") => Ok(Family::Ipv6),
+        Some(other) => Err(format!("{other:?} is not an address type: there are ipv4 and ipv6")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+
+    fn parse(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+        Config::parse(|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    fn binding(change: &str, value: Value) -> String {
+        let mut binding = serde_json::json!({
+            "name": "writer", "endpoint": "orders.cluster-c1.eu-west-1.rds.amazonaws.com", "port": 5432,
+            "targetGroupArn": ARN,
+        });
+        binding[change] = value;
+        serde_json::json!([binding]).to_string()
+    }
+
+    #[test]
+    fn what_the_template_writes_is_read() {
+        let bindings = binding("id", "orders".into());
+        let config = parse(&[("BINDINGS", &bindings), ("ALLOWED_CIDRS", ""), ("DNS_SERVERS", " ")]).expect("valid");
+        assert_eq!(config.bindings.len(), 1);
+        let binding = &config.bindings[0];
+        assert_eq!(binding.kind, Kind::Cluster, "inferred from the endpoint");
+        assert_eq!((binding.port, binding.family), (5432, Family::Ipv4));
+        assert_eq!(binding.id.as_deref(), Some("orders"));
+        assert_eq!(config.allowed, AllowedNetworks::default());
+        assert!(config.dns_servers.is_empty());
+    }
+
+    #[test]
+    fn servers_and_networks_are_lists() {
+        let bindings = binding("kind", "hostname".into());
+        let variables =
+            [("BINDINGS", &*bindings), ("ALLOWED_CIDRS", "10.0.0.0/16"), ("DNS_SERVERS", "10.0.0.2, [::1]:5353")];
+        let config = parse(&variables).expect("valid");
+        assert_eq!(config.dns_servers, ["10.0.0.2:53".parse().expect("v4"), "[::1]:5353".parse().expect("v6")]);
+        assert_eq!(config.allowed.to_string(), "10.0.0.0/16");
+    }
+
+    #[test]
+    fn a_mistake_names_its_binding_and_field_and_the_remedy() {
+        let place = |field: &str| format!("BINDINGS[0] \"writer\".{field}: ");
+        for (field, value, place, word) in [
+            ("port", 0.into(), place("port"), "1 to 65535"),
+            ("port", 70000.into(), place("port"), "70000 is not a port"),
+            ("port", "5432".into(), place("port"), "without quotes"),
+            ("port", (-1).into(), place("port"), "not a port"),
+            ("port", Value::Null, place("port"), "not a port"),
+            ("targetGroupArn", "db".into(), place("targetGroupArn"), "not the ARN"),
+            ("targetGroupArn", Value::Null, place("targetGroupArn"), "is missing"),
+            (
+                "targetGroupArn",
+                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/db/0a".into(),
+                place("targetGroupArn"),
+                "load balancer",
+            ),
+            ("endpoint", "".into(), place("endpoint"), "is empty"),
+            ("endpoint", 7.into(), place("endpoint"), "not a string"),
+            ("endpoint", "10.0.0.7:5432".into(), place("endpoint"), "carries a port"),
+            ("kind", "writer".into(), place("kind"), "there are cluster, readers"),
+            ("kind", "address".into(), place("endpoint"), "is a name"),
+            ("ipAddressType", "dual".into(), place("ipAddressType"), "ipv4 and ipv6"),
+            ("id", 7.into(), place("id"), "not a string"),
+            ("targetgroup", ARN.into(), place("targetgroup"), "is not a field"),
+            ("name", "".into(), "BINDINGS[0].name: ".into(), "is empty"),
+            ("name", Value::Null, "BINDINGS[0].name: ".into(), "is missing"),
+            ("name", "the writer".into(), "BINDINGS[0] \"the writer\".name: ".into(), "not a name"),
+        ] {
+            let message = parse(&[("BINDINGS", &binding(field, value.clone()))]).expect_err(field).to_string();
+            assert!(message.starts_with("1 mistake in the configuration:\n- "), "{message}");
+            assert!(message.contains(&place) && message.contains(word), "{field} = {value}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_literal_address_needs_its_kind_and_family() {
+        let with = |kind: &str, family: &str| {
+            let bindings = serde_json::json!([{
+                "name": "ec2", "endpoint": "10.0.0.7", "port": 5432, "targetGroupArn": ARN, "kind": kind,
+                "ipAddressType": family,
+            }]);
+            parse(&[("BINDINGS", &bindings.to_string())]).map_err(|error| error.to_string())
+        };
+        assert!(with("address", "ipv4").is_ok());
+        assert!(with("address", "ipv6").expect_err("family").contains("not an ipv6 address"));
+        assert!(with("cluster", "ipv4").expect_err("kind").contains("host name"));
+    }
+
+    #[test]
+    fn bindings_that_are_no_list_of_objects_are_one_clear_mistake() {
+        for (json, word) in [
+            ("", "is missing"),
+            ("  ", "is missing"),
+            ("[", "is not JSON"),
+            ("{}", "is not an array"),
+            ("null", "is not an array"),
+            ("[]", "is empty"),
+            ("[7]", "BINDINGS[0]: 7 is not an object"),
+        ] {
+            let message = parse(&[("BINDINGS", json)]).expect_err(json).to_string();
+            assert!(message.contains(word), "{json:?}: {message}");
+        }
+        assert!(parse(&[]).expect_err("missing").to_string().contains("BINDINGS: is missing"));
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let bindings = serde_json::json!([
+            {"name": "writer", "endpoint": "", "port": 0, "targetGroupArn": "x", "colour": "red"},
+            {"name": "writer", "endpoint": "db.example", "port": 5432, "targetGroupArn": ARN},
+        ]);
+        let variables =
+            [("BINDINGS", &*bindings.to_string()), ("ALLOWED_CIDRS", "ten"), ("DNS_SERVERS", "dns.example,10.0.0.2")];
+        let message = parse(&variables).expect_err("seven mistakes").to_string();
+        assert!(message.starts_with("7 mistakes"), "{message}");
+        for place in [
+            "BINDINGS[0] \"writer\".endpoint",
+            "BINDINGS[0] \"writer\".port",
+            "BINDINGS[0] \"writer\".targetGroupArn",
+            "BINDINGS[0] \"writer\".colour",
+            "BINDINGS[1] \"writer\".name: is used by another",
+            "ALLOWED_CIDRS: \"ten\"",
+            "DNS_SERVERS: \"dns.example\"",
+        ] {
+            assert!(message.contains(place), "{place} in {message}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Which addresses may be registered at all.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+/// The networks whose addresses may be registered.
+///
+/// The default is what a Network Load Balancer takes as IP targets besides its own VPC's ranges: RFC 1918 and
+/// 100.64.0.0/10. IPv6 VPC ranges are global addresses and must be given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedNetworks(Vec<IpNet>);
+
+impl Default for AllowedNetworks {
+    fn default() -> Self {
+        let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+        AllowedNetworks(private.iter().filter_map(|network| network.parse().ok()).collect())
+    }
+}
+
+impl AllowedNetworks {
+    /// Reads a comma-separated list of CIDRs.
+    ///
+    /// # Errors
+    /// One sentence for each item that is no CIDR.
+    pub fn parse(list: &str) -> Result<AllowedNetworks, Vec<String>> {
+        let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let (networks, mistakes): (Vec<_>, Vec<_>) =
+            items.map(|item| item.parse::<IpNet>().map_err(|_| item)).partition(Result::is_ok);
+        if mistakes.is_empty() {
+            Ok(AllowedNetworks(networks.into_iter().flatten().collect()))
+        } else {
+            let problem = |item| format!("{item:?} is not a CIDR such as 10.0.0.0/16");
+            Err(mistakes.into_iter().filter_map(Result::err).map(problem).collect())
+        }
+    }
+
+    /// Why the address must not be registered, or nothing if it may.
+    ///
+    /// 0.0.0.0, multicast, link-local and broadcast addresses are never a database. Every other address, loopback and
+    /// public ones too, is a matter of the list: a VPC may use public ranges, and a test runs on loopback.
+    pub fn refusal(&self, address: IpAddr) -> Option<Refusal> {
+        let class = Class::of(address);
+        let is_listed = self.0.iter().any(|network| network.contains(&address));
+        let is_refused = !is_listed || matches!(class, Class::Unspecified | Class::Multicast | Class::LinkLocal);
+        is_refused.then(|| Refusal::Address { address, class, allowed: self.clone() })
+    }
+}
+
+impl fmt::Display for AllowedNetworks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let networks: Vec<String> = self.0.iter().map(IpNet::to_string).collect();
+        f.write_str(&networks.join(", "))
+    }
+}
+
+/// Why a set of addresses is not applied. Its text names the address and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// An address that may not be registered.
+    Address {
+        /// The address that a witness named.
+        address: IpAddr,
+        /// What sort of address it is.
+        class: Class,
+        /// The list it was held against.
+        allowed: AllowedNetworks,
+    },
+    /// More than one address for a kind with exactly one writer.
+    SeveralWriters(Vec<IpAddr>),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Address { address, class, allowed } => {
+                let remedy = match class {
+                    Class::Unspecified | Class::Multicast | Class::LinkLocal | Class::Loopback => {
+                        "no database listens there: correct the DNS record".to_owned()
+                    }
+                    Class::Public => "a publicly accessible database gives its private address only inside its VPC: \
+                         run the function in that VPC (template parameter FunctionSubnetIds) or switch public \
+                         accessibility off; if the VPC really uses this range, add it to ALLOWED_CIDRS (template \
+                         parameter AllowedCidrs)"
+                        .to_owned(),
+                    Class::Private => format!(
+                        "if it is right, add the network of its VPC to ALLOWED_CIDRS (template parameter \
+                         AllowedCidrs), now {allowed}"
+                    ),
+                };
+                write!(f, "{address} is {class} and was not registered: {remedy}")
+            }
+            Refusal::SeveralWriters(addresses) => {
+                let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+                write!(
+                    f,
+                    "{} addresses ({}) for an endpoint that has exactly one writer; nothing was registered: give the \
+                     writer endpoint, or set the kind to hostname, readers or proxy",
+                    addresses.len(),
+                    addresses.join(", ")
+                )
+            }
+        }
+    }
+}
+
+/// What sort of address it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// 0.0.0.0/8, `::` or 255.255.255.255.
+    Unspecified,
+    /// 127.0.0.0/8 or `::1`.
+    Loopback,
+    /// 169.254.0.0/16 or fe80::/10.
+    LinkLocal,
+    /// 224.0.0.0/4 or ff00::/8.
+    Multicast,
+    /// RFC 1918, 100.64.0.0/10 or fc00::/7.
+    Private,
+    /// Everything else.
+    Public,
+}
+
+impl Class {
+    fn of(address: IpAddr) -> Class {
+        let AllowedNetworks(private) = AllowedNetworks::default();
+        match address {
+            IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.is_broadcast() => Class::Unspecified,
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Class::Unspecified,
+            _ if address.is_loopback() => Class::Loopback,
+            _ if address.is_multicast() => Class::Multicast,
+            IpAddr::V4(v4) if v4.is_link_local() => Class::LinkLocal,
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => Class::LinkLocal,
+            IpAddr::V6(v6) if v6.is_unique_local() => Class::Private,
+            _ if private.iter().any(|network| network.contains(&address)) => Class::Private,
+            _ => Class::Public,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Class::Unspecified => "an unspecified or broadcast address",
+            Class::Loopback => "a loopback address outside ALLOWED_CIDRS",
+            Class::LinkLocal => "a link-local address",
+            Class::Multicast => "a multicast address",
+            Class::Private => "outside ALLOWED_CIDRS",
+            Class::Public => "a public address outside ALLOWED_CIDRS",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(allowed: &AllowedNetworks, address: &str) -> Option<String> {
+        allowed.refusal(address.parse().expect(address)).map(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn private_addresses_are_allowed_by_default() {
+        for address in ["10.1.2.3", "172.16.0.1", "172.31.255.254", "192.168.0.1", "100.64.0.1", "100.127.255.254"] {
+            assert_eq!(refusal(&AllowedNetworks::default(), address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn every_other_address_is_refused_with_its_class_and_a_remedy() {
+        for (address, word, remedy) in [
+            ("52.1.2.3", "public", "FunctionSubnetIds"),
+            ("172.32.0.1", "public", "AllowedCidrs"),
+            ("2600:1f18::1", "public", "AllowedCidrs"),
+            ("fd00::1", "outside ALLOWED_CIDRS", "AllowedCidrs"),
+            ("127.0.0.1", "loopback", "DNS record"),
+            ("::1", "loopback", "DNS record"),
+            ("169.254.169.254", "link-local", "DNS record"),
+            ("fe80::1", "link-local", "DNS record"),
+            ("224.0.0.1", "multicast", "DNS record"),
+            ("ff02::1", "multicast", "DNS record"),
+            ("0.0.0.0", "unspecified", "DNS record"),
+            ("0.1.2.3", "unspecified", "DNS record"),
+            ("255.255.255.255", "broadcast", "DNS record"),
+            ("::", "unspecified", "DNS record"),
+        ] {
+            let text = refusal(&AllowedNetworks::default(), address).expect(address);
+            assert!(text.starts_with(address), "{text}");
+            assert!(text.contains(word) && text.contains(remedy), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_narrower_list_refuses_what_is_outside_it() {
+        let allowed = AllowedNetworks::parse("10.20.0.0/16, 2600:1f18::/32").expect("valid");
+        assert_eq!(refusal(&allowed, "10.20.255.1"), None);
+        assert_eq!(refusal(&allowed, "2600:1f18::9"), None);
+        let text = refusal(&allowed, "10.21.0.1").expect("outside");
+        assert!(text.contains("10.20.0.0/16, 2600:1f18::/32"), "{text}");
+    }
+
+    #[test]
+    fn no_list_makes_an_impossible_address_possible() {
+        let everything = AllowedNetworks::parse("0.0.0.0/0,::/0").expect("valid");
+        assert_eq!(refusal(&everything, "127.0.0.11"), None);
+        assert_eq!(refusal(&everything, "52.1.2.3"), None);
+        for address in ["0.0.0.0", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::", "fe80::1", "ff02::1"] {
+            assert!(refusal(&everything, address).is_some(), "{address}");
+        }
+    }
+
+    #[test]
+    fn every_item_that_is_no_cidr_is_named() {
+        let mistakes = AllowedNetworks::parse("10.0.0.0/8, ten, 10.0.0.0/33").expect_err("two mistakes");
+        assert_eq!(mistakes.len(), 2);
+        assert!(mistakes[0].contains("ten") && mistakes[1].contains("10.0.0.0/33"), "{mistakes:?}");
+    }
+}

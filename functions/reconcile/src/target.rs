@@ -1,0 +1,187 @@
+//! Targets of a target group, as wanted and as described.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+/// A target as it is registered: an address and a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// The address.
+    pub address: IpAddr,
+    /// The port, 1–65535.
+    pub port: u16,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", std::net::SocketAddr::new(self.address, self.port))
+    }
+}
+
+/// One entry of DescribeTargetHealth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedTarget {
+    /// The `Id` as it was described, which is what deregistration must send back.
+    pub id: String,
+    /// The port as it was described.
+    pub port: u16,
+    /// The state.
+    pub state: TargetState,
+    /// The reason code, where one was given, such as `Target.NotInUse`.
+    pub reason: Option<String>,
+}
+
+impl DescribedTarget {
+    /// Whether the target belongs to the group: every entry except one that is on its way out (`draining`) or was never
+    /// in (`unused` with `Target.NotRegistered`).
+    ///
+    /// `unused` with any other reason is registered and merely gets no traffic. `unhealthy.draining` failed its health
+    /// checks and may come back. A state that AWS adds one day counts as a member, because to overlook a target is worse
+    /// than to look at it twice.
+    pub fn is_member(&self) -> bool {
+        match self.state {
+            TargetState::Draining => false,
+            TargetState::Unused => self.reason.as_deref() != Some("Target.NotRegistered"),
+            _ => true,
+        }
+    }
+
+    /// The target if its `Id` is an address, which it is in every group of type `ip`.
+    pub fn target(&self) -> Option<Target> {
+        self.id.parse().ok().map(|address| Target { address, port: self.port })
+    }
+}
+
+impl fmt::Display for DescribedTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.target() {
+            Some(target) => target.fmt(f),
+            None => write!(f, "{}:{}", self.id, self.port),
+        }
+    }
+}
+
+/// The states of a target (`TargetHealthStateEnum` of the ELBv2 API).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetState {
+    /// Being registered, or in its first health checks.
+    Initial,
+    /// Passes its health checks.
+    Healthy,
+    /// Fails its health checks.
+    Unhealthy,
+    /// Failed its health checks, keeps its connections for a grace time.
+    UnhealthyDraining,
+    /// Gets no traffic; the reason says why.
+    Unused,
+    /// Deregistered; keeps its connections until the deregistration delay ends.
+    Draining,
+    /// Its health is not known.
+    Unavailable,
+    /// A state that this program does not know.
+    Unknown(String),
+}
+
+impl TargetState {
+    /// Reads the API's spelling.
+    pub fn parse(text: &str) -> TargetState {
+        match text {
+            "initial" => TargetState::Initial,
+            "healthy" => TargetState::Healthy,
+            "unhealthy" => TargetState::Unhealthy,
+            "unhealthy.draining" => TargetState::UnhealthyDraining,
+            "unused" => TargetState::Unused,
+            "draining" => TargetState::Draining,
+            "unavailable" => TargetState::Unavailable,
+            other => TargetState::Unknown(other.to_owned()),
+        }
+    }
+}
+
+/// A set of addresses that is never empty, so that nothing can ask to empty a target group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(BTreeSet<IpAddr>);
+
+impl Addresses {
+    /// The set, or nothing if it would be empty.
+    pub fn new(addresses: impl IntoIterator<Item = IpAddr>) -> Option<Addresses> {
+        let addresses: BTreeSet<IpAddr> = addresses.into_iter().collect();
+        (!addresses.is_empty()).then_some(Addresses(addresses))
+    }
+
+    /// The addresses in order.
+    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// How many there are; at least one.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the address is among them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses: Vec<String> = self.iter().map(|address| address.to_string()).collect();
+        f.write_str(&addresses.join(", "))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A described target in short: `"10.0.0.1:5432 unused/Target.NotInUse"`.
+    pub(crate) fn described(text: &str) -> DescribedTarget {
+        let (target, state) = text.split_once(' ').unwrap_or((text, "healthy"));
+        let (id, port) = target.rsplit_once(':').expect("id:port");
+        let (state, reason) = match state.split_once('/') {
+            Some((state, reason)) => (state, Some(reason.to_owned())),
+            None => (state, None),
+        };
+        let id = id.trim_matches(['[', ']']).to_owned();
+        DescribedTarget { id, port: port.parse().expect("a port"), state: TargetState::parse(state), reason }
+    }
+
+    #[test]
+    fn a_member_is_everything_but_draining_and_not_registered() {
+        for (state, is_member) in [
+            ("initial/Elb.RegistrationInProgress", true),
+            ("initial/Elb.InitialHealthChecking", true),
+            ("healthy", true),
+            ("unhealthy/Target.FailedHealthChecks", true),
+            ("unhealthy.draining/Target.FailedHealthChecks", true),
+            ("unused/Target.NotInUse", true),
+            ("unused/Target.InvalidState", true),
+            ("unused/Target.IpUnusable", true),
+            ("unused", true),
+            ("unused/Target.NotRegistered", false),
+            ("draining/Target.DeregistrationInProgress", false),
+            ("draining", false),
+            ("unavailable/Elb.InternalError", true),
+            ("resting/Target.FirstSeenInTheFuture", true),
+        ] {
+            assert_eq!(described(&format!("10.0.0.1:5432 {state}")).is_member(), is_member, "{state}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_ipv6_address_are_one_target() {
+        let long = described("[fd00:0:0:0:0:0:0:1]:5432 healthy");
+        let short = described("[fd00::1]:5432 healthy");
+        assert_eq!(long.target(), short.target());
+        assert_eq!(long.to_string(), "[fd00::1]:5432");
+        assert_eq!(long.id, "fd00:0:0:0:0:0:0:1", "what was described is what deregistration sends");
+    }
+
+    #[test]
+    fn a_set_of_addresses_is_never_empty() {
+        assert_eq!(Addresses::new([]), None);
+    }
+}
