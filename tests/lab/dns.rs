@@ -89,18 +89,12 @@ impl Answer {
 
     /// These addresses with the TTL of RDS endpoints.
     pub fn addresses(addresses: impl IntoIterator<Item = IpAddr>) -> Self {
-        Self::Addresses {
-            addresses: addresses.into_iter().collect(),
-            ttl: RDS_TTL,
-        }
+        Self::Addresses { addresses: addresses.into_iter().collect(), ttl: RDS_TTL }
     }
 
     /// A CNAME with the TTL of RDS endpoints.
     pub fn alias(target: impl Into<String>) -> Self {
-        Self::Alias {
-            target: target.into(),
-            ttl: RDS_TTL,
-        }
+        Self::Alias { target: target.into(), ttl: RDS_TTL }
     }
 }
 
@@ -116,11 +110,7 @@ impl DnsServer {
         let mut server = Server::new(zone::Handler::new(Arc::clone(&zone)));
         server.register_socket(udp);
         server.register_listener(tcp, TCP_IDLE, 32);
-        Ok(Self {
-            addr,
-            zone,
-            _server: server,
-        })
+        Ok(Self { addr, zone, _server: server })
     }
 
     /// Where it listens, on UDP and on TCP.
@@ -151,17 +141,13 @@ impl DnsServer {
 
 async fn bind_pair() -> Result<(UdpSocket, TcpListener)> {
     for _ in 0..BIND_ATTEMPTS {
-        let udp = UdpSocket::bind(("127.0.0.1", 0))
-            .await
-            .context("bind a UDP port for the DNS server")?;
+        let udp = UdpSocket::bind(("127.0.0.1", 0)).await.context("bind a UDP port for the DNS server")?;
         let addr = udp.local_addr().context("the DNS server's own address")?;
         if let Ok(tcp) = TcpListener::bind(addr).await {
             return Ok((udp, tcp));
         }
     }
-    anyhow::bail!(
-        "no port of 127.0.0.1 was free for both UDP and TCP in {BIND_ATTEMPTS} attempts; free some and retry"
-    )
+    anyhow::bail!("no port of 127.0.0.1 was free for both UDP and TCP in {BIND_ATTEMPTS} attempts; free some and retry")
 }
 
 #[cfg(test)]

@@ -2,4 +2,15 @@
 //!
 //! The end-to-end tests and `make demo` are both written with these pieces. Everything a piece starts dies with it.
 
+pub mod aurora;
+pub mod aws;
+pub mod deploy;
 pub mod dns;
+pub mod events;
+pub mod nlb;
+pub mod poll;
+pub mod postgres;
+pub mod process;
+pub mod progress;
+pub mod workspace;
+pub mod writer;

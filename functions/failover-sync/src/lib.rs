@@ -1,1 +1,16 @@
+//! The Lambda function failover-sync: it keeps a target group pointed at the database writer.
+//!
+//! [`sync`] is the loop: observe, judge, plan, apply, observe again. It sees the world through the three traits of
+//! [`ports`]; [`dns`], [`elbv2`] and [`rds`] implement them for the real one and decide nothing. [`handler`] turns an
+//! invocation into a run and a report into its answer. What follows from what was seen is decided in the crate
+//! `reconcile`.
 
+pub mod aws;
+pub mod dns;
+pub mod elbv2;
+pub mod error;
+pub mod handler;
+pub mod ports;
+pub mod rds;
+pub mod sync;
+pub mod telemetry;

@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::binding::Binding;
-use crate::plan::Plan;
 use crate::trigger::Trigger;
 
 /// What became of every binding in one run.
@@ -113,12 +112,11 @@ impl BindingReport {
 
     /// What became of the binding.
     pub fn state(&self) -> State {
-        let is_changed = !self.registered.is_empty() || !self.deregistered.is_empty();
         if self.error.is_some() {
             State::Failed
         } else if self.waiting_for.is_some() {
             State::Waiting
-        } else if !is_changed {
+        } else if !self.is_changed() {
             State::InSync
         } else if self.dry_run {
             State::WouldUpdate
@@ -127,10 +125,9 @@ impl BindingReport {
         }
     }
 
-    /// Notes a plan that a dry run does not apply.
-    pub fn would_apply(&mut self, plan: &Plan) {
-        self.registered = strings(&plan.register);
-        self.deregistered = strings(&plan.deregister);
+    /// Whether something was, or in a dry run would be, registered or deregistered.
+    pub fn is_changed(&self) -> bool {
+        !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
     /// The metrics as one line of CloudWatch's embedded metric format.

@@ -126,6 +126,12 @@ impl Addresses {
     }
 }
 
+impl From<IpAddr> for Addresses {
+    fn from(address: IpAddr) -> Addresses {
+        Addresses(BTreeSet::from([address]))
+    }
+}
+
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addresses: Vec<String> = self.iter().map(|address| address.to_string()).collect();

@@ -51,8 +51,7 @@ impl Zone {
         let name = key(name);
         let state = self.state();
         let of_name = state.asked.iter().filter(|((asked, _), _)| *asked == name);
-        let of_type =
-            of_name.filter(|((_, asked), _)| record_type.is_none_or(|wanted| wanted == *asked));
+        let of_type = of_name.filter(|((_, asked), _)| record_type.is_none_or(|wanted| wanted == *asked));
         of_type.map(|(_, count)| count).sum()
     }
 
@@ -85,17 +84,11 @@ impl State {
                         // Only a typing mistake in a test gets here; it must not look like a healthy answer.
                         return Reply::Message(ResponseCode::FormErr, Vec::new());
                     };
-                    records.push(Record::from_rdata(
-                        name,
-                        ttl,
-                        RData::CNAME(CNAME(target.clone())),
-                    ));
+                    records.push(Record::from_rdata(name, ttl, RData::CNAME(CNAME(target.clone()))));
                     name = target;
                 }
                 Answer::Addresses { addresses, ttl } => {
-                    let rdata = addresses
-                        .into_iter()
-                        .filter_map(|address| rdata(address, record_type));
+                    let rdata = addresses.into_iter().filter_map(|address| rdata(address, record_type));
                     records.extend(rdata.map(|rdata| Record::from_rdata(name.clone(), ttl, rdata)));
                     return Reply::Message(ResponseCode::NoError, records);
                 }
@@ -118,10 +111,7 @@ impl State {
             Some(Answer::Cycle(steps)) => (steps, true),
             Some(answer) => return answer.clone(),
         };
-        let step = self
-            .steps
-            .entry((name.to_owned(), record_type))
-            .or_default();
+        let step = self.steps.entry((name.to_owned(), record_type)).or_default();
         let index = match (wrap, steps.len()) {
             (_, 0) => return Answer::Empty,
             (true, length) => *step % length,
@@ -140,40 +130,22 @@ impl Handler {
 
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(
-        &self,
-        request: &Request,
-        mut responses: R,
-    ) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut responses: R) -> ResponseInfo {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.recursion_available = true;
-        let nothing_sent = ResponseInfo::from(Header {
-            metadata,
-            counts: HeaderCounts::default(),
-        });
+        let nothing_sent = ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
 
         let reply = match request.request_info() {
-            Ok(info) => self
-                .0
-                .ask(&Name::from(info.query.name()), info.query.query_type()),
+            Ok(info) => self.0.ask(&Name::from(info.query.name()), info.query.query_type()),
             Err(_) => Reply::Message(ResponseCode::FormErr, Vec::new()),
         };
         let Reply::Message(code, records) = reply else {
             return nothing_sent;
         };
         metadata.response_code = code;
-        let message = MessageResponseBuilder::from_message_request(request).build(
-            metadata,
-            &records,
-            [],
-            [],
-            [],
-        );
+        let message = MessageResponseBuilder::from_message_request(request).build(metadata, &records, [], [], []);
         // A client that has gone away is the client's business.
-        responses
-            .send_response(message)
-            .await
-            .unwrap_or(nothing_sent)
+        responses.send_response(message).await.unwrap_or(nothing_sent)
     }
 }
 

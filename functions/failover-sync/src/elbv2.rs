@@ -1,0 +1,63 @@
+//! Target groups in Elastic Load Balancing v2.
+
+use aws_sdk_elasticloadbalancingv2::Client;
+use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
+use reconcile::binding::TargetGroupArn;
+use reconcile::target::{DescribedTarget, Target, TargetState};
+
+use crate::error::AwsError;
+use crate::ports::TargetGroups;
+
+/// The IAM actions that this adapter calls.
+///
+/// DescribeTargetHealth has no resource types and needs `Resource: "*"`; the other two take the target group's ARN
+/// (Service Authorization Reference, Elastic Load Balancing V2).
+pub const IAM_ACTIONS: [&str; 3] = [DESCRIBE, REGISTER, DEREGISTER];
+
+const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
+const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
+const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
+
+/// The port [`TargetGroups`] over the real API.
+pub struct Elbv2(pub Client);
+
+impl TargetGroups for Elbv2 {
+    async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
+        // No `Targets` in the request: only then are draining targets listed. The answer is not paginated.
+        let request = self.0.describe_target_health().target_group_arn(group.as_str());
+        let response = request.send().await.map_err(|error| AwsError::new(DESCRIBE, group.as_str(), error))?;
+        let targets = response.target_health_descriptions().iter().map(described);
+        targets
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| AwsError::incomplete(DESCRIBE, group.as_str(), "a target without an Id or a port"))
+    }
+
+    async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
+        let targets = targets.iter().map(|target| description(target.address.to_string(), target.port)).collect();
+        let request = self.0.register_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
+        request.send().await.map(drop).map_err(|error| AwsError::new(REGISTER, group.as_str(), error))
+    }
+
+    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+        // An `Id` without its port does nothing when the target is on another port than the group's, and returns 200.
+        let targets = targets.iter().map(|target| description(target.id.clone(), target.port)).collect();
+        let request = self.0.deregister_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
+        request.send().await.map(drop).map_err(|error| AwsError::new(DEREGISTER, group.as_str(), error))
+    }
+}
+
+fn description(id: String, port: u16) -> TargetDescription {
+    TargetDescription::builder().id(id).port(port.into()).build()
+}
+
+fn described(entry: &TargetHealthDescription) -> Option<DescribedTarget> {
+    let target = entry.target()?;
+    let health = entry.target_health();
+    let state = health.and_then(|health| health.state()).map_or("", |state| state.as_str());
+    Some(DescribedTarget {
+        id: target.id()?.to_owned(),
+        port: u16::try_from(target.port()?).ok()?,
+        state: TargetState::parse(state),
+        reason: health.and_then(|health| health.reason()).map(|reason| reason.as_str().to_owned()),
+    })
+}

@@ -1,0 +1,238 @@
+//! What can go wrong, in words for the person who reads it at night.
+//!
+//! A `Display` never repeats its source; [`chain`] joins them. Each error has a stable name, which becomes the
+//! `errorType` of a failed invocation.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_elasticloadbalancingv2::operation::RequestId;
+use lambda_runtime::Diagnostic;
+use reconcile::binding::Family;
+use reconcile::network::Refusal;
+use reconcile::report::{Failure, Report};
+use reconcile::trigger::PayloadError;
+use thiserror::Error;
+
+/// Why a run failed. The message of the invocation's error names each failure.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The payload asks for something impossible; nothing was done.
+    #[error(transparent)]
+    BadPayload(#[from] PayloadError),
+    /// The payload names a binding that is not configured; nothing was done.
+    #[error("there is no binding {wanted:?}: there are {}; nothing was done", known.join(", "))]
+    UnknownBinding {
+        /// The name in the payload.
+        wanted: String,
+        /// The names that are configured.
+        known: Vec<String>,
+    },
+    /// Some bindings failed, after everything that could be done for all of them.
+    #[error("{}", failures_of(.0))]
+    Bindings(Report),
+}
+
+impl From<RunError> for Diagnostic {
+    fn from(error: RunError) -> Diagnostic {
+        let error_type = match &error {
+            RunError::BadPayload(_) => "BadPayload",
+            RunError::UnknownBinding { .. } => "UnknownBinding",
+            RunError::Bindings(report) => {
+                let mut kinds = report.failures().filter_map(|binding| binding.error.as_ref()).map(|error| error.kind);
+                kinds.next().filter(|first| kinds.all(|kind| kind == *first)).unwrap_or("SeveralFailures")
+            }
+        };
+        Diagnostic { error_type: error_type.to_owned(), error_message: error.to_string() }
+    }
+}
+
+fn failures_of(report: &Report) -> String {
+    let failures: Vec<String> = report
+        .failures()
+        .filter_map(|failed| failed.error.as_ref().map(|error| format!("{}: {}", failed.binding, error.message)))
+        .collect();
+    format!("{} of {} bindings failed: {}", failures.len(), report.bindings.len(), failures.join("; "))
+}
+
+/// Why one binding could not be kept.
+#[derive(Debug, Error)]
+pub enum SyncError {
+    /// DNS gave no usable answer.
+    #[error("the writer is unknown, nothing was changed")]
+    Dns(#[source] DnsError),
+    /// AWS refused or could not be reached.
+    #[error("{progress}")]
+    Aws {
+        /// What was done before.
+        progress: &'static str,
+        /// What AWS said.
+        source: AwsError,
+    },
+    /// Neither DNS nor the target group could be read.
+    #[error("neither DNS nor the target group could be read, nothing was changed: {dns}; {}", chain(group))]
+    Blind {
+        /// What DNS said.
+        dns: DnsError,
+        /// What ELBv2 said.
+        group: AwsError,
+    },
+    /// The evidence names an address that may not be registered.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The invocation's time ran out.
+    #[error(
+        "the function's deadline is near and the work is unfinished; it stopped while {doing}; what was done is in the log"
+    )]
+    DeadlineNear {
+        /// What it was doing.
+        doing: String,
+    },
+    /// A defect in this program.
+    #[error("failover-sync panicked while it reconciled this binding: {0}; this is a defect, please report it")]
+    Panicked(String),
+}
+
+impl SyncError {
+    /// The failure as the report carries it: a stable name and the whole chain.
+    pub fn failure(&self) -> Failure {
+        let kind = match self {
+            SyncError::Dns(_) => "EndpointNotResolved",
+            SyncError::Aws { source, .. } => source.kind(),
+            SyncError::Blind { .. } => "EndpointNotResolved",
+            SyncError::Refused(Refusal::Address { .. }) => "AddressRefused",
+            SyncError::Refused(Refusal::SeveralWriters(_)) => "SeveralWriters",
+            SyncError::DeadlineNear { .. } => "DeadlineNear",
+            SyncError::Panicked(_) => "Panicked",
+        };
+        Failure { kind, message: chain(self) }
+    }
+}
+
+/// A look-up that gave no address: who was asked for what, and what the answer was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{name} could not be resolved to an {family} address: {servers} {answer}")]
+pub struct DnsError {
+    /// The endpoint's name.
+    pub name: String,
+    /// The family that was asked for.
+    pub family: Family,
+    /// The servers that were asked.
+    pub servers: String,
+    /// What they answered.
+    pub answer: DnsAnswer,
+}
+
+/// The ways in which DNS does not answer with an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnsAnswer {
+    /// The name does not exist.
+    NoSuchName,
+    /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks like this.
+    NoAddress,
+    /// The server answered with an error code such as SERVFAIL.
+    Code(String),
+    /// No answer in time.
+    Timeout,
+    /// Anything else, such as a server that cannot be reached.
+    Other(String),
+}
+
+impl fmt::Display for DnsAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DnsAnswer::NoSuchName => f.write_str("answered NXDOMAIN: check the endpoint's spelling"),
+            DnsAnswer::NoAddress => f.write_str(
+                "answered without an address: check \"ipAddressType\", and that the CNAME chain does not loop",
+            ),
+            DnsAnswer::Code(code) => write!(f, "answered {code}"),
+            DnsAnswer::Timeout => f.write_str("did not answer in time"),
+            DnsAnswer::Other(text) => write!(f, "could not be asked: {text}"),
+        }
+    }
+}
+
+/// A call to AWS that failed: which action on what, and what AWS said.
+#[derive(Debug)]
+pub struct AwsError {
+    /// The IAM name of the action, such as `elasticloadbalancing:RegisterTargets`.
+    pub action: &'static str,
+    /// The ARN or identifier it was called for.
+    pub resource: String,
+    /// The error code, where AWS answered with one.
+    pub code: Option<String>,
+    /// The request id, where AWS answered.
+    pub request_id: Option<String>,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl AwsError {
+    /// From an SDK error of either service.
+    pub fn new<E>(action: &'static str, resource: impl Into<String>, error: SdkError<E>) -> AwsError
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        SdkError<E>: RequestId,
+    {
+        let request_id = error.request_id().map(str::to_owned);
+        let code = error.code().map(str::to_owned);
+        let source: Box<dyn Error + Send + Sync> = match error {
+            SdkError::ServiceError(service) => match service.err().message() {
+                Some(message) => message.into(),
+                None => Box::new(service.into_err()),
+            },
+            other => Box::new(other),
+        };
+        AwsError { action, resource: resource.into(), code, request_id, source }
+    }
+
+    /// From an answer that lacks what was asked for.
+    pub fn incomplete(action: &'static str, resource: impl Into<String>, missing: impl Into<String>) -> AwsError {
+        let source = missing.into().into();
+        AwsError { action, resource: resource.into(), code: None, request_id: None, source }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.code.as_deref() {
+            Some("TargetGroupNotFound" | "TargetGroupNotFoundException") => "TargetGroupNotFound",
+            Some(code) if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => "AccessDenied",
+            Some("Throttling" | "ThrottlingException" | "RequestLimitExceeded") => "Throttled",
+            Some(_) => "AwsRefused",
+            None => "AwsUnreachable",
+        }
+    }
+}
+
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {} failed", self.action, self.resource)?;
+        if let Some(code) = &self.code {
+            write!(f, " with {code}")?;
+        }
+        if let Some(request_id) = &self.request_id {
+            write!(f, " (request id {request_id})")?;
+        }
+        match self.kind() {
+            "AccessDenied" => write!(f, "; allow {} on this resource in the function's role", self.action),
+            "TargetGroupNotFound" => f.write_str("; correct \"targetGroupArn\" or deploy the stack again"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Error for AwsError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// The error and its sources in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}

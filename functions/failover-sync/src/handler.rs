@@ -1,0 +1,72 @@
+//! The function's side of Lambda: an invocation in, a result or an error out.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::Request;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
+use lambda_runtime_api_client::PooledClient;
+use lambda_runtime_api_client::body::Body;
+use reconcile::report::Report;
+use reconcile::trigger::Trigger;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::{Instrument, error, error_span};
+
+use crate::error::{RunError, chain};
+use crate::ports::{Dns, TargetGroups, Topology};
+use crate::sync::Synchronizer;
+use crate::telemetry;
+
+/// Kept back from the invocation's time for the log, the metrics and the answer.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Serves invocations until Lambda ends the process.
+///
+/// # Errors
+/// When the Runtime API cannot be reached any more.
+pub async fn serve<D: Dns, G: TargetGroups, T: Topology>(synchronizer: Synchronizer<D, G, T>) -> Result<(), Error> {
+    let synchronizer = Arc::new(synchronizer);
+    let service = service_fn(|event: LambdaEvent<Value>| {
+        // At the level ERROR, so that no filter takes the request id from the lines.
+        let span = error_span!("invocation", requestId = event.context.request_id);
+        let synchronizer = Arc::clone(&synchronizer);
+        async move { invoke(&synchronizer, event).await }.instrument(span)
+    });
+    Runtime::new(service).run().await
+}
+
+/// Tells Lambda and the log that the function cannot start, so that the invoker reads why.
+///
+/// # Errors
+/// Returns the given error, for `main` to end with.
+pub async fn refuse_to_start(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Result<(), Error> {
+    let message = chain(cause);
+    error!(error = message, "the function cannot start");
+    let body = json!({"errorType": "InvalidConfiguration", "errorMessage": message});
+    let request = Request::post("/2018-06-01/runtime/init/error")
+        .header("lambda-runtime-function-error-type", "Function.InvalidConfiguration")
+        .body(Body::from(body.to_string()))?;
+    PooledClient::builder().build().call(request).await?;
+    Err(message.into())
+}
+
+async fn invoke<D: Dns, G: TargetGroups, T: Topology>(
+    synchronizer: &Arc<Synchronizer<D, G, T>>,
+    event: LambdaEvent<Value>,
+) -> Result<Report, Diagnostic> {
+    let remaining = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    let deadline = Instant::now() + remaining.saturating_sub(MARGIN);
+    let outcome = match Trigger::parse(&event.payload) {
+        Ok(trigger) => synchronizer.run(&trigger, deadline).await,
+        Err(bad_payload) => Err(bad_payload.into()),
+    };
+    match &outcome {
+        Ok(report) | Err(RunError::Bindings(report)) => {
+            telemetry::publish(report, chrono::Utc::now().timestamp_millis(), &mut io::stdout().lock());
+        }
+        Err(refused) => error!(error = chain(refused), "the payload was refused"),
+    }
+    outcome.map_err(Diagnostic::from)
+}

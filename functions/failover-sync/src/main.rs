@@ -1,0 +1,32 @@
+//! The binary that Lambda runs: it wires the adapters to the loop.
+
+use std::env;
+use std::io;
+
+use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
+use aws_sdk_rds::Client as RdsClient;
+use failover_sync::dns::Resolver;
+use failover_sync::elbv2::Elbv2;
+use failover_sync::rds::Rds;
+use failover_sync::sync::Synchronizer;
+use failover_sync::{aws, handler, telemetry};
+use lambda_runtime::Error;
+use reconcile::config::Config;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let variable = |name: &str| env::var(name).ok();
+    let (format, level) = (variable("AWS_LAMBDA_LOG_FORMAT"), variable("AWS_LAMBDA_LOG_LEVEL"));
+    tracing::subscriber::set_global_default(telemetry::subscriber(format.as_deref(), level.as_deref(), io::stdout))?;
+    let config = match Config::parse(variable) {
+        Ok(config) => config,
+        Err(mistakes) => return handler::refuse_to_start(&mistakes).await,
+    };
+    let resolver = match Resolver::new(&config.dns_servers) {
+        Ok(resolver) => resolver,
+        Err(error) => return handler::refuse_to_start(&error).await,
+    };
+    let aws = aws::sdk_config().await;
+    let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds(RdsClient::new(&aws)));
+    handler::serve(Synchronizer::new(config, resolver, groups, topology)).await
+}

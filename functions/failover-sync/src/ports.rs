@@ -1,0 +1,53 @@
+//! What the loop needs from the world. The adapters implement these traits for AWS and DNS, tests for fakes.
+
+use std::future::Future;
+
+use reconcile::binding::{Family, TargetGroupArn};
+use reconcile::evidence::Answer;
+use reconcile::target::{DescribedTarget, Target};
+
+use crate::error::{AwsError, DnsError};
+
+/// Asks DNS.
+pub trait Dns: Send + Sync + 'static {
+    /// The addresses behind a host name in one family, read with no cache.
+    ///
+    /// # Errors
+    /// Every answer without an address, and no answer.
+    fn lookup(&self, name: &str, family: Family) -> impl Future<Output = Result<Answer, DnsError>> + Send;
+}
+
+/// Reads and changes target groups.
+pub trait TargetGroups: Send + Sync + 'static {
+    /// Everything that the group lists, draining targets too.
+    ///
+    /// # Errors
+    /// When ELBv2 refused or could not be reached, after the SDK's retries.
+    fn describe(&self, group: &TargetGroupArn) -> impl Future<Output = Result<Vec<DescribedTarget>, AwsError>> + Send;
+
+    /// Registers the targets; those that are members already stay as they are.
+    ///
+    /// # Errors
+    /// As [`TargetGroups::describe`]; it is unknown then whether the targets were registered.
+    fn register(&self, group: &TargetGroupArn, targets: &[Target])
+    -> impl Future<Output = Result<(), AwsError>> + Send;
+
+    /// Deregisters the targets by the `Id` and port that were described.
+    ///
+    /// # Errors
+    /// As [`TargetGroups::describe`]; it is unknown then whether the targets were deregistered.
+    fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> impl Future<Output = Result<(), AwsError>> + Send;
+}
+
+/// Asks the RDS API who the writer is.
+pub trait Topology: Send + Sync + 'static {
+    /// The endpoint name of the instance that is the cluster's writer.
+    ///
+    /// # Errors
+    /// When RDS refused, could not be reached, or names no writer with an endpoint.
+    fn writer_endpoint(&self, cluster: &str) -> impl Future<Output = Result<String, AwsError>> + Send;
+}

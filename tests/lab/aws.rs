@@ -1,0 +1,146 @@
+//! The local AWS: MiniStack for most of it, and moto for the RDS API, which MiniStack would want Docker for.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_sdk_elasticloadbalancingv2 as elbv2;
+use aws_sdk_lambda as lambda;
+use aws_sdk_rds as rds;
+use aws_sdk_sns as sns;
+use tokio::net::TcpStream;
+
+use crate::process::{Process, Program, free_port};
+use crate::workspace::{Run, venv_program};
+
+/// The Region that everything is in.
+pub const REGION: &str = "us-east-1";
+
+/// The account of MiniStack; moto is told to use the same.
+pub const ACCOUNT: &str = "000000000000";
+
+/// Neither emulator looks at it, but the SDKs refuse to sign without one.
+const FAKE_KEY: &str = "test";
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// Python imports a lot before either emulator listens, on a cold disk most of all.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The emulators, and clients for them. The emulators are killed when this is dropped.
+pub struct Aws {
+    endpoint: String,
+    rds_endpoint: String,
+    emulators: Vec<Process>,
+}
+
+/// Makes the client of one service, whose crates share names and no trait.
+macro_rules! client {
+    ($service:ident, $endpoint:expr) => {{
+        let config = $service::Config::builder()
+            .behavior_version($service::config::BehaviorVersion::v2026_01_12())
+            .credentials_provider($service::config::Credentials::new(FAKE_KEY, FAKE_KEY, None, None, "lab"))
+            .region($service::config::Region::from_static(REGION))
+            .endpoint_url($endpoint);
+        $service::Client::from_conf(config.build())
+    }};
+}
+
+impl Aws {
+    /// Starts both emulators on free ports of 127.0.0.1 and waits until they answer.
+    ///
+    /// # Errors
+    /// When one is not installed or does not start.
+    pub async fn start(run: &Run) -> Result<Self> {
+        let (port, rds_port) = (free_port(&[LOOPBACK])?, free_port(&[LOOPBACK])?);
+        let mut aws = Self {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            rds_endpoint: format!("http://127.0.0.1:{rds_port}"),
+            emulators: Vec::new(),
+        };
+
+        let moto = Program::new("moto", venv_program("moto_server")?)
+            .args(["-H", "127.0.0.1", "-p", &rds_port.to_string()])
+            .env("MOTO_ACCOUNT_ID", ACCOUNT)
+            .start(run)?;
+        // The functions inherit this environment, which is how their RDS calls get to moto. Without the last two,
+        // MiniStack listens on every interface for services nobody uses here.
+        let ministack = Program::new("ministack", venv_program("ministack")?)
+            .envs(aws.environment())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("TMPDIR", run.scratch("ministack/tmp")?)
+            .env("STATE_DIR", run.scratch("ministack/state")?)
+            .env("S3_DATA_DIR", run.scratch("ministack/s3")?)
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .start(run)?;
+
+        for (mut emulator, port) in [(ministack, port), (moto, rds_port)] {
+            emulator.ready(START_DEADLINE, async || Ok(TcpStream::connect((LOOPBACK, port)).await.map(drop)?)).await?;
+            aws.emulators.push(emulator);
+        }
+        Ok(aws)
+    }
+
+    /// Where every service but RDS is.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The variables that point an AWS tool, and a function, at this AWS.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let variables = [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ENDPOINT_URL_RDS", self.rds_endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", FAKE_KEY),
+            ("AWS_SECRET_ACCESS_KEY", FAKE_KEY),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    /// A client of the load balancers.
+    pub fn elbv2(&self) -> elbv2::Client {
+        client!(elbv2, &self.endpoint)
+    }
+
+    /// A client of the functions.
+    pub fn lambda(&self) -> lambda::Client {
+        client!(lambda, &self.endpoint)
+    }
+
+    /// A client of the databases.
+    pub fn rds(&self) -> rds::Client {
+        client!(rds, &self.rds_endpoint)
+    }
+
+    /// A client of the topics.
+    pub fn sns(&self) -> sns::Client {
+        client!(sns, &self.endpoint)
+    }
+}
+
+/// The targets that a group holds: all but those that drain.
+///
+/// # Errors
+/// When the group cannot be described, or holds something that is no address with a port.
+pub async fn members(elbv2: &elbv2::Client, target_group: &str) -> Result<BTreeSet<SocketAddr>> {
+    let answer = elbv2.describe_target_health().target_group_arn(target_group).send().await;
+    let answer = answer.with_context(|| format!("describe the targets of {target_group}"))?;
+    let members = answer.target_health_descriptions().iter().filter(|description| {
+        let state = description.target_health().and_then(|health| health.state());
+        state != Some(&elbv2::types::TargetHealthStateEnum::Draining)
+    });
+    members.filter_map(|member| member.target()).map(address).collect()
+}
+
+fn address(target: &elbv2::types::TargetDescription) -> Result<SocketAddr> {
+    let id = target.id().unwrap_or_default();
+    let ip = id.parse().with_context(|| format!("the target {id:?} is no address"))?;
+    let port = target.port().and_then(|port| u16::try_from(port).ok());
+    Ok(SocketAddr::new(ip, port.with_context(|| format!("the target {id} has no port"))?))
+}

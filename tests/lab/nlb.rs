@@ -1,0 +1,132 @@
+//! The data plane of a Network Load Balancer, which no emulator has: a TCP forwarder that follows the target group.
+//!
+//! New connections go to the targets that are registered, one after another; there are no health checks, as the
+//! emulated target health is always healthy. A connection to a target that was deregistered is cut when the
+//! deregistration delay is over.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use aws_sdk_elasticloadbalancingv2::Client;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::aws::members;
+
+/// How often the target group is looked at. The real one takes tens of seconds to spread a change.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A target that does not accept a connection for this long is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A load balancer that forwards. It stops when dropped, and cuts every connection.
+pub struct Nlb {
+    addr: SocketAddr,
+    trouble: Arc<Mutex<Vec<String>>>,
+    _tasks: JoinSet<()>,
+}
+
+type Targets = BTreeSet<SocketAddr>;
+
+impl Nlb {
+    /// Starts forwarding from a free port of 127.0.0.1 to the targets of a group.
+    ///
+    /// `deregistration_delay` is how long a connection survives its target's deregistration.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn start(client: Client, target_group: &str, deregistration_delay: Duration) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind a port for the load balancer")?;
+        let addr = listener.local_addr().context("the load balancer's own address")?;
+        let (publish, targets) = watch::channel(Targets::new());
+        let trouble = Arc::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(follow(client, target_group.to_owned(), publish, Arc::clone(&trouble)));
+        tasks.spawn(accept(listener, targets, deregistration_delay));
+        Ok(Self { addr, trouble, _tasks: tasks })
+    }
+
+    /// Where clients connect.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What kept it from following the target group, each problem once. It forwards to the targets it last saw then.
+    pub fn trouble(&self) -> Vec<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn follow(
+    client: Client,
+    target_group: String,
+    publish: watch::Sender<Targets>,
+    trouble: Arc<Mutex<Vec<String>>>,
+) {
+    loop {
+        match members(&client, &target_group).await {
+            Ok(members) => {
+                publish.send_if_modified(|targets| {
+                    let changed = *targets != members;
+                    *targets = members;
+                    changed
+                });
+            }
+            Err(error) => {
+                let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                let problem = format!("{error:#}");
+                if !trouble.contains(&problem) {
+                    trouble.push(problem);
+                }
+            }
+        }
+        sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+async fn accept(listener: TcpListener, targets: watch::Receiver<Targets>, delay: Duration) {
+    let turn = AtomicUsize::new(0);
+    let mut connections = JoinSet::new();
+    loop {
+        // Accepting fails when the client has gone again, or for want of file descriptors; both may pass.
+        let Ok((client, _)) = listener.accept().await else {
+            sleep(FOLLOW_INTERVAL).await;
+            continue;
+        };
+        let registered = targets.borrow().len();
+        let turn = turn.fetch_add(1, Ordering::Relaxed);
+        let target = targets.borrow().iter().nth(turn.checked_rem(registered).unwrap_or_default()).copied();
+        // Without a target the client's connection is closed, which is what it sees of a real one as well.
+        if let Some(target) = target {
+            connections.spawn(forward(client, target, targets.clone(), delay));
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Carries one connection. How it ends, the two ends of it see for themselves.
+async fn forward(mut client: TcpStream, target: SocketAddr, targets: watch::Receiver<Targets>, delay: Duration) {
+    let Ok(Ok(mut server)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await else {
+        return;
+    };
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut server) => {}
+        () = deregistered(target, targets, delay) => {}
+    }
+}
+
+/// Returns when the target has been out of the group for as long as the delay.
+async fn deregistered(target: SocketAddr, mut targets: watch::Receiver<Targets>, delay: Duration) {
+    while targets.wait_for(|targets| !targets.contains(&target)).await.is_ok() {
+        if timeout(delay, targets.wait_for(|targets| targets.contains(&target))).await.is_err() {
+            return;
+        }
+    }
+}

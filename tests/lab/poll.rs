@@ -1,0 +1,42 @@
+//! Waiting for a condition, with a deadline and an error that says what did not happen.
+
+use std::time::Duration;
+
+use anyhow::{Error, Result, anyhow};
+use tokio::time::{Instant, sleep};
+
+/// How often a condition is looked at.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// What one look at a condition found.
+pub enum Look<T> {
+    /// It holds.
+    Ready(T),
+    /// Not yet, and why; the last reason becomes part of the error at the deadline.
+    NotYet(Error),
+}
+
+impl<T> From<Result<T>> for Look<T> {
+    fn from(result: Result<T>) -> Self {
+        result.map_or_else(Self::NotYet, Self::Ready)
+    }
+}
+
+/// Looks at a condition until it holds.
+///
+/// # Errors
+/// When the deadline passes first; the message names `what` and carries the last reason. An error of `look` itself
+/// ends the wait at once.
+pub async fn until<T>(what: &str, deadline: Duration, mut look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<T> {
+    let end = Instant::now() + deadline;
+    loop {
+        let reason = match look().await? {
+            Look::Ready(value) => return Ok(value),
+            Look::NotYet(reason) => reason,
+        };
+        if Instant::now() >= end {
+            return Err(reason.context(anyhow!("{what} did not happen within {deadline:?}")));
+        }
+        sleep(INTERVAL).await;
+    }
+}

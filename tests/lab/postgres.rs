@@ -1,0 +1,179 @@
+//! Two PostgreSQL servers: a primary, and a standby that has every write before the client hears of it.
+//!
+//! They stand for the members of the cluster. A failover here is what one is: the primary is killed, the standby is
+//! promoted, and the old primary comes back as the new one's standby.
+
+mod server;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use tokio_postgres::{Client, NoTls};
+
+use crate::poll::{self, Look};
+use crate::process::free_port;
+use crate::workspace::Run;
+use server::{Installation, Server};
+
+/// The addresses of the two servers. All of 127.0.0.0/8 is loopback on Linux.
+pub const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 12))];
+
+/// Every server accepts this user without a password, from loopback addresses only.
+pub const USER: &str = "postgres";
+
+/// Long enough for a busy machine; each of these steps takes well under a second otherwise.
+const STEP_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The two servers. They stop when this is dropped.
+pub struct Pair {
+    installation: Installation,
+    port: u16,
+    servers: [Option<Server>; 2],
+    primary: usize,
+    /// Each server that is built gets a directory of its own: a crashed one leaves files behind.
+    built: usize,
+    run_directory: PathBuf,
+}
+
+impl Pair {
+    /// Starts a primary on the first address and its synchronous standby on the second, both on one free port.
+    ///
+    /// # Errors
+    /// When PostgreSQL is not installed in the Python environment, or a server does not start.
+    pub async fn start(run: &Run) -> Result<Self> {
+        let installation = Installation::prepare(run)?;
+        let mut pair = Self {
+            installation,
+            port: free_port(&ADDRESSES)?,
+            servers: [None, None],
+            primary: 0,
+            built: 0,
+            run_directory: run.scratch("postgres")?,
+        };
+        let data = pair.new_data_directory()?;
+        pair.installation.initialize(run, &data).await?;
+        pair.servers[0] = Some(pair.installation.start(run, 0, pair.address(0), data).await?);
+        pair.rebuild_standby(run).await?;
+        Ok(pair)
+    }
+
+    /// Where a server listens, by its number.
+    pub fn address(&self, server: usize) -> SocketAddr {
+        SocketAddr::new(ADDRESSES[server], self.port)
+    }
+
+    /// The port of both.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The number of the server that takes writes, or took them before it was killed.
+    pub fn primary(&self) -> usize {
+        self.primary
+    }
+
+    /// The number of the other one.
+    pub fn standby(&self) -> usize {
+        1 - self.primary
+    }
+
+    /// Kills the primary without a chance to tidy up.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn crash_primary(&mut self) -> Result<()> {
+        let server = self.servers[self.primary].take().context("the primary was killed before")?;
+        server.crash().await
+    }
+
+    /// Makes the standby the primary.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn promote_standby(&mut self) -> Result<()> {
+        let client = connect(self.address(self.standby())).await?;
+        let row = client.query_one("SELECT pg_promote(true, 60)", &[]).await.context("promote the standby")?;
+        anyhow::ensure!(row.get::<_, bool>(0), "the standby was not promoted within 60 s");
+        self.primary = self.standby();
+        Ok(())
+    }
+
+    /// Builds the server that is not the primary anew, as its synchronous standby. From then on the primary confirms no
+    /// write that the standby does not have.
+    ///
+    /// # Errors
+    /// When the copy fails, or the standby does not catch up.
+    pub async fn rebuild_standby(&mut self, run: &Run) -> Result<()> {
+        let (standby, primary) = (self.standby(), self.address(self.primary));
+        self.servers[standby] = None;
+        let data = self.new_data_directory()?;
+        self.installation.copy(run, primary, &data).await?;
+        self.servers[standby] = Some(self.installation.start(run, standby, self.address(standby), data).await?);
+
+        // Only now: a primary that waits for a standby it does not have would confirm nothing, and the copy would have
+        // inherited the setting, and waited for itself once promoted.
+        let client = connect(primary).await?;
+        for statement in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
+            client.simple_query(statement).await.with_context(|| format!("{statement} on the primary"))?;
+        }
+        poll::until("synchronous replication", STEP_DEADLINE, async || {
+            let states = client.query("SELECT sync_state FROM pg_stat_replication", &[]).await;
+            let states = states.context("ask the primary for its standbys")?;
+            let states: Vec<String> = states.iter().map(|row| row.get(0)).collect();
+            Ok(if states == ["sync"] {
+                Look::Ready(())
+            } else {
+                Look::NotYet(anyhow!("the primary's standbys are {states:?}"))
+            })
+        })
+        .await
+    }
+
+    fn new_data_directory(&mut self) -> Result<PathBuf> {
+        self.built += 1;
+        let data = self.run_directory.join(format!("data-{}", self.built));
+        self.installation.make_directory(&data)?;
+        Ok(data)
+    }
+}
+
+/// A connection to a database server.
+///
+/// # Errors
+/// When the server does not accept it.
+pub async fn connect(server: SocketAddr) -> Result<Client> {
+    let parameters =
+        format!("host={} port={} user={USER} dbname=postgres connect_timeout=1", server.ip(), server.port());
+    let connected = tokio_postgres::connect(&parameters, NoTls).await;
+    let (client, connection) = connected.with_context(|| format!("connect to PostgreSQL at {server}"))?;
+    // An error of the connection is also the error of whatever the client asks next.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::tail;
+
+    #[tokio::test]
+    async fn what_was_confirmed_survives_a_crash_and_the_way_back() {
+        let run = Run::new().expect("directories");
+        let mut pair = Pair::start(&run).await.expect("two servers");
+        let primary = connect(pair.address(0)).await.expect("a connection");
+        primary.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await.expect("a write");
+        for (new_primary, number) in [(1, 2), (0, 3)] {
+            pair.crash_primary().await.expect("a crash");
+            assert!(connect(pair.address(1 - new_primary)).await.is_err(), "a crashed server accepts connections");
+            pair.promote_standby().await.expect("a promotion");
+            pair.rebuild_standby(&run).await.expect("a standby");
+            assert_eq!(pair.primary(), new_primary, "{}", tail(&run.logs().join("postgres-1.log"), 9));
+            let client = connect(pair.address(new_primary)).await.expect("a connection");
+            client.execute("INSERT INTO t VALUES ($1)", &[&number]).await.expect("a write");
+            let count: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.expect("a count").get(0);
+            assert_eq!(count, i64::from(number));
+        }
+    }
+}

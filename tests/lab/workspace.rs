@@ -1,0 +1,69 @@
+//! Where things are: the checkout, its Python environment, and one run's logs and scratch files.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+/// One run of the lab. Its logs stay; its scratch files go when it is dropped.
+pub struct Run {
+    logs: PathBuf,
+    scratch: TempDir,
+}
+
+/// The top of the checkout.
+pub fn root() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}
+
+/// A program of the project's Python environment.
+///
+/// # Errors
+/// When it is not installed.
+pub fn venv_program(name: &str) -> Result<PathBuf> {
+    let program = venv_bin().join(name);
+    ensure!(
+        program.exists(),
+        "{} is missing; `make demo` and `make test` install it, as does `pip install -r tests/requirements.txt` in .venv",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// The directory of the Python environment's programs.
+pub fn venv_bin() -> PathBuf {
+    root().join(".venv/bin")
+}
+
+impl Run {
+    /// Makes the directories of a new run: `target/lab/<seconds since 1970>-<process id>` for logs, and one for scratch
+    /// files in the system's temporary directory, which an unprivileged user can reach even if the checkout is not
+    /// readable to it.
+    ///
+    /// # Errors
+    /// When a directory cannot be made.
+    pub fn new() -> Result<Self> {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+        let logs = root().join(format!("target/lab/{}-{}", started.as_secs(), std::process::id()));
+        std::fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
+        let scratch = TempDir::with_prefix("lab-").context("create a directory for scratch files")?;
+        Ok(Self { logs, scratch })
+    }
+
+    /// Where the logs of this run are.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    /// A new directory for scratch files.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn scratch(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.scratch.path().join(name);
+        std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+        Ok(directory)
+    }
+}
