@@ -65,10 +65,13 @@ static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
         .arg(root.join("tests/template_json.py"))
         .arg(root.join("template.yaml"))
         .output()
-        .expect(".venv/bin/python runs (make setup)");
+        .expect(".venv/bin/python exists and runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 });
+
+/// A variable in a `Fn::Sub`.
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{([\w:.]+)\}").unwrap());
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -171,12 +174,11 @@ impl Stack {
             "Fn::Sub" => {
                 let (form, own) =
                     if argument.is_array() { (&argument[0], &argument[1]) } else { (argument, &Value::Null) };
-                let variable = Regex::new(r"\$\{([\w:.]+)\}").unwrap();
                 let replace = |name: &regex::Captures<'_>| match own.get(&name[1]) {
                     Some(node) => text(&self.resolve(node).unwrap()),
                     None => self.reference(&name[1]).unwrap(),
                 };
-                variable.replace_all(form.as_str()?, replace).into()
+                VARIABLE.replace_all(form.as_str()?, replace).into()
             }
             other => panic!("{other} is not known here"),
         })
@@ -246,8 +248,8 @@ fn names_used(node: &Value, found: &mut BTreeSet<String>) {
                     }
                     ("Fn::Sub", form) => {
                         let form = form.get(0).unwrap_or(form).as_str().unwrap();
-                        let variable = Regex::new(r"\$\{([\w:]+)").unwrap();
-                        found.extend(variable.captures_iter(form).map(|name| name[1].to_owned()));
+                        let names = VARIABLE.captures_iter(form);
+                        found.extend(names.map(|name| name[1].split('.').next().unwrap().to_owned()));
                     }
                     _ => {}
                 }
