@@ -29,7 +29,7 @@ impl TargetGroups for Elbv2 {
         let targets = response.target_health_descriptions().iter().map(described);
         targets
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| AwsError::incomplete(DESCRIBE, group.as_str(), "a target without an Id or a port"))
+            .ok_or_else(|| AwsError::incomplete(DESCRIBE, group.as_str(), "a target without an Id, a port or a state"))
     }
 
     async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
@@ -52,12 +52,11 @@ fn description(id: String, port: u16) -> TargetDescription {
 
 fn described(entry: &TargetHealthDescription) -> Option<DescribedTarget> {
     let target = entry.target()?;
-    let health = entry.target_health();
-    let state = health.and_then(|health| health.state()).map_or("", |state| state.as_str());
+    let health = entry.target_health()?;
     Some(DescribedTarget {
         id: target.id()?.to_owned(),
         port: u16::try_from(target.port()?).ok()?,
-        state: TargetState::parse(state),
-        reason: health.and_then(|health| health.reason()).map(|reason| reason.as_str().to_owned()),
+        state: TargetState::parse(health.state()?.as_str()),
+        reason: health.reason().map(|reason| reason.as_str().to_owned()),
     })
 }

@@ -1,0 +1,171 @@
+//! The ELBv2 adapter against the XML of the API: what is read, what is sent, what an error says.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod wire;
+
+use aws_sdk_elasticloadbalancingv2::Client;
+use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
+use aws_sdk_elasticloadbalancingv2::operation::deregister_targets::DeregisterTargetsOutput;
+use aws_sdk_elasticloadbalancingv2::operation::register_targets::RegisterTargetsOutput;
+use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use failover_sync::elbv2::Elbv2;
+use failover_sync::error::{SyncError, chain};
+use failover_sync::ports::TargetGroups;
+use reconcile::binding::TargetGroupArn;
+use reconcile::target::{DescribedTarget, Target, TargetState};
+use wire::{error, response};
+
+const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const DESCRIPTION: &str = include_str!("xml/describe-target-health.xml");
+
+fn arn() -> TargetGroupArn {
+    TargetGroupArn::parse(ARN).unwrap()
+}
+
+fn elbv2(rules: &[&Rule]) -> Elbv2 {
+    let retries = RetryConfig::standard().with_max_attempts(4);
+    Elbv2(mock_client!(aws_sdk_elasticloadbalancingv2, RuleMode::Sequential, rules, |conf| conf
+        .retry_config(retries.clone())))
+}
+
+#[tokio::test]
+async fn every_entry_of_the_description_is_read_as_it_stands() {
+    let rule = mock!(Client::describe_target_health)
+        .match_requests(|request| request.target_group_arn() == Some(ARN) && request.targets().is_empty())
+        .then_http_response(|| response(200, DESCRIPTION));
+    let group = elbv2(&[&rule]).describe(&arn()).await.unwrap();
+    let entry = |id: &str, port, state, reason: Option<&str>| DescribedTarget {
+        id: id.to_owned(),
+        port,
+        state,
+        reason: reason.map(str::to_owned),
+    };
+    assert_eq!(
+        group,
+        [
+            entry("10.0.1.10", 5432, TargetState::Healthy, None),
+            entry("10.0.2.10", 5432, TargetState::Draining, Some("Target.DeregistrationInProgress")),
+            entry("10.0.1.10", 3307, TargetState::Unused, Some("Target.NotInUse")),
+            entry("10.0.3.10", 5432, TargetState::UnhealthyDraining, Some("Target.FailedHealthChecks")),
+            entry("fd00::4", 5432, TargetState::Unknown("resting".into()), Some("Target.FirstSeenInTheFuture")),
+        ]
+    );
+    let members: Vec<String> = group.iter().filter(|entry| entry.is_member()).map(ToString::to_string).collect();
+    assert_eq!(members, ["10.0.1.10:5432", "10.0.1.10:3307", "10.0.3.10:5432", "[fd00::4]:5432"]);
+}
+
+#[tokio::test]
+async fn registration_sends_address_and_port() {
+    let rule = mock!(Client::register_targets)
+        .match_requests(|request| {
+            let targets: Vec<_> = request.targets().iter().map(|target| (target.id(), target.port())).collect();
+            request.target_group_arn() == Some(ARN) && targets == [(Some("10.0.0.2"), Some(5432))]
+        })
+        .then_output(|| RegisterTargetsOutput::builder().build());
+    let target = Target { address: "10.0.0.2".parse().unwrap(), port: 5432 };
+    elbv2(&[&rule]).register(&arn(), &[target]).await.unwrap();
+    assert_eq!(rule.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn deregistration_sends_the_described_id_and_port() {
+    let rule = mock!(Client::deregister_targets)
+        .match_requests(|request| {
+            let targets: Vec<_> = request.targets().iter().map(|target| (target.id(), target.port())).collect();
+            targets == [(Some("fd00:0:0:0:0:0:0:1"), Some(3307))]
+        })
+        .then_output(|| DeregisterTargetsOutput::builder().build());
+    let target =
+        DescribedTarget { id: "fd00:0:0:0:0:0:0:1".into(), port: 3307, state: TargetState::Unhealthy, reason: None };
+    elbv2(&[&rule]).deregister(&arn(), &[target]).await.unwrap();
+    assert_eq!(rule.num_calls(), 1);
+}
+
+#[tokio::test]
+async fn an_error_names_action_resource_code_request_and_remedy() {
+    for (status, code, kind, remedy) in [
+        (400, "TargetGroupNotFound", "TargetGroupNotFound", "targetGroupArn"),
+        (403, "AccessDenied", "AccessDenied", "allow elasticloadbalancing:DescribeTargetHealth"),
+        (403, "AccessDeniedException", "AccessDenied", "in the function's role"),
+        (400, "ValidationError", "AwsRefused", "the message of AWS"),
+    ] {
+        let rule = mock!(Client::describe_target_health)
+            .then_http_response(move || response(status, &error(code, "the message of AWS")));
+        let failed = elbv2(&[&rule]).describe(&arn()).await.unwrap_err();
+        let message = chain(&failed);
+        for word in [
+            "elasticloadbalancing:DescribeTargetHealth",
+            ARN,
+            code,
+            remedy,
+            "request id c534f810-0000-4000-8000-0123456789ab",
+            "the message of AWS",
+        ] {
+            assert!(message.contains(word), "{word} in {message}");
+        }
+        let failure = SyncError::Aws { progress: "nothing was changed", source: failed }.failure();
+        assert_eq!(failure.kind, kind);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_or_broken_answer_is_tried_again() {
+    for (status, code) in [(400, "Throttling"), (500, "InternalFailure"), (503, "ServiceUnavailable")] {
+        let broken = move || response(status, &error(code, "Rate exceeded"));
+        let rule = mock!(Client::describe_target_health)
+            .sequence()
+            .http_response(broken)
+            .times(2)
+            .http_response(|| response(200, DESCRIPTION))
+            .build();
+        let group = elbv2(&[&rule]).describe(&arn()).await;
+        assert_eq!((group.unwrap().len(), rule.num_calls()), (5, 3), "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_throttled_is_an_error_after_four_tries() {
+    let rule = mock!(Client::describe_target_health)
+        .sequence()
+        .http_response(|| response(400, &error("Throttling", "Rate exceeded")))
+        .repeatedly()
+        .build();
+    let failed = elbv2(&[&rule]).describe(&arn()).await.unwrap_err();
+    assert_eq!(rule.num_calls(), 4);
+    assert_eq!(SyncError::Aws { progress: "", source: failed }.failure().kind, "Throttled");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_description_is_an_error() {
+    let no_port = DESCRIPTION.replacen("<Port>5432</Port>", "", 1);
+    let no_state = DESCRIPTION.replacen("<State>healthy</State>", "", 1);
+    let large_port = DESCRIPTION.replacen("<Port>5432</Port>", "<Port>70000</Port>", 1);
+    for (title, body) in [
+        ("no XML", "<html>502 Bad Gateway"),
+        ("another document", "<ErrorResponse></ErrorResponse>"),
+        ("no port", &no_port),
+        ("no state", &no_state),
+        ("an impossible port", &large_port),
+    ] {
+        let body = body.to_owned();
+        let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &body));
+        assert!(elbv2(&[&rule]).describe(&arn()).await.is_err(), "{title}");
+    }
+}
+
+/// The SDK takes a document that ends early for a short one. That is harmless: a target that is not seen is not
+/// deregistered, and one that is registered again stays as it is.
+#[tokio::test]
+async fn a_description_that_ends_early_never_invents_a_target() {
+    let whole = {
+        let rule = mock!(Client::describe_target_health).then_http_response(|| response(200, DESCRIPTION));
+        elbv2(&[&rule]).describe(&arn()).await.unwrap()
+    };
+    for end in (0..DESCRIPTION.len()).step_by(7) {
+        let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &DESCRIPTION[..end]));
+        let group = elbv2(&[&rule]).describe(&arn()).await.unwrap_or_default();
+        let seen = |target: &DescribedTarget| whole.iter().any(|entry| entry.target() == target.target());
+        assert!(group.iter().all(seen), "cut at {end}: {group:?}");
+    }
+}
