@@ -12,5 +12,6 @@ pub mod poll;
 pub mod postgres;
 pub mod process;
 pub mod progress;
+pub mod stage;
 pub mod workspace;
 pub mod writer;

@@ -1,0 +1,244 @@
+//! `lab demo`: a database fails over and back under a client that does not stop writing.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use lab::aws::members;
+use lab::events::ClusterEvent;
+use lab::poll::{self, Look};
+use lab::stage::{Lab, Options};
+use lab::workspace::{Run, root};
+use lab::writer::{Writer, create_table, lost};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::chart::draw;
+use crate::story::{Failover, Story};
+use crate::terminal::{Terminal, Tone};
+
+/// The database servers that become the writer, one after the other: over, and back.
+const FAILOVERS: [usize; 2] = [1, 0];
+
+/// The function is given this long after the event; the longest watch takes three minutes.
+const SWITCH_DEADLINE: Duration = Duration::from_secs(190);
+
+/// The client reconnects at once, so its first write follows the switch closely.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Undisturbed writing before, between and after the failovers, so that the picture shows what normal is.
+const CALM: Duration = Duration::from_secs(3);
+
+/// How often the target group is looked at. It bounds the precision of the measured times.
+const SAMPLE: Duration = Duration::from_millis(25);
+
+/// How much of the function's log is shown when something went wrong.
+const LOG_LINES: usize = 20;
+
+type History = Arc<Mutex<Vec<(Instant, BTreeSet<SocketAddr>)>>>;
+
+/// Shows the main job, and leaves a report and a picture in `target/demo`.
+///
+/// # Errors
+/// When a piece does not start, a failover does not converge, or a confirmed write is lost.
+pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
+    terminal.title("Setting up");
+    let mut lab = Lab::start(run, Options::default(), terminal).await?;
+    tell_the_limits(&lab, terminal);
+
+    let outcome = perform(&mut lab, run, terminal).await;
+    if outcome.is_err() {
+        terminal.title("The end of the function's log");
+        let log = lab.function_log(LOG_LINES).await;
+        terminal.line(&log.unwrap_or_else(|error| format!("cannot be read: {error:#}")));
+    }
+    outcome
+}
+
+async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()> {
+    terminal.title("First run: the target group is empty, the function is invoked by hand");
+    let started = Instant::now();
+    lab.first_run().await?;
+    let primary = lab.databases.address(lab.databases.primary());
+    terminal.event(started.elapsed(), Tone::Good, &format!("target group is exactly {}", primary.ip()));
+    create_table(primary).await?;
+
+    let history = History::default();
+    let watcher = Watcher(tokio::spawn(watch(lab.aws.elbv2(), lab.stack.target_group.clone(), Arc::clone(&history))));
+    let began = Instant::now();
+    let writer = Writer::start(lab.nlb.addr());
+    sleep(CALM).await;
+
+    let mut failovers = Vec::new();
+    let mut trouble = None;
+    for to in FAILOVERS {
+        terminal.title(&format!("Failover {} of {}", failovers.len() + 1, FAILOVERS.len()));
+        match fail_over(lab, to, &writer, &history, terminal).await {
+            Ok(failover) => failovers.push(failover),
+            Err(error) => {
+                trouble = Some(error);
+                break;
+            }
+        }
+        let rebuilt = Instant::now();
+        lab.databases.rebuild_standby(run).await?;
+        let text = format!("old primary is back as the synchronous standby, after {:.1} s", secs(rebuilt.elapsed()));
+        terminal.event(failovers[failovers.len() - 1].killed.elapsed(), Tone::Quiet, &text);
+        sleep(CALM).await;
+    }
+
+    let attempts = writer.attempts();
+    drop((writer, watcher));
+    let story = Story {
+        began,
+        ended: Instant::now(),
+        databases: [lab.databases.address(0), lab.databases.address(1)],
+        failovers,
+        lost: lost(&attempts, lab.databases.address(lab.databases.primary())).await?,
+        attempts,
+        targets: history.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+    };
+    conclude(&story, terminal)?;
+    for problem in lab.nlb.trouble() {
+        terminal.line(&format!("  the load balancer could not follow the target group: {problem}"));
+    }
+    match trouble {
+        Some(error) => Err(error),
+        None => judge(&story),
+    }
+}
+
+async fn fail_over(
+    lab: &mut Lab<'_>,
+    to: usize,
+    writer: &Writer,
+    history: &History,
+    terminal: &Terminal,
+) -> Result<Failover> {
+    let from = lab.databases.primary();
+    let addresses = [lab.databases.address(0), lab.databases.address(1)];
+    let killed = Instant::now();
+    let tell = |at: Instant, tone, text: &str| terminal.event(at - killed, tone, text);
+    lab.databases.crash_primary().await?;
+    tell(killed, Tone::Bad, &format!("primary {} killed; nothing else knows", addresses[from].ip()));
+
+    lab.databases.promote_standby().await?;
+    let promoted = Instant::now();
+    tell(promoted, Tone::Plain, &format!("standby {} promoted", addresses[to].ip()));
+
+    let flipped = Instant::now();
+    lab.move_writer(to).await?;
+    tell(flipped, Tone::Plain, &format!("DNS and the RDS API name {} as the writer", addresses[to].ip()));
+
+    lab.publish(ClusterEvent::Completed, to).await?;
+    let published = Instant::now();
+    tell(published, Tone::Plain, "RDS-EVENT-0071 published to the SNS topic, as RDS would");
+
+    let switched = switch(history, addresses[to], flipped).await?;
+    tell(switched, Tone::Good, &format!("the function has made the target group exactly {}", addresses[to].ip()));
+
+    let first_write_after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
+        let success = writer.first_success_after(promoted);
+        Ok(success.map_or_else(|| Look::NotYet(anyhow!("the last one: {}", last_error(writer))), Look::Ready))
+    })
+    .await?;
+    let last_write_before = writer.last_success_before(promoted).context("no write was confirmed before")?;
+    let failover =
+        Failover { from, to, killed, promoted, flipped, published, switched, last_write_before, first_write_after };
+    let gap = format!("writes flow again, after a gap of {:.3} s", secs(failover.write_gap()));
+    tell(first_write_after, Tone::Good, &gap);
+    Ok(failover)
+}
+
+/// When the target group first held the wanted target and nothing else.
+async fn switch(history: &History, wanted: SocketAddr, since: Instant) -> Result<Instant> {
+    let what = format!("the switch of the target group to {wanted}");
+    poll::until(&what, SWITCH_DEADLINE, async || {
+        let history = history.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = history.last().map(|(_, targets)| targets.clone()).unwrap_or_default();
+        let only_wanted = |targets: &BTreeSet<SocketAddr>| targets.len() == 1 && targets.contains(&wanted);
+        let switched = history.iter().find(|(at, targets)| *at >= since && only_wanted(targets));
+        Ok(switched.map_or_else(|| Look::NotYet(anyhow!("it holds {held:?}")), |(at, _)| Look::Ready(*at)))
+    })
+    .await
+}
+
+/// Records every change of the target group. While it cannot be described, what was seen last stands.
+async fn watch(client: aws_sdk_elasticloadbalancingv2::Client, target_group: String, history: History) {
+    loop {
+        if let Ok(targets) = members(&client, &target_group).await {
+            let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
+            if history.last().is_none_or(|(_, last)| *last != targets) {
+                history.push((Instant::now(), targets));
+            }
+        }
+        sleep(SAMPLE).await;
+    }
+}
+
+/// Ends the recording when dropped.
+struct Watcher(JoinHandle<()>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
+    terminal.title("What is real here, and what is not");
+    terminal.line("  real      the function's binary, template.yaml through sam, PostgreSQL, DNS over UDP and TCP");
+    terminal.line("  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); the RDS API (moto)");
+    terminal.line("  own       the load balancer's data plane, and the event that RDS would publish");
+    let left_out: Vec<_> = lab.left_out().iter().map(|resource| resource.id.as_str()).collect();
+    terminal.line(&format!("  left out  {} (the local CloudFormation has no such types)", left_out.join(", ")));
+}
+
+/// Writes the report and the picture, and tells where.
+fn conclude(story: &Story, terminal: &Terminal) -> Result<()> {
+    let directory = root().join("target/demo");
+    std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    let report = serde_json::to_string(&story.report(FAILOVERS.len())).context("write the report")?;
+    let write = |name: &str, text: &str| -> Result<PathBuf> {
+        let path = directory.join(name);
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    };
+    let paths = [write("report.json", &(report.clone() + "\n"))?, write("timeline.svg", &draw(story))?];
+
+    terminal.title("Result");
+    let (confirmed, lost) = (story.acknowledged(), story.lost.len());
+    terminal.line(&format!("  {confirmed} writes were confirmed, {lost} of them are lost"));
+    for (number, failover) in story.failovers.iter().enumerate() {
+        terminal.line(&format!(
+            "  failover {}: {:.3} s from the DNS flip to the switch, {:.3} s without writes",
+            number + 1,
+            secs(failover.flip_to_switch()),
+            secs(failover.write_gap()),
+        ));
+    }
+    terminal.line(&format!("  {report}"));
+    for path in paths {
+        terminal.line(&format!("  {}", path.display()));
+    }
+    Ok(())
+}
+
+fn judge(story: &Story) -> Result<()> {
+    let lost = &story.lost;
+    ensure!(lost.is_empty(), "{} confirmed writes are lost, the first is number {}", lost.len(), lost[0]);
+    ensure!(story.failovers.len() == FAILOVERS.len(), "only {} failovers converged", story.failovers.len());
+    Ok(())
+}
+
+fn last_error(writer: &Writer) -> String {
+    let last = writer.attempts().pop();
+    last.and_then(|attempt| attempt.error).unwrap_or_else(|| "no attempt was made".to_owned())
+}
+
+fn secs(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}

@@ -1,0 +1,102 @@
+//! What happened in a demonstration, as data: the one source of the lines printed, the report and the picture.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lab::writer::Attempt;
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// A demonstration that has come to its end.
+pub(crate) struct Story {
+    /// When the client began to write.
+    pub(crate) began: Instant,
+    pub(crate) ended: Instant,
+    /// The two databases.
+    pub(crate) databases: [SocketAddr; 2],
+    pub(crate) failovers: Vec<Failover>,
+    pub(crate) attempts: Vec<Attempt>,
+    /// What the target group held from each of these moments on.
+    pub(crate) targets: Vec<(Instant, BTreeSet<SocketAddr>)>,
+    /// The numbers that were confirmed and are nowhere.
+    pub(crate) lost: Vec<i64>,
+}
+
+/// One failover, from the kill to the first write afterwards.
+#[derive(Clone, Debug)]
+pub(crate) struct Failover {
+    /// The number of the database that was killed.
+    pub(crate) from: usize,
+    /// The number of the one that was promoted.
+    pub(crate) to: usize,
+    pub(crate) killed: Instant,
+    pub(crate) promoted: Instant,
+    /// DNS and the RDS API name the new writer.
+    pub(crate) flipped: Instant,
+    pub(crate) published: Instant,
+    /// The target group holds the new writer and nothing else.
+    pub(crate) switched: Instant,
+    pub(crate) last_write_before: Instant,
+    pub(crate) first_write_after: Instant,
+}
+
+/// The report's file format.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    failovers: usize,
+    converged: usize,
+    acknowledged_writes: usize,
+    lost_acknowledged_writes: usize,
+    flip_to_switch_ms: Vec<u128>,
+    write_gap_ms: Vec<u128>,
+    final_targets: Vec<String>,
+}
+
+impl Story {
+    /// What it comes to in numbers. A failover is in the story only if it converged; `tried` counts all.
+    pub(crate) fn report(&self, tried: usize) -> Report {
+        let final_targets = self.targets.last().map(|(_, targets)| targets.iter().map(ToString::to_string).collect());
+        Report {
+            failovers: tried,
+            converged: self.failovers.len(),
+            acknowledged_writes: self.acknowledged(),
+            lost_acknowledged_writes: self.lost.len(),
+            flip_to_switch_ms: self.failovers.iter().map(|failover| failover.flip_to_switch().as_millis()).collect(),
+            write_gap_ms: self.failovers.iter().map(|failover| failover.write_gap().as_millis()).collect(),
+            final_targets: final_targets.unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.attempts.iter().filter(|attempt| attempt.error.is_none()).count()
+    }
+
+    /// Since the client began to write.
+    pub(crate) fn since(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.began)
+    }
+}
+
+impl Failover {
+    pub(crate) fn flip_to_switch(&self) -> Duration {
+        self.switched.saturating_duration_since(self.flipped)
+    }
+
+    pub(crate) fn write_gap(&self) -> Duration {
+        self.first_write_after.saturating_duration_since(self.last_write_before)
+    }
+
+    /// What happened, in order.
+    pub(crate) fn steps(&self, databases: &[SocketAddr; 2]) -> [(Instant, String); 6] {
+        let (from, to) = (databases[self.from].ip(), databases[self.to].ip());
+        [
+            (self.killed, format!("primary {from} killed")),
+            (self.promoted, format!("standby {to} promoted")),
+            (self.flipped, format!("DNS and the RDS API name {to}")),
+            (self.published, "RDS-EVENT-0071 published to SNS".to_owned()),
+            (self.switched, format!("target group is exactly {to}")),
+            (self.first_write_after, "first write confirmed again".to_owned()),
+        ]
+    }
+}

@@ -1,0 +1,179 @@
+//! All pieces put together: the deployed stack, with databases, DNS and a load balancer around it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, ensure};
+use serde_json::json;
+
+use crate::aurora::Cluster;
+use crate::aws::{Aws, members};
+use crate::deploy::{self, Built, LeftOut, Parameters, Stack};
+use crate::dns::{Answer, DnsServer};
+use crate::events::{self, ClusterEvent, Invocation};
+use crate::nlb::Nlb;
+use crate::poll::{self, Look};
+use crate::postgres::Pair;
+use crate::progress::Progress;
+use crate::workspace::Run;
+
+/// The identifier of the cluster in the RDS API.
+const CLUSTER: &str = "orders";
+
+/// The lab, ready to use. Member number `n` of the cluster is database server number `n`.
+pub struct Lab<'run> {
+    run: &'run Run,
+    built: Built,
+    parameters: Parameters,
+    /// DNS, as the function sees it.
+    pub dns: DnsServer,
+    /// The local AWS.
+    pub aws: Aws,
+    /// The cluster, as the RDS API tells of it.
+    pub cluster: Cluster,
+    /// The database servers.
+    pub databases: Pair,
+    /// What was deployed.
+    pub stack: Stack,
+    /// The load balancer.
+    pub nlb: Nlb,
+}
+
+/// How a lab differs from another.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Minutes between scheduled runs of the function, 1 to 5.
+    pub schedule_minutes: u8,
+    /// How long a connection survives the deregistration of its target. Whole seconds; much shorter than on AWS, where
+    /// it is two minutes.
+    pub deregistration_delay: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { schedule_minutes: 1, deregistration_delay: Duration::from_secs(2) }
+    }
+}
+
+impl<'run> Lab<'run> {
+    /// Builds and starts everything. The target group is empty afterwards, until the function first runs.
+    ///
+    /// # Errors
+    /// When a piece does not start; the error names it and its log.
+    pub async fn start(run: &'run Run, options: Options, progress: &dyn Progress) -> Result<Self> {
+        progress.say("building the function: cargo lambda build, then sam build");
+        let built = deploy::build(run, progress).await?;
+
+        progress.say("starting the local AWS: MiniStack, and moto for the RDS API");
+        let aws = Aws::start(run).await?;
+        let cluster = Cluster::create(aws.rds(), CLUSTER).await?;
+
+        progress.say("starting PostgreSQL: a primary and a synchronous standby");
+        let databases = Pair::start(run).await?;
+        let dns = DnsServer::start().await?;
+        for (server, member) in cluster.members.iter().enumerate() {
+            dns.set(&member.endpoint, Answer::addresses([databases.address(server).ip()]));
+        }
+        dns.set(&cluster.endpoint, Answer::alias(&cluster.members[databases.primary()].endpoint));
+
+        progress.say("deploying template.yaml with sam deploy");
+        let parameters = Parameters {
+            endpoint: cluster.endpoint.clone(),
+            port: databases.port(),
+            dns: dns.addr().to_string(),
+            schedule_minutes: options.schedule_minutes,
+            deregistration_delay: options.deregistration_delay,
+        };
+        let stack = deploy::deploy(run, &aws, &built, &parameters, progress).await?;
+        let nlb = Nlb::start(aws.elbv2(), &stack.target_group, options.deregistration_delay).await?;
+        Ok(Self { run, built, parameters, dns, aws, cluster, databases, stack, nlb })
+    }
+
+    /// What of the template the local CloudFormation refuses.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.built.left_out
+    }
+
+    /// Updates the stack to another schedule.
+    ///
+    /// # Errors
+    /// When the deployment fails.
+    pub async fn set_schedule(&mut self, minutes: u8, progress: &dyn Progress) -> Result<()> {
+        self.parameters.schedule_minutes = minutes;
+        self.stack = deploy::deploy(self.run, &self.aws, &self.built, &self.parameters, progress).await?;
+        Ok(())
+    }
+
+    /// Makes the cluster's endpoint resolve to a member.
+    pub fn point_dns_at(&self, member: usize) {
+        self.dns.set(&self.cluster.endpoint, Answer::alias(&self.cluster.members[member].endpoint));
+    }
+
+    /// Makes a member the writer in DNS and in the RDS API, as RDS does in a failover. Neither the databases nor the
+    /// function hear of it.
+    ///
+    /// # Errors
+    /// When the RDS API refuses.
+    pub async fn move_writer(&self, member: usize) -> Result<()> {
+        self.point_dns_at(member);
+        self.cluster.fail_over(&self.cluster.members[member]).await
+    }
+
+    /// Publishes what RDS does about a failover to a member.
+    ///
+    /// # Errors
+    /// When the topic does not take the message.
+    pub async fn publish(&self, event: ClusterEvent, member: usize) -> Result<()> {
+        let member = &self.cluster.members[member].id;
+        events::publish_failover(&self.aws, &self.stack.topic, event, &self.cluster.id, member).await
+    }
+
+    /// Invokes the function with a payload and returns what it came to.
+    ///
+    /// # Errors
+    /// When it cannot be invoked. That the function failed is no error here.
+    pub async fn invoke(&self, payload: &serde_json::Value) -> Result<Invocation> {
+        events::invoke(&self.aws, &self.stack.function, payload).await
+    }
+
+    /// Lets the function fill the empty target group.
+    ///
+    /// # Errors
+    /// When it fails, or does not register the primary.
+    pub async fn first_run(&self) -> Result<()> {
+        let result = self.invoke(&json!({})).await?;
+        ensure!(result.error.is_none(), "the first run of the function failed: {}", result.payload);
+        self.wait_for_target(self.databases.primary(), Duration::from_secs(10)).await
+    }
+
+    /// What the target group holds.
+    ///
+    /// # Errors
+    /// When it cannot be described.
+    pub async fn targets(&self) -> Result<BTreeSet<SocketAddr>> {
+        members(&self.aws.elbv2(), &self.stack.target_group).await
+    }
+
+    /// Waits until the target group holds one member of the cluster and nothing else.
+    ///
+    /// # Errors
+    /// When it does not within the deadline; the error says what it holds.
+    pub async fn wait_for_target(&self, member: usize, deadline: Duration) -> Result<()> {
+        let wanted = BTreeSet::from([self.databases.address(member)]);
+        let what = format!("the switch of the target group to {}", self.databases.address(member));
+        poll::until(&what, deadline, async || {
+            let targets = self.targets().await?;
+            Ok(if targets == wanted { Look::Ready(()) } else { Look::NotYet(anyhow!("it holds {targets:?}")) })
+        })
+        .await
+    }
+
+    /// The last lines of the function's log.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn function_log(&self, lines: usize) -> Result<String> {
+        deploy::function_log(self.run, &self.aws, &self.stack.function, lines).await
+    }
+}
