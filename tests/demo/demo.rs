@@ -142,7 +142,10 @@ async fn fail_over(
 
     let first_write_after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
         let success = writer.first_success_after(promoted);
-        Ok(success.map_or_else(|| Look::NotYet(anyhow!("the last one: {}", last_error(writer))), Look::Ready))
+        Ok(success.map_or_else(
+            || Look::NotYet(anyhow!("the last attempt: {}", writer.last_error().unwrap_or_default())),
+            Look::Ready,
+        ))
     })
     .await?;
     let last_write_before = writer.last_success_before(promoted).context("no write was confirmed before")?;
@@ -232,11 +235,6 @@ fn judge(story: &Story) -> Result<()> {
     ensure!(lost.is_empty(), "{} confirmed writes are lost, the first is number {}", lost.len(), lost[0]);
     ensure!(story.failovers.len() == FAILOVERS.len(), "only {} failovers converged", story.failovers.len());
     Ok(())
-}
-
-fn last_error(writer: &Writer) -> String {
-    let last = writer.attempts().pop();
-    last.and_then(|attempt| attempt.error).unwrap_or_else(|| "no attempt was made".to_owned())
 }
 
 fn secs(duration: Duration) -> f64 {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use aws_sdk_elasticloadbalancingv2::Client;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A load balancer that forwards. It stops when dropped, and cuts every connection.
 pub struct Nlb {
     addr: SocketAddr,
+    targets: watch::Receiver<Targets>,
     trouble: Arc<Mutex<Vec<String>>>,
     _tasks: JoinSet<()>,
 }
@@ -49,13 +50,29 @@ impl Nlb {
         let trouble = Arc::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(client, target_group.to_owned(), publish, Arc::clone(&trouble)));
-        tasks.spawn(accept(listener, targets, deregistration_delay));
-        Ok(Self { addr, trouble, _tasks: tasks })
+        tasks.spawn(accept(listener, targets.clone(), deregistration_delay));
+        Ok(Self { addr, targets, trouble, _tasks: tasks })
     }
 
     /// Where clients connect.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Waits until new connections go to these targets and no others.
+    ///
+    /// # Errors
+    /// When it does not follow within the deadline.
+    pub async fn wait_for_targets(&self, wanted: &BTreeSet<SocketAddr>, deadline: Duration) -> Result<()> {
+        let mut targets = self.targets.clone();
+        let followed = timeout(deadline, targets.wait_for(|targets| targets == wanted)).await;
+        let (held, trouble) = (self.targets.borrow().clone(), self.trouble());
+        let late = || {
+            anyhow!(
+                "the load balancer did not follow to {wanted:?} within {deadline:?}; it forwards to {held:?} {trouble:?}"
+            )
+        };
+        followed.map_err(|_| late())?.map(drop).context("the load balancer has stopped")
     }
 
     /// What kept it from following the target group, each problem once. It forwards to the targets it last saw then.
@@ -116,6 +133,10 @@ async fn forward(mut client: TcpStream, target: SocketAddr, targets: watch::Rece
     let Ok(Ok(mut server)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await else {
         return;
     };
+    // Small messages in both directions would wait for each other's acknowledgement otherwise.
+    if client.set_nodelay(true).and(server.set_nodelay(true)).is_err() {
+        return;
+    }
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
         () = deregistered(target, targets, delay) => {}

@@ -21,6 +21,9 @@ use crate::workspace::Run;
 /// The identifier of the cluster in the RDS API.
 const CLUSTER: &str = "orders";
 
+/// The function has answered by then; only the emulator and the load balancer have to catch up.
+const FIRST_RUN_DEADLINE: Duration = Duration::from_secs(10);
+
 /// The lab, ready to use. Member number `n` of the cluster is database server number `n`.
 pub struct Lab<'run> {
     run: &'run Run,
@@ -137,14 +140,16 @@ impl<'run> Lab<'run> {
         events::invoke(&self.aws, &self.stack.function, payload).await
     }
 
-    /// Lets the function fill the empty target group.
+    /// Lets the function fill the empty target group, so that the load balancer leads to the primary.
     ///
     /// # Errors
     /// When it fails, or does not register the primary.
     pub async fn first_run(&self) -> Result<()> {
         let result = self.invoke(&json!({})).await?;
         ensure!(result.error.is_none(), "the first run of the function failed: {}", result.payload);
-        self.wait_for_target(self.databases.primary(), Duration::from_secs(10)).await
+        let primary = self.databases.primary();
+        self.wait_for_target(primary, FIRST_RUN_DEADLINE).await?;
+        self.nlb.wait_for_targets(&BTreeSet::from([self.databases.address(primary)]), FIRST_RUN_DEADLINE).await
     }
 
     /// What the target group holds.

@@ -73,6 +73,12 @@ impl Writer {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why the last attempt failed, if it did.
+    pub fn last_error(&self) -> Option<String> {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.last().and_then(|attempt| attempt.error.clone())
+    }
+
     /// When the first write that began after `since` was confirmed, if one was.
     pub fn first_success_after(&self, since: Instant) -> Option<Instant> {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
