@@ -2,16 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::{self, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::Request;
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
+use lambda_runtime::tower::layer::layer_fn;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
 use lambda_runtime_api_client::PooledClient;
 use lambda_runtime_api_client::body::Body;
 use reconcile::report::Report;
 use reconcile::trigger::Trigger;
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tracing::instrument::Instrumented;
 use tracing::{Instrument, error, error_span};
 
 use crate::error::{RunError, chain};
@@ -29,12 +32,10 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub async fn serve<D: Dns, G: TargetGroups, T: Topology>(synchronizer: Synchronizer<D, G, T>) -> Result<(), Error> {
     let synchronizer = Arc::new(synchronizer);
     let service = service_fn(|event: LambdaEvent<Value>| {
-        // At the level ERROR, so that no filter takes the request id from the lines.
-        let span = error_span!("invocation", requestId = event.context.request_id);
         let synchronizer = Arc::clone(&synchronizer);
-        async move { invoke(&synchronizer, event).await }.instrument(span)
+        async move { invoke(&synchronizer, event).await }
     });
-    Runtime::new(service).run().await
+    Runtime::new(service).layer(layer_fn(RequestSpan)).run().await
 }
 
 /// Tells Lambda and the log that the function cannot start, so that the invoker reads why.
@@ -50,6 +51,27 @@ pub async fn refuse_to_start(cause: &(dyn std::error::Error + Send + Sync + 'sta
         .body(Body::from(body.to_string()))?;
     PooledClient::builder().build().call(request).await?;
     Err(message.into())
+}
+
+/// Puts the request id on every line of an invocation, those of the runtime too. Its span has the level ERROR, so that
+/// no filter takes the id away, as happens to the span of the runtime's own tracing layer.
+#[derive(Clone)]
+struct RequestSpan<S>(S);
+
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for RequestSpan<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Instrumented<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
+        let span = error_span!("invocation", requestId = invocation.context.request_id);
+        let future = span.in_scope(|| self.0.call(invocation));
+        future.instrument(span)
+    }
 }
 
 async fn invoke<D: Dns, G: TargetGroups, T: Topology>(

@@ -1,0 +1,29 @@
+//! The function with a DNS that panics: a test shows that the error is told and that the next event is served.
+
+use failover_sync::elbv2::Elbv2;
+use failover_sync::error::DnsError;
+use failover_sync::ports::Dns;
+use failover_sync::rds::Rds;
+use failover_sync::sync::Synchronizer;
+use failover_sync::{aws, handler};
+use lambda_runtime::Error;
+use reconcile::binding::Family;
+use reconcile::config::Config;
+use reconcile::evidence::Answer;
+
+struct Panicking;
+
+impl Dns for Panicking {
+    async fn lookup(&self, name: &str, _: Family) -> Result<Answer, DnsError> {
+        panic!("looked up {name}")
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let config = Config::parse(|name| std::env::var(name).ok())?;
+    let aws = aws::sdk_config().await;
+    let groups = Elbv2(aws_sdk_elasticloadbalancingv2::Client::new(&aws));
+    let topology = Rds(aws_sdk_rds::Client::new(&aws));
+    handler::serve(Synchronizer::new(config, Panicking, groups, topology)).await
+}

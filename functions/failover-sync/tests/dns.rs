@@ -1,0 +1,118 @@
+//! The DNS adapter against a real server on loopback.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use failover_sync::dns::Resolver;
+use failover_sync::error::{DnsAnswer, DnsError};
+use failover_sync::ports::Dns;
+use lab::dns::{Answer, DnsServer, RecordType};
+use reconcile::binding::Family;
+
+const ENDPOINT: &str = "orders.cluster-c1.eu-west-1.rds.amazonaws.com";
+
+async fn server() -> DnsServer {
+    DnsServer::start().await.unwrap()
+}
+
+async fn lookup(server: &DnsServer, family: Family) -> Result<String, DnsError> {
+    let answer = Resolver::new(&[server.addr()]).unwrap().lookup(ENDPOINT, family).await?;
+    Ok(format!("{} for {:?}", answer.addresses, answer.ttl))
+}
+
+#[tokio::test]
+async fn a_chain_of_cnames_is_followed_and_its_smallest_ttl_counts() {
+    let server = server().await;
+    server.set(ENDPOINT, Answer::Alias { target: "orders-a.example".into(), ttl: 60 });
+    server.set("orders-a.example", Answer::Alias { target: "host.example".into(), ttl: 5 });
+    server.set("host.example", Answer::Addresses { addresses: vec![[10, 0, 0, 1].into()], ttl: 30 });
+    assert_eq!(lookup(&server, Family::Ipv4).await.unwrap(), "10.0.0.1 for 5s");
+}
+
+#[tokio::test]
+async fn a_flip_between_two_look_ups_is_seen_at_once() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.addr()]).unwrap();
+    for last in 1..=3u8 {
+        server.set(ENDPOINT, Answer::v4([10, 0, 0, last]));
+        let answer = resolver.lookup(ENDPOINT, Family::Ipv4).await.unwrap();
+        assert_eq!(answer.addresses.to_string(), format!("10.0.0.{last}"));
+    }
+    assert_eq!(server.queries(ENDPOINT), 3, "every look-up is a question");
+}
+
+#[tokio::test]
+async fn a_name_that_appears_is_seen_at_once() {
+    let server = server().await;
+    let resolver = Resolver::new(&[server.addr()]).unwrap();
+    assert!(resolver.lookup(ENDPOINT, Family::Ipv4).await.is_err());
+    server.set(ENDPOINT, Answer::v4([10, 0, 0, 1]));
+    assert!(resolver.lookup(ENDPOINT, Family::Ipv4).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_family_decides_which_records_are_asked_for() {
+    let server = server().await;
+    server.set(
+        ENDPOINT,
+        Answer::addresses(["10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]),
+    );
+    assert_eq!(lookup(&server, Family::Ipv4).await.unwrap(), "10.0.0.1, 10.0.0.2 for 5s");
+    assert_eq!(server.queries_of(ENDPOINT, RecordType::AAAA), 0);
+    assert_eq!(lookup(&server, Family::Ipv6).await.unwrap(), "fd00::1 for 5s");
+    assert_eq!(server.queries_of(ENDPOINT, RecordType::A), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_an_error_that_names_endpoint_server_and_answer() {
+    let server = server().await;
+    for (answer, family, expected, text) in [
+        (Answer::NxDomain, Family::Ipv4, DnsAnswer::NoSuchName, "NXDOMAIN"),
+        (Answer::ServFail, Family::Ipv4, DnsAnswer::Code("SERVFAIL".into()), "SERVFAIL"),
+        (Answer::Refused, Family::Ipv4, DnsAnswer::Code("REFUSED".into()), "REFUSED"),
+        (Answer::Empty, Family::Ipv4, DnsAnswer::NoAddress, "without an address"),
+        (Answer::v4([10, 0, 0, 1]), Family::Ipv6, DnsAnswer::NoAddress, "ipv6"),
+        (Answer::alias("nowhere.example"), Family::Ipv4, DnsAnswer::NoSuchName, "NXDOMAIN"),
+    ] {
+        server.set(ENDPOINT, answer.clone());
+        let error = lookup(&server, family).await.unwrap_err();
+        assert_eq!(error.answer, expected, "{answer:?}");
+        let message = error.to_string();
+        for word in [ENDPOINT, &server.addr().to_string(), text] {
+            assert!(message.contains(word), "{word} in {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_loop_of_cnames_is_an_answer_without_an_address() {
+    let server = server().await;
+    server.set(ENDPOINT, Answer::alias("a.example"));
+    server.set("a.example", Answer::alias(ENDPOINT));
+    let error = lookup(&server, Family::Ipv4).await.unwrap_err();
+    assert!(error.to_string().contains("CNAME chain"), "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_server_is_given_up_in_seconds() {
+    let server = server().await;
+    server.set(ENDPOINT, Answer::Silent);
+    let start = Instant::now();
+    let error = lookup(&server, Family::Ipv4).await.unwrap_err();
+    assert_eq!(error.answer, DnsAnswer::Timeout);
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_second_server_answers_for_one_that_is_gone() {
+    let server = server().await;
+    server.set(ENDPOINT, Answer::v4([10, 0, 0, 1]));
+    let gone: SocketAddr = {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap()
+    };
+    let resolver = Resolver::new(&[gone, server.addr()]).unwrap();
+    assert!(resolver.lookup(ENDPOINT, Family::Ipv4).await.is_ok());
+}

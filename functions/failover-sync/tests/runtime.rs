@@ -1,0 +1,315 @@
+//! The real binary behind the real Runtime API: what it answers, logs and measures.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod binary;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use binary::aws::Aws;
+use binary::{ENDPOINT, Function, Settings};
+use failover_sync::{elbv2, rds};
+use lab::dns::{Answer, DnsServer};
+use serde_json::{Value, json};
+
+/// The payload of a file in `tests/events`.
+fn event(file: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/events/{file}.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A DNS server that names this address as the writer.
+async fn dns(address: [u8; 4]) -> DnsServer {
+    let server = DnsServer::start().await.unwrap();
+    server.set(ENDPOINT, Answer::alias("orders-b.c1.eu-west-1.rds.amazonaws.com"));
+    server.set("orders-b.c1.eu-west-1.rds.amazonaws.com", Answer::v4(address));
+    server
+}
+
+/// The writer moved to 10.0.0.2; 10.0.0.1 is registered.
+async fn failed_over() -> (DnsServer, Aws) {
+    let aws = Aws::start(&["10.0.0.1:5432 unhealthy"]).await;
+    aws.state().writer = Some("orders-b.c1.eu-west-1.rds.amazonaws.com");
+    (dns([10, 0, 0, 2]).await, aws)
+}
+
+fn writes(aws: &Aws) -> usize {
+    let state = aws.state();
+    state.calls.iter().filter(|call| !call.contains("Describe")).count()
+}
+
+#[tokio::test]
+async fn every_event_file_reconciles() {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events")).unwrap() {
+        files.push(entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
+    }
+    assert!(files.len() > 10, "{files:?}");
+    let (dns, aws) = failed_over().await;
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    for (address, file) in (2..).zip(files.iter().filter(|file| *file != "manual-dry-run")) {
+        dns.set("orders-b.c1.eu-west-1.rds.amazonaws.com", Answer::v4([10, 0, 1, address]));
+        let result = function.invoke(&event(file)).await.result();
+        assert_eq!(result["bindings"][0]["state"], "updated", "{file}: {result}");
+        assert_eq!(result["bindings"][0]["registered"][0], format!("10.0.1.{address}:5432"), "{file}");
+    }
+    for payload in [json!(null), json!({}), json!([]), json!("hello"), json!(7)] {
+        let result = function.invoke(&payload).await.result();
+        assert_eq!(result["bindings"][0]["state"], "in-sync", "{payload}: {result}");
+        assert_eq!(result["trigger"], "manual");
+    }
+}
+
+#[tokio::test]
+async fn a_failover_moves_the_group_and_a_second_run_changes_nothing() {
+    let (dns, aws) = failed_over().await;
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let result = function.invoke(&event("sns-cluster-failover")).await.result();
+    let binding = &result["bindings"][0];
+    assert_eq!(result["trigger"], "failover");
+    assert_eq!(binding["state"], "updated");
+    assert_eq!(binding["resolved"], json!(["10.0.0.2"]));
+    assert_eq!(binding["registered"], json!(["10.0.0.2:5432"]));
+    assert_eq!(binding["deregistered"], json!(["10.0.0.1:5432"]));
+    assert_eq!(binding["witnesses"], json!({"dns": ["10.0.0.2"], "topology": ["10.0.0.2"]}));
+    assert!(binding["elapsedMs"].as_f64().unwrap() > 0.0);
+    assert_eq!(aws.targets(), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
+
+    let before = writes(&aws);
+    let result = function.invoke(&event("schedule-rule")).await.result();
+    assert_eq!((&result["trigger"], &result["bindings"][0]["state"]), (&json!("schedule"), &json!("in-sync")));
+    assert_eq!(writes(&aws), before);
+}
+
+#[tokio::test]
+async fn the_adapters_call_exactly_the_actions_that_they_name() {
+    let (dns, aws) = failed_over().await;
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    function.invoke(&json!({})).await.result();
+    let called: BTreeSet<String> = aws.state().calls.iter().cloned().collect();
+    let named = elbv2::IAM_ACTIONS.iter().chain(&rds::IAM_ACTIONS).map(|action| (*action).to_owned()).collect();
+    assert_eq!(called, named);
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing() {
+    let (dns, aws) = failed_over().await;
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let result = function.invoke(&event("manual-dry-run")).await.result();
+    assert_eq!((&result["dryRun"], &result["bindings"][0]["state"]), (&json!(true), &json!("would-update")));
+    assert_eq!(result["bindings"][0]["registered"], json!(["10.0.0.2:5432"]));
+    assert_eq!((writes(&aws), aws.targets()), (0, vec!["10.0.0.1:5432 unhealthy".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_payload_with_a_wrong_type_is_refused_and_the_next_is_served() {
+    let (dns, aws) = failed_over().await;
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let (kind, message) = function.invoke(&json!({"dryRun": "yes"})).await.error();
+    assert_eq!(kind, "BadPayload");
+    assert!(message.contains("dryRun") && message.contains("true or false"), "{message}");
+    let (kind, message) = function.invoke(&json!({"binding": "reader"})).await.error();
+    assert_eq!(kind, "UnknownBinding");
+    assert!(message.contains("writer"), "{message}");
+    assert!(aws.state().calls.is_empty());
+    assert_eq!(function.invoke(&json!({})).await.result()["bindings"][0]["state"], "updated");
+}
+
+#[tokio::test]
+async fn a_panic_is_told_as_an_error_and_the_next_event_is_served() {
+    let aws = Aws::start(&["10.0.0.1:5432 healthy"]).await;
+    let binary = Path::new(env!("CARGO_BIN_EXE_failover-sync")).with_file_name("examples").join("panicking");
+    assert!(binary.exists(), "{} is missing: cargo build --examples", binary.display());
+    let settings = Settings::new("127.0.0.1:53".parse().unwrap()).with_aws(&aws);
+    let function = Function::start_binary(&binary, settings).await;
+    for _ in 0..2 {
+        let (kind, message) = function.invoke(&json!({})).await.error();
+        assert_eq!(kind, "Panicked");
+        assert!(message.contains(&format!("looked up {ENDPOINT}")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_release_profile_unwinds() {
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).unwrap();
+    let (_, profile) = manifest.split_once("[profile.release]").unwrap();
+    let profile = profile.split("\n[").next().unwrap();
+    assert!(profile.contains("\npanic = \"unwind\"\n"), "{profile}");
+}
+
+#[tokio::test]
+async fn what_dns_cannot_tell_is_an_error_and_no_write() {
+    for (answer, words) in [
+        (Answer::NxDomain, &["NXDOMAIN", ENDPOINT][..]),
+        (Answer::ServFail, &["SERVFAIL", ENDPOINT]),
+        (Answer::Empty, &["without an address", ENDPOINT]),
+        (Answer::Silent, &["did not answer in time", ENDPOINT]),
+        (Answer::alias(ENDPOINT), &["CNAME", ENDPOINT]),
+        (Answer::v4([52, 1, 2, 3]), &["52.1.2.3 is a public address", "FunctionSubnetIds"]),
+        (Answer::v4([127, 0, 0, 1]), &["127.0.0.1 is a loopback address"]),
+        (Answer::v4([169, 254, 169, 254]), &["169.254.169.254 is a link-local address"]),
+        (Answer::v4([224, 0, 0, 1]), &["224.0.0.1 is a multicast address"]),
+        (Answer::v4([0, 0, 0, 0]), &["0.0.0.0 is an unspecified"]),
+        (Answer::v4([10, 1, 0, 1]), &["10.1.0.1 is outside ALLOWED_CIDRS", "AllowedCidrs", "10.0.0.0/16"]),
+        (Answer::addresses([[10, 0, 0, 2].into(), [10, 0, 0, 3].into()]), &["2 addresses (10.0.0.2, 10.0.0.3)"]),
+    ] {
+        let (dns, aws) = failed_over().await;
+        dns.set(ENDPOINT, answer.clone());
+        let settings = Settings::new(dns.addr()).with_aws(&aws).with("ALLOWED_CIDRS", "10.0.0.0/16");
+        let function = Function::start(settings).await;
+        let (_, message) = function.invoke(&event("schedule-rule")).await.error();
+        assert!(words.iter().all(|word| message.contains(word)), "{answer:?}: {message}");
+        assert!(message.starts_with("1 of 1 bindings failed: writer: "), "{message}");
+        assert_eq!(writes(&aws), 0, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_aws_refuses_is_an_error_with_its_code_and_no_deregistration() {
+    for (action, status, code, kind) in [
+        ("DescribeTargetHealth", 400, "TargetGroupNotFound", "TargetGroupNotFound"),
+        ("DescribeTargetHealth", 403, "AccessDenied", "AccessDenied"),
+        ("DescribeTargetHealth", 400, "Throttling", "Throttled"),
+        ("DescribeTargetHealth", 500, "InternalFailure", "AwsRefused"),
+        ("RegisterTargets", 400, "TargetGroupNotFound", "TargetGroupNotFound"),
+        ("RegisterTargets", 403, "AccessDenied", "AccessDenied"),
+        ("RegisterTargets", 400, "Throttling", "Throttled"),
+        ("RegisterTargets", 503, "ServiceUnavailable", "AwsRefused"),
+        ("RegisterTargets", 400, "InvalidTarget", "AwsRefused"),
+        ("DeregisterTargets", 403, "AccessDenied", "AccessDenied"),
+    ] {
+        let (dns, aws) = failed_over().await;
+        aws.refuse(action, status, code);
+        let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+        let (seen, message) = function.invoke(&json!({})).await.error();
+        assert_eq!(seen, kind, "{action} {code}");
+        for word in [action, code, "request id c534f810-0000-4000-8000-0123456789ab", "the message of AWS", binary::ARN]
+        {
+            assert!(message.contains(word), "{word} in {message}");
+        }
+        assert!(aws.targets().contains(&"10.0.0.1:5432 unhealthy".to_owned()), "{action} {code}: {:?}", aws.targets());
+    }
+}
+
+#[tokio::test]
+async fn an_aws_that_cannot_be_reached_or_understood_is_an_error_and_no_write() {
+    let (dns, aws) = failed_over().await;
+    aws.state().faults.insert("DescribeTargetHealth", (200, "<html>502 Bad Gateway</html>".into()));
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let (kind, message) = function.invoke(&json!({})).await.error();
+    assert_eq!(kind, "AwsUnreachable");
+    assert!(message.contains("elasticloadbalancing:DescribeTargetHealth"), "{message}");
+    assert_eq!(writes(&aws), 0);
+
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = Settings::new(dns.addr()).with("AWS_ENDPOINT_URL", format!("http://{closed}"));
+    let function = Function::start(settings).await;
+    let (kind, message) = function.invoke(&json!({})).await.error();
+    assert_eq!(kind, "AwsUnreachable");
+    assert!(message.contains("refused"), "{message}");
+}
+
+#[tokio::test]
+async fn targets_of_every_state_and_port_are_treated_as_their_membership_says() {
+    let dns = dns([10, 0, 0, 2]).await;
+    let aws = Aws::start(&[
+        "10.0.0.1:3307 unused",
+        "10.0.0.1:5432 healthy",
+        "10.0.0.2:3307 healthy",
+        "10.0.0.2:5432 draining",
+        "10.0.0.3:5432 draining",
+        "10.0.0.4:5432 resting",
+        "10.0.0.5:5432 unhealthy.draining",
+    ])
+    .await;
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let result = function.invoke(&json!({})).await.result();
+    let expected =
+        ["10.0.0.1:3307", "10.0.0.1:5432", "10.0.0.2:3307", "10.0.0.4:5432", "10.0.0.5:5432"].map(String::from);
+    assert_eq!(result["bindings"][0]["deregistered"], json!(expected));
+    let members: Vec<String> = aws.targets().into_iter().filter(|target| !target.ends_with(" draining")).collect();
+    assert_eq!(members, ["10.0.0.2:5432 initial"]);
+}
+
+#[tokio::test]
+async fn a_function_stops_before_its_deadline_and_serves_the_next_event() {
+    let (dns, aws) = failed_over().await;
+    dns.set(ENDPOINT, Answer::Silent);
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let (limit, start) = (Duration::from_secs(2), Instant::now());
+    let (kind, message) = function.invoke_within(&json!({}), limit).await.error();
+    assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+    assert_eq!(kind, "DeadlineNear");
+    assert!(message.contains("while reading DNS and the target group"), "{message}");
+    dns.set(ENDPOINT, Answer::v4([10, 0, 0, 2]));
+    function.invoke(&json!({})).await.result();
+}
+
+#[tokio::test]
+async fn one_failed_binding_is_named_after_the_others_are_done() {
+    let (dns, aws) = failed_over().await;
+    let mut settings = Settings::new(dns.addr()).with_aws(&aws);
+    let mut lost = settings.bindings[0].clone();
+    lost["name"] = "lost".into();
+    lost["endpoint"] = "nowhere.example".into();
+    settings.bindings = json!([lost, settings.bindings[0]]);
+    let function = Function::start(settings).await;
+    let (kind, message) = function.invoke(&json!({})).await.error();
+    assert_eq!(kind, "EndpointNotResolved");
+    assert!(message.starts_with("1 of 2 bindings failed: lost: "), "{message}");
+    assert_eq!(aws.targets(), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
+}
+
+#[tokio::test]
+async fn a_configuration_with_mistakes_stops_the_start_with_all_of_them() {
+    let dns = dns([10, 0, 0, 2]).await;
+    let mut settings = Settings::new(dns.addr()).with("ALLOWED_CIDRS", "ten");
+    settings.bindings = json!([{"name": "writer", "endpoint": "", "port": 70000, "targetGroupArn": "db", "kind": "x"}]);
+    let (outcome, lines) = Function::start(settings).await.init_error().await;
+    let (kind, message) = outcome.error();
+    assert_eq!(kind, "InvalidConfiguration");
+    for word in ["5 mistakes", "\"writer\".endpoint", "\"writer\".port", "\"writer\".targetGroupArn", ".kind", "ten"] {
+        assert!(message.contains(word), "{word} in {message}");
+    }
+    let line: Value = lines[0].parse().unwrap();
+    assert_eq!((&line["level"], &line["error"]), (&json!("ERROR"), &json!(message)));
+}
+
+#[tokio::test]
+async fn a_run_leaves_one_line_a_binding_and_its_metrics() {
+    let (dns, aws) = failed_over().await;
+    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    function.invoke(&event("sns-cluster-failover")).await.result();
+    aws.refuse("DescribeTargetHealth", 403, "AccessDenied");
+    function.invoke(&json!({})).await.error();
+    let lines = function.stop().await;
+    assert!(lines.iter().all(|line| !line.contains("the-secret-of-this-test")), "{lines:?}");
+    let lines: Vec<Value> = lines.iter().map(|line| line.parse().unwrap()).collect();
+    let (metrics, logs): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.get("_aws").is_some());
+
+    for line in &logs {
+        assert_eq!(line["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "{line}");
+        assert!(chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).is_ok(), "{line}");
+    }
+    let canonical: Vec<&Value> = logs.iter().filter(|line| line["message"] == "reconciled").collect();
+    assert_eq!(canonical.len(), 2);
+    assert_eq!((&canonical[0]["level"], &canonical[0]["state"]), (&json!("INFO"), &json!("updated")));
+    assert_eq!(canonical[0]["registered"], "10.0.0.2:5432");
+    assert_eq!((&canonical[1]["level"], &canonical[1]["error_type"]), (&json!("ERROR"), &json!("AccessDenied")));
+
+    assert_eq!(metrics.len(), 2);
+    for (line, in_sync, switches) in [(&metrics[0], 1, 1), (&metrics[1], 0, 0)] {
+        assert_eq!((&line["InSync"], &line["Switches"]), (&json!(in_sync), &json!(switches)), "{line}");
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Namespace"], "FailoverSync");
+        assert!(line["_aws"]["Timestamp"].as_i64().unwrap() > 1_600_000_000_000);
+        for metric in directive["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric} in {line}");
+        }
+        for dimension in directive["Dimensions"][0].as_array().unwrap() {
+            assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension} in {line}");
+        }
+    }
+}
