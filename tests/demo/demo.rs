@@ -92,12 +92,17 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
 
     let attempts = writer.attempts();
     drop((writer, watcher));
+    let lost = match lost(&attempts, lab.databases.address(lab.databases.primary())).await {
+        Ok(lost) => lost,
+        // Without a database there is nothing to count in, and whatever took it is the better explanation.
+        Err(error) => return Err(trouble.unwrap_or(error)),
+    };
     let story = Story {
         began,
         ended: Instant::now(),
         databases: [lab.databases.address(0), lab.databases.address(1)],
         failovers,
-        lost: lost(&attempts, lab.databases.address(lab.databases.primary())).await?,
+        lost,
         attempts,
         targets: history.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     };
