@@ -1,0 +1,71 @@
+# failover-sync. `make help` lists the targets; `make demo` and `make test` set up everything they need.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+FUNCTION := functions/failover-sync
+BOOTSTRAP := .aws-sam/build/Function/bootstrap
+ZIP := target/lambda/failover-sync/bootstrap.zip
+ZIP_LIMIT := 6000000
+STACK ?= failover-sync
+PAYLOAD ?= {}
+# cfn-lint and sam validate check against the resource schemas of a Region; which one does not matter.
+LINT_REGION := us-east-1
+
+.PHONY: help setup demo lab test lint build deploy invoke clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  STACK=name           the stack of deploy and invoke (default: $(STACK))"
+	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
+	@echo "  AWS_ENDPOINT_URL=... lets invoke talk to the lab that 'make lab' keeps running"
+
+setup: $(VENV)/installed ## Install the Python tools into .venv
+
+$(VENV)/installed: tests/requirements.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Python 3.10 or newer is needed; python3 is $$(python3 --version 2>&1)"; exit 1; }
+	@echo "Installing the Python tools into $(VENV) (about a minute)"
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+demo: setup ## Show a failover and a failback on a local AWS, under write load
+	cargo build --quiet --package lab
+	target/debug/lab demo
+
+lab: setup ## Keep the local AWS of the demo running, to play with
+	cargo build --quiet --package lab
+	target/debug/lab up
+
+test: lint build ## Run every test: code, template, binary, and the deployed stack on a local AWS
+	cargo test --workspace
+	@echo "The tests of the binary once more, with the one that is deployed"
+	BOOTSTRAP=$(CURDIR)/$(BOOTSTRAP) cargo test --workspace --test runtime
+
+lint: setup ## Check formatting, clippy and the templates
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cfn-lint template.yaml
+	sam validate --lint --region $(LINT_REGION)
+
+build: setup ## Build the function: what sam deploy uploads, and a zip of it
+	sam build
+	cd $(FUNCTION) && cargo lambda build --release --output-format zip
+	@size=$$(wc -c < $(ZIP)); echo "$(ZIP): $$size bytes"; \
+		[ $$size -lt $(ZIP_LIMIT) ] || { echo "the zip is over $(ZIP_LIMIT) bytes"; exit 1; }
+
+deploy: build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
+	sam deploy --guided --stack-name $(STACK)
+
+invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
+	@sam remote invoke Function --stack-name $(STACK) --event '$(PAYLOAD)'
+
+clean: ## Remove everything that was built or installed here
+	rm -rf target .aws-sam $(VENV)
