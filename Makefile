@@ -65,7 +65,7 @@ deploy: build ## Deploy to AWS; asks for the parameters and remembers them in sa
 	sam deploy --guided --stack-name $(STACK)
 
 invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
-	@sam remote invoke Function --stack-name $(STACK) --event '$(PAYLOAD)'
+	@set -o pipefail; sam remote invoke Function --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target .aws-sam $(VENV)

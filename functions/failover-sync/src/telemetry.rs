@@ -27,6 +27,8 @@ where
     let targets = Targets::new()
         .with_target("failover_sync", level)
         .with_target("reconcile", level)
+        // It repeats every error that the handler returns, which has its own line by then. A panic is on standard error.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN));
     Registry::default().with(lines(format != Some("JSON"), writer).with_filter(targets))
 }

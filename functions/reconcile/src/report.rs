@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use crate::binding::Binding;
@@ -163,27 +164,27 @@ impl BindingReport {
 /// The CloudWatch namespace of the metrics.
 pub const METRIC_NAMESPACE: &str = "FailoverSync";
 
+/// In the order in which a person reads it: what, how it ended, why, and then the details.
 impl Serialize for BindingReport {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut report = json!({
-            "binding": self.binding,
-            "state": self.state(),
-            "endpoint": self.endpoint,
-            "resolved": self.resolved,
-            "registered": self.registered,
-            "deregistered": self.deregistered,
-            "kept": self.kept,
-            "witnesses": {"dns": self.resolved, "topology": self.topology},
-            "observations": self.observations,
-            "elapsedMs": milliseconds(self.elapsed),
-        });
-        if let Some(reason) = &self.waiting_for {
-            report["waitingFor"] = json!(reason);
-        }
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("binding", &self.binding)?;
+        map.serialize_entry("state", &self.state())?;
         if let Some(error) = &self.error {
-            report["error"] = json!(error);
+            map.serialize_entry("error", error)?;
         }
-        report.serialize(serializer)
+        if let Some(reason) = &self.waiting_for {
+            map.serialize_entry("waitingFor", reason)?;
+        }
+        map.serialize_entry("endpoint", &self.endpoint)?;
+        map.serialize_entry("resolved", &self.resolved)?;
+        map.serialize_entry("registered", &self.registered)?;
+        map.serialize_entry("deregistered", &self.deregistered)?;
+        map.serialize_entry("kept", &self.kept)?;
+        map.serialize_entry("witnesses", &json!({"dns": self.resolved, "topology": self.topology}))?;
+        map.serialize_entry("observations", &self.observations)?;
+        map.serialize_entry("elapsedMs", &milliseconds(self.elapsed))?;
+        map.end()
     }
 }
 
@@ -195,4 +196,59 @@ fn milliseconds(duration: Duration) -> f64 {
 /// The text of each item.
 pub fn strings<T: ToString>(items: &[T]) -> Vec<String> {
     items.iter().map(T::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(change: impl FnOnce(&mut BindingReport)) -> BindingReport {
+        let mut report = BindingReport { binding: "writer".into(), ..BindingReport::default() };
+        change(&mut report);
+        report
+    }
+
+    fn failure() -> Option<Failure> {
+        Some(Failure { kind: "AccessDenied", message: "denied".into() })
+    }
+
+    #[test]
+    fn the_state_says_how_the_run_ended_whatever_was_done_before() {
+        let registered = || vec!["10.0.0.2:5432".to_owned()];
+        let waiting = || Some("the witnesses disagree".to_owned());
+        for (expected, report) in [
+            (State::InSync, report(|_| {})),
+            (State::InSync, report(|report| report.dry_run = true)),
+            (State::Updated, report(|report| report.registered = registered())),
+            (State::Updated, report(|report| report.deregistered = registered())),
+            (State::WouldUpdate, report(|report| (report.registered, report.dry_run) = (registered(), true))),
+            (State::Waiting, report(|report| (report.registered, report.waiting_for) = (registered(), waiting()))),
+            (State::Failed, report(|report| (report.waiting_for, report.error) = (waiting(), failure()))),
+        ] {
+            assert_eq!(report.state(), expected, "{report:?}");
+        }
+    }
+
+    #[test]
+    fn the_result_begins_with_what_a_person_looks_for() {
+        let failed = report(|report| report.error = failure());
+        let json = serde_json::to_string(&failed).expect("JSON");
+        let start = r#"{"binding":"writer","state":"failed","error":{"type":"AccessDenied","message":"denied"},"#;
+        assert!(json.starts_with(start), "{json}");
+    }
+
+    #[test]
+    fn only_a_group_that_is_right_counts_as_in_sync() {
+        let changed = |report: &mut BindingReport| report.registered = vec!["10.0.0.2:5432".to_owned()];
+        for (in_sync, switches, report) in [
+            (1, 0, report(|_| {})),
+            (1, 1, report(changed)),
+            (0, 0, report(|report| (report.dry_run, report.registered) = (true, vec!["10.0.0.2:5432".to_owned()]))),
+            (0, 0, report(|report| report.waiting_for = Some("the witnesses disagree".to_owned()))),
+            (0, 0, report(|report| report.error = failure())),
+        ] {
+            let metrics = report.metrics(1_795_260_241_431);
+            assert_eq!((&metrics["InSync"], &metrics["Switches"]), (&json!(in_sync), &json!(switches)), "{report:?}");
+        }
+    }
 }
