@@ -151,3 +151,25 @@ async fn deregistered(target: SocketAddr, mut targets: watch::Receiver<Targets>,
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(150);
+
+    #[tokio::test]
+    async fn a_connection_outlives_its_target_by_the_delay_unless_the_target_returns() {
+        let target = SocketAddr::from(([127, 0, 0, 11], 5432));
+        let (publish, targets) = watch::channel(Targets::from([target]));
+        let cut = deregistered(target, targets, DELAY);
+        tokio::pin!(cut);
+        assert!(timeout(2 * DELAY, &mut cut).await.is_err(), "cut while registered");
+        publish.send_replace(Targets::new());
+        assert!(timeout(DELAY / 3, &mut cut).await.is_err(), "cut before the delay was over");
+        publish.send_replace(Targets::from([target]));
+        assert!(timeout(2 * DELAY, &mut cut).await.is_err(), "cut although the target returned");
+        publish.send_replace(Targets::new());
+        assert!(timeout(10 * DELAY, &mut cut).await.is_ok(), "never cut");
+    }
+}

@@ -338,3 +338,40 @@ fn forget_aws(command: &mut Command) {
         command.env(name, direct);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Error;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_quotes_the_end_of_the_log() {
+        let run = Run::new().expect("directories");
+        let program = Program::new("unlucky", "sh").args(["-c", "echo working; echo it broke >&2; exit 3"]);
+        let error = program.run(&run, &Quiet).await.expect_err("it fails").to_string();
+        assert!(error.contains("unlucky failed (exit status: 3)") && error.ends_with("working\nit broke"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_dropped_process_takes_what_it_started_with_it() {
+        let run = Run::new().expect("directories");
+        let program = Program::new("parent", "sh").args(["-c", "sleep 600 & echo $!; wait"]);
+        let process = program.start(&run).expect("a process");
+        let child: i32 = poll::until("the child's number", Duration::from_secs(10), async || {
+            Ok(tail(process.log(), 1).parse().map_or_else(|error| Look::NotYet(Error::new(error)), Look::Ready))
+        })
+        .await
+        .expect("a number");
+        drop(process);
+        let status = PathBuf::from(format!("/proc/{child}/stat"));
+        poll::until("the end of the child", Duration::from_secs(10), async || {
+            // A dead process stays as a zombie until whoever inherited it looks.
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let dead = text.is_empty() || text.contains(") Z ");
+            Ok(if dead { Look::Ready(()) } else { Look::NotYet(anyhow!("{text}")) })
+        })
+        .await
+        .expect("it is dead");
+    }
+}
