@@ -172,20 +172,23 @@ impl Stack {
     }
 }
 
-/// The end of the function's log, as CloudWatch Logs has it.
+/// The end of the function's log, as CloudWatch Logs has it, without the metrics.
 ///
 /// # Errors
 /// When it cannot be read.
 pub async fn function_log(run: &Run, aws: &Aws, function: &str, lines: usize) -> Result<String> {
     let log = tool("function-log", venv_program("sam")?)
-        .args(["logs", "--region", REGION, "--cw-log-group", &format!("/aws/lambda/{function}")])
+        .args(["logs", "--output", "json", "--region", REGION, "--cw-log-group", &format!("/aws/lambda/{function}")])
         .envs(aws.environment())
         .directory(run.logs())
         .output(run)
         .await?;
-    let mut last: Vec<_> = log.lines().rev().take(lines).collect();
-    last.reverse();
-    Ok(last.join("\n"))
+    let events = serde_json::Deserializer::from_str(&log).into_iter::<serde_json::Value>();
+    let events: Vec<_> = events.collect::<Result<_, _>>().context("the function's log, as sam prints it")?;
+    let messages = events.iter().filter_map(|event| event["message"].as_str()).map(str::trim_end);
+    // Metrics are lines of the log too, and tell a reader nothing that the others do not.
+    let readable: Vec<_> = messages.filter(|message| !message.contains("\"_aws\"")).collect();
+    Ok(readable[readable.len().saturating_sub(lines)..].join("\n"))
 }
 
 fn rate(minutes: u8) -> String {
