@@ -37,11 +37,13 @@ $(VENV)/installed: tests/requirements.txt
 	@touch $@
 
 demo: setup ## Show a failover and a failback on a local AWS, under write load
-	cargo build --quiet --package lab
+	@echo "Compiling the lab (a few minutes the first time)"
+	cargo build --package lab
 	target/debug/lab demo
 
 lab: setup ## Keep the local AWS of the demo running, to play with
-	cargo build --quiet --package lab
+	@echo "Compiling the lab (a few minutes the first time)"
+	cargo build --package lab
 	target/debug/lab up
 
 test: lint build ## Run every test: code, template, binary, and the deployed stack on a local AWS
