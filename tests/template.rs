@@ -12,14 +12,12 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use failover_sync::{aws, elbv2, rds, sync};
+use failover_sync::{aws, elbv2, rds};
 use reconcile::binding::Kind;
 use reconcile::config::{Config, VARIABLES};
+use reconcile::watch::{DRIFT_LIMIT, WATCH_LIMIT};
 use regex::Regex;
 use serde_json::{Map, Value, json};
-
-/// The longest watch after a failover event (design: "180 s at most").
-const WATCH_LIMIT: Duration = Duration::from_secs(180);
 
 /// What the role allows beside the calls of the adapters.
 const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
@@ -709,7 +707,7 @@ fn the_function_outlives_its_budgets_and_its_events_outlive_the_retries() {
     let function = Stack::with(&[]).existing("Function");
     let timeout = Duration::from_secs(function["Timeout"].as_u64().unwrap());
     let calls = 2 * aws::OPERATION_TIMEOUT;
-    for budget in [WATCH_LIMIT, sync::DRIFT_LIMIT] {
+    for budget in [WATCH_LIMIT, DRIFT_LIMIT] {
         assert!(timeout > budget + calls, "{timeout:?} is not more than {budget:?} and the calls around it");
     }
     // Lambda pauses one minute before the first retry and two before the second.

@@ -2,7 +2,7 @@
 
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::DnsError;
-use failover_sync::ports::Dns;
+use failover_sync::ports::{Dns, SystemClock};
 use failover_sync::rds::Rds;
 use failover_sync::sync::Synchronizer;
 use failover_sync::{aws, handler};
@@ -25,5 +25,5 @@ async fn main() -> Result<(), Error> {
     let aws = aws::sdk_config().await;
     let groups = Elbv2(aws_sdk_elasticloadbalancingv2::Client::new(&aws));
     let topology = Rds(aws_sdk_rds::Client::new(&aws));
-    handler::serve(Synchronizer::new(config, Panicking, groups, topology)).await
+    handler::serve(Synchronizer::new(config, Panicking, groups, topology, SystemClock)).await
 }

@@ -11,6 +11,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Answered, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 use reconcile::binding::Family;
 use reconcile::evidence::Answer;
 use reconcile::target::Addresses;
@@ -21,8 +22,8 @@ use crate::ports::Dns;
 /// One try. The VPC resolver answers in milliseconds.
 const TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// Tries in all.
-const ATTEMPTS: usize = 2;
+/// Tries after the first.
+const RETRIES: usize = 1;
 
 /// The port [`Dns`] over the network.
 pub struct Resolver {
@@ -36,27 +37,21 @@ impl Resolver {
     /// # Errors
     /// When the system's configuration cannot be read, or names no server.
     pub fn new(servers: &[SocketAddr]) -> Result<Resolver, NetError> {
-        let mut builder = if servers.is_empty() {
-            TokioResolver::builder_tokio()?
+        let config = if servers.is_empty() {
+            read_system_conf()?.0
         } else {
-            let servers = servers.iter().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            ResolverConfig::from_name_servers(servers.iter().map(name_server).collect())
         };
+        let servers: Vec<String> = config.name_servers().iter().map(name_of).collect();
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let options = builder.options_mut();
         // A warm function would go on serving the old writer from a cache.
         options.cache_size = 0;
         options.timeout = TIMEOUT;
-        options.attempts = ATTEMPTS;
+        options.attempts = RETRIES;
         options.use_hosts_file = ResolveHosts::Never;
         options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-        let resolver = builder.build()?;
-        let servers = if servers.is_empty() {
-            "the system's DNS servers".to_owned()
-        } else {
-            servers.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
-        };
-        Ok(Resolver { resolver, servers })
+        Ok(Resolver { resolver: builder.build()?, servers: servers.join(", ") })
     }
 }
 
@@ -79,6 +74,11 @@ impl Dns for Resolver {
         let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or_default();
         Ok(Answer { addresses, ttl: Duration::from_secs(ttl.into()) })
     }
+}
+
+fn name_of(server: &NameServerConfig) -> String {
+    let port = server.connections.first().map_or(53, |connection| connection.port);
+    SocketAddr::new(server.ip, port).to_string()
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {

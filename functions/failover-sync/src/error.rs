@@ -6,11 +6,13 @@
 use std::error::Error;
 use std::fmt;
 
+use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_elasticloadbalancingv2::operation::RequestId;
 use lambda_runtime::Diagnostic;
 use reconcile::binding::Family;
 use reconcile::network::Refusal;
+use reconcile::plan::Plan;
 use reconcile::report::{Failure, Report};
 use reconcile::trigger::PayloadError;
 use thiserror::Error;
@@ -59,9 +61,12 @@ fn failures_of(report: &Report) -> String {
 /// Why one binding could not be kept.
 #[derive(Debug, Error)]
 pub enum SyncError {
-    /// DNS gave no usable answer.
+    /// DNS never gave a usable answer, and no other witnesses made up for it.
     #[error("the writer is unknown, nothing was changed")]
     Dns(#[source] DnsError),
+    /// The group is not what was written to it.
+    #[error("the target group does not show what was written to it; still to do: {0}")]
+    Unsettled(Plan),
     /// AWS refused or could not be reached.
     #[error("{progress}")]
     Aws {
@@ -99,6 +104,7 @@ impl SyncError {
     pub fn failure(&self) -> Failure {
         let kind = match self {
             SyncError::Dns(_) => "EndpointNotResolved",
+            SyncError::Unsettled(_) => "Unsettled",
             SyncError::Aws { source, .. } => source.kind(),
             SyncError::Blind { .. } => "EndpointNotResolved",
             SyncError::Refused(Refusal::Address { .. }) => "AddressRefused",
@@ -165,6 +171,7 @@ pub struct AwsError {
     /// The request id, where AWS answered.
     pub request_id: Option<String>,
     source: Box<dyn Error + Send + Sync>,
+    is_answer: bool,
 }
 
 impl AwsError {
@@ -174,8 +181,10 @@ impl AwsError {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         SdkError<E>: RequestId,
     {
-        let request_id = error.request_id().map(str::to_owned);
+        let of_response = |response: &HttpResponse| response.headers().get("x-amzn-requestid").map(str::to_owned);
+        let request_id = error.request_id().map(str::to_owned).or_else(|| error.raw_response().and_then(of_response));
         let code = error.code().map(str::to_owned);
+        let is_answer = error.raw_response().is_some();
         let source: Box<dyn Error + Send + Sync> = match error {
             SdkError::ServiceError(service) => match service.err().message() {
                 Some(message) => message.into(),
@@ -183,13 +192,13 @@ impl AwsError {
             },
             other => Box::new(other),
         };
-        AwsError { action, resource: resource.into(), code, request_id, source }
+        AwsError { action, resource: resource.into(), code, request_id, source, is_answer }
     }
 
     /// From an answer that lacks what was asked for.
     pub fn incomplete(action: &'static str, resource: impl Into<String>, missing: impl Into<String>) -> AwsError {
         let source = missing.into().into();
-        AwsError { action, resource: resource.into(), code: None, request_id: None, source }
+        AwsError { action, resource: resource.into(), code: None, request_id: None, source, is_answer: true }
     }
 
     fn kind(&self) -> &'static str {
@@ -198,6 +207,7 @@ impl AwsError {
             Some(code) if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => "AccessDenied",
             Some("Throttling" | "ThrottlingException" | "RequestLimitExceeded") => "Throttled",
             Some(_) => "AwsRefused",
+            None if self.is_answer => "AwsAnswerUnreadable",
             None => "AwsUnreachable",
         }
     }

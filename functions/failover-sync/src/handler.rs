@@ -18,7 +18,7 @@ use tracing::instrument::Instrumented;
 use tracing::{Instrument, error, error_span};
 
 use crate::error::{RunError, chain};
-use crate::ports::{Dns, TargetGroups, Topology};
+use crate::ports::{Clock, Dns, TargetGroups, Topology};
 use crate::sync::Synchronizer;
 use crate::telemetry;
 
@@ -29,7 +29,13 @@ const MARGIN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When the Runtime API cannot be reached any more.
-pub async fn serve<D: Dns, G: TargetGroups, T: Topology>(synchronizer: Synchronizer<D, G, T>) -> Result<(), Error> {
+pub async fn serve<D, G, T, C>(synchronizer: Synchronizer<D, G, T, C>) -> Result<(), Error>
+where
+    D: Dns,
+    G: TargetGroups,
+    T: Topology,
+    C: Clock,
+{
     let synchronizer = Arc::new(synchronizer);
     let service = service_fn(|event: LambdaEvent<Value>| {
         let synchronizer = Arc::clone(&synchronizer);
@@ -74,8 +80,8 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for RequestSpan<S> 
     }
 }
 
-async fn invoke<D: Dns, G: TargetGroups, T: Topology>(
-    synchronizer: &Arc<Synchronizer<D, G, T>>,
+async fn invoke<D: Dns, G: TargetGroups, T: Topology, C: Clock>(
+    synchronizer: &Arc<Synchronizer<D, G, T, C>>,
     event: LambdaEvent<Value>,
 ) -> Result<Report, Diagnostic> {
     let remaining = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();

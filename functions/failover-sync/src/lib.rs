@@ -1,6 +1,6 @@
 //! The Lambda function failover-sync: it keeps a target group pointed at the database writer.
 //!
-//! [`sync`] is the loop: observe, judge, plan, apply, observe again. It sees the world through the three traits of
+//! [`sync`] runs the bindings side by side; `look` is the loop for one of them: observe, judge, plan, apply, observe again. It sees the world through the traits of
 //! [`ports`]; [`dns`], [`elbv2`] and [`rds`] implement them for the real one and decide nothing. [`handler`] turns an
 //! invocation into a run and a report into its answer. What follows from what was seen is decided in the crate
 //! `reconcile`.
@@ -10,6 +10,7 @@ pub mod dns;
 pub mod elbv2;
 pub mod error;
 pub mod handler;
+mod look;
 pub mod ports;
 pub mod rds;
 pub mod sync;

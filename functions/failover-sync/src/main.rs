@@ -7,6 +7,7 @@ use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
 use aws_sdk_rds::Client as RdsClient;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
+use failover_sync::ports::SystemClock;
 use failover_sync::rds::Rds;
 use failover_sync::sync::Synchronizer;
 use failover_sync::{aws, handler, telemetry};
@@ -28,5 +29,5 @@ async fn main() -> Result<(), Error> {
     };
     let aws = aws::sdk_config().await;
     let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds(RdsClient::new(&aws)));
-    handler::serve(Synchronizer::new(config, resolver, groups, topology)).await
+    handler::serve(Synchronizer::new(config, resolver, groups, topology, SystemClock)).await
 }

@@ -2,8 +2,9 @@
 
 use std::future::Future;
 
+use chrono::{DateTime, Utc};
 use reconcile::binding::{Family, TargetGroupArn};
-use reconcile::evidence::Answer;
+use reconcile::evidence::{Answer, ClusterMember};
 use reconcile::target::{DescribedTarget, Target};
 
 use crate::error::{AwsError, DnsError};
@@ -43,11 +44,26 @@ pub trait TargetGroups: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
-/// Asks the RDS API who the writer is.
+/// Asks the RDS API about a cluster.
 pub trait Topology: Send + Sync + 'static {
-    /// The endpoint name of the instance that is the cluster's writer.
+    /// The instances of the cluster, and which of them is the writer.
     ///
     /// # Errors
-    /// When RDS refused, could not be reached, or names no writer with an endpoint.
-    fn writer_endpoint(&self, cluster: &str) -> impl Future<Output = Result<String, AwsError>> + Send;
+    /// When RDS refused or could not be reached, or the cluster has no writer.
+    fn members(&self, cluster: &str) -> impl Future<Output = Result<Vec<ClusterMember>, AwsError>> + Send;
+}
+
+/// Tells the time of day, which events are compared with. Durations within a run are tokio's.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+/// The clock of the system.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
 }

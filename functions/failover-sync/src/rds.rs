@@ -1,11 +1,13 @@
-//! The cluster's writer in the RDS API.
+//! A cluster in the RDS API.
 
 use aws_sdk_rds::Client;
+use aws_sdk_rds::types::Filter;
+use reconcile::evidence::ClusterMember;
 
 use crate::error::AwsError;
 use crate::ports::Topology;
 
-/// The IAM actions that this adapter calls.
+/// The IAM actions that this adapter calls. DescribeDBInstances is filtered by cluster, so it needs `db:*`.
 pub const IAM_ACTIONS: [&str; 2] = [DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES];
 
 const DESCRIBE_CLUSTERS: &str = "rds:DescribeDBClusters";
@@ -15,21 +17,29 @@ const DESCRIBE_INSTANCES: &str = "rds:DescribeDBInstances";
 pub struct Rds(pub Client);
 
 impl Topology for Rds {
-    async fn writer_endpoint(&self, cluster: &str) -> Result<String, AwsError> {
-        let request = self.0.describe_db_clusters().db_cluster_identifier(cluster);
-        let response = request.send().await.map_err(|error| AwsError::new(DESCRIBE_CLUSTERS, cluster, error))?;
-        let mut members = response.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
-        let writer = members.find(|member| member.is_cluster_writer() == Some(true));
-        let writer = writer
-            .and_then(|member| member.db_instance_identifier())
-            .ok_or_else(|| AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "no member is the writer"))?;
+    async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
+        let of_cluster = Filter::builder().name("db-cluster-id").values(cluster).build();
+        let clusters = self.0.describe_db_clusters().db_cluster_identifier(cluster).send();
+        // A cluster has at most 16 instances (RDS quota: 15 replicas), which is one page.
+        let instances = self.0.describe_db_instances().filters(of_cluster).send();
+        let (clusters, instances) = tokio::join!(clusters, instances);
+        let clusters = clusters.map_err(|error| AwsError::new(DESCRIBE_CLUSTERS, cluster, error))?;
+        let instances = instances.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, cluster, error))?;
 
-        let request = self.0.describe_db_instances().db_instance_identifier(writer);
-        let response = request.send().await.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, writer, error))?;
-        let mut endpoints = response.db_instances().iter().filter_map(|instance| instance.endpoint());
-        endpoints
-            .find_map(|endpoint| endpoint.address())
-            .map(str::to_owned)
-            .ok_or_else(|| AwsError::incomplete(DESCRIBE_INSTANCES, writer, "the instance has no endpoint"))
+        let members = clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
+        let writer = members
+            .filter(|member| member.is_cluster_writer() == Some(true))
+            .find_map(|member| member.db_instance_identifier())
+            .ok_or_else(|| AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "no member is the writer"))?;
+        let member = |instance: &aws_sdk_rds::types::DbInstance| {
+            let id = instance.db_instance_identifier()?;
+            Some(ClusterMember {
+                id: id.to_owned(),
+                is_writer: id == writer,
+                endpoint: instance.endpoint().and_then(|endpoint| endpoint.address()).map(str::to_owned),
+                status: instance.db_instance_status().unwrap_or_default().to_owned(),
+            })
+        };
+        Ok(instances.db_instances().iter().filter_map(member).collect())
     }
 }

@@ -1,50 +1,42 @@
 //! The loop: observe, judge, plan, apply, and observe again.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reconcile::binding::{Binding, Endpoint};
+use chrono::{DateTime, Utc};
+use reconcile::binding::{Binding, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::{Answer, Evidence, Topology as Witness};
-use reconcile::plan::Plan;
-use reconcile::report::{BindingReport, Report, strings};
-use reconcile::target::{DescribedTarget, Target};
+use reconcile::report::{BindingReport, Report};
 use reconcile::trigger::Trigger;
-use reconcile::verdict::{Verdict, verdict};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tracing::{Instrument, info, warn};
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
-use crate::error::{DnsError, RunError, SyncError, chain};
-use crate::ports::{Dns, TargetGroups, Topology};
-
-/// How long a run goes on looking at witnesses that disagree before it leaves the rest to the next run.
-pub const DRIFT_LIMIT: Duration = Duration::from_secs(45);
+use crate::error::{RunError, SyncError};
+use crate::look::Look;
+use crate::ports::{Clock, Dns, TargetGroups, Topology};
 
 /// Between two observations of one run.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// A switch does not wait longer than this for topology, which is silent then.
-const TOPOLOGY_LIMIT: Duration = Duration::from_secs(4);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Keeps every configured binding.
-pub struct Synchronizer<D, G, T> {
-    config: Config,
-    dns: D,
-    groups: G,
-    topology: T,
+pub struct Synchronizer<D, G, T, C> {
+    pub(crate) config: Config,
+    pub(crate) dns: D,
+    pub(crate) groups: G,
+    pub(crate) topology: T,
+    pub(crate) clock: C,
+    left: Mutex<BTreeMap<TargetGroupArn, Departures>>,
 }
 
-/// One binding's run: what it works on, and what it has to say.
-struct Run {
-    binding: Binding,
-    report: BindingReport,
-    doing: String,
-}
+/// When this process deregistered which address. Only a help: a new process knows nothing of it and asks for more proof.
+pub(crate) type Departures = BTreeMap<IpAddr, DateTime<Utc>>;
 
-impl<D: Dns, G: TargetGroups, T: Topology> Synchronizer<D, G, T> {
+impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
     /// Keeps the bindings of the configuration through the given ports.
-    pub fn new(config: Config, dns: D, groups: G, topology: T) -> Synchronizer<D, G, T> {
-        Synchronizer { config, dns, groups, topology }
+    pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Synchronizer<D, G, T, C> {
+        Synchronizer { config, dns, groups, topology, clock, left: Mutex::default() }
     }
 
     /// Reconciles the bindings that the trigger asks for, side by side, each for itself, until the deadline.
@@ -52,13 +44,12 @@ impl<D: Dns, G: TargetGroups, T: Topology> Synchronizer<D, G, T> {
     /// # Errors
     /// When the trigger names an unknown binding, or when a binding failed; the others are done first.
     pub async fn run(self: &Arc<Self>, trigger: &Trigger, deadline: Instant) -> Result<Report, RunError> {
-        let bindings = self.asked_for(trigger)?;
-        let tasks = bindings.into_iter().map(|binding| {
-            let report = BindingReport::new(&binding, trigger.dry_run);
-            let run = Run { binding, report: report.clone(), doing: "starting".to_owned() };
-            let task = Arc::clone(self).reconcile(run, deadline).in_current_span();
+        let trigger = Arc::new(trigger.clone());
+        let tasks = self.asked_for(&trigger)?.into_iter().map(|binding| {
+            let report = BindingReport::new(&binding, &trigger);
+            let task = Arc::clone(self).reconcile(binding, Arc::clone(&trigger), report.clone(), deadline);
             // A task of its own, so that a panic in one binding does not stop another.
-            (report, tokio::spawn(task))
+            (report, tokio::spawn(task.in_current_span()))
         });
         let mut reports = Vec::new();
         for (blank, task) in tasks.collect::<Vec<_>>() {
@@ -67,7 +58,7 @@ impl<D: Dns, G: TargetGroups, T: Topology> Synchronizer<D, G, T> {
                 ..blank
             }));
         }
-        let report = Report::new(trigger, reports);
+        let report = Report::new(&trigger, reports);
         if report.failures().next().is_some() { Err(RunError::Bindings(report)) } else { Ok(report) }
     }
 
@@ -82,142 +73,33 @@ impl<D: Dns, G: TargetGroups, T: Topology> Synchronizer<D, G, T> {
         }
     }
 
-    async fn reconcile(self: Arc<Self>, mut run: Run, deadline: Instant) -> BindingReport {
+    async fn reconcile(
+        self: Arc<Self>,
+        binding: Binding,
+        trigger: Arc<Trigger>,
+        report: BindingReport,
+        deadline: Instant,
+    ) -> BindingReport {
         let start = Instant::now();
-        let outcome = timeout_at(deadline, self.converge(&mut run)).await;
+        let mut look = Look::new(&self, &binding, &trigger, report);
+        let outcome = timeout_at(deadline, look.converge()).await;
         let error = match outcome {
             Ok(result) => result.err(),
-            Err(_) => Some(SyncError::DeadlineNear { doing: run.doing }),
+            Err(_) => Some(SyncError::DeadlineNear { doing: look.doing() }),
         };
-        run.report.error = error.as_ref().map(SyncError::failure);
-        run.report.elapsed = start.elapsed();
-        run.report
+        let mut report = look.into_report();
+        report.error = error.as_ref().map(SyncError::failure);
+        report.elapsed = start.elapsed();
+        report
     }
 
-    /// Observes and applies until the group is right, the witnesses' disagreement lasts too long, or something fails.
-    async fn converge(&self, run: &mut Run) -> Result<(), SyncError> {
-        let give_up = Instant::now() + DRIFT_LIMIT;
-        loop {
-            let (dns, group) = self.observe(run).await?;
-            let mut evidence = Evidence { dns, topology: Witness::NotAsked };
-            let mut judged = self.judge(run, &evidence, &group);
-            if judged == Verdict::AskTopology {
-                evidence.topology = self.ask_topology(run).await;
-                judged = self.judge(run, &evidence, &group);
-            }
-            match judged {
-                Verdict::InSync => return Ok(()),
-                Verdict::Refuse(refusal) => return Err(SyncError::Refused(refusal)),
-                Verdict::Switch(plan) if run.report.dry_run => {
-                    run.report.registered = strings(&plan.register);
-                    run.report.deregistered = strings(&plan.deregister);
-                    return Ok(());
-                }
-                Verdict::Switch(plan) => self.apply(run, plan, &evidence).await?,
-                Verdict::Wait(disagreement) if run.report.dry_run || Instant::now() >= give_up => {
-                    run.report.waiting_for = Some(disagreement.to_string());
-                    return Ok(());
-                }
-                Verdict::Wait(_) | Verdict::AskTopology => {}
-            }
-            // The verification right after a write needs no pause; looking at the same thing again and again does.
-            if run.report.observations > 1 || !run.report.is_changed() {
-                run.doing = "waiting to look again".to_owned();
-                sleep(PAUSE).await;
-            }
-        }
+    pub(crate) fn departures(&self, group: &TargetGroupArn) -> Departures {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.get(group).cloned().unwrap_or_default()
     }
 
-    fn judge(&self, run: &Run, evidence: &Evidence, group: &[DescribedTarget]) -> Verdict {
-        verdict(&run.binding, &self.config.allowed, evidence, group)
-    }
-
-    /// DNS and the target group, at the same time.
-    async fn observe(&self, run: &mut Run) -> Result<(Answer, Vec<DescribedTarget>), SyncError> {
-        run.doing = "reading DNS and the target group".to_owned();
-        run.report.observations += 1;
-        let (dns, group) = tokio::join!(self.resolve(&run.binding), self.groups.describe(&run.binding.target_group));
-        match &dns {
-            Ok(answer) => run.report.resolved = answer.addresses.iter().collect(),
-            Err(_) => run.report.dns_failures += 1,
-        }
-        if let Ok(group) = &group {
-            let members = group.iter().filter(|described| described.is_member()).map(DescribedTarget::to_string);
-            run.report.kept = members.filter(|member| !run.report.registered.contains(member)).collect();
-        }
-        match (dns, group) {
-            (Ok(answer), Ok(group)) => Ok((answer, group)),
-            (Err(dns), Ok(_)) => Err(SyncError::Dns(dns)),
-            (Ok(_), Err(source)) => Err(SyncError::Aws { progress: "the target group could not be read", source }),
-            (Err(dns), Err(group)) => Err(SyncError::Blind { dns, group }),
-        }
-    }
-
-    async fn resolve(&self, binding: &Binding) -> Result<Answer, DnsError> {
-        match &binding.endpoint {
-            Endpoint::Name(name) => self.dns.lookup(name, binding.family).await,
-            Endpoint::Address(address) => Ok(Answer { addresses: (*address).into(), ttl: Duration::ZERO }),
-        }
-    }
-
-    /// Topology: cluster → writer → its endpoint → address. What goes wrong makes it silent.
-    async fn ask_topology(&self, run: &mut Run) -> Witness {
-        run.doing = "asking the RDS API for the writer".to_owned();
-        let binding = &run.binding;
-        let asked = async {
-            let cluster = binding.id.as_deref().unwrap_or_default();
-            let writer = self.topology.writer_endpoint(cluster).await.map_err(|error| chain(&error))?;
-            self.dns.lookup(&writer, binding.family).await.map_err(|error| chain(&error))
-        };
-        match timeout(TOPOLOGY_LIMIT, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-            Ok(answer) => {
-                run.report.topology = Some(answer.addresses.iter().collect());
-                Witness::Names(answer.addresses)
-            }
-            Err(reason) => {
-                warn!(binding = binding.name, reason, "the RDS API gave no answer and is left out");
-                Witness::Silent
-            }
-        }
-    }
-
-    /// Registers, describes again, and deregisters only if every wanted target is a member now.
-    async fn apply(&self, run: &mut Run, plan: Plan, evidence: &Evidence) -> Result<(), SyncError> {
-        let mut surplus = plan.deregister;
-        if !plan.register.is_empty() {
-            self.register(run, &plan.register).await?;
-            run.doing = "describing the target group after the registration".to_owned();
-            let described = self.groups.describe(&run.binding.target_group).await;
-            let group = described.map_err(|source| SyncError::Aws { progress: REGISTERED_ONLY, source })?;
-            surplus = match self.judge(run, evidence, &group) {
-                Verdict::Switch(plan) if plan.register.is_empty() => plan.deregister,
-                _ => Vec::new(),
-            };
-        }
-        if surplus.is_empty() { Ok(()) } else { self.deregister(run, &surplus).await }
-    }
-
-    async fn register(&self, run: &mut Run, targets: &[Target]) -> Result<(), SyncError> {
-        let names = strings(targets);
-        run.doing = format!("registering {}", names.join(", "));
-        let registered = self.groups.register(&run.binding.target_group, targets).await;
-        registered.map_err(|source| SyncError::Aws { progress: "nothing was deregistered", source })?;
-        info!(binding = run.binding.name, targets = names.join(","), "registered targets");
-        run.report
-            .registered
-            .extend(names.into_iter().filter(|name| !run.report.registered.contains(name)).collect::<Vec<_>>());
-        Ok(())
-    }
-
-    async fn deregister(&self, run: &mut Run, targets: &[DescribedTarget]) -> Result<(), SyncError> {
-        let names = strings(targets);
-        run.doing = format!("deregistering {}", names.join(", "));
-        let deregistered = self.groups.deregister(&run.binding.target_group, targets).await;
-        deregistered.map_err(|source| SyncError::Aws { progress: REGISTERED_ONLY, source })?;
-        info!(binding = run.binding.name, targets = names.join(","), "deregistered targets");
-        run.report.deregistered.extend(names);
-        Ok(())
+    pub(crate) fn remember(&self, group: &TargetGroupArn, departures: &Departures) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.entry(group.clone()).or_default().extend(departures);
     }
 }
-
-const REGISTERED_ONLY: &str = "the writer is registered and the old target was not deregistered";

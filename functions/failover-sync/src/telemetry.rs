@@ -4,8 +4,9 @@
 //! their level; `RUST_LOG` beats the level that the console sets; and at WARN its lines lose the request id.
 
 use std::io::Write;
+use std::net::IpAddr;
 
-use reconcile::report::{BindingReport, Report};
+use reconcile::report::{BindingReport, Report, strings};
 use tracing::{Level, Subscriber, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -46,9 +47,7 @@ pub fn publish(report: &Report, now: i64, metrics: &mut impl Write) {
 }
 
 fn log(trigger: &str, report: &BindingReport) {
-    let resolved: Vec<String> = report.resolved.iter().map(ToString::to_string).collect();
-    let topology: Option<Vec<String>> =
-        report.topology.as_ref().map(|addresses| addresses.iter().map(ToString::to_string).collect());
+    let joined = |addresses: &Vec<IpAddr>| strings(addresses).join(",");
     macro_rules! line {
         ($level:expr) => {
             tracing::event!(
@@ -58,8 +57,10 @@ fn log(trigger: &str, report: &BindingReport) {
                 state = report.state().name(),
                 endpoint = report.endpoint,
                 dry_run = report.dry_run,
-                resolved = resolved.join(","),
-                topology = topology.map(|addresses| addresses.join(",")),
+                rds_events = report.rds_events.join(","),
+                resolved = joined(&report.resolved),
+                topology = report.topology.as_ref().map(joined),
+                event = report.event.as_ref().map(joined),
                 registered = report.registered.join(","),
                 deregistered = report.deregistered.join(","),
                 kept = report.kept.join(","),

@@ -7,11 +7,13 @@ mod world;
 use std::time::Duration;
 
 use failover_sync::error::RunError;
-use failover_sync::sync::DRIFT_LIMIT;
+use failover_sync::ports::Clock;
 use lambda_runtime::Diagnostic;
+use reconcile::event::RdsEvent;
 use reconcile::report::{BindingReport, Report, State};
-use reconcile::trigger::Trigger;
-use tokio::time::Instant;
+use reconcile::trigger::{Cause, Trigger};
+use reconcile::watch::DRIFT_LIMIT;
+use tokio::time::{Instant, sleep};
 use world::World;
 
 const LONG: Duration = Duration::from_secs(240);
@@ -29,10 +31,13 @@ async fn run_db(world: &World, kind: &str) -> BindingReport {
     report.bindings.into_iter().next().unwrap()
 }
 
-/// `db.example` moved from 10.0.0.1 to 10.0.0.2, and 10.0.0.1 is still registered.
+/// The writer moved from `orders-a`, 10.0.0.1, to `orders-b`, 10.0.0.2. DNS and the RDS API know, the group does not.
 fn failed_over() -> World {
     let world = World::default();
+    world.resolve("orders-a.example", &["10.0.0.1"]);
+    world.resolve("orders-b.example", &["10.0.0.2"]);
     world.resolve("db.example", &["10.0.0.2"]);
+    world.state().writer = Some("orders-b");
     world.group("db", &["10.0.0.1:5432 unhealthy"]);
     world
 }
@@ -57,7 +62,7 @@ async fn a_group_in_sync_is_looked_at_once_and_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_failover_registers_describes_deregisters_and_verifies() {
     let world = failed_over();
-    let report = run_db(&world, "instance").await;
+    let report = run_db(&world, "cluster").await;
     assert_eq!(report.state(), State::Updated);
     let calls = world.state().calls.clone();
     assert_eq!(
@@ -65,6 +70,9 @@ async fn a_failover_registers_describes_deregisters_and_verifies() {
         [
             "lookup db.example",
             "describe db",
+            "topology orders",
+            "lookup orders-a.example",
+            "lookup orders-b.example",
             "register db 10.0.0.2:5432",
             "describe db",
             "deregister db 10.0.0.1:5432",
@@ -80,9 +88,9 @@ async fn a_failover_registers_describes_deregisters_and_verifies() {
 #[tokio::test(start_paused = true)]
 async fn a_second_run_right_after_makes_no_write_call() {
     let world = failed_over();
-    run_db(&world, "instance").await;
+    run_db(&world, "cluster").await;
     let writes = world.writes().len();
-    let report = run_db(&world, "instance").await;
+    let report = run_db(&world, "cluster").await;
     assert_eq!((report.state(), world.writes().len()), (State::InSync, writes));
 }
 
@@ -98,30 +106,33 @@ async fn an_empty_group_is_filled_without_asking_topology() {
 
 #[tokio::test(start_paused = true)]
 async fn a_draining_target_is_registered_again_and_never_deregistered_twice() {
-    let world = World::default();
+    let world = failed_over();
     world.resolve("db.example", &["10.0.0.1"]);
+    world.state().writer = Some("orders-a");
     world.group("db", &["10.0.0.1:5432 draining", "10.0.0.2:5432 healthy", "10.0.0.3:5432 draining"]);
-    run_db(&world, "instance").await;
+    let report = run_db(&world, "cluster").await;
+    assert_eq!(report.elapsed.as_secs(), 30, "a step back needs a steady DNS beside topology");
     assert_eq!(world.writes(), ["register db 10.0.0.1:5432", "deregister db 10.0.0.2:5432"]);
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 draining", "10.0.0.3:5432 draining"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn deregistration_uses_the_described_port() {
-    let world = World::default();
+    let world = failed_over();
     world.resolve("db.example", &["10.0.0.1"]);
-    world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.1:3307 healthy", "10.0.0.9:3306 resting"]);
-    run_db(&world, "instance").await;
-    assert_eq!(world.writes(), ["deregister db 10.0.0.1:3307 10.0.0.9:3306"]);
+    world.state().writer = Some("orders-a");
+    world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.1:3307 healthy", "10.0.0.2:3306 resting"]);
+    run_db(&world, "cluster").await;
+    assert_eq!(world.writes(), ["deregister db 10.0.0.1:3307 10.0.0.2:3306"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_registration_deregisters_nothing() {
     let world = failed_over();
     world.fail("register", 0);
-    let report = run_db(&world, "instance").await;
+    let report = run_db(&world, "cluster").await;
     let (kind, message) = error_of(&report);
-    assert_eq!(kind, "AwsUnreachable");
+    assert_eq!(kind, "AwsAnswerUnreadable");
     assert!(message.contains("nothing was deregistered"), "{message}");
     assert_eq!(world.count("deregister"), 0);
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 unhealthy"]);
@@ -131,9 +142,9 @@ async fn a_failed_registration_deregisters_nothing() {
 async fn a_registration_that_cannot_be_verified_deregisters_nothing() {
     let world = failed_over();
     world.fail("describe", 1);
-    let report = run_db(&world, "instance").await;
+    let report = run_db(&world, "cluster").await;
     let (_, message) = error_of(&report);
-    assert!(message.contains("the writer is registered and the old target was not deregistered"), "{message}");
+    assert!(message.contains("the writer is registered, and nothing was deregistered"), "{message}");
     assert_eq!(world.count("deregister"), 0);
     assert_eq!(report.registered, ["10.0.0.2:5432"], "what was done is told");
 }
@@ -142,7 +153,7 @@ async fn a_registration_that_cannot_be_verified_deregisters_nothing() {
 async fn the_old_target_stays_until_the_new_one_is_seen_as_a_member() {
     let world = failed_over();
     world.state().stale_describes = 3;
-    let report = run_db(&world, "instance").await;
+    let report = run_db(&world, "cluster").await;
     assert_eq!(report.state(), State::Updated);
     let calls = world.state().calls.clone();
     let shown = calls.iter().rposition(|call| call.starts_with("register")).unwrap();
@@ -157,9 +168,9 @@ async fn the_old_target_stays_until_the_new_one_is_seen_as_a_member() {
 async fn a_failed_deregistration_is_an_error_that_the_next_run_mends() {
     let world = failed_over();
     world.fail("deregister", 0);
-    let (_, message) = error_of(&run_db(&world, "instance").await);
-    assert!(message.contains("the writer is registered and the old target was not deregistered"), "{message}");
-    let report = run_db(&world, "instance").await;
+    let (_, message) = error_of(&run_db(&world, "cluster").await);
+    assert!(message.contains("the old target may not have been deregistered"), "{message}");
+    let report = run_db(&world, "cluster").await;
     assert_eq!((report.state(), report.registered.len()), (State::Updated, 0));
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
 }
@@ -168,12 +179,12 @@ async fn a_failed_deregistration_is_an_error_that_the_next_run_mends() {
 async fn without_dns_or_without_the_group_nothing_is_written() {
     for (failing, kind, words) in [
         (&["lookup"][..], "EndpointNotResolved", &["db.example", "10.0.0.2:53", "did not answer in time"][..]),
-        (&["describe"], "AwsUnreachable", &["the target group could not be read"]),
+        (&["describe"], "AwsAnswerUnreadable", &["the target group could not be read"]),
         (&["lookup", "describe"], "EndpointNotResolved", &["neither DNS nor the target group", "it was to fail"]),
     ] {
         let world = failed_over();
         failing.iter().for_each(|call| world.fail(call, 0));
-        let report = run_db(&world, "instance").await;
+        let report = run_db(&world, "cluster").await;
         let (seen, message) = error_of(&report);
         assert_eq!(seen, kind);
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
@@ -186,7 +197,7 @@ async fn an_address_that_may_not_be_registered_is_refused() {
     let world = World::default();
     world.resolve("db.example", &["52.1.2.3"]);
     world.group("db", &["10.0.0.1:5432"]);
-    let (kind, message) = error_of(&run_db(&world, "instance").await);
+    let (kind, message) = error_of(&run_db(&world, "cluster").await);
     assert_eq!(kind, "AddressRefused");
     assert!(message.contains("52.1.2.3") && message.contains("FunctionSubnetIds"), "{message}");
     assert!(world.writes().is_empty());
@@ -195,8 +206,6 @@ async fn an_address_that_may_not_be_registered_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_cluster_switches_once_topology_agrees() {
     let world = failed_over();
-    world.state().writer = Some("orders-b.example".into());
-    world.resolve("orders-b.example", &["10.0.0.2"]);
     let report = run_db(&world, "cluster").await;
     assert_eq!(report.state(), State::Updated);
     assert_eq!(report.topology, Some(vec!["10.0.0.2".parse().unwrap()]));
@@ -206,8 +215,7 @@ async fn a_cluster_switches_once_topology_agrees() {
 #[tokio::test(start_paused = true)]
 async fn witnesses_that_disagree_are_watched_and_then_left_to_the_next_run() {
     let world = failed_over();
-    world.state().writer = Some("orders-a.example".into());
-    world.resolve("orders-a.example", &["10.0.0.1"]);
+    world.state().writer = Some("orders-a");
     let report = run_db(&world, "cluster").await;
     assert_eq!(report.state(), State::Waiting);
     let reason = report.waiting_for.unwrap();
@@ -219,42 +227,43 @@ async fn witnesses_that_disagree_are_watched_and_then_left_to_the_next_run() {
 #[tokio::test(start_paused = true)]
 async fn a_disagreement_that_ends_ends_in_a_switch() {
     let world = failed_over();
-    world.state().writer = Some("orders-a.example".into());
-    world.resolve("orders-a.example", &["10.0.0.1"]);
-    world.resolve("orders-b.example", &["10.0.0.2"]);
+    world.state().writer = Some("orders-a");
     let later = world.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(7)).await;
-        later.state().writer = Some("orders-b.example".into());
+        later.state().writer = Some("orders-b");
     });
     let report = run_db(&world, "cluster").await;
     assert_eq!(report.state(), State::Updated);
-    assert!(report.elapsed <= Duration::from_secs(8), "{:?}", report.elapsed);
+    assert!(report.elapsed <= Duration::from_secs(9), "{:?}", report.elapsed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_topology_that_fails_or_hangs_is_silent() {
     let world = failed_over();
-    assert_eq!(run_db(&world, "cluster").await.state(), State::Updated, "the RDS API refused");
+    world.state().writer = None;
+    let report = run_db(&world, "cluster").await;
+    assert_eq!((report.state(), report.elapsed.as_secs()), (State::Updated, 10), "DNS alone, once it is steady");
 
     let world = failed_over();
     world.state().hanging.push("topology".into());
     let report = run_db(&world, "cluster").await;
     assert_eq!((report.state(), report.topology), (State::Updated, None));
-    assert!(report.elapsed < Duration::from_secs(10), "{:?}", report.elapsed);
+    assert!(report.elapsed < DRIFT_LIMIT, "{:?}", report.elapsed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_says_what_it_would_do_and_writes_nothing() {
     let world = failed_over();
     let trigger = Trigger { dry_run: true, ..Trigger::default() };
-    let report = run(&world, &[("db", "instance")], &trigger).await.unwrap();
+    let report = run(&world, &[("db", "cluster")], &trigger).await.unwrap();
     let binding = &report.bindings[0];
     assert_eq!(binding.state(), State::WouldUpdate);
     assert_eq!(
         (&binding.registered[..], &binding.deregistered[..]),
         (&["10.0.0.2:5432".into()][..], &["10.0.0.1:5432".into()][..])
     );
+    assert!(binding.kept.is_empty(), "{:?}", binding.kept);
     assert!(world.writes().is_empty());
 }
 
@@ -275,7 +284,7 @@ async fn one_binding_that_fails_hangs_or_panics_does_not_stop_another() {
     world.fail("lookup lost", 0);
     world.state().hanging.push("lookup slow".into());
     world.state().panicking.push("lookup bad".into());
-    let bindings = [("lost", "instance"), ("slow", "instance"), ("bad", "instance"), ("db", "instance")];
+    let bindings = [("lost", "instance"), ("slow", "instance"), ("bad", "instance"), ("db", "cluster")];
     let error = run(&world, &bindings, &Trigger::default()).await.unwrap_err();
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
 
@@ -297,7 +306,7 @@ async fn a_run_stops_before_the_deadline_and_says_what_is_unfinished() {
         let world = failed_over();
         world.state().hanging.push(hanging.into());
         let deadline = Instant::now() + Duration::from_secs(9);
-        let outcome = world.synchronizer(&[("db", "instance")]).run(&Trigger::default(), deadline).await;
+        let outcome = world.synchronizer(&[("db", "cluster")]).run(&Trigger::default(), deadline).await;
         assert_eq!(Instant::now(), deadline);
         let Err(RunError::Bindings(report)) = outcome else { panic!("it did not fail") };
         let (kind, message) = error_of(&report.bindings[0]);
@@ -311,7 +320,7 @@ async fn a_run_stops_before_the_deadline_and_says_what_is_unfinished() {
 #[tokio::test(start_paused = true)]
 async fn a_payload_can_ask_for_one_binding() {
     let world = failed_over();
-    let bindings = [("db", "instance"), ("other", "instance")];
+    let bindings = [("db", "cluster"), ("other", "instance")];
     let trigger = |name: &str| Trigger { binding: Some(name.to_owned()), ..Trigger::default() };
     let report = run(&world, &bindings, &trigger("db")).await.unwrap();
     assert_eq!(report.bindings.len(), 1);
@@ -320,4 +329,180 @@ async fn a_payload_can_ask_for_one_binding() {
     let error = run(&world, &bindings, &trigger("writer")).await.unwrap_err();
     assert!(error.to_string().contains("no binding \"writer\": there are db, other"), "{error}");
     assert_eq!(Diagnostic::from(error).error_type, "UnknownBinding");
+}
+
+/// An RDS event about the cluster, as old as given.
+fn event(world: &World, number: &str, message: &str, age: Duration) -> Trigger {
+    let time = world.now() - age;
+    let event = RdsEvent {
+        id: Some(format!("RDS-EVENT-{number}")),
+        time: Some(time),
+        source_arn: None,
+        source_id: Some("orders".to_owned()),
+        message: message.to_owned(),
+    };
+    Trigger { cause: Cause::Failover, events: vec![event], ..Trigger::default() }
+}
+
+async fn watch(world: &World, kind: &str, trigger: &Trigger) -> BindingReport {
+    let report = match run(world, &[("db", kind)], trigger).await {
+        Ok(report) | Err(RunError::Bindings(report)) => report,
+        Err(other) => panic!("{other}"),
+    };
+    report.bindings.into_iter().next().unwrap()
+}
+
+/// Changes the world when so much time has passed.
+fn later(world: &World, after: u64, change: impl FnOnce(&World) + Send + 'static) {
+    let world = world.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(after)).await;
+        change(&world);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_watched_until_all_have_agreed_for_a_while() {
+    let world = failed_over();
+    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let report = watch(&world, "cluster", &completed).await;
+    assert_eq!(report.state(), State::Updated);
+    assert_eq!(report.event, Some(vec!["10.0.0.2".parse().unwrap()]));
+    assert_eq!(report.elapsed.as_secs(), 55, "sixty seconds after the event");
+    assert_eq!(world.writes().len(), 2);
+    assert!(world.count("describe") <= 8, "{} describes", world.count("describe"));
+    assert!((25..=30).contains(&world.count("topology")), "{} topologies", world.count("topology"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn agreement_on_the_old_address_right_after_the_event_is_no_end() {
+    let world = failed_over();
+    world.resolve("db.example", &["10.0.0.1"]);
+    world.state().writer = Some("orders-a");
+    later(&world, 40, |world| {
+        world.resolve("db.example", &["10.0.0.2"]);
+        world.state().writer = Some("orders-b");
+    });
+    let started = event(&world, "0013", "", Duration::from_secs(1));
+    let report = watch(&world, "cluster", &started).await;
+    assert_eq!(report.state(), State::Updated);
+    assert!((70..75).contains(&report.elapsed.as_secs()), "{:?}", report.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_after_three_minutes_whatever_it_saw() {
+    let world = failed_over();
+    world.state().writer = Some("orders-a");
+    let moved = event(&world, "0385", "Cluster topology is updated.", Duration::ZERO);
+    let report = watch(&world, "cluster", &moved).await;
+    assert_eq!((report.state(), report.is_disputed), (State::Waiting, true));
+    assert_eq!(report.elapsed.as_secs(), 180);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_event_starts_no_watch() {
+    let world = World::default();
+    world.resolve("db.example", &["10.0.0.1"]);
+    world.group("db", &["10.0.0.1:5432 healthy"]);
+    let old = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(601));
+    let report = watch(&world, "cluster", &old).await;
+    assert_eq!((report.observations, world.count("topology")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_witnesses_are_believed_while_dns_is_gone() {
+    let world = failed_over();
+    world.state().names.remove("db.example");
+    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let report = watch(&world, "cluster", &completed).await;
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
+    assert!(report.dns_failures > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_watch_an_error_is_not_the_end() {
+    let world = failed_over();
+    for call in ["describe", "register", "deregister", "topology"] {
+        world.fail(call, 1);
+        world.fail(call, 0);
+    }
+    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let report = watch(&world, "cluster", &completed).await;
+    assert_eq!(report.state(), State::Updated, "{report:?}");
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_in_which_dns_never_answers_fails() {
+    let world = failed_over();
+    world.state().names.clear();
+    let report = watch(&world, "instance", &event(&world, "0049", "", Duration::ZERO)).await;
+    assert_eq!(error_of(&report).0, "EndpointNotResolved");
+    assert_eq!(report.elapsed.as_secs(), 180);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_after_a_good_one_is_no_failure() {
+    let world = failed_over();
+    world.fail("lookup db", 1);
+    let report = run_db(&world, "cluster").await;
+    assert_eq!((report.state(), report.dns_failures), (State::Updated, 1), "{:?}", report.error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_was_left_is_taken_back_at_once_when_a_newer_event_names_it() {
+    let world = failed_over();
+    let synchronizer = world.synchronizer(&[("db", "cluster")]);
+    synchronizer.run(&Trigger::default(), Instant::now() + LONG).await.unwrap();
+    sleep(Duration::from_secs(20)).await;
+    world.state().writer = Some("orders-a");
+    let back = event(&world, "0071", "Completed failover to DB instance: orders-a", Duration::from_secs(1));
+    let trigger = Trigger { watch: Some(Duration::ZERO), ..back };
+    synchronizer.run(&trigger, Instant::now() + LONG).await.unwrap();
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 draining"], "DNS lags, two others agree");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_never_shows_is_an_error() {
+    let world = failed_over();
+    world.state().stale_describes = usize::MAX;
+    let report = run_db(&world, "cluster").await;
+    let (kind, message) = error_of(&report);
+    assert_eq!(kind, "Unsettled");
+    assert!(message.contains("register 10.0.0.2:5432, then deregister 10.0.0.1:5432"), "{message}");
+    assert_eq!(world.count("deregister"), 0);
+    assert!(report.elapsed <= DRIFT_LIMIT + Duration::from_secs(2), "{:?}", report.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_another_run_changed_is_described_before_anything_is_taken_away() {
+    let world = failed_over();
+    world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"]);
+    world.state().interfering = Some(("topology", "10.0.0.2:5432"));
+    run_db(&world, "cluster").await;
+    let writes = world.writes();
+    let removed = writes.iter().position(|call| call.starts_with("deregister")).unwrap();
+    assert!(writes[..removed].contains(&"register db 10.0.0.2:5432".to_owned()), "{writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ill_member_makes_a_scheduled_run_ask_topology() {
+    let world = failed_over();
+    world.resolve("db.example", &["10.0.0.1"]);
+    world.state().writer = Some("orders-a");
+    let report = run_db(&world, "cluster").await;
+    assert_eq!((report.state(), world.count("topology"), report.observations), (State::InSync, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_dns_gives_one_at_a_time_are_all_registered_and_stay() {
+    let world = failed_over();
+    world.state().writer = None;
+    world.group("db", &[]);
+    for round in 0..6 {
+        world.resolve("db.example", if round % 2 == 0 { &["10.0.0.1"] } else { &["10.0.0.2"] });
+        run_db(&world, "readers").await;
+    }
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 initial"]);
+    assert_eq!(world.writes().len(), 2);
 }

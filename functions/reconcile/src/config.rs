@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::binding::{Binding, Endpoint, Family, Kind, TargetGroupArn};
 use crate::network::AllowedNetworks;
+use crate::watch::WATCH_LIMIT;
 
 /// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the runtime and the SDK.
-pub const VARIABLES: [&str; 3] = ["BINDINGS", "ALLOWED_CIDRS", "DNS_SERVERS"];
+pub const VARIABLES: [&str; 4] = ["BINDINGS", "ALLOWED_CIDRS", "DNS_SERVERS", "WATCH_SECONDS"];
 
 const FIELDS: [&str; 7] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType"];
 
@@ -23,6 +25,8 @@ pub struct Config {
     pub allowed: AllowedNetworks,
     /// The DNS servers to ask; empty for the system's.
     pub dns_servers: Vec<SocketAddr>,
+    /// How long a failover event is watched, [`WATCH_LIMIT`] at most.
+    pub watch: Duration,
 }
 
 impl Config {
@@ -31,13 +35,14 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let [bindings, allowed, dns_servers] =
+        let [bindings, allowed, dns_servers, watch] =
             VARIABLES.map(|name| variable(name).filter(|value| !value.trim().is_empty()));
         let mut mistakes = Mistakes::default();
         let config = Config {
             bindings: parse_bindings(bindings.as_deref(), &mut mistakes),
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
+            watch: mistakes.take("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
         };
         if mistakes.0.is_empty() { Ok(config) } else { Err(ConfigError(mistakes.0)) }
     }
@@ -89,6 +94,12 @@ fn parse_dns_servers(list: &str, mistakes: &mut Mistakes) -> Vec<SocketAddr> {
     items.filter_map(|item| mistakes.take("DNS_SERVERS", server(item))).collect()
 }
 
+fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {
+    let Some(seconds) = seconds else { return Ok(WATCH_LIMIT) };
+    let watch = seconds.trim().parse().map(Duration::from_secs).ok().filter(|watch| *watch <= WATCH_LIMIT);
+    watch.ok_or_else(|| format!("{seconds:?} is not a number of seconds from 0 to {}", WATCH_LIMIT.as_secs()))
+}
+
 fn parse_bindings(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Binding> {
     let example = r#"[{"name": "writer", "endpoint": "…", "port": 5432, "targetGroupArn": "arn:…"}]"#;
     let Some(json) = json else {
@@ -110,7 +121,7 @@ fn parse_bindings(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Binding> {
             return Vec::new();
         }
     };
-    let mut names = BTreeSet::new();
+    let (mut names, mut groups) = (BTreeSet::new(), BTreeSet::new());
     let mut bindings = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let name = item.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
@@ -120,6 +131,10 @@ fn parse_bindings(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Binding> {
         };
         if name.is_some_and(|name| !names.insert(name)) {
             mistakes.add(format!("{place}.name"), "is used by another binding: give each its own");
+        }
+        // Two bindings would each take the other's target for a surplus.
+        if item.get("targetGroupArn").and_then(Value::as_str).is_some_and(|arn| !groups.insert(arn)) {
+            mistakes.add(format!("{place}.targetGroupArn"), "is kept by another binding: give each its own group");
         }
         match item {
             Value::Object(fields) => bindings.extend(parse_binding(&place, fields, mistakes)),
@@ -143,13 +158,25 @@ fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut Mistak
     );
     let port = mistakes.take(format!("{place}.port"), parse_port(fields.get("port")));
     let kind = mistakes.take(format!("{place}.kind"), text(fields, "kind").and_then(parse_kind));
-    let id = mistakes.take(format!("{place}.id"), text(fields, "id"));
+    let id = mistakes.take(format!("{place}.id"), text(fields, "id").and_then(check_id));
     let family = mistakes.take(format!("{place}.ipAddressType"), text(fields, "ipAddressType").and_then(parse_family));
 
     let (endpoint, kind, family) = (endpoint?, kind?, family?);
     let kind = kind.unwrap_or_else(|| Kind::infer(&endpoint));
+    let id = id?.or_else(|| identifier_in(&endpoint, kind));
     mistakes.take(format!("{place}.endpoint"), check_agreement(&endpoint, kind, family))?;
-    Some(Binding { name: name?, endpoint, port: port?, target_group: target_group?, kind, id: id?, family })
+    Some(Binding { name: name?, endpoint, port: port?, target_group: target_group?, kind, id, family })
+}
+
+/// The first label of an RDS endpoint's name is the identifier of the cluster or instance, which a CNAME's is not.
+fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
+    let has_identifier = matches!(kind, Kind::Cluster | Kind::Readers | Kind::Instance);
+    match endpoint {
+        Endpoint::Name(name) if has_identifier && Kind::infer(endpoint) == kind => {
+            name.split('.').next().map(str::to_owned)
+        }
+        _ => None,
+    }
 }
 
 /// What one field alone cannot tell: a literal address needs the kind and the family that go with it.
@@ -184,6 +211,15 @@ fn check_name(name: String) -> Result<String, String> {
         0 => Err("is empty: give the binding a name".into()),
         1..=64 if is_plain => Ok(name),
         _ => Err(format!("{name:?} is not a name: use up to 64 letters, digits, \"-\", \"_\" and \".\"")),
+    }
+}
+
+fn check_id(id: Option<String>) -> Result<Option<String>, String> {
+    match id {
+        Some(id) if id.is_empty() => {
+            Err("is empty: leave it out, or give the DB cluster or instance identifier".into())
+        }
+        id => Ok(id),
     }
 }
 
@@ -278,6 +314,7 @@ mod tests {
             ("kind", "address".into(), place("endpoint"), "is a name"),
             ("ipAddressType", "dual".into(), place("ipAddressType"), "ipv4 and ipv6"),
             ("id", 7.into(), place("id"), "not a string"),
+            ("id", "".into(), place("id"), "leave it out"),
             ("targetgroup", ARN.into(), place("targetgroup"), "is not a field"),
             ("name", "".into(), "BINDINGS[0].name: ".into(), "is empty"),
             ("name", Value::Null, "BINDINGS[0].name: ".into(), "is missing"),
@@ -324,18 +361,24 @@ mod tests {
     fn all_mistakes_are_reported_at_once() {
         let bindings = serde_json::json!([
             {"name": "writer", "endpoint": "", "port": 0, "targetGroupArn": "x", "colour": "red"},
-            {"name": "writer", "endpoint": "db.example", "port": 5432, "targetGroupArn": ARN},
+            {"name": "writer", "endpoint": "db.example", "port": 5432, "targetGroupArn": "x"},
         ]);
-        let variables =
-            [("BINDINGS", &*bindings.to_string()), ("ALLOWED_CIDRS", "ten"), ("DNS_SERVERS", "dns.example,10.0.0.2")];
-        let message = parse(&variables).expect_err("seven mistakes").to_string();
-        assert!(message.starts_with("7 mistakes"), "{message}");
+        let variables = [
+            ("BINDINGS", &*bindings.to_string()),
+            ("ALLOWED_CIDRS", "ten"),
+            ("DNS_SERVERS", "dns.example,10.0.0.2"),
+            ("WATCH_SECONDS", "181"),
+        ];
+        let message = parse(&variables).expect_err("ten mistakes").to_string();
+        assert!(message.starts_with("10 mistakes"), "{message}");
         for place in [
             "BINDINGS[0] \"writer\".endpoint",
             "BINDINGS[0] \"writer\".port",
             "BINDINGS[0] \"writer\".targetGroupArn",
             "BINDINGS[0] \"writer\".colour",
             "BINDINGS[1] \"writer\".name: is used by another",
+            "BINDINGS[1] \"writer\".targetGroupArn: is kept by another",
+            "WATCH_SECONDS: \"181\"",
             "ALLOWED_CIDRS: \"ten\"",
             "DNS_SERVERS: \"dns.example\"",
         ] {

@@ -1,16 +1,33 @@
-//! Evidence: what the witnesses said about where the writer is.
+//! Evidence: what the witnesses said about where the writer is, with the time of each answer.
+//!
+//! Each witness has a say of its own, and silence is never a statement: what could not be read is left out.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::target::Addresses;
+use chrono::{DateTime, Utc};
 
-/// What the witnesses said in one observation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use crate::binding::Binding;
+use crate::event::{RdsEvent, Tidings};
+use crate::target::Addresses;
+use crate::watch::{EVENT_LIFETIME, age};
+
+/// An unnamed event that is younger than this shortens the time DNS must be steady for.
+const YOUNG: Duration = Duration::from_secs(90);
+
+/// What DNS or the RDS API said counts as long as it is not older than this. DNS is asked every second, the RDS API
+/// every two, and a call to AWS between an answer and its use may take much longer.
+const CURRENT: Duration = Duration::from_secs(5);
+
+/// What was said about one binding in one run.
+#[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    /// The addresses that the endpoint's name resolves to in the group's family, read with no cache.
-    pub dns: Answer,
-    /// The address of the cluster's writer as the RDS API knows it.
-    pub topology: Topology,
+    dns: Option<Steady>,
+    topology: Option<Told>,
+    named: Vec<(String, DateTime<Utc>)>,
+    unnamed: Vec<DateTime<Utc>>,
+    left: BTreeMap<IpAddr, DateTime<Utc>>,
 }
 
 /// One answer with addresses. An empty answer is no evidence and has no value of this type.
@@ -22,13 +39,160 @@ pub struct Answer {
     pub ttl: Duration,
 }
 
-/// What the RDS API says: cluster → writer member → its instance endpoint → address.
+/// An answer of DNS, and how long it has been the only one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Topology {
-    /// Not asked in this observation.
-    NotAsked,
-    /// Asked, and no usable answer came. It is silent, never an error: the RDS API may be throttled or out of reach.
-    Silent,
+pub struct Steady {
+    /// The last answer.
+    pub answer: Answer,
+    since: DateTime<Utc>,
+    last: DateTime<Utc>,
+}
+
+impl Steady {
+    /// From the first to the last answer of an unbroken row of equal ones.
+    pub fn lasted(&self) -> Duration {
+        age(self.since, self.last)
+    }
+}
+
+/// An instance of a cluster as the RDS API describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterMember {
+    /// The DB instance identifier.
+    pub id: String,
+    /// Whether it is the writer.
+    pub is_writer: bool,
+    /// The name of its endpoint; absent while it is being created.
+    pub endpoint: Option<String>,
+    /// Such as `available` or `creating`.
+    pub status: String,
+}
+
+impl ClusterMember {
+    /// Whether it may take connections: everything but an instance that is not there yet, or is not there any more.
+    pub fn can_serve(&self) -> bool {
+        const OUT: [&str; 8] = [
+            "creating",
+            "deleting",
+            "stopped",
+            "stopping",
+            "starting",
+            "failed",
+            "inaccessible-encryption-credentials",
+            "inaccessible-encryption-credentials-recoverable",
+        ];
+        !OUT.contains(&self.status.as_str()) && !self.status.starts_with("incompatible-")
+    }
+}
+
+/// A cluster's members with the addresses behind their endpoints; a member without a resolvable one is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology(pub Vec<(ClusterMember, Addresses)>);
+
+impl Topology {
     /// The writer's addresses.
-    Names(Addresses),
+    pub fn writer(&self) -> Option<&Addresses> {
+        self.0.iter().find(|(member, _)| member.is_writer).map(|(_, addresses)| addresses)
+    }
+
+    /// The addresses of every reader that can serve.
+    pub fn readers(&self) -> Option<Addresses> {
+        let readers = self.0.iter().filter(|(member, _)| !member.is_writer && member.can_serve());
+        Addresses::new(readers.flat_map(|(_, addresses)| addresses.iter()))
+    }
+
+    /// Whether the address belongs to a member.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|(_, addresses)| addresses.contains(address))
+    }
+
+    fn member(&self, id: &str) -> Option<&Addresses> {
+        self.0.iter().find(|(member, _)| member.id.eq_ignore_ascii_case(id)).map(|(_, addresses)| addresses)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Told {
+    topology: Topology,
+    at: DateTime<Utc>,
+    is_silent: bool,
+}
+
+impl Evidence {
+    /// What is known before anything was asked: the events that concern the binding, and when targets were left.
+    pub fn new(
+        binding: &Binding,
+        events: &[RdsEvent],
+        left: BTreeMap<IpAddr, DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Evidence {
+        let mut evidence = Evidence { left, ..Evidence::default() };
+        for event in events.iter().filter(|event| event.concerns(binding)) {
+            // Without a time it cannot be told from one that comes late: no witness.
+            let Some(time) = event.time.map(|time| time.min(now)) else { continue };
+            match event.tidings() {
+                Tidings::Names(id) => evidence.named.push((id, time)),
+                Tidings::Unnamed => evidence.unnamed.push(time),
+                Tidings::Moves | Tidings::Nothing => {}
+            }
+        }
+        evidence
+    }
+
+    /// DNS answered.
+    pub fn hear_dns(&mut self, answer: Answer, now: DateTime<Utc>) {
+        let since = match &self.dns {
+            Some(steady) if steady.answer.addresses == answer.addresses => steady.since,
+            _ => now,
+        };
+        self.dns = Some(Steady { answer, since, last: now });
+    }
+
+    /// The RDS API answered, or was silent.
+    pub fn hear_topology(&mut self, topology: Option<Topology>, now: DateTime<Utc>) {
+        match (topology, &mut self.topology) {
+            (Some(topology), told) => *told = Some(Told { topology, at: now, is_silent: false }),
+            (None, Some(told)) => told.is_silent = true,
+            (None, None) => {}
+        }
+    }
+
+    /// The target was deregistered.
+    pub fn leave(&mut self, address: IpAddr, now: DateTime<Utc>) {
+        self.left.insert(address, now);
+    }
+
+    /// When targets were left, as far as this process knows.
+    pub fn left(&self) -> &BTreeMap<IpAddr, DateTime<Utc>> {
+        &self.left
+    }
+
+    /// The last answer of DNS, while it is current.
+    pub fn dns(&self, now: DateTime<Utc>) -> Option<&Steady> {
+        self.dns.as_ref().filter(|steady| age(steady.last, now) <= CURRENT)
+    }
+
+    /// Whether DNS has ever answered.
+    pub fn has_answer(&self) -> bool {
+        self.dns.is_some()
+    }
+
+    /// The topology, while it is readable.
+    pub fn topology(&self, now: DateTime<Utc>) -> Option<&Topology> {
+        let told = self.topology.as_ref()?;
+        (!told.is_silent && age(told.at, now) <= CURRENT).then_some(&told.topology)
+    }
+
+    /// The addresses of the instance that the newest event names, and the event's time. A text only selects among the
+    /// cluster's members, which are taken from the last topology that could be read.
+    pub fn named(&self, now: DateTime<Utc>) -> Option<(&Addresses, DateTime<Utc>)> {
+        let (id, time) = self.named.iter().max_by_key(|(_, time)| *time)?;
+        let addresses = self.topology.as_ref()?.topology.member(id)?;
+        (age(*time, now) <= EVENT_LIFETIME).then_some((addresses, *time))
+    }
+
+    /// Whether an unnamed event is young enough to hurry.
+    pub fn has_young_event(&self, now: DateTime<Utc>) -> bool {
+        self.unnamed.iter().any(|time| age(*time, now) < YOUNG)
+    }
 }

@@ -10,6 +10,7 @@
 
 pub mod binding;
 pub mod config;
+pub mod event;
 pub mod evidence;
 pub mod network;
 pub mod plan;
@@ -17,3 +18,4 @@ pub mod report;
 pub mod target;
 pub mod trigger;
 pub mod verdict;
+pub mod watch;

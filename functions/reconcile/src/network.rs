@@ -28,7 +28,9 @@ impl AllowedNetworks {
         let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
         let (networks, mistakes): (Vec<_>, Vec<_>) =
             items.map(|item| item.parse::<IpNet>().map_err(|_| item)).partition(Result::is_ok);
-        if mistakes.is_empty() {
+        if networks.is_empty() && mistakes.is_empty() {
+            Err(vec![format!("{list:?} holds no CIDR such as 10.0.0.0/16, and would refuse every address")])
+        } else if mistakes.is_empty() {
             Ok(AllowedNetworks(networks.into_iter().flatten().collect()))
         } else {
             let problem = |item| format!("{item:?} is not a CIDR such as 10.0.0.0/16");
@@ -213,6 +215,7 @@ mod tests {
     #[test]
     fn every_item_that_is_no_cidr_is_named() {
         let mistakes = AllowedNetworks::parse("10.0.0.0/8, ten, 10.0.0.0/33").expect_err("two mistakes");
+        assert!(AllowedNetworks::parse(", ").expect_err("no network")[0].contains("holds no CIDR"));
         assert_eq!(mistakes.len(), 2);
         assert!(mistakes[0].contains("ten") && mistakes[1].contains("10.0.0.0/33"), "{mistakes:?}");
     }

@@ -74,6 +74,8 @@ pub struct BindingReport {
     pub resolved: Vec<IpAddr>,
     /// The addresses of the writer as the RDS API knows it; absent if it was not asked or gave no answer.
     pub topology: Option<Vec<IpAddr>>,
+    /// The addresses of the instance that a failover event names; absent without such an event or topology.
+    pub event: Option<Vec<IpAddr>>,
     /// `address:port` of each target that was, or in a dry run would be, registered.
     pub registered: Vec<String>,
     /// `address:port` of each target that was, or in a dry run would be, deregistered.
@@ -88,6 +90,10 @@ pub struct BindingReport {
     pub elapsed: Duration,
     /// Whether the run was a dry run.
     pub dry_run: bool,
+    /// Whether DNS and the RDS API named different writers when the run ended.
+    pub is_disputed: bool,
+    /// The ids of the RDS events that started the run, as far as they have one.
+    pub rds_events: Vec<String>,
     /// What the run still waited for when it ended.
     pub waiting_for: Option<String>,
     /// Why the run could not finish.
@@ -106,9 +112,14 @@ pub struct Failure {
 
 impl BindingReport {
     /// A report with nothing seen yet.
-    pub fn new(binding: &Binding, dry_run: bool) -> BindingReport {
-        let (name, endpoint) = (binding.name.clone(), binding.endpoint.to_string());
-        BindingReport { binding: name, endpoint, dry_run, ..BindingReport::default() }
+    pub fn new(binding: &Binding, trigger: &Trigger) -> BindingReport {
+        BindingReport {
+            binding: binding.name.clone(),
+            endpoint: binding.endpoint.to_string(),
+            dry_run: trigger.dry_run,
+            rds_events: trigger.events.iter().filter_map(|event| event.id.clone()).collect(),
+            ..BindingReport::default()
+        }
     }
 
     /// What became of the binding.
@@ -148,6 +159,7 @@ impl BindingReport {
                         {"Name": "InSync", "Unit": "Count"},
                         {"Name": "Switches", "Unit": "Count"},
                         {"Name": "DnsFailures", "Unit": "Count"},
+                        {"Name": "WitnessDisagreement", "Unit": "Count"},
                         {"Name": "Elapsed", "Unit": "Milliseconds"},
                     ],
                 }],
@@ -156,6 +168,7 @@ impl BindingReport {
             "InSync": u32::from(is_in_sync),
             "Switches": switches,
             "DnsFailures": self.dns_failures,
+            "WitnessDisagreement": u32::from(self.is_disputed),
             "Elapsed": milliseconds(self.elapsed),
         })
     }
@@ -181,7 +194,10 @@ impl Serialize for BindingReport {
         map.serialize_entry("registered", &self.registered)?;
         map.serialize_entry("deregistered", &self.deregistered)?;
         map.serialize_entry("kept", &self.kept)?;
-        map.serialize_entry("witnesses", &json!({"dns": self.resolved, "topology": self.topology}))?;
+        map.serialize_entry(
+            "witnesses",
+            &json!({"dns": self.resolved, "topology": self.topology, "event": self.event}),
+        )?;
         map.serialize_entry("observations", &self.observations)?;
         map.serialize_entry("elapsedMs", &milliseconds(self.elapsed))?;
         map.end()

@@ -47,6 +47,11 @@ impl DescribedTarget {
         }
     }
 
+    /// Whether it fails its health checks, which is a hint and no proof.
+    pub fn is_ill(&self) -> bool {
+        matches!(self.state, TargetState::Unhealthy | TargetState::UnhealthyDraining)
+    }
+
     /// The target if its `Id` is an address, which it is in every group of type `ip`.
     pub fn target(&self) -> Option<Target> {
         self.id.parse().ok().map(|address| Target { address, port: self.port })
@@ -118,6 +123,11 @@ impl Addresses {
     /// How many there are; at least one.
     pub fn count(&self) -> usize {
         self.0.len()
+    }
+
+    /// These and those together.
+    pub fn with(&self, others: impl IntoIterator<Item = IpAddr>) -> Addresses {
+        Addresses(self.iter().chain(others).collect())
     }
 
     /// Whether the address is among them.

@@ -1,12 +1,16 @@
 //! The trigger: why the function runs. Any JSON becomes one; what is not understood reconciles like a manual run.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_lambda_events::event::sns::SnsRecord;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::event::RdsEvent;
+use crate::watch::WATCH_LIMIT;
 
 /// Why the function runs, and with which options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub struct Trigger {
     pub dry_run: bool,
     /// Reconcile this binding alone.
     pub binding: Option<String>,
+    /// Watch this long instead of what the trigger calls for. Seconds, 0 to [`WATCH_LIMIT`].
+    pub watch: Option<Duration>,
 }
 
 /// What started the run.
@@ -43,21 +49,6 @@ impl fmt::Display for Cause {
     }
 }
 
-/// An event of RDS, as far as its two delivery forms agree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RdsEvent {
-    /// Such as `RDS-EVENT-0071`; some events have none.
-    pub id: Option<String>,
-    /// When it happened, where the time could be read.
-    pub time: Option<DateTime<Utc>>,
-    /// The ARN of the cluster, instance or deployment; absent in messages before 2021.
-    pub source_arn: Option<String>,
-    /// The bare identifier, without the `rds:` prefix that some samples carry.
-    pub source_id: Option<String>,
-    /// Free text.
-    pub message: String,
-}
-
 impl Trigger {
     /// Reads a payload.
     ///
@@ -68,7 +59,7 @@ impl Trigger {
     /// | EventBridge, detail type `Scheduled Event`                 | `schedule` |
     /// | any other object, array, text, number or null              | `manual`   |
     ///
-    /// A manual payload may hold `dryRun` (true or false) and `binding` (a name); the spelling's case, `-` and `_` do
+    /// A manual payload may hold `dryRun` (true or false), `binding` (a name) and `watchSeconds`; the spelling's case, `-` and `_` do
     /// not matter, because a dry run that was misspelled would be a real one. Other keys, such as the console's `key1`,
     /// are ignored.
     ///
@@ -114,6 +105,10 @@ fn manual(keys: &Map<String, Value>) -> Result<Trigger, PayloadError> {
         let error = |expected| PayloadError { key: key.clone(), value: value.to_string(), expected };
         match key.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
             "dryrun" => trigger.dry_run = value.as_bool().ok_or_else(|| error("true or false, without quotes"))?,
+            "watchseconds" => {
+                let seconds = value.as_u64().map(Duration::from_secs).filter(|watch| *watch <= WATCH_LIMIT);
+                trigger.watch = Some(seconds.ok_or_else(|| error("whole seconds from 0 to 180"))?);
+            }
             "binding" => {
                 let name = value.as_str().filter(|name| !name.is_empty());
                 trigger.binding = Some(name.ok_or_else(|| error("the name of a binding"))?.to_owned());
@@ -280,6 +275,7 @@ mod tests {
             assert!(parse(payload.clone()).dry_run, "{payload}");
         }
         assert_eq!(parse(json!({"binding": "writer"})).binding.as_deref(), Some("writer"));
+        assert_eq!(parse(json!({"watchSeconds": 0})).watch, Some(Duration::ZERO));
     }
 
     #[test]
@@ -288,6 +284,9 @@ mod tests {
             (json!({"dryRun": "true"}), ["dryRun", "without quotes"]),
             (json!({"dryRun": 1}), ["dryRun", "true or false"]),
             (json!({"dry-run": null}), ["dry-run", "true or false"]),
+            (json!({"watchSeconds": 1.5}), ["watchSeconds", "0 to 180"]),
+            (json!({"watchSeconds": 181}), ["watchSeconds", "0 to 180"]),
+            (json!({"watchSeconds": -1}), ["watchSeconds", "0 to 180"]),
             (json!({"binding": 7}), ["binding", "the name"]),
             (json!({"binding": ""}), ["binding", "the name"]),
         ] {

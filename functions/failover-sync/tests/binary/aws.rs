@@ -26,7 +26,7 @@ pub(crate) struct Aws {
 pub(crate) struct Group {
     /// State by `(Id, port)`.
     pub(crate) targets: BTreeMap<(String, String), &'static str>,
-    /// The endpoint of the cluster's writer; without one the cluster does not exist.
+    /// Which of `orders-a` and `orders-b` is the cluster's writer; without one the cluster does not exist.
     pub(crate) writer: Option<&'static str>,
     /// The IAM actions in the order of the calls.
     pub(crate) calls: Vec<String>,
@@ -100,20 +100,18 @@ impl Group {
                 (200, "<DeregisterTargetsResponse><DeregisterTargetsResult/></DeregisterTargetsResponse>".into())
             }
             "DescribeDBClusters" if self.writer.is_some() => {
-                (200, include_str!("../xml/describe-db-clusters.xml").to_owned())
+                let cluster = include_str!("../xml/describe-db-clusters.xml");
+                // The document's writer is `orders-b`, and its only other member is `orders-a`.
+                (200, if self.writer == Some("orders-b") { cluster.to_owned() } else { swapped(cluster) })
             }
-            "DescribeDBInstances" => {
-                let instance = include_str!("../xml/describe-db-instances.xml");
-                let writer = self.writer.unwrap_or_default();
-                (200, instance.replace("orders-b.c1.eu-west-1.rds.amazonaws.com", writer))
-            }
+            "DescribeDBInstances" => (200, include_str!("../xml/describe-db-instances.xml").to_owned()),
             _ => (404, include_str!("../xml/error.xml").replace("CODE", "DBClusterNotFoundFault")),
         }
     }
 
     fn register(&mut self, target: (String, String)) {
         let state = self.targets.entry(target).or_insert("initial");
-        if *state == "draining" {
+        if state.starts_with("draining") || state.ends_with("Target.NotRegistered") {
             *state = "initial";
         }
     }
@@ -123,9 +121,13 @@ impl Group {
             .targets
             .iter()
             .map(|((id, port), state)| {
+                let health = match state.split_once('/') {
+                    Some((state, reason)) => format!("<State>{state}</State><Reason>{reason}</Reason>"),
+                    None => format!("<State>{state}</State>"),
+                };
                 format!(
                     "<member><Target><Id>{id}</Id><Port>{port}</Port></Target>\
-                     <TargetHealth><State>{state}</State></TargetHealth></member>"
+                     <TargetHealth>{health}</TargetHealth></member>"
                 )
             })
             .collect();
@@ -134,6 +136,10 @@ impl Group {
              </TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
         )
     }
+}
+
+fn swapped(cluster: &str) -> String {
+    cluster.replace("orders-a", "orders-x").replace("orders-b", "orders-a").replace("orders-x", "orders-b")
 }
 
 /// `Targets.member.N.Id` and `.Port`; a missing port is the group's, as with the real one.

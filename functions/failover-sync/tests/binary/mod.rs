@@ -17,6 +17,10 @@ use runtime_api::{Outcome, RuntimeApi};
 /// The ARN of the target group that the bindings of these tests keep.
 pub(crate) const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 
+/// The ARN of another target group, which the stand-in answers for as well.
+pub(crate) const OTHER_ARN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/other/0123456789abcdef";
+
 /// The endpoint of the bindings of these tests.
 pub(crate) const ENDPOINT: &str = "orders.cluster-c1.eu-west-1.rds.amazonaws.com";
 

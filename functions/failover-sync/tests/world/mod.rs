@@ -4,14 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use failover_sync::error::{AwsError, DnsAnswer, DnsError};
-use failover_sync::ports::{Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
 use failover_sync::sync::Synchronizer;
 use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::Answer;
+use reconcile::evidence::{Answer, ClusterMember};
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 use serde_json::json;
+use tokio::time::Instant;
 
 /// The world, shared by the ports and the test.
 #[derive(Clone, Default)]
@@ -24,8 +26,8 @@ pub(crate) struct State {
     pub(crate) names: HashMap<String, Vec<&'static str>>,
     /// Targets by group name.
     pub(crate) groups: HashMap<String, Vec<DescribedTarget>>,
-    /// The endpoint of the cluster's writer; without one the RDS API refuses.
-    pub(crate) writer: Option<String>,
+    /// The writer of the cluster of `orders-a` and `orders-b`; without one the RDS API refuses.
+    pub(crate) writer: Option<&'static str>,
     /// Every call so far, such as `register db 10.0.0.2:5432`.
     pub(crate) calls: Vec<String>,
     /// Calls that fail once: what they begin with, and how many of them succeed before.
@@ -36,6 +38,10 @@ pub(crate) struct State {
     pub(crate) panicking: Vec<String>,
     /// So many describes after a write still show the state before it.
     pub(crate) stale_describes: usize,
+    /// The first time that the clock was looked at; tokio's time goes on from there.
+    start: Option<Instant>,
+    /// At the first call that begins with the text, another run deregisters this target.
+    pub(crate) interfering: Option<(&'static str, &'static str)>,
     /// Writes that no describe has shown yet.
     unseen: Option<(usize, HashMap<String, Vec<DescribedTarget>>)>,
 }
@@ -54,7 +60,7 @@ impl World {
     }
 
     /// A loop over this world that keeps a group for each `(name, kind)`.
-    pub(crate) fn synchronizer(&self, bindings: &[(&str, &str)]) -> Arc<Synchronizer<World, World, World>> {
+    pub(crate) fn synchronizer(&self, bindings: &[(&str, &str)]) -> Arc<Synchronizer<World, World, World, World>> {
         let bindings: Vec<_> = bindings
             .iter()
             .map(|(name, kind)| {
@@ -69,7 +75,7 @@ impl World {
         let bindings = serde_json::Value::from(bindings).to_string();
         let config =
             Config::parse(|name| (name == "BINDINGS").then(|| bindings.clone())).expect("a valid configuration");
-        Arc::new(Synchronizer::new(config, self.clone(), self.clone(), self.clone()))
+        Arc::new(Synchronizer::new(config, self.clone(), self.clone(), self.clone(), self.clone()))
     }
 
     /// Lets the call that begins with the text fail once, after so many of them succeeded.
@@ -128,6 +134,10 @@ impl World {
             fails |= is_due;
             !is_due
         });
+        if let Some((_, target)) = state.interfering.take_if(|(text, _)| call.starts_with(*text)) {
+            let entries = state.groups.values_mut().flatten();
+            entries.filter(|entry| entry.to_string() == target).for_each(|entry| entry.state = TargetState::Draining);
+        }
         state.calls.push(call);
         drop(state);
         assert!(!panics, "it was to panic");
@@ -141,7 +151,8 @@ impl World {
 
 impl State {
     fn before_write(&mut self) {
-        if self.stale_describes > 0 {
+        let is_stale_already = self.unseen.as_ref().is_some_and(|(left, _)| *left > 0);
+        if self.stale_describes > 0 && !is_stale_already {
             self.unseen = Some((self.stale_describes, self.groups.clone()));
         }
     }
@@ -209,10 +220,25 @@ impl TargetGroups for World {
 }
 
 impl Topology for World {
-    async fn writer_endpoint(&self, cluster: &str) -> Result<String, AwsError> {
+    async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         self.call(format!("topology {cluster}")).await?;
-        let writer = self.state().writer.clone();
-        writer.ok_or_else(|| AwsError::incomplete("rds:DescribeDBClusters", cluster, "no member is the writer"))
+        let writer = self.state().writer;
+        let missing = || AwsError::incomplete("rds:DescribeDBClusters", cluster, "no member is the writer");
+        let writer = writer.ok_or_else(missing)?;
+        let member = |id: &str| ClusterMember {
+            id: id.to_owned(),
+            is_writer: id == writer,
+            endpoint: Some(format!("{id}.example")),
+            status: "available".to_owned(),
+        };
+        Ok(["orders-a", "orders-b"].map(member).into())
+    }
+}
+
+impl Clock for World {
+    fn now(&self) -> DateTime<Utc> {
+        let start = *self.state().start.get_or_insert_with(Instant::now);
+        DateTime::UNIX_EPOCH + TimeDelta::days(20_000) + start.elapsed()
     }
 }
 

@@ -1,0 +1,178 @@
+//! What an RDS event tells about the writer.
+
+use chrono::{DateTime, Utc};
+
+use crate::binding::{Binding, Kind};
+
+/// An event of RDS, as far as its two delivery forms agree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RdsEvent {
+    /// Such as `RDS-EVENT-0071`; some events have none.
+    pub id: Option<String>,
+    /// When it happened, where the time could be read.
+    pub time: Option<DateTime<Utc>>,
+    /// The ARN of the cluster, instance or deployment; absent in messages before 2021.
+    pub source_arn: Option<String>,
+    /// The bare identifier, without the `rds:` prefix that some samples carry.
+    pub source_id: Option<String>,
+    /// Free text.
+    pub message: String,
+}
+
+/// What an event tells about the writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tidings {
+    /// The cluster's writer is, or is about to be, this instance.
+    Names(String),
+    /// A failover happens, and the event does not say where to.
+    Unnamed,
+    /// Addresses may move, without a failover of this kind.
+    Moves,
+    /// Nothing about the writer.
+    Nothing,
+}
+
+/// Failovers of clusters whose message ends in the identifier of the new writer (RDS guide, "Amazon RDS event categories
+/// and event messages", table of DB cluster events).
+const NAMED: [&str; 4] = ["0070", "0071", "0072", "0073"];
+
+/// Failovers and activations of Multi-AZ instances (same guide, table of DB instance events).
+const UNNAMED: [&str; 5] = ["0013", "0015", "0049", "0050", "0051"];
+
+/// Restart, class change, recovery, partial failover, cluster topology, global writer endpoint, host replacement, and
+/// the ends of blue/green switchovers (same guide; that each can move an address is inferred from "IP address changes
+/// include a DB instance name change or a DB instance class change").
+const MOVES: [&str; 11] = ["0006", "0014", "0021", "0025", "0029", "0065", "0248", "0251", "0260", "0385", "0397"];
+
+/// The host of the instance is about to be replaced.
+const REPLACES_HOST: &str = "0422";
+
+impl RdsEvent {
+    /// What it tells about the writer, by its id; the text only adds the name.
+    pub fn tidings(&self) -> Tidings {
+        let number = self.id.as_deref().and_then(|id| id.strip_prefix("RDS-EVENT-")).unwrap_or_default();
+        if NAMED.contains(&number) {
+            self.named_instance().map_or(Tidings::Unnamed, Tidings::Names)
+        } else if UNNAMED.contains(&number) {
+            Tidings::Unnamed
+        } else if MOVES.contains(&number) || number == REPLACES_HOST {
+            Tidings::Moves
+        } else {
+            Tidings::Nothing
+        }
+    }
+
+    /// Whether it is about what the binding follows: by ARN, else by identifier.
+    ///
+    /// Events of instances and blue/green deployments carry identifiers of their own, which may belong to a cluster's
+    /// member. They concern every binding that has an RDS identifier, because they are no witnesses: all that they do is
+    /// make the run look longer.
+    pub fn concerns(&self, binding: &Binding) -> bool {
+        let Some(id) = &binding.id else { return false };
+        match self.tidings() {
+            Tidings::Nothing => false,
+            Tidings::Moves => true,
+            Tidings::Names(_) => binding.kind != Kind::Instance && self.is_from("cluster", id),
+            Tidings::Unnamed => match binding.kind {
+                Kind::Instance => self.is_from("db", id),
+                _ => self.is_from("cluster", id),
+            },
+        }
+    }
+
+    fn is_from(&self, resource: &str, id: &str) -> bool {
+        match &self.source_arn {
+            Some(arn) => {
+                let parts: Vec<&str> = arn.splitn(7, ':').collect();
+                matches!(parts[..], [_, _, _, _, _, seen, name] if seen == resource && name.eq_ignore_ascii_case(id))
+            }
+            None => self.source_id.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(id)),
+        }
+    }
+
+    /// `Completed failover to DB instance: orders-b` and `Promoting previous primary again: orders-b`; real messages
+    /// lack the guide's full stop at the end.
+    fn named_instance(&self) -> Option<String> {
+        let (_, name) = self.message.rsplit_once(": ")?;
+        let name = name.trim().trim_end_matches('.');
+        let is_identifier = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        is_identifier.then(|| name.to_ascii_lowercase())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binding::{Endpoint, Family, TargetGroupArn};
+
+    fn event(id: &str, message: &str) -> RdsEvent {
+        RdsEvent {
+            id: Some(id.to_owned()),
+            time: None,
+            source_arn: None,
+            source_id: Some("orders".to_owned()),
+            message: message.to_owned(),
+        }
+    }
+
+    fn binding(kind: Kind) -> Binding {
+        let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+        Binding {
+            name: "writer".into(),
+            endpoint: Endpoint::Name("db.example".into()),
+            port: 5432,
+            target_group: TargetGroupArn::parse(arn).expect("valid"),
+            kind,
+            id: Some("orders".into()),
+            family: Family::Ipv4,
+        }
+    }
+
+    #[test]
+    fn the_id_decides_and_the_text_only_adds_the_name() {
+        let names = |name: &str| Tidings::Names(name.to_owned());
+        for (id, message, tidings) in [
+            ("RDS-EVENT-0070", "Promoting previous primary again: orders-a.", names("orders-a")),
+            ("RDS-EVENT-0071", "Completed failover to DB instance: orders-b", names("orders-b")),
+            ("RDS-EVENT-0072", "Started same AZ failover to DB instance: Orders-B", names("orders-b")),
+            ("RDS-EVENT-0073", "Started cross AZ failover to DB instance: orders-b", names("orders-b")),
+            ("RDS-EVENT-0071", "Completed failover", Tidings::Unnamed),
+            ("RDS-EVENT-0071", "Completed failover to DB instance: ", Tidings::Unnamed),
+            ("RDS-EVENT-0049", "Multi-AZ instance failover completed.", Tidings::Unnamed),
+            ("RDS-EVENT-0385", "Cluster topology is updated.", Tidings::Moves),
+            ("RDS-EVENT-0422", "RDS will replace the host", Tidings::Moves),
+            ("RDS-EVENT-0001", "Completed failover to DB instance: orders-b", Tidings::Nothing),
+            ("0071", "Completed failover to DB instance: orders-b", Tidings::Nothing),
+        ] {
+            assert_eq!(event(id, message).tidings(), tidings, "{id} {message}");
+        }
+    }
+
+    #[test]
+    fn the_source_is_matched_by_arn_and_without_one_by_identifier() {
+        let named = |arn: Option<&str>, id: &str| RdsEvent {
+            source_arn: arn.map(str::to_owned),
+            source_id: Some(id.to_owned()),
+            ..event("RDS-EVENT-0071", "Completed failover to DB instance: orders-b")
+        };
+        let arn = |resource: &str| format!("arn:aws:rds:eu-west-1:123456789012:{resource}");
+        let cluster = binding(Kind::Cluster);
+        assert!(named(Some(&arn("cluster:orders")), "anything").concerns(&cluster));
+        assert!(named(None, "Orders").concerns(&cluster));
+        assert!(!named(Some(&arn("cluster:other")), "orders").concerns(&cluster));
+        assert!(!named(Some(&arn("db:orders")), "orders").concerns(&cluster));
+        assert!(!named(None, "other").concerns(&cluster));
+        assert!(!named(None, "orders").concerns(&binding(Kind::Instance)), "an instance has no other to fail over to");
+        assert!(!named(None, "orders").concerns(&Binding { id: None, ..cluster }));
+    }
+
+    #[test]
+    fn an_event_of_a_member_or_a_deployment_makes_a_cluster_look() {
+        let event =
+            RdsEvent { source_id: Some("orders-b".into()), ..event("RDS-EVENT-0385", "Cluster topology is updated.") };
+        assert!(event.concerns(&binding(Kind::Cluster)));
+        let started = RdsEvent { source_id: Some("ledger".into()), ..event };
+        let started = RdsEvent { id: Some("RDS-EVENT-0013".into()), ..started };
+        assert!(!started.concerns(&binding(Kind::Instance)), "a failover of another instance is no reason to hurry");
+    }
+}

@@ -1,0 +1,82 @@
+//! The watch: how long a run goes on looking.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::binding::Binding;
+use crate::trigger::Trigger;
+
+/// The longest watch. Failovers of clusters take up to a minute, those of instances up to two; DNS follows within one.
+pub const WATCH_LIMIT: Duration = Duration::from_secs(180);
+
+/// How long a run without an event follows a drift before it leaves the rest to the next run.
+pub const DRIFT_LIMIT: Duration = Duration::from_secs(45);
+
+/// Members and witnesses must have agreed this long before a watch ends. DNS flaps for 20 to 30 s after a failover.
+const AGREED: Duration = Duration::from_secs(30);
+
+/// A watch does not end before this much time has passed since the event: right after it all may agree on the old
+/// address, because all are stale. DNS lags up to a minute.
+const SINCE_EVENT: Duration = Duration::from_secs(60);
+
+/// An event that is older than this says nothing about now.
+pub const EVENT_LIFETIME: Duration = Duration::from_secs(600);
+
+/// How long one run looks at one binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    start: DateTime<Utc>,
+    /// The end if nothing ends it before.
+    limit: Duration,
+    /// Since when this must have lasted before agreement ends it; without an event it ends with the first agreement.
+    event: Option<DateTime<Utc>>,
+    agreed_since: Option<DateTime<Utc>>,
+}
+
+impl Watch {
+    /// A watch of `limit` if an event that concerns the binding calls for one; else one that lasts only while there is
+    /// a drift, [`DRIFT_LIMIT`] at most. A payload may set the length itself.
+    pub fn new(binding: &Binding, trigger: &Trigger, limit: Duration, now: DateTime<Utc>) -> Watch {
+        let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
+        // An event without a readable time counts from now: it was just delivered.
+        let times = concerning.map(|event| event.time.unwrap_or(now).min(now));
+        let event = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
+        let limit = match (trigger.watch, event) {
+            (Some(watch), _) => watch,
+            (None, Some(_)) => limit,
+            (None, None) => DRIFT_LIMIT,
+        };
+        let event = event.or(trigger.watch.map(|_| now));
+        Watch { start: now, limit, event, agreed_since: None }
+    }
+
+    /// Whether the run keeps looking although everything agrees.
+    pub fn is_on(&self) -> bool {
+        self.event.is_some()
+    }
+
+    /// Whether the time is up, whatever was seen.
+    pub fn is_up(&self, now: DateTime<Utc>) -> bool {
+        age(self.start, now) >= self.limit
+    }
+
+    /// Whether the run may end, now that members and witnesses were seen to agree.
+    pub fn ends_in_agreement(&mut self, now: DateTime<Utc>) -> bool {
+        let since = *self.agreed_since.get_or_insert(now);
+        match self.event {
+            None => true,
+            Some(event) => (age(since, now) >= AGREED && age(event, now) >= SINCE_EVENT) || self.is_up(now),
+        }
+    }
+
+    /// Notes that members and witnesses were seen to differ.
+    pub fn differ(&mut self) {
+        self.agreed_since = None;
+    }
+}
+
+/// How long ago it was; nothing for a time to come.
+pub fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
+    (now - time).to_std().unwrap_or_default()
+}
