@@ -64,19 +64,28 @@ impl RdsEvent {
 
     /// Whether it is about what the binding follows: by ARN, else by identifier.
     ///
-    /// Events of instances and blue/green deployments carry identifiers of their own, which may belong to a cluster's
-    /// member. They concern every binding that has an RDS identifier, because they are no witnesses: all that they do is
-    /// make the run look longer.
+    /// A cluster's instances and blue/green deployments carry identifiers of their own, which are not known here. What
+    /// they tell is no witness and only makes the run look longer, so it is taken to concern the binding.
     pub fn concerns(&self, binding: &Binding) -> bool {
         let Some(id) = &binding.id else { return false };
+        let is_own = match binding.kind {
+            Kind::Instance => self.is_from("db", id),
+            _ => self.is_from("cluster", id),
+        };
         match self.tidings() {
             Tidings::Nothing => false,
-            Tidings::Moves => true,
-            Tidings::Names(_) => binding.kind != Kind::Instance && self.is_from("cluster", id),
-            Tidings::Unnamed => match binding.kind {
-                Kind::Instance => self.is_from("db", id),
-                _ => self.is_from("cluster", id),
-            },
+            Tidings::Moves => is_own || self.may_be_of_a_part(binding.kind),
+            Tidings::Names(_) => is_own && binding.kind != Kind::Instance,
+            Tidings::Unnamed => is_own,
+        }
+    }
+
+    fn may_be_of_a_part(&self, kind: Kind) -> bool {
+        let resource = self.source_arn.as_deref().and_then(|arn| arn.split(':').nth(5));
+        match resource {
+            Some("deployment") => true,
+            Some("cluster") => false,
+            _ => kind != Kind::Instance,
         }
     }
 
@@ -171,8 +180,21 @@ mod tests {
         let event =
             RdsEvent { source_id: Some("orders-b".into()), ..event("RDS-EVENT-0385", "Cluster topology is updated.") };
         assert!(event.concerns(&binding(Kind::Cluster)));
-        let started = RdsEvent { source_id: Some("ledger".into()), ..event };
-        let started = RdsEvent { id: Some("RDS-EVENT-0013".into()), ..started };
-        assert!(!started.concerns(&binding(Kind::Instance)), "a failover of another instance is no reason to hurry");
+        let deployment = RdsEvent {
+            source_arn: Some("arn:aws:rds:eu-west-1:123456789012:deployment:bgd-hdqs3ik6vrwgutsn".into()),
+            ..event.clone()
+        };
+        assert!(deployment.concerns(&binding(Kind::Cluster)) && deployment.concerns(&binding(Kind::Instance)));
+    }
+
+    #[test]
+    fn an_event_of_another_instance_or_cluster_concerns_nobody_else() {
+        for number in ["0006", "0013"] {
+            let event = RdsEvent { source_id: Some("ledger".into()), ..event(&format!("RDS-EVENT-{number}"), "") };
+            assert!(!event.concerns(&binding(Kind::Instance)), "{number}");
+        }
+        let arn = |resource: &str| Some(format!("arn:aws:rds:eu-west-1:123456789012:{resource}"));
+        let other = RdsEvent { source_arn: arn("cluster:ledger"), ..event("RDS-EVENT-0397", "") };
+        assert!(!other.concerns(&binding(Kind::Cluster)));
     }
 }
