@@ -1,0 +1,92 @@
+//! Many worlds, every strategy in each of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::baselines;
+use crate::check::Violation;
+use crate::lambda::live;
+use crate::measure::Measures;
+use crate::scenario::{MOVES, Scenario};
+use crate::strategy::{Ours, ScheduleOnly, Strategy};
+
+/// The seeds of two campaigns are this far apart.
+const SEEDS: u64 = 10_000_000;
+
+/// Our strategies and the baselines, ours first.
+pub fn strategies() -> Vec<Arc<dyn Strategy>> {
+    let mut strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ours), Arc::new(ScheduleOnly)];
+    strategies.extend(baselines::all());
+    strategies
+}
+
+/// What became of the strategies.
+#[derive(Default)]
+pub struct Outcome {
+    /// Each strategy with its numbers, in order.
+    pub strategies: Vec<(&'static str, Measures)>,
+    /// The invariants that did not hold.
+    pub violations: Vec<Violation>,
+    /// The worlds in which a strategy of ours made a wrong-way switch although a witness that could be read was honest.
+    pub misled: Vec<(u64, &'static str)>,
+}
+
+/// The world's seed in a campaign.
+pub fn world_seed(campaign: u64, number: usize) -> u64 {
+    campaign * SEEDS + number as u64
+}
+
+/// Lets every strategy live in as many worlds as the failovers need. The outcome depends on the seed alone.
+pub fn run(strategies: &[Arc<dyn Strategy>], failovers: usize, seed: u64, progress: impl Fn(usize) + Sync) -> Outcome {
+    let worlds = failovers.div_ceil(MOVES);
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= worlds {
+                        break;
+                    }
+                    let outcome = run_world(strategies, world_seed(seed, number));
+                    results.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
+                    progress((number + 1) * MOVES);
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // The sums must not depend on which thread was first.
+    results.sort_by_key(|(number, _)| *number);
+    let mut total = Outcome {
+        strategies: strategies.iter().map(|strategy| (strategy.name(), Measures::default())).collect(),
+        ..Outcome::default()
+    };
+    for (_, outcome) in results {
+        for ((_, sum), (_, part)) in total.strategies.iter_mut().zip(outcome.strategies) {
+            sum.add(part);
+        }
+        total.violations.extend(outcome.violations);
+        total.misled.extend(outcome.misled);
+    }
+    total
+}
+
+/// One world.
+pub fn run_world(strategies: &[Arc<dyn Strategy>], seed: u64) -> Outcome {
+    let scenario = Scenario::new(seed);
+    let mut outcome = Outcome::default();
+    for strategy in strategies {
+        let life = live(&scenario, strategy, false);
+        if strategy.is_checked() && life.measures.wrong_ways_despite_honest_witness > 0 {
+            outcome.misled.push((seed, strategy.name()));
+        }
+        if strategy.is_checked() {
+            outcome.violations.extend(life.violations);
+        }
+        outcome.strategies.push((strategy.name(), life.measures));
+    }
+    outcome
+}

@@ -1,0 +1,223 @@
+//! Lambda: warm processes, invocations that overlap, retries, the time limit, and the schedule.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reconcile::target::Target;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::check::{Invariant, Violation};
+use crate::deliveries::{Delivery, Path};
+use crate::dice::{Moment, SECOND, Topic, chance};
+use crate::distributions as d;
+use crate::measure::{CONVERGENCE_LIMIT, Measures};
+use crate::payload::scheduled;
+use crate::scenario::{Host, PORT, Scenario};
+use crate::strategy::{Events, Strategy};
+use crate::world::{Ports, World};
+
+/// A process: one warm copy of a function.
+pub trait Process: Send + Sync {
+    /// Serves one invocation.
+    fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation;
+}
+
+/// An invocation under way.
+pub type Invocation = Pin<Box<dyn Future<Output = Result<Done, String>> + Send>>;
+
+/// What an invocation without an error says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The group is right.
+    InSync,
+    /// The group is not right, or was not judged, and the function says so.
+    NotInSync,
+}
+
+/// What became of a strategy in a world.
+pub struct Life {
+    /// The numbers.
+    pub measures: Measures,
+    /// The invariants that did not hold.
+    pub violations: Vec<Violation>,
+    /// What happened, if that was asked for.
+    pub trace: Vec<(Moment, String)>,
+}
+
+/// The function keeps this back from its time limit for its own error.
+const MARGIN: Moment = SECOND;
+
+/// A scheduled run observes for 45 s at most; two of them and a little more must be enough in the end.
+const TWO_RUNS: Moment = 2 * d::SCHEDULE + 50 * SECOND;
+
+/// A world in which invocations do not come to their end ends so long after it should have.
+const PATIENCE: Moment = 3_600 * SECOND;
+
+/// Lets a strategy live in a world.
+pub fn live(scenario: &Arc<Scenario>, strategy: &Arc<dyn Strategy>, is_traced: bool) -> Life {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without I/O").block_on(async {
+        let world = World::new(Arc::clone(scenario), strategy.deregistration_delay(), is_traced);
+        let end = scenario.settled.max(scenario.moves.last().map_or(0, |last| last.moved) + CONVERGENCE_LIMIT);
+        let lambda = Arc::new(Lambda {
+            world: Arc::clone(&world),
+            strategy: Arc::clone(strategy),
+            scheduled: Arc::new(scheduled()),
+            state: Mutex::default(),
+        });
+        lambda.serve(end).await;
+        let trace = if is_traced { world.trace() } else { Vec::new() };
+        let mut state = world.state();
+        let measures = Measures::of(scenario, &state, end);
+        Life { measures, violations: std::mem::take(&mut state.violations), trace }
+    })
+}
+
+struct Lambda {
+    world: Arc<World>,
+    strategy: Arc<dyn Strategy>,
+    scheduled: Arc<Value>,
+    state: Mutex<Fleet>,
+}
+
+#[derive(Default)]
+struct Fleet {
+    idle: Vec<(Ports, Arc<dyn Process>)>,
+    processes: usize,
+    invocations: u64,
+    /// Events whose invocation, retries included, has not come to its end.
+    pending: usize,
+}
+
+impl Lambda {
+    fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Delivers every message and keeps the schedule until the world is over; then judges the group.
+    async fn serve(self: &Arc<Self>, end: Moment) {
+        let scenario = Arc::clone(&self.world.scenario);
+        let mut deliveries = scenario.deliveries.iter().filter(|delivery| self.receives(delivery)).peekable();
+        let mut tick = scenario.first_tick;
+        let mut judged_at = None;
+        loop {
+            let now = self.world.now();
+            if judged_at.is_none() && now >= end && (self.fleet().pending == 0 || now >= end + PATIENCE) {
+                judged_at = Some(self.world.state().group.drained().max(now) + TWO_RUNS);
+            }
+            if judged_at.is_some_and(|judged_at| now >= judged_at || !self.strategy.is_checked()) {
+                break;
+            }
+            let next_tick = if self.strategy.schedule().is_some() { tick } else { Moment::MAX };
+            match deliveries.next_if(|delivery| delivery.at <= next_tick) {
+                Some(delivery) => {
+                    sleep_until(self.world.instant(delivery.at)).await;
+                    self.world.note(format_args!("{:<9} delivers: {}", format!("{:?}", delivery.path), delivery.text));
+                    let payload = self.strategy.receive(delivery, &self.world);
+                    self.fleet().pending += 1;
+                    tokio::spawn(Arc::clone(self).with_retries(payload, delivery.names, true));
+                }
+                None => {
+                    sleep_until(self.world.instant(tick)).await;
+                    if self.strategy.schedule().is_some() {
+                        tokio::spawn(Arc::clone(self).with_retries(Arc::clone(&self.scheduled), None, false));
+                    }
+                    tick += self.strategy.schedule().unwrap_or(d::SCHEDULE);
+                }
+            }
+        }
+        if self.strategy.is_checked() {
+            self.judge().await;
+        }
+    }
+
+    fn receives(&self, delivery: &Delivery) -> bool {
+        match self.strategy.events() {
+            Events::All => true,
+            Events::Sns => delivery.path == Path::Sns,
+            Events::SnsFailover => delivery.path == Path::Sns && delivery.is_failover,
+            Events::None => false,
+        }
+    }
+
+    /// The group is exactly the writer, and two more runs write nothing.
+    async fn judge(self: &Arc<Self>) {
+        let writer = Target { address: self.world.scenario.writer_address(self.world.now()), port: PORT };
+        let members: Vec<Target> = self.world.state().group.members().collect();
+        if members != [writer] {
+            let members: Vec<String> = members.iter().map(Target::to_string).collect();
+            let text = format!("the writer is {writer} and the members are [{}]", members.join(", "));
+            self.world.violate(Invariant::EventuallyStable, text);
+        }
+        let _ = self.once(Arc::clone(&self.scheduled), None).await;
+        let writes = self.world.state().writes;
+        let _ = self.once(Arc::clone(&self.scheduled), None).await;
+        if self.world.state().writes != writes {
+            self.world.violate(Invariant::Idempotent, "a run right after another one wrote");
+        }
+    }
+
+    /// An asynchronous invocation: what fails or is killed is tried again.
+    async fn with_retries(self: Arc<Self>, payload: Arc<Value>, names: Option<(Host, Moment)>, is_event: bool) {
+        let mut waits = d::RETRIES.into_iter().take(self.strategy.retries());
+        while self.once(Arc::clone(&payload), names).await.is_err() {
+            let Some(wait) = waits.next() else { break };
+            sleep(Duration::from_millis(wait)).await;
+        }
+        self.fleet().pending -= usize::from(is_event);
+    }
+
+    /// One attempt in an idle process, or in a new one.
+    async fn once(&self, payload: Arc<Value>, names: Option<(Host, Moment)>) -> Result<Done, String> {
+        let (invocation, process, is_cold) = self.take_process();
+        let (ports, process) = process;
+        if is_cold {
+            let wait = d::cold_start(&mut self.world.scenario.dice().of(Topic::Death, [invocation, 2, 0]));
+            sleep(Duration::from_millis(wait)).await;
+        }
+        ports.begin(invocation, names);
+        let begin = self.world.now();
+        let deadline = self.world.instant(begin + d::FUNCTION_TIMEOUT - MARGIN);
+        let outcome = tokio::select! {
+            biased;
+            () = ports.killed() => return Err("killed".to_owned()),
+            outcome = Arc::clone(&process).invoke(payload, deadline) => outcome,
+            () = sleep_until(self.world.instant(begin + d::FUNCTION_TIMEOUT)) => {
+                ports.kill();
+                self.world.note(format_args!("p{:<3} i{invocation:<4} killed at the time limit", ports.number()));
+                return Err("the time limit".to_owned());
+            }
+        };
+        match &outcome {
+            Ok(done) => {
+                self.world.note(format_args!("p{:<3} i{invocation:<4} ends: {done:?}", ports.number()));
+                if self.strategy.is_checked() {
+                    ports.examine_success(*done == Done::InSync);
+                }
+            }
+            Err(error) => self.world.note(format_args!("p{:<3} i{invocation:<4} fails: {error}", ports.number())),
+        }
+        self.fleet().idle.push((ports, process));
+        outcome
+    }
+
+    fn take_process(&self) -> (u64, (Ports, Arc<dyn Process>), bool) {
+        let mut fleet = self.fleet();
+        let invocation = fleet.invocations;
+        fleet.invocations += 1;
+        let mut idle = fleet.idle.pop();
+        if chance(&mut self.world.scenario.dice().of(Topic::Death, [invocation, 1, 0]), d::RECYCLED) {
+            idle = None;
+        }
+        let is_cold = idle.is_none();
+        let process = idle.unwrap_or_else(|| {
+            let ports = Ports::new(Arc::clone(&self.world), fleet.processes);
+            fleet.processes += 1;
+            (ports.clone(), self.strategy.process(ports))
+        });
+        (invocation, process, is_cold)
+    }
+}

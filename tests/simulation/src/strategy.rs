@@ -1,0 +1,130 @@
+//! Strategies: what the function does, how it is invoked, and ours.
+
+use std::sync::Arc;
+
+use failover_sync::error::chain;
+use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
+use failover_sync::sync::Synchronizer;
+use reconcile::report::State;
+use reconcile::trigger::Trigger;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::deliveries::Delivery;
+use crate::dice::Moment;
+use crate::distributions as d;
+use crate::lambda::{Done, Invocation, Process};
+use crate::world::{Ports, World};
+
+/// A way to keep a target group.
+pub trait Strategy: Send + Sync {
+    /// Its name in tables.
+    fn name(&self) -> &'static str;
+
+    /// A new process of its function.
+    fn process(&self, ports: Ports) -> Arc<dyn Process>;
+
+    /// Between two scheduled runs.
+    fn schedule(&self) -> Option<Moment> {
+        Some(d::SCHEDULE)
+    }
+
+    /// What it is subscribed to.
+    fn events(&self) -> Events {
+        Events::All
+    }
+
+    /// The deregistration delay of its target group.
+    fn deregistration_delay(&self) -> Moment {
+        d::DEREGISTRATION_DELAY
+    }
+
+    /// How often Lambda tries a failed invocation again.
+    fn retries(&self) -> usize {
+        d::RETRIES.len()
+    }
+
+    /// Whether the invariants must hold for it.
+    fn is_checked(&self) -> bool {
+        false
+    }
+
+    /// What it is invoked with.
+    fn receive(&self, delivery: &Delivery, _world: &World) -> Arc<Value> {
+        Arc::clone(&delivery.payload)
+    }
+}
+
+/// What a strategy is subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// The RDS event subscription, the EventBridge rule, and people.
+    All,
+    /// The RDS event subscription.
+    Sns,
+    /// The categories "failover" and "failure" of the RDS event subscription.
+    SnsFailover,
+    /// Nothing.
+    None,
+}
+
+/// The loop of failover-sync over any ports.
+pub struct Loop<D, G, T, C>(Arc<Synchronizer<D, G, T, C>>);
+
+impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Loop<D, G, T, C> {
+    /// A process of the function.
+    pub fn new(ports: &Ports, dns: D, groups: G, topology: T, clock: C) -> Arc<Loop<D, G, T, C>> {
+        let config = ports.scenario().config.clone();
+        Arc::new(Loop(Arc::new(Synchronizer::new(config, dns, groups, topology, clock))))
+    }
+}
+
+impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Process for Loop<D, G, T, C> {
+    fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
+        Box::pin(async move {
+            let trigger = Trigger::parse(&payload).map_err(|error| chain(&error))?;
+            let report = self.0.run(&trigger, deadline).await.map_err(|error| chain(&error))?;
+            let is_right = |state| matches!(state, State::InSync | State::Updated);
+            let is_in_sync = report.bindings.iter().all(|binding| is_right(binding.state()));
+            Ok(if is_in_sync { Done::InSync } else { Done::NotInSync })
+        })
+    }
+}
+
+/// failover-sync as its template deploys it: two paths for events, and a schedule.
+pub struct Ours;
+
+impl Strategy for Ours {
+    fn name(&self) -> &'static str {
+        "failover-sync"
+    }
+
+    fn process(&self, ports: Ports) -> Arc<dyn Process> {
+        Loop::new(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone())
+    }
+
+    fn is_checked(&self) -> bool {
+        true
+    }
+}
+
+/// The same loop with no event ever delivered.
+pub struct ScheduleOnly;
+
+impl Strategy for ScheduleOnly {
+    fn name(&self) -> &'static str {
+        "schedule-only"
+    }
+
+    fn process(&self, ports: Ports) -> Arc<dyn Process> {
+        Ours.process(ports)
+    }
+
+    fn events(&self) -> Events {
+        Events::None
+    }
+
+    fn is_checked(&self) -> bool {
+        true
+    }
+}

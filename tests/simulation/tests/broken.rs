@@ -1,0 +1,228 @@
+//! failover-sync with one rule broken at a time: the simulation must notice each.
+//!
+//! The breakage is put around the ports or in place of the loop, never into the loop itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use failover_sync::error::{AwsError, DnsError};
+use failover_sync::ports::{Dns, TargetGroups};
+use reconcile::binding::{Family, TargetGroupArn};
+use reconcile::evidence::Answer;
+use reconcile::target::{DescribedTarget, Target, TargetState};
+use serde_json::{Value, json};
+use simulation::baselines::{Script, deregister, describe, resolve_once};
+use simulation::campaign::{self, Outcome};
+use simulation::check::Invariant;
+use simulation::deliveries::{Delivery, Path};
+use simulation::lambda::{Invocation, Process};
+use simulation::payload::Event;
+use simulation::report::PROMPT;
+use simulation::strategy::{Loop, Strategy};
+use simulation::world::{Ports, World};
+use tokio::time::Instant;
+
+/// A broken variant: how a process of it is made, and what it is invoked with.
+struct Broken {
+    process: fn(Ports) -> Arc<dyn Process>,
+    receive: fn(&Delivery, &World) -> Arc<Value>,
+}
+
+impl Strategy for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn process(&self, ports: Ports) -> Arc<dyn Process> {
+        (self.process)(ports)
+    }
+
+    fn is_checked(&self) -> bool {
+        true
+    }
+
+    fn receive(&self, delivery: &Delivery, world: &World) -> Arc<Value> {
+        (self.receive)(delivery, world)
+    }
+}
+
+fn sound(ports: Ports) -> Arc<dyn Process> {
+    Loop::new(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone())
+}
+
+fn as_sent(delivery: &Delivery, _world: &World) -> Arc<Value> {
+    Arc::clone(&delivery.payload)
+}
+
+fn outcome_of(process: fn(Ports) -> Arc<dyn Process>, receive: fn(&Delivery, &World) -> Arc<Value>) -> Outcome {
+    campaign::run(&[Arc::new(Broken { process, receive })], 500, 2_000, |_| ())
+}
+
+fn count(outcome: &Outcome, invariant: Invariant) -> usize {
+    outcome.violations.iter().filter(|violation| violation.invariant == invariant).count()
+}
+
+/// Deregisters the old members before it registers the new one.
+struct DeregisterFirst(Ports);
+
+impl TargetGroups for DeregisterFirst {
+    async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
+        TargetGroups::describe(&self.0, group).await
+    }
+
+    async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
+        let listed = TargetGroups::describe(&self.0, group).await?;
+        let is_wanted = |target: &DescribedTarget| target.target().is_some_and(|target| targets.contains(&target));
+        let old: Vec<DescribedTarget> =
+            listed.into_iter().filter(|target| target.is_member() && !is_wanted(target)).collect();
+        if !old.is_empty() {
+            TargetGroups::deregister(&self.0, group, &old).await?;
+        }
+        self.0.register(group, targets).await
+    }
+
+    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+        TargetGroups::deregister(&self.0, group, targets).await
+    }
+}
+
+#[test]
+fn deregistering_first_is_caught() {
+    let outcome = outcome_of(
+        |ports| Loop::new(&ports, ports.clone(), DeregisterFirst(ports.clone()), ports.clone(), ports.clone()),
+        as_sent,
+    );
+    assert!(count(&outcome, Invariant::AMemberStays) > 100);
+}
+
+/// Changes what descriptions show.
+struct Altered(Ports, fn(DescribedTarget) -> Option<DescribedTarget>);
+
+impl TargetGroups for Altered {
+    async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
+        let listed = TargetGroups::describe(&self.0, group).await?;
+        Ok(listed.into_iter().filter_map(self.1).collect())
+    }
+
+    async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
+        self.0.register(group, targets).await
+    }
+
+    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+        TargetGroups::deregister(&self.0, group, targets).await
+    }
+}
+
+#[test]
+fn counting_draining_targets_as_members_is_caught() {
+    let outcome = outcome_of(
+        |ports| {
+            let groups = Altered(ports.clone(), |mut target| {
+                if target.state == TargetState::Draining {
+                    target.state = TargetState::Healthy;
+                }
+                Some(target)
+            });
+            Loop::new(&ports, ports.clone(), groups, ports.clone(), ports.clone())
+        },
+        as_sent,
+    );
+    assert!(count(&outcome, Invariant::AMemberStays) > 10);
+}
+
+#[test]
+fn trusting_the_first_answer_is_caught() {
+    let outcome = outcome_of(|ports| Arc::new(Script { ports, run: resolve_once }), as_sent);
+    assert!(outcome.strategies[0].1.wrong_ways_despite_honest_witness > 10);
+}
+
+/// Keeps every answer for as long as the process lives.
+struct Cached(Ports, Mutex<BTreeMap<String, Answer>>);
+
+impl Dns for Cached {
+    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+        let kept = self.1.lock().expect("not poisoned").get(name).cloned();
+        if let Some(answer) = kept {
+            return Ok(answer);
+        }
+        let answer = self.0.lookup(name, family).await?;
+        self.1.lock().expect("not poisoned").insert(name.to_owned(), answer.clone());
+        Ok(answer)
+    }
+}
+
+#[test]
+fn caching_dns_is_caught() {
+    let outcome = outcome_of(
+        |ports| {
+            let dns = Cached(ports.clone(), Mutex::default());
+            Loop::new(&ports, dns, ports.clone(), ports.clone(), ports.clone())
+        },
+        as_sent,
+    );
+    assert!(outcome.strategies[0].1.wrong_ways_despite_honest_witness > 10);
+}
+
+/// Takes no answer for an empty set, and applies it.
+async fn apply_an_empty_set(ports: Ports) -> Result<(), String> {
+    let binding = &ports.scenario().config.bindings[0];
+    if ports.lookup(&ports.scenario().endpoint, Family::Ipv4).await.is_ok() {
+        return resolve_once(ports.clone()).await;
+    }
+    let listed = describe(&ports, binding).await?;
+    let members: Vec<DescribedTarget> = listed.into_iter().filter(DescribedTarget::is_member).collect();
+    deregister(&ports, binding, &members).await
+}
+
+#[test]
+fn applying_an_empty_set_is_caught() {
+    let outcome = outcome_of(|ports| Arc::new(Script { ports, run: apply_an_empty_set }), as_sent);
+    assert!(count(&outcome, Invariant::AMemberStays) > 10);
+}
+
+/// An event that starts a run and no watch: the run ends as soon as everything agrees, on the old address too.
+fn without_a_watch(delivery: &Delivery, _world: &World) -> Arc<Value> {
+    if delivery.path == Path::Console { Arc::clone(&delivery.payload) } else { Arc::new(json!({})) }
+}
+
+#[test]
+fn ending_the_watch_when_all_agree_on_the_old_address_is_caught() {
+    let outcome = outcome_of(sound, without_a_watch);
+    let p50 = outcome.strategies[0].1.promptness(50.0);
+    assert!(p50 > 2.0 * PROMPT, "from the second witness to the switch: {p50:.1} s");
+}
+
+/// An unnamed event, however late, vouches for whatever DNS says at its delivery.
+fn as_a_witness(delivery: &Delivery, world: &World) -> Arc<Value> {
+    if delivery.names.is_some() || delivery.path == Path::Console || !world.scenario.is_cluster {
+        return Arc::clone(&delivery.payload);
+    }
+    let (host, _) = world.scenario.writer_by_dns(0, delivery.at);
+    let member = &world.scenario.members[world.scenario.hosts[host].1];
+    let message = format!("Completed failover to DB instance: {member}");
+    let event = Event { number: "0071", message, is_cluster: true, source: "orders".to_owned(), time: delivery.at };
+    Arc::new(event.by_eventbridge())
+}
+
+#[test]
+fn a_late_unnamed_event_as_a_witness_is_caught() {
+    let outcome = outcome_of(sound, as_a_witness);
+    assert!(outcome.strategies[0].1.wrong_ways_despite_honest_witness > 10);
+}
+
+/// A process that remembers nothing and does not see what is draining.
+struct Forgetful(Ports);
+
+impl Process for Forgetful {
+    fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
+        let ports = self.0.clone();
+        let groups = Altered(ports.clone(), |target| (target.state != TargetState::Draining).then_some(target));
+        Loop::new(&ports, ports.clone(), groups, ports.clone(), ports.clone()).invoke(payload, deadline)
+    }
+}
+
+#[test]
+fn going_back_to_a_draining_address_at_once_is_caught() {
+    let outcome = outcome_of(|ports| Arc::new(Forgetful(ports)), as_sent);
+    assert!(outcome.strategies[0].1.wrong_ways_despite_honest_witness > 10);
+}
