@@ -47,6 +47,12 @@ const MOVES: [&str; 11] = ["0006", "0014", "0021", "0025", "0029", "0065", "0248
 /// The host of the instance is about to be replaced.
 const REPLACES_HOST: &str = "0422";
 
+/// Every id that tells something about the writer, such as `RDS-EVENT-0071`: what a rule has to let through.
+pub fn ids() -> impl Iterator<Item = String> {
+    let numbers = NAMED.iter().chain(&UNNAMED).chain(&MOVES).chain([&REPLACES_HOST]);
+    numbers.map(|number| format!("RDS-EVENT-{number}"))
+}
+
 impl RdsEvent {
     /// What it tells about the writer, by its id; the text only adds the name.
     pub fn tidings(&self) -> Tidings {

@@ -1,0 +1,399 @@
+use std::collections::BTreeMap;
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::binding::{Endpoint, Family, TargetGroupArn};
+use crate::event::RdsEvent;
+use crate::evidence::{Answer, ClusterMember};
+use crate::target::tests::described;
+
+const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+
+/// The cluster of these tests: `a` is 10.0.0.1, `b` is 10.0.0.2, `c` is 10.0.0.3.
+const MEMBERS: [(&str, [u8; 4]); 3] = [("a", [10, 0, 0, 1]), ("b", [10, 0, 0, 2]), ("c", [10, 0, 0, 3])];
+
+const SWITCH: &str = "register 10.0.0.2:5432, then deregister 10.0.0.1:5432";
+
+/// What the witnesses say at the time 1000 s. The times are seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said<'a> {
+    dns: &'a [&'a str],
+    /// For how long DNS has said so.
+    steady: i64,
+    /// The id of the writer in the RDS API; no id, no answer.
+    writer: Option<&'a str>,
+    /// The RDS API's last answer is this old.
+    told: i64,
+    /// `(RDS-EVENT number, text, age)`
+    events: &'a [(&'a str, &'a str, i64)],
+    /// `(address, how long ago it was deregistered by this process)`
+    left: &'a [(&'a str, i64)],
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + second, 0).expect("a time")
+}
+
+fn addresses(texts: &[&str]) -> Addresses {
+    Addresses::new(texts.iter().map(|text| text.parse().expect("an address"))).expect("not empty")
+}
+
+fn binding(kind: Kind) -> Binding {
+    Binding {
+        name: "writer".into(),
+        endpoint: Endpoint::Name("db.example".into()),
+        port: 5432,
+        target_group: TargetGroupArn::parse(ARN).expect("valid"),
+        kind,
+        id: Some("orders".into()),
+        family: Family::Ipv4,
+    }
+}
+
+fn topology(writer: &str) -> Topology {
+    let member = |(id, address): (&str, [u8; 4])| {
+        let status = if id == "c" { "creating" } else { "available" };
+        let member = ClusterMember { id: id.into(), is_writer: id == writer, endpoint: None, status: status.into() };
+        (member, std::net::IpAddr::from(address).into())
+    };
+    Topology(MEMBERS.map(member).into())
+}
+
+fn evidence(binding: &Binding, said: &Said) -> Evidence {
+    let events: Vec<RdsEvent> = said
+        .events
+        .iter()
+        .map(|(number, message, age)| RdsEvent {
+            id: Some(format!("RDS-EVENT-{number}")),
+            time: Some(at(1000 - age)),
+            source_arn: None,
+            source_id: Some("orders".into()),
+            message: (*message).to_owned(),
+        })
+        .collect();
+    let left: BTreeMap<_, _> =
+        said.left.iter().map(|(address, ago)| (address.parse().expect("an address"), at(1000 - ago))).collect();
+    let mut evidence = Evidence::new(binding, &events, left, at(1000));
+    if !said.dns.is_empty() {
+        let answer = Answer { addresses: addresses(said.dns), ttl: Duration::from_secs(5) };
+        evidence.hear_dns(answer.clone(), at(1000 - said.steady));
+        evidence.hear_dns(answer, at(1000));
+    }
+    if let Some(writer) = said.writer {
+        evidence.hear_topology(Some(topology(writer)), at(1000 - said.told));
+    }
+    evidence
+}
+
+fn check(kind: Kind, said: &Said, group: &[&str]) -> String {
+    let binding = binding(kind);
+    let group: Vec<DescribedTarget> = group.iter().map(|text| described(text)).collect();
+    match verdict(&binding, &AllowedNetworks::default(), &evidence(&binding, said), &group, at(1000)) {
+        Verdict::InSync => "in sync".into(),
+        Verdict::Switch(plan) => plan.to_string(),
+        Verdict::Wait(reason) => format!("wait: {reason}"),
+        Verdict::Refuse(refusal) => format!("refuse: {refusal}"),
+    }
+}
+
+const NAMES_B: (&str, &str, i64) = ("0071", "Completed failover to DB instance: b", 5);
+
+#[test]
+fn row_1_refuses_what_may_not_be_registered() {
+    for (_, kind) in Kind::NAMES {
+        let refused = check(kind, &Said { dns: &["10.0.0.1", "52.1.2.3"], ..Said::default() }, &["10.0.0.1:5432"]);
+        assert!(refused.starts_with("refuse: 52.1.2.3"), "{kind}: {refused}");
+    }
+    for kind in [Kind::Cluster, Kind::Instance] {
+        let refused = check(kind, &Said { dns: &["10.0.0.1", "10.0.0.2"], ..Said::default() }, &["10.0.0.1:5432"]);
+        assert!(refused.starts_with("refuse: 2 addresses (10.0.0.1, 10.0.0.2)"), "{refused}");
+    }
+}
+
+#[test]
+fn row_2_waits_for_the_first_answer() {
+    for (_, kind) in Kind::NAMES {
+        assert_eq!(check(kind, &Said::default(), &[]), "wait: DNS does not answer");
+    }
+}
+
+#[test]
+fn row_3_fills_an_empty_group_and_mends_the_port_on_dns_alone() {
+    let said = Said { dns: &["10.0.0.2"], writer: Some("a"), ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said, &[]), "register 10.0.0.2:5432");
+    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:5432 draining"]), "register 10.0.0.2:5432");
+    let port = "register 10.0.0.2:5432, then deregister 10.0.0.2:3307";
+    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:3307"]), port);
+}
+
+#[test]
+fn row_4_believes_a_named_event_and_topology_whatever_dns_says() {
+    let said = Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[NAMES_B], ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432"]), SWITCH);
+    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:5432"]), "in sync");
+    assert_eq!(check(Kind::Cluster, &Said { dns: &[], ..said }, &["10.0.0.1:5432"]), SWITCH);
+}
+
+#[test]
+fn row_4_goes_back_to_a_draining_target_only_if_it_was_left_before_the_event() {
+    let group = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
+    let said = |left| Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[NAMES_B], left, ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said(&[("10.0.0.2", 60)]), &group), SWITCH);
+    for left in [&[][..], &[("10.0.0.2", 2)], &[("10.0.0.3", 60)]] {
+        let waited = check(Kind::Cluster, &said(left), &group);
+        assert!(waited.starts_with("wait: DNS names 10.0.0.1"), "{left:?}: {waited}");
+    }
+}
+
+#[test]
+fn an_event_that_is_old_foreign_or_names_no_member_is_no_witness() {
+    for event in [
+        ("0071", "Completed failover to DB instance: b", 601),
+        ("0071", "Completed failover to DB instance: z", 5),
+        ("0071", "Completed failover", 5),
+    ] {
+        let said = Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[event], ..Said::default() };
+        let waited = check(Kind::Cluster, &said, &["10.0.0.1:5432"]);
+        assert!(waited.starts_with("wait: DNS names 10.0.0.1 as the writer"), "{event:?}: {waited}");
+    }
+}
+
+#[test]
+fn of_several_named_events_the_newest_counts() {
+    let events = [NAMES_B, ("0073", "Started cross AZ failover to DB instance: a", 40)];
+    let said = Said { dns: &["10.0.0.1"], writer: Some("b"), events: &events, ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432"]), SWITCH);
+}
+
+#[test]
+fn row_5_believes_dns_and_topology_when_another_member_is_registered() {
+    let said = Said { dns: &["10.0.0.2"], writer: Some("b"), ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432 healthy"]), SWITCH);
+    assert_eq!(
+        check(Kind::Cluster, &said, &["10.0.0.1:5432", "10.0.0.2:5432 initial"]),
+        "deregister 10.0.0.1:5432",
+        "a switch does not wait for health"
+    );
+    let waited = check(Kind::Cluster, &said, &["10.0.9.9:5432"]);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 0 s, 10 s"), "only an address moved: {waited}");
+}
+
+#[test]
+fn row_6_believes_dns_and_a_named_event_before_topology_knows() {
+    let said = Said { dns: &["10.0.0.2"], writer: Some("a"), events: &[NAMES_B], ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432"]), SWITCH);
+}
+
+#[test]
+fn row_7_waits_while_a_readable_topology_contradicts_dns() {
+    let said = |told, steady| Said { dns: &["10.0.0.2"], steady, writer: Some("a"), told, ..Said::default() };
+    let veto = "wait: DNS names 10.0.0.2 as the writer and the RDS API names 10.0.0.1";
+    assert_eq!(check(Kind::Cluster, &said(0, 600), &["10.0.0.1:5432"]), veto);
+    assert_eq!(check(Kind::Cluster, &said(6, 20), &["10.0.0.1:5432"]), SWITCH, "an old answer is no veto");
+    assert_eq!(check(Kind::Cluster, &said(0, 20), &["10.0.0.2:5432"]), veto, "in sync is not what it contradicts");
+}
+
+#[test]
+fn row_8_steps_back_only_with_more_proof() {
+    let group = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
+    for (writer, steady, switches) in
+        [(Some("b"), 29, false), (Some("b"), 30, true), (None, 30, false), (None, 89, false), (None, 90, true)]
+    {
+        let said = Said { dns: &["10.0.0.2"], steady, writer, ..Said::default() };
+        assert_eq!(check(Kind::Cluster, &said, &group) == SWITCH, switches, "{writer:?} {steady}");
+    }
+    let hurried = Said { dns: &["10.0.0.2"], steady: 30, events: &[("0049", "", 5)], ..Said::default() };
+    assert!(check(Kind::Instance, &hurried, &group).starts_with("wait"), "no event hurries a step back");
+}
+
+#[test]
+fn row_9_believes_dns_alone_once_it_is_steady() {
+    for (kind, events, steady, switches) in [
+        (Kind::Cluster, &[][..], 9, false),
+        (Kind::Cluster, &[], 10, true),
+        (Kind::Instance, &[], 9, false),
+        (Kind::Instance, &[], 10, true),
+        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 89)], 2, false),
+        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 89)], 3, true),
+        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 90)], 3, false),
+        (Kind::Instance, &[("0006", "DB instance restarted", 5)], 3, false),
+    ] {
+        let said = Said { dns: &["10.0.0.2"], steady, events, ..Said::default() };
+        assert_eq!(check(kind, &said, &["10.0.0.1:5432"]) == SWITCH, switches, "{kind} {events:?} {steady}");
+    }
+}
+
+#[test]
+fn the_steady_time_follows_the_ttl_between_its_bounds() {
+    let binding = binding(Kind::Instance);
+    let group = [described("10.0.0.1:5432")];
+    for (ttl, needed) in [(0, 10), (5, 10), (8, 16), (10, 20), (300, 20)] {
+        for (lasted, switches) in [(needed - 1, false), (needed, true)] {
+            let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+            let answer = Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(ttl) };
+            evidence.hear_dns(answer.clone(), at(0));
+            evidence.hear_dns(answer, at(lasted));
+            let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, &group, at(lasted));
+            assert_eq!(matches!(judged, Verdict::Switch(_)), switches, "ttl {ttl}, {lasted} s");
+        }
+    }
+}
+
+#[test]
+fn another_answer_begins_a_new_row_and_silence_does_not_lengthen_one() {
+    let binding = binding(Kind::Instance);
+    let answer = |text| Answer { addresses: addresses(&[text]), ttl: Duration::from_secs(5) };
+    let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+    for (second, text) in [(0, "10.0.0.2"), (9, "10.0.0.1"), (10, "10.0.0.2"), (15, "10.0.0.2")] {
+        evidence.hear_dns(answer(text), at(second));
+    }
+    let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, &[described("10.0.0.1:5432")], at(19));
+    let Verdict::Wait(Reason::Unsteady { lasted, .. }) = judged else { panic!("{judged:?}") };
+    assert_eq!(lasted, Duration::from_secs(5));
+}
+
+#[test]
+fn a_proxy_keeps_an_absent_address_until_it_is_ill() {
+    let said = Said { dns: &["10.0.0.2"], ..Said::default() };
+    for kind in [Kind::Proxy, Kind::Readers] {
+        for state in ["initial", "healthy", "unused/Target.NotInUse", "resting"] {
+            let absent = format!("10.0.0.1:5432 {state}");
+            assert_eq!(check(kind, &said, &[&absent]), "register 10.0.0.2:5432");
+            assert_eq!(check(kind, &said, &[&absent, "10.0.0.2:5432 healthy"]), "in sync", "{state}");
+        }
+        assert_eq!(
+            check(kind, &said, &["10.0.0.1:5432 unhealthy", "10.0.0.2:5432 initial"]),
+            "deregister 10.0.0.1:5432"
+        );
+    }
+    let group = ["10.0.0.2:5432 healthy", "10.0.0.1:3307 healthy"];
+    assert_eq!(check(Kind::Proxy, &said, &group), "deregister 10.0.0.1:3307", "a foreign port does not stay");
+}
+
+#[test]
+fn readers_are_those_that_topology_says_can_serve() {
+    let said = Said { dns: &["10.0.0.2"], writer: Some("a"), ..Said::default() };
+    assert_eq!(check(Kind::Readers, &said, &[]), "register 10.0.0.2:5432", "10.0.0.3 is being created");
+    let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
+    assert_eq!(check(Kind::Readers, &said, &group), "deregister 10.0.0.1:5432", "the writer is no reader");
+    let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 initial"];
+    assert_eq!(check(Kind::Readers, &said, &group), "in sync", "a healthy one leaves only for a healthy one");
+}
+
+#[test]
+fn a_host_name_is_followed_once_steady_and_a_healthy_target_leaves_for_a_healthy_one() {
+    let said = |steady| Said { dns: &["10.0.0.2"], steady, ..Said::default() };
+    let waited = check(Kind::Hostname, &said(9), &["10.0.0.1:5432 unhealthy"]);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 9 s, 10 s"), "{waited}");
+    let steady = said(10);
+    assert_eq!(check(Kind::Hostname, &steady, &["10.0.0.1:5432 unhealthy"]), SWITCH);
+    assert_eq!(check(Kind::Hostname, &steady, &["10.0.0.1:5432 healthy"]), "register 10.0.0.2:5432");
+    let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 initial"];
+    assert_eq!(check(Kind::Hostname, &steady, &group), "in sync");
+    let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
+    assert_eq!(check(Kind::Hostname, &steady, &group), "deregister 10.0.0.1:5432");
+}
+
+#[test]
+fn an_address_is_registered_at_once() {
+    let said = Said { dns: &["10.0.0.2"], ..Said::default() };
+    assert_eq!(check(Kind::Address, &said, &["10.0.0.1:5432 unhealthy"]), SWITCH);
+}
+
+/// Addresses of the cluster, one outside it and one that may not be registered.
+const ADDRESSES: [&str; 5] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.9.9", "52.1.2.3"];
+
+const EVENTS: [(&str, &str); 4] = [
+    ("0071", "Completed failover to DB instance: b"),
+    ("0073", "Started cross AZ failover to DB instance: a"),
+    ("0071", "Completed failover to DB instance: z"),
+    ("0385", "Cluster topology is updated."),
+];
+
+prop_compose! {
+    fn any_said()(
+        dns in option::of(select(ADDRESSES.to_vec())),
+        steady in 0..200i64,
+        writer in option::of(select(vec!["a", "b"])),
+        told in 0..10i64,
+        event in option::of((select(EVENTS.to_vec()), 0..700i64)),
+        left in option::of((select(ADDRESSES.to_vec()), 0..200i64)),
+    ) -> Said<'static> {
+        Said {
+            dns: dns.map_or(&[], |address| Vec::leak(vec![address])),
+            steady,
+            writer,
+            told,
+            events: event.map_or(&[], |((number, text), age)| Vec::leak(vec![(number, text, age)])),
+            left: left.map_or(&[], |left| Vec::leak(vec![left])),
+        }
+    }
+}
+
+fn any_group() -> impl Strategy<Value = Vec<DescribedTarget>> {
+    let states = ["initial", "healthy", "unhealthy", "draining", "unused/Target.NotRegistered"];
+    let target = (select(ADDRESSES.to_vec()), select(states.to_vec()));
+    proptest::collection::vec(target, 0..4).prop_map(|targets| {
+        let targets: BTreeMap<_, _> = targets.into_iter().collect();
+        targets.iter().map(|(address, state)| described(&format!("{address}:5432 {state}"))).collect()
+    })
+}
+
+fn judge(kind: Kind, said: &Said, group: &[DescribedTarget]) -> Verdict {
+    let binding = binding(kind);
+    verdict(&binding, &AllowedNetworks::default(), &evidence(&binding, said), group, at(1000))
+}
+
+fn single_writer() -> impl Strategy<Value = Kind> {
+    select(vec![Kind::Cluster, Kind::Instance])
+}
+
+proptest! {
+    #[test]
+    fn a_switch_leads_to_one_allowed_address_that_a_witness_named(
+        kind in single_writer(), said in any_said(), group in any_group(),
+    ) {
+        if let Verdict::Switch(plan) = judge(kind, &said, &group) {
+            let wanted: Vec<IpAddr> = plan.keep.iter().chain(&plan.register).map(|target| target.address).collect();
+            prop_assert_eq!(wanted.len(), 1);
+            prop_assert!(AllowedNetworks::default().refusal(wanted[0]).is_none());
+            let by_dns = said.dns.contains(&&*wanted[0].to_string());
+            let writer = said.writer.map(|id| MEMBERS.iter().find(|(member, _)| *member == id).expect("a member").1);
+            prop_assert!(by_dns || writer.map(IpAddr::from) == Some(wanted[0]));
+        }
+    }
+
+    #[test]
+    fn nothing_happens_without_dns_or_two_other_witnesses(
+        kind in single_writer(), said in any_said(), group in any_group(),
+    ) {
+        let said = Said { dns: &[], events: &[], ..said };
+        prop_assert_eq!(judge(kind, &said, &group), Verdict::Wait(Reason::NoAnswer));
+    }
+
+    #[test]
+    fn a_member_that_all_name_is_never_touched(kind in single_writer(), said in any_said()) {
+        let said = Said { dns: &["10.0.0.2"], writer: said.writer.map(|_| "b"), events: &[NAMES_B], ..said };
+        prop_assert_eq!(judge(kind, &said, &[described("10.0.0.2:5432 unhealthy")]), Verdict::InSync);
+    }
+
+    #[test]
+    fn topology_alone_never_moves_a_writer(said in any_said(), steady in 0..200i64) {
+        let said = Said { dns: &["10.0.0.1"], steady, events: &[], ..said };
+        let judged = judge(Kind::Cluster, &said, &[described("10.0.0.1:5432 healthy")]);
+        prop_assert!(!matches!(judged, Verdict::Switch(_)), "{judged:?}");
+    }
+
+    #[test]
+    fn more_time_with_the_same_answers_never_turns_a_switch_back(
+        kind in single_writer(), said in any_said(), group in any_group(), more in 0..100i64,
+    ) {
+        let later = Said { steady: said.steady + more, ..said };
+        if matches!(judge(kind, &said, &group), Verdict::Switch(_)) {
+            prop_assert!(matches!(judge(kind, &later, &group), Verdict::Switch(_)));
+        }
+    }
+}
