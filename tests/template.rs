@@ -13,9 +13,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use failover_sync::{aws, elbv2, rds};
-use reconcile::binding::Kind;
+use reconcile::binding::{Binding, Kind};
 use reconcile::config::{Config, VARIABLES};
-use reconcile::watch::{DRIFT_LIMIT, WATCH_LIMIT};
+use reconcile::event;
+use reconcile::trigger::Trigger;
+use reconcile::watch::{DRIFT_LIMIT, EVENT_LIFETIME, WATCH_LIMIT};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
@@ -625,19 +627,174 @@ fn rds_tells_of_everything_that_can_move_the_writer() {
     assert_eq!(TEMPLATE["Resources"]["EventSubscription"]["DependsOn"], "TopicPolicy", "RDS tests it at once");
 }
 
+/// Whether EventBridge would let an event through a pattern, for the forms that the template uses: lists of exact
+/// values and `$or`. An event that lacks a field of the pattern does not match.
+fn matches(pattern: &Value, event: &Value) -> bool {
+    let fields = pattern.as_object().unwrap_or_else(|| panic!("{pattern} is no pattern"));
+    fields.iter().all(|(key, expected)| match expected {
+        Value::Array(branches) if key == "$or" => {
+            assert!(branches.len() >= 2, "EventBridge takes no $or of one");
+            branches.iter().any(|branch| matches(branch, event))
+        }
+        Value::Array(values) => {
+            assert!(values.iter().all(Value::is_string), "{values:?} is not known here");
+            event.get(key).is_some_and(|value| values.contains(value))
+        }
+        nested => event.get(key).is_some_and(|value| matches(nested, value)),
+    })
+}
+
+/// The pattern for a database, and the binding that the function gets with it.
+fn event_pattern(kind: &str, endpoint: &str, id: &str) -> (Value, Binding) {
+    let parameters = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("DatabaseIdentifier", id)];
+    let stack = Stack::with(&parameters);
+    let variables = &stack.existing("Function")["Environment"]["Variables"];
+    let config = Config::parse(|name| variables.get(name).map(text)).unwrap();
+    let pattern = stack.existing("EventRule")["EventPattern"].clone();
+    (pattern, config.bindings.into_iter().next().unwrap())
+}
+
+/// The kinds whose writer RDS tells of, with the resource in their ARN.
+fn rds_endpoints() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let resource = |kind| if kind == "instance" { "db" } else { "cluster" };
+    ENDPOINTS.into_iter().take(3).map(move |(kind, endpoint)| (kind, endpoint, resource(kind)))
+}
+
+const DEPLOYMENT: &str = "deployment:bgd-hdqs3ik6vrwgutsn";
+
+fn rds_event(id: &str, source: &str) -> Value {
+    json!({
+        "detail-type": "RDS Event",
+        "source": "aws.rds",
+        "detail": {
+            "EventID": id,
+            "SourceArn": format!("arn:aws:rds:eu-west-1:111122223333:{source}"),
+            "Message": "Completed failover to DB instance: app-b",
+        },
+    })
+}
+
 #[test]
-fn the_topic_and_the_schedule_invoke_the_function() {
+fn the_rule_knows_the_ids_that_the_function_knows() {
+    let known: BTreeSet<_> = event::ids().collect();
+    for (kind, endpoint, resource) in rds_endpoints() {
+        let (pattern, _) = event_pattern(kind, endpoint, "");
+        assert_eq!(strings(&pattern["source"]), ["aws.rds"]);
+        let branches = pattern["detail"]["$or"].as_array().unwrap();
+        let listed: Vec<_> = branches.iter().map(|branch| strings(&branch["EventID"])).collect();
+        for ids in &listed {
+            assert!(ids.is_sorted_by(|a, b| a < b), "{kind}: {ids:?} would be easier to read in order");
+        }
+        assert_eq!(listed.concat().into_iter().collect::<BTreeSet<_>>(), known, "{kind}");
+        let own = format!("{resource}:app");
+        assert!(known.iter().all(|id| matches(&pattern, &rds_event(id, &own))), "{kind}");
+        for number in 0..600 {
+            let id = format!("RDS-EVENT-{number:04}");
+            assert_eq!(matches(&pattern, &rds_event(&id, &own)), known.contains(&id), "{kind}: {id}");
+        }
+    }
+}
+
+#[test]
+fn from_names_that_are_not_known_the_rule_brings_what_moves_addresses_and_no_failover() {
+    let blue_green = ["RDS-EVENT-0248", "RDS-EVENT-0251", "RDS-EVENT-0260"];
+    for (kind, endpoint, resource) in rds_endpoints() {
+        let (pattern, binding) = event_pattern(kind, endpoint, "");
+        let own = format!("{resource}:app");
+        for id in event::ids() {
+            let concerns = |source: &str| {
+                let trigger = Trigger::parse(&rds_event(&id, source)).unwrap();
+                trigger.events.iter().any(|event| event.concerns(&binding))
+            };
+            let is_let_through = |source: &str| matches(&pattern, &rds_event(&id, source));
+            assert!(is_let_through(&own), "{kind}: {id} of its own");
+            // The cluster itself tells where its global writer endpoint points.
+            let is_by_id = match kind {
+                "instance" => blue_green.contains(&id.as_str()),
+                _ => concerns("db:app-b") && id != "RDS-EVENT-0397",
+            };
+            assert!(concerns(DEPLOYMENT) || !is_by_id, "{kind}: {id} of a deployment");
+            assert!(is_by_id || !blue_green.contains(&id.as_str()), "{kind}: {id} is told by the deployment alone");
+            for other in ["db:app-b", DEPLOYMENT, "cluster:other"] {
+                assert_eq!(is_let_through(other), is_by_id, "{kind}: {id} of {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rule_follows_the_database_that_the_function_follows() {
+    for (kind, endpoint, resource) in rds_endpoints() {
+        let (pattern, binding) = event_pattern(kind, endpoint, "other");
+        assert_eq!(binding.id.as_deref(), Some("other"));
+        assert!(matches(&pattern, &rds_event("RDS-EVENT-0071", &format!("{resource}:other"))), "{kind}");
+        assert!(!matches(&pattern, &rds_event("RDS-EVENT-0071", &format!("{resource}:app"))), "{kind}");
+    }
+}
+
+#[test]
+fn the_rule_lets_the_sample_events_about_the_writer_through_and_no_others() {
+    let (pattern, binding) = event_pattern("cluster", ENDPOINTS[0].1, "orders");
+    let samples = std::fs::read_dir(root().join("tests/events")).unwrap().map(|entry| entry.unwrap().path());
+    let mut let_through = BTreeSet::new();
+    for path in samples {
+        // The samples' account and Region, in the stack's place.
+        let sample = std::fs::read_to_string(&path).unwrap();
+        let sample = sample.replace("123456789012", "111122223333").replace("us-east-1", "eu-west-1");
+        let sample: Value = serde_json::from_str(&sample).unwrap();
+        let is_of_rds = sample["source"] == "aws.rds";
+        let events = Trigger::parse(&sample).unwrap().events;
+        let is_about_the_writer = is_of_rds && events.iter().any(|event| event.concerns(&binding));
+        assert_eq!(matches(&pattern, &sample), is_about_the_writer, "{}", path.display());
+        if is_about_the_writer {
+            let_through.insert(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    assert_eq!(let_through, owned(["eventbridge-blue-green.json", "eventbridge-cluster-failover.json"]));
+    let unrelated = [
+        rds_event("RDS-EVENT-0001", "cluster:orders"),
+        rds_event("RDS-EVENT-0071", "cluster:ledger"),
+        rds_event("RDS-EVENT-0049", "db:ledger"),
+    ];
+    assert!(unrelated.iter().all(|event| !matches(&pattern, event)));
+    let mut disguised = rds_event("RDS-EVENT-0071", "cluster:orders");
+    assert!(matches(&pattern, &disguised));
+    disguised["source"] = "com.example".into();
+    assert!(!matches(&pattern, &disguised), "anybody in the account may put events of other sources");
+}
+
+/// What leads to the function, each way with the resources that only it has.
+const WAYS: [(&str, &[&str]); 3] = [
+    ("topic", &["EventSubscription", "Topic", "TopicPermission", "TopicPolicy", "TopicSubscription"]),
+    ("rule", &["EventPermission", "EventQueue", "EventQueuePolicy", "EventRule"]),
+    ("schedule", &["Schedule", "SchedulePermission"]),
+];
+
+#[test]
+fn the_topic_the_rule_and_the_schedule_invoke_the_function() {
     let stack = Stack::with(&[("ScheduleExpression", "rate(2 minutes)")]);
     let subscription = stack.existing("TopicSubscription");
     assert_eq!([&subscription["Protocol"], &subscription["TopicArn"]], ["lambda", "{Topic}"]);
     assert_eq!(subscription["Endpoint"], "{Function.Arn}");
     let schedule = stack.existing("Schedule");
     assert_eq!([&schedule["ScheduleExpression"], &schedule["State"]], ["rate(2 minutes)", "ENABLED"]);
-    assert_eq!(schedule["Targets"][0]["Arn"], "{Function.Arn}");
+    let rule = stack.existing("EventRule");
+    assert_eq!(rule["State"], "ENABLED");
+    assert_eq!(rule.get("EventBusName"), None, "RDS sends to the default bus");
+    for rule in [&schedule, &rule] {
+        assert_eq!(rule["Targets"].as_array().unwrap().len(), 1);
+        assert_eq!(rule["Targets"][0]["Arn"], "{Function.Arn}");
+    }
     let callers = [
-        ("TopicPermission", "sns.amazonaws.com", "{Topic}"),
+        ("EventPermission", "events.amazonaws.com", "{EventRule.Arn}"),
         ("SchedulePermission", "events.amazonaws.com", "{Schedule.Arn}"),
+        ("TopicPermission", "sns.amazonaws.com", "{Topic}"),
     ];
+    let permissions = section("Resources").iter().filter(|(_, resource)| resource["Type"] == "AWS::Lambda::Permission");
+    assert_eq!(
+        permissions.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(),
+        owned(callers.map(|(name, ..)| name))
+    );
     for (name, principal, source) in callers {
         let expected = json!({
             "Action": "lambda:InvokeFunction",
@@ -650,7 +807,66 @@ fn the_topic_and_the_schedule_invoke_the_function() {
 }
 
 #[test]
-fn whatever_is_lost_lands_in_one_encrypted_queue() {
+fn the_loss_of_any_two_ways_to_the_function_leaves_the_third() {
+    let resources = section("Resources");
+    for (way, own) in WAYS {
+        let mut needed = BTreeSet::new();
+        for name in own {
+            names_used(&resources[*name], &mut needed);
+            needed.extend(resources[*name].get("DependsOn").map(strings).into_iter().flatten());
+        }
+        needed.retain(|name| resources.contains_key(name));
+        // The failure queue receives only what the topic or the schedule could not deliver.
+        let shared: &[&str] = if way == "rule" { &["Function"] } else { &["FailureQueue", "Function"] };
+        let allowed = owned(own.iter().chain(shared).copied());
+        assert!(needed.is_subset(&allowed), "the {way} needs more than {allowed:?}: {needed:?}");
+    }
+    let mut by_the_function = BTreeSet::new();
+    ["Function", "FunctionRole"].iter().for_each(|name| names_used(&resources[*name], &mut by_the_function));
+    for (way, own) in WAYS {
+        assert!(own.iter().all(|name| !by_the_function.contains(*name)), "the function needs the {way}");
+    }
+}
+
+#[test]
+fn only_what_rds_tells_of_has_a_rule() {
+    let parts: BTreeSet<_> = section("Resources").keys().filter(|name| name.starts_with("Event")).collect();
+    let expected =
+        ["EventPermission", "EventQueue", "EventQueueAlarm", "EventQueuePolicy", "EventRule", "EventSubscription"];
+    assert_eq!(parts.iter().map(|name| (*name).clone()).collect::<BTreeSet<_>>(), owned(expected));
+    for (kind, endpoint) in ENDPOINTS {
+        let stack = Stack::with(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]);
+        let is_rds = rds_endpoints().any(|(rds, ..)| rds == kind);
+        for part in expected {
+            assert_eq!(stack.resource(part).is_some(), is_rds, "{kind}: {part}");
+        }
+        assert_eq!(stack.condition(TEMPLATE["Outputs"]["EventQueueUrl"]["Condition"].as_str().unwrap()), is_rds);
+    }
+}
+
+#[test]
+fn events_that_the_rule_cannot_deliver_land_in_an_encrypted_queue_of_its_own() {
+    let stack = Stack::with(&[]);
+    let target = &stack.existing("EventRule")["Targets"][0];
+    assert_eq!(target["DeadLetterConfig"], json!({"Arn": "{EventQueue.Arn}"}));
+    assert_eq!(target["RetryPolicy"], json!({"MaximumEventAgeInSeconds": EVENT_LIFETIME.as_secs()}));
+    let queue = json!({"SqsManagedSseEnabled": true, "MessageRetentionPeriod": 1209600});
+    assert_eq!(stack.existing("EventQueue"), queue);
+    let policy = stack.existing("EventQueuePolicy");
+    assert_eq!(policy["Queues"], json!(["{EventQueue}"]));
+    let only = json!({
+        "Sid": "UndeliveredEvents",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": "{EventQueue.Arn}",
+        "Condition": {"ArnEquals": {"aws:SourceArn": "{EventRule.Arn}"}},
+    });
+    assert_eq!(policy["PolicyDocument"]["Statement"], json!([only]));
+}
+
+#[test]
+fn whatever_else_is_lost_lands_in_one_encrypted_queue() {
     let stack = Stack::with(&[]);
     let queue = "{FailureQueue.Arn}";
     assert_eq!(stack.existing("FailureQueue")["SqsManagedSseEnabled"], true);
@@ -836,7 +1052,9 @@ fn network_interfaces_are_lambdas_to_handle_and_not_the_codes() {
 fn alarms_see_errors_losses_silence_and_a_group_without_a_target() {
     let stack = Stack::with(&[("AlarmTopicArn", "arn:aws:sns:eu-west-1:111122223333:ops")]);
     let function = json!([{"Name": "FunctionName", "Value": "{Function}"}]);
-    let queue = json!([{"Name": "QueueName", "Value": "{FailureQueue.QueueName}"}]);
+    let queue = |name: &str| json!([{"Name": "QueueName", "Value": format!("{{{name}.QueueName}}")}]);
+    let (failures, undelivered) = (queue("FailureQueue"), queue("EventQueue"));
+    let visible = "AWS/SQS ApproximateNumberOfMessagesVisible Maximum";
     let targets = json!([
         {"Name": "LoadBalancer", "Value": "{LoadBalancer.LoadBalancerFullName}"},
         {"Name": "TargetGroup", "Value": "{TargetGroup.TargetGroupFullName}"},
@@ -845,14 +1063,8 @@ fn alarms_see_errors_losses_silence_and_a_group_without_a_target() {
     let below = "LessThanThreshold";
     let expected = [
         ("FunctionErrorsAlarm", "AWS/Lambda Errors Sum", &function, at_least, 3, "notBreaching"),
-        (
-            "FailureQueueAlarm",
-            "AWS/SQS ApproximateNumberOfMessagesVisible Maximum",
-            &queue,
-            at_least,
-            1,
-            "notBreaching",
-        ),
+        ("FailureQueueAlarm", visible, &failures, at_least, 1, "notBreaching"),
+        ("EventQueueAlarm", visible, &undelivered, at_least, 1, "notBreaching"),
         ("NoHealthyTargetAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &targets, below, 1, "breaching"),
         ("ScheduleSilentAlarm", "AWS/Lambda Invocations Sum", &function, below, 1, "breaching"),
     ];
@@ -889,6 +1101,7 @@ fn outputs_are_what_consumers_and_operators_need() {
     let expected = [
         ("EndpointServiceId", "{EndpointService}"),
         ("EndpointServiceName", "com.amazonaws.vpce.eu-west-1.{EndpointService}"),
+        ("EventQueueUrl", "{EventQueue}"),
         ("FailureQueueUrl", "{FailureQueue}"),
         ("FunctionName", "{Function}"),
         ("LoadBalancerDnsName", "{LoadBalancer.DNSName}"),
