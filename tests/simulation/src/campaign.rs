@@ -28,7 +28,7 @@ pub struct Outcome {
     pub strategies: Vec<(&'static str, Measures)>,
     /// The invariants that did not hold.
     pub violations: Vec<Violation>,
-    /// The worlds in which a strategy of ours made a wrong-way switch although a witness that could be read was honest.
+    /// The worlds in which a strategy of ours made a wrong-way switch against witnesses that were not outvoted.
     pub misled: Vec<(u64, &'static str)>,
 }
 
@@ -80,7 +80,7 @@ pub fn run_world(strategies: &[Arc<dyn Strategy>], seed: u64) -> Outcome {
     let mut outcome = Outcome::default();
     for strategy in strategies {
         let life = live(&scenario, strategy, false);
-        if strategy.is_checked() && life.measures.wrong_ways_despite_honest_witness > 0 {
+        if strategy.is_checked() && life.measures.wrong_ways_despite_witnesses > 0 {
             outcome.misled.push((seed, strategy.name()));
         }
         if strategy.is_checked() {

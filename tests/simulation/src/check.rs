@@ -80,6 +80,8 @@ pub struct Audit {
     pub dns_asked: bool,
     /// Whether it ever answered.
     pub dns_answered: bool,
+    /// The member that the RDS API called the writer, if it answered.
+    pub writer_told: Option<usize>,
     /// Whether the last call to the target group failed.
     pub group_failed: bool,
     /// The last description.
@@ -101,6 +103,9 @@ pub enum Write {
 
 /// A witness is asked every two seconds at most: it counts as honest if it was when it could be asked last.
 const ASKED_EVERY: Moment = 2_500;
+
+/// An event that is older than this is no witness.
+const EVENT_LIFETIME: Moment = 600 * SECOND;
 
 impl Ports {
     /// Checks a write that was carried out. `before` are the members without it.
@@ -127,12 +132,9 @@ impl Ports {
             }
         }
         if self.is_wrong_way(write, targets, before, writer) {
-            let had_honest_witness = self.had_honest_witness(now);
-            world.note(format_args!(
-                "WRONG WAY: the writer is {writer}; {}",
-                if had_honest_witness { "a witness that could be read said so" } else { "no witness said so" }
-            ));
-            world.state().wrong_ways.push(WrongWay { at: now, had_honest_witness });
+            let way = self.wrong_way(now);
+            world.note(format_args!("WRONG WAY to {}: the writer is {writer}; {way}", list(targets)));
+            world.state().wrong_ways.push(way);
         }
         let is_exact = |members: &[Target]| matches!(members, [only] if only.address == writer && only.port == PORT);
         if is_exact(&after) && !is_exact(before) {
@@ -162,19 +164,34 @@ impl Ports {
         }
     }
 
-    fn had_honest_witness(&self, now: Moment) -> bool {
-        let names = self.audit().names;
-        let is_honest_at = |at: Moment| {
-            let (scenario, writer) = (self.scenario(), self.scenario().writer(at));
-            let dns = !scenario.refuses(Service::Dns, at) && scenario.writer_by_dns(self.resolver(), at).0 == writer;
-            let member = scenario.writer_by_topology(at);
-            let located = || scenario.member_by_dns(member, self.resolver(), at).0;
-            let topology = scenario.is_cluster && !scenario.refuses(Service::Rds, at) && located() == writer;
-            let event = names.is_some_and(|(host, time)| host == writer && at < time + 600 * SECOND);
-            [dns, topology, event]
+    /// Which witnesses could be read, and which of them were honest. An event is readable if the process is told it and
+    /// was told the cluster's members too, among whom it selects.
+    fn wrong_way(&self, now: Moment) -> WrongWay {
+        let (names, knows_members) = {
+            let audit = self.audit();
+            (audit.names, audit.writer_told.is_some())
         };
-        let (then, now) = (is_honest_at(now.saturating_sub(ASKED_EVERY)), is_honest_at(now));
-        then.into_iter().zip(now).any(|(then, now)| then && now)
+        let (scenario, resolver) = (self.scenario(), self.resolver());
+        let is_honest_at = |at: Moment| {
+            let writer = scenario.writer(at);
+            let dns = !scenario.refuses(Service::Dns, at);
+            let dns = dns.then(|| scenario.writer_by_dns(resolver, at).0 == writer);
+            let topology = scenario.is_cluster && !scenario.refuses(Service::Rds, at);
+            let topology =
+                topology.then(|| scenario.member_by_dns(scenario.writer_by_topology(at), resolver, at).0 == writer);
+            let event = names.filter(|(_, time)| knows_members && at < time + EVENT_LIFETIME);
+            [dns, topology, event.map(|(host, _)| host == writer)]
+        };
+        let then = is_honest_at(now.saturating_sub(ASKED_EVERY));
+        // One that misled at either moment misleads; an honest one must have been readable at both.
+        let is_honest = |(then, now): (Option<bool>, Option<bool>)| match (then, now) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        };
+        let readable: Vec<bool> = then.into_iter().zip(is_honest_at(now)).filter_map(is_honest).collect();
+        let honest = readable.iter().filter(|is_honest| **is_honest).count();
+        WrongWay { at: now, honest, misleading: readable.len() - honest }
     }
 
     /// Checks a deregistration as it was asked for.

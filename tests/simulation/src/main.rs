@@ -67,10 +67,11 @@ fn explain(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "invariant violations: {}; from the second honest witness to the switch: p50 {:.1} s; \
-         wrong-way switches although a readable witness was honest: {}",
+         wrong-way switches although the honest witnesses were not outvoted: {}, with any honest witness: {}",
         outcome.violations.len(),
         ours.promptness(50.0),
-        ours.wrong_ways_despite_honest_witness
+        ours.wrong_ways_despite_witnesses,
+        ours.wrong_ways_with_honest_witness
     )?;
     for missed in outcome.missed() {
         writeln!(out, "MISSED: {missed}")?;
@@ -96,7 +97,7 @@ fn replay(seed: u64, name: &str) -> anyhow::Result<ExitCode> {
     for (at, line) in &life.trace {
         writeln!(out, "{:>9.3} {line}", *at as f64 / 1e3)?;
     }
-    let is_clean = life.violations.is_empty() && life.measures.wrong_ways_despite_honest_witness == 0;
+    let is_clean = life.violations.is_empty() && life.measures.wrong_ways_despite_witnesses == 0;
     writeln!(out, "\n{} violations, {} wrong-way switches", life.violations.len(), life.measures.wrong_ways)?;
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -26,8 +26,10 @@ pub struct Measures {
     pub empty_s: f64,
     /// Switches to an address that was not the writer at that moment.
     pub wrong_ways: usize,
-    /// Those among them for which a witness that could be read was honest.
-    pub wrong_ways_despite_honest_witness: usize,
+    /// Those among them for which at least as many readable witnesses were honest as were not.
+    pub wrong_ways_despite_witnesses: usize,
+    /// Those among them for which any readable witness was honest, be it one against two.
+    pub wrong_ways_with_honest_witness: usize,
     /// Write calls that reached ELBv2.
     pub writes: usize,
 }
@@ -44,7 +46,8 @@ impl Measures {
         let mut measures = Measures {
             failovers: moves.len(),
             wrong_ways: state.wrong_ways.len(),
-            wrong_ways_despite_honest_witness: state.wrong_ways.iter().filter(|way| way.had_honest_witness).count(),
+            wrong_ways_despite_witnesses: state.wrong_ways.iter().filter(|way| way.is_despite_witnesses()).count(),
+            wrong_ways_with_honest_witness: state.wrong_ways.iter().filter(|way| way.honest > 0).count(),
             writes: state.writes as usize,
             ..Measures::default()
         };
@@ -88,7 +91,8 @@ impl Measures {
         self.nonwriter_s += other.nonwriter_s;
         self.empty_s += other.empty_s;
         self.wrong_ways += other.wrong_ways;
-        self.wrong_ways_despite_honest_witness += other.wrong_ways_despite_honest_witness;
+        self.wrong_ways_despite_witnesses += other.wrong_ways_despite_witnesses;
+        self.wrong_ways_with_honest_witness += other.wrong_ways_with_honest_witness;
         self.writes += other.writes;
     }
 

@@ -23,7 +23,8 @@ impl Outcome {
                     "nonwriter_s_mean": m.mean(m.nonwriter_s),
                     "empty_s_mean": m.mean(m.empty_s),
                     "wrong_way_switches": m.wrong_ways,
-                    "wrong_way_switches_despite_honest_witness": m.wrong_ways_despite_honest_witness,
+                    "wrong_way_switches_despite_witnesses": m.wrong_ways_despite_witnesses,
+                    "wrong_way_switches_with_honest_witness": m.wrong_ways_with_honest_witness,
                     "writes_mean": m.mean(m.writes as f64),
                     "pair_to_switch_p50_s": m.promptness(50.0),
                 });
@@ -46,9 +47,9 @@ impl Outcome {
         if ours.converged.len() < ours.failovers {
             missed.push(format!("{:.3} % converged", ours.converged_pct()));
         }
-        let misled = ours.wrong_ways_despite_honest_witness;
+        let misled = ours.wrong_ways_despite_witnesses;
         if misled > 0 {
-            missed.push(format!("{misled} wrong-way switches although a readable witness was honest"));
+            missed.push(format!("{misled} wrong-way switches although the honest witnesses were not outvoted"));
         }
         if ours.promptness(50.0) > PROMPT {
             missed.push(format!("p50 from the second witness to the switch is {:.1} s", ours.promptness(50.0)));

@@ -1,6 +1,6 @@
 //! A world while a strategy lives in it, and the ports through which a process sees it.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,13 +46,29 @@ pub struct State {
     trace: Option<Vec<(Moment, String)>>,
 }
 
-/// A switch to an address that was not the writer.
+/// A switch to an address that was not the writer, and how many witnesses that could be read said what.
 #[derive(Clone, Debug)]
 pub struct WrongWay {
     /// When.
     pub at: Moment,
-    /// Whether a witness that could be read named the writer at that moment.
-    pub had_honest_witness: bool,
+    /// So many named the writer.
+    pub honest: usize,
+    /// So many named something else.
+    pub misleading: usize,
+}
+
+impl WrongWay {
+    /// Whether at least as many witnesses were honest as misleading. No rule that lets two witnesses act against a third
+    /// can be right when the two are the ones that mislead.
+    pub fn is_despite_witnesses(&self) -> bool {
+        self.honest > 0 && self.honest >= self.misleading
+    }
+}
+
+impl fmt::Display for WrongWay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} readable witnesses were honest and {} were not", self.honest, self.misleading)
+    }
 }
 
 /// A registration that made an address a member, or a deregistration that left it alone.
@@ -184,6 +200,13 @@ impl Ports {
     /// What the process does in its current invocation.
     pub fn audit(&self) -> MutexGuard<'_, Audit> {
         self.0.now_serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the RDS API or the invocation's event calls this member the writer.
+    fn is_told(&self, member: usize) -> bool {
+        let audit = self.audit();
+        let by_event = audit.names.map(|(host, _)| self.scenario().hosts[host].1);
+        audit.writer_told == Some(member) || by_event == Some(member)
     }
 
     /// Begins an invocation: from now on its calls are audited.
@@ -332,8 +355,8 @@ impl Dns for Ports {
         };
         let address = scenario.hosts[host].0;
         self.note_answer(Service::Dns, name, &address);
-        if is_endpoint {
-            self.audit().dns_answered = true;
+        self.audit().dns_answered |= is_endpoint;
+        if is_endpoint || self.is_told(scenario.hosts[host].1) {
             self.world().state().name(address);
         }
         Ok(Answer { addresses: Addresses::from(address), ttl: Duration::from_secs(ttl.div_ceil(1_000)) })
@@ -382,8 +405,8 @@ impl Topology for Ports {
             return self.answer(rng, Err(error)).await;
         }
         let writer = scenario.writer_by_topology(now);
+        self.audit().writer_told = Some(writer);
         self.note_answer(Service::Rds, cluster, &format_args!("the writer is {}", scenario.members[writer]));
-        self.world().state().name(scenario.hosts[scenario.member_by_dns(writer, self.resolver(), now).0].0);
         let member = |(number, id): (usize, &String)| ClusterMember {
             id: id.clone(),
             is_writer: number == writer,
