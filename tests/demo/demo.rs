@@ -1,19 +1,15 @@
 //! `lab demo`: a database fails over and back under a client that does not stop writing.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lab::aws::members;
 use lab::events::ClusterEvent;
+use lab::history::History;
 use lab::poll::{self, Look};
 use lab::stage::{Lab, Options};
 use lab::workspace::{Run, root};
 use lab::writer::{Writer, create_table, lost};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::chart::draw;
@@ -32,13 +28,8 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// Undisturbed writing before, between and after the failovers, so that the picture shows what normal is.
 const CALM: Duration = Duration::from_secs(3);
 
-/// How often the target group is looked at. It bounds the precision of the measured times.
-const SAMPLE: Duration = Duration::from_millis(25);
-
 /// How much of the function's log is shown when something went wrong.
 const LOG_LINES: usize = 20;
-
-type History = Arc<Mutex<Vec<(Instant, BTreeSet<SocketAddr>)>>>;
 
 /// Shows the main job, and leaves a report and a picture in `target/demo`.
 ///
@@ -66,8 +57,7 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     terminal.event(started.elapsed(), Tone::Good, &format!("target group is exactly {}", primary.ip()));
     create_table(primary).await?;
 
-    let history = History::default();
-    let watcher = Watcher(tokio::spawn(watch(lab.aws.elbv2(), lab.stack.target_group.clone(), Arc::clone(&history))));
+    let history = lab.record();
     let began = Instant::now();
     let writer = Writer::start(lab.nlb.addr());
     sleep(CALM).await;
@@ -91,7 +81,7 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     }
 
     let attempts = writer.attempts();
-    drop((writer, watcher));
+    drop(writer);
     let lost = match lost(&attempts, lab.databases.address(lab.databases.primary())).await {
         Ok(lost) => lost,
         // Without a database there is nothing to count in, and whatever took it is the better explanation.
@@ -104,7 +94,7 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
         failovers,
         lost,
         attempts,
-        targets: history.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        targets: history.changes(),
     };
     conclude(&story, terminal)?;
     for problem in lab.nlb.trouble() {
@@ -142,7 +132,7 @@ async fn fail_over(
     let published = Instant::now();
     tell(published, Tone::Plain, "RDS-EVENT-0071 published to the SNS topic, as RDS would");
 
-    let switched = switch(history, addresses[to], flipped).await?;
+    let switched = history.switched(addresses[to], flipped, SWITCH_DEADLINE).await?;
     tell(switched, Tone::Good, &format!("the function has made the target group exactly {}", addresses[to].ip()));
 
     let first_write_after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
@@ -159,41 +149,6 @@ async fn fail_over(
     let gap = format!("writes flow again, after a gap of {:.3} s", secs(failover.write_gap()));
     tell(first_write_after, Tone::Good, &gap);
     Ok(failover)
-}
-
-/// When the target group first held the wanted target and nothing else.
-async fn switch(history: &History, wanted: SocketAddr, since: Instant) -> Result<Instant> {
-    let what = format!("the switch of the target group to {wanted}");
-    poll::until(&what, SWITCH_DEADLINE, async || {
-        let history = history.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = history.last().map(|(_, targets)| targets.clone()).unwrap_or_default();
-        let only_wanted = |targets: &BTreeSet<SocketAddr>| targets.len() == 1 && targets.contains(&wanted);
-        let switched = history.iter().find(|(at, targets)| *at >= since && only_wanted(targets));
-        Ok(switched.map_or_else(|| Look::NotYet(anyhow!("it holds {held:?}")), |(at, _)| Look::Ready(*at)))
-    })
-    .await
-}
-
-/// Records every change of the target group. While it cannot be described, what was seen last stands.
-async fn watch(client: aws_sdk_elasticloadbalancingv2::Client, target_group: String, history: History) {
-    loop {
-        if let Ok(targets) = members(&client, &target_group).await {
-            let mut history = history.lock().unwrap_or_else(PoisonError::into_inner);
-            if history.last().is_none_or(|(_, last)| *last != targets) {
-                history.push((Instant::now(), targets));
-            }
-        }
-        sleep(SAMPLE).await;
-    }
-}
-
-/// Ends the recording when dropped.
-struct Watcher(JoinHandle<()>);
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {

@@ -7,6 +7,7 @@ pub mod aws;
 pub mod deploy;
 pub mod dns;
 pub mod events;
+pub mod history;
 pub mod nlb;
 pub mod poll;
 pub mod postgres;

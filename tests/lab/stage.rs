@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::aurora::Cluster;
 use crate::aws::{Aws, members};
 use crate::deploy::{self, Built, LeftOut, Parameters, Stack};
 use crate::dns::{Answer, DnsServer};
 use crate::events::{self, ClusterEvent, Invocation};
+use crate::history::History;
 use crate::nlb::Nlb;
 use crate::poll::{self, Look};
 use crate::postgres::Pair;
@@ -23,6 +25,9 @@ const CLUSTER: &str = "orders";
 
 /// The function has answered by then; only the emulator and the load balancer have to catch up.
 const FIRST_RUN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A run looks at DNS every second, and no call between two looks takes that long here.
+const QUIET: Duration = Duration::from_secs(4);
 
 /// The lab, ready to use. Member number `n` of the cluster is database server number `n`.
 pub struct Lab<'run> {
@@ -158,6 +163,45 @@ impl<'run> Lab<'run> {
     /// When it cannot be described.
     pub async fn targets(&self) -> Result<BTreeSet<SocketAddr>> {
         members(&self.aws.elbv2(), &self.stack.target_group).await
+    }
+
+    /// Starts to record what the target group holds.
+    pub fn record(&self) -> History {
+        History::record(self.aws.elbv2(), &self.stack.target_group)
+    }
+
+    /// Waits until the function has asked for the cluster's endpoint this often from now on. A watch asks every second.
+    ///
+    /// # Errors
+    /// When it does not within the deadline.
+    pub async fn wait_for_looks(&self, looks: usize, deadline: Duration) -> Result<()> {
+        let before = self.looks();
+        poll::until(&format!("look number {looks} at DNS"), deadline, async || {
+            let seen = self.looks() - before;
+            Ok(if seen >= looks { Look::Ready(()) } else { Look::NotYet(anyhow!("there were {seen}")) })
+        })
+        .await
+    }
+
+    /// Waits until no run of the function is on: none has asked for the cluster's endpoint for a while.
+    ///
+    /// # Errors
+    /// When one still does at the deadline.
+    pub async fn wait_for_quiet(&self, deadline: Duration) -> Result<()> {
+        let (mut looks, mut since) = (self.looks(), Instant::now());
+        poll::until("the end of the function's runs", deadline, async || {
+            let now = self.looks();
+            if now != looks {
+                (looks, since) = (now, Instant::now());
+            }
+            let still = anyhow!("the last look at DNS was {:.1} s ago", since.elapsed().as_secs_f64());
+            Ok(if since.elapsed() >= QUIET { Look::Ready(()) } else { Look::NotYet(still) })
+        })
+        .await
+    }
+
+    fn looks(&self) -> usize {
+        self.dns.queries(&self.cluster.endpoint)
     }
 
     /// Waits until the target group holds one member of the cluster and nothing else.
