@@ -270,7 +270,7 @@ impl Ports {
         std::future::pending::<()>().await;
     }
 
-    /// Waits for half of the call's latency and says what becomes of it.
+    /// Waits until the call reaches the service, for a read until its answer is back, and says what becomes of it.
     async fn call(&self, service: Service) -> (Fate, fastrand::Rng) {
         self.step().await;
         let (invocation, call) = {
@@ -278,12 +278,12 @@ impl Ports {
             (audit.invocation, audit.calls)
         };
         let mut rng = self.scenario().dice().of(Topic::Call, [invocation, u64::from(call), 0]);
-        let half = Duration::from_millis(d::latency(&mut rng, service == Service::Write) / 2);
-        sleep(half).await;
+        let is_write = service == Service::Write;
+        sleep(Duration::from_millis(d::latency(&mut rng, is_write))).await;
         let now = self.world().now();
         let fate = if self.scenario().refuses(service, now) {
             Fate::Refused
-        } else if now < self.scenario().settled && service == Service::Write && chance(&mut rng, d::ANSWER_LOST) {
+        } else if now < self.scenario().settled && is_write && chance(&mut rng, d::ANSWER_LOST) {
             Fate::AnswerLost
         } else {
             Fate::Succeeds
@@ -291,9 +291,8 @@ impl Ports {
         (fate, rng)
     }
 
-    /// The other half of the latency, at whose end the process may die with the answer unread.
-    async fn answer<T>(&self, mut rng: fastrand::Rng, answer: T) -> T {
-        sleep(Duration::from_millis(d::latency(&mut rng, false) / 2)).await;
+    /// Gives the answer back, unless the process dies with the answer unread.
+    async fn answer<T>(&self, answer: T) -> T {
         self.step().await;
         answer
     }
@@ -309,7 +308,7 @@ impl Ports {
         let error = |what: &str| AwsError::incomplete(action, names.join(", "), what);
         if matches!(fate, Fate::Refused) {
             self.note(format_args!("{action} {}: refused", names.join(", ")));
-            return self.answer(rng, Err(error("Rate exceeded"))).await;
+            return self.answer(Err(error("Rate exceeded"))).await;
         }
         let now = self.world().now();
         let shown_from = now + d::shown_after(&mut rng);
@@ -324,12 +323,13 @@ impl Ports {
             before
         };
         self.examine(write, targets, &before);
+        sleep(Duration::from_millis(d::latency(&mut rng, false))).await;
         if matches!(fate, Fate::AnswerLost) {
             self.note(format_args!("{action} {}: done, but the answer is lost", names.join(", ")));
-            return self.answer(rng, Err(error("the connection was reset"))).await;
+            return self.answer(Err(error("the connection was reset"))).await;
         }
         self.note(format_args!("{action} {}: done", names.join(", ")));
-        self.answer(rng, Ok(())).await
+        self.answer(Ok(())).await
     }
 }
 
@@ -365,12 +365,12 @@ impl Dns for Ports {
 
 impl TargetGroups for Ports {
     async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
-        let (fate, rng) = self.call(Service::Describe).await;
+        let (fate, _) = self.call(Service::Describe).await;
         self.audit().group_failed = !matches!(fate, Fate::Succeeds);
         if !matches!(fate, Fate::Succeeds) {
             self.note("DescribeTargetHealth: refused");
             let action = "elasticloadbalancing:DescribeTargetHealth";
-            return self.answer(rng, Err(AwsError::incomplete(action, group.as_str(), "Rate exceeded"))).await;
+            return self.answer(Err(AwsError::incomplete(action, group.as_str(), "Rate exceeded"))).await;
         }
         let now = self.world().now();
         let shown = self.world().state().group.describe(now, |address| self.scenario().is_down(address, now));
@@ -380,7 +380,7 @@ impl TargetGroups for Ports {
             self.note_answer(Service::Describe, "group", &states());
         }
         self.audit().shown = Some(shown.clone());
-        self.answer(rng, Ok(shown)).await
+        self.answer(Ok(shown)).await
     }
 
     async fn register(&self, _group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
@@ -396,13 +396,13 @@ impl TargetGroups for Ports {
 
 impl Topology for Ports {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
-        let (_, rng) = self.call(Service::Rds).await;
+        self.call(Service::Rds).await;
         let now = self.world().now();
         let scenario = self.scenario();
         if scenario.refuses(Service::Rds, now) {
             self.note_answer(Service::Rds, cluster, &"refused");
             let error = AwsError::incomplete("rds:DescribeDBClusters", cluster, "Rate exceeded");
-            return self.answer(rng, Err(error)).await;
+            return self.answer(Err(error)).await;
         }
         let writer = scenario.writer_by_topology(now);
         self.audit().writer_told = Some(writer);
@@ -414,7 +414,7 @@ impl Topology for Ports {
             status: scenario.status(number, now).to_owned(),
         };
         let members = scenario.members.iter().enumerate().map(member).collect();
-        self.answer(rng, Ok(members)).await
+        self.answer(Ok(members)).await
     }
 }
 
