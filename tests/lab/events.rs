@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 
 use crate::aws::{ACCOUNT, Aws, REGION};
 
-/// What RDS tells about a failover of a cluster.
+/// What RDS tells about a failover of a cluster, or about what may be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClusterEvent {
     /// RDS-EVENT-0073, sent when the failover to a member in another zone begins.
     Started,
     /// RDS-EVENT-0071, sent when it is complete.
     Completed,
+    /// RDS-EVENT-0385, which says that something moved and not what: it names no instance.
+    TopologyUpdated,
 }
 
 /// What an invocation by hand came to.
@@ -61,6 +63,7 @@ impl ClusterEvent {
         match self {
             Self::Started => "RDS-EVENT-0073",
             Self::Completed => "RDS-EVENT-0071",
+            Self::TopologyUpdated => "RDS-EVENT-0385",
         }
     }
 
@@ -68,6 +71,7 @@ impl ClusterEvent {
         match self {
             Self::Started => format!("Started cross AZ failover to DB instance: {member}"),
             Self::Completed => format!("Completed failover to DB instance: {member}"),
+            Self::TopologyUpdated => "Cluster topology is updated.".to_owned(),
         }
     }
 }
