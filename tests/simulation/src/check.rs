@@ -80,8 +80,10 @@ pub struct Audit {
     pub dns_asked: bool,
     /// Whether it ever answered.
     pub dns_answered: bool,
-    /// The member that the RDS API called the writer, if it answered.
-    pub writer_told: Option<usize>,
+    /// The member that the RDS API called the writer, and when it did so last.
+    pub writer_told: Option<(usize, Moment)>,
+    /// The address that DNS named, and when it did so last.
+    pub dns_told: Option<(Host, Moment)>,
     /// Whether the last call to the target group failed.
     pub group_failed: bool,
     /// The last description.
@@ -167,9 +169,9 @@ impl Ports {
     /// Which witnesses could be read, and which of them were honest. An event is readable if the process is told it and
     /// was told the cluster's members too, among whom it selects.
     fn wrong_way(&self, now: Moment) -> WrongWay {
-        let (names, knows_members) = {
+        let (names, writer_told, dns_told) = {
             let audit = self.audit();
-            (audit.names, audit.writer_told.is_some())
+            (audit.names, audit.writer_told, audit.dns_told)
         };
         let (scenario, resolver) = (self.scenario(), self.resolver());
         let is_honest_at = |at: Moment| {
@@ -179,17 +181,25 @@ impl Ports {
             let topology = scenario.is_cluster && !scenario.refuses(Service::Rds, at);
             let topology =
                 topology.then(|| scenario.member_by_dns(scenario.writer_by_topology(at), resolver, at).0 == writer);
-            let event = names.filter(|(_, time)| knows_members && at < time + EVENT_LIFETIME);
+            let event = names.filter(|(_, time)| writer_told.is_some() && at < time + EVENT_LIFETIME);
             [dns, topology, event.map(|(host, _)| host == writer)]
         };
         let then = is_honest_at(now.saturating_sub(ASKED_EVERY));
-        // One that misled at either moment misleads; an honest one must have been readable at both.
-        let is_honest = |(then, now): (Option<bool>, Option<bool>)| match (then, now) {
+        // What it told a moment ago is what the process goes by, even if it would say something else by now.
+        let is_current = |at: Moment| now < at + 2 * ASKED_EVERY;
+        let writer = scenario.writer(now);
+        let misled = [
+            dns_told.is_some_and(|(told, at)| is_current(at) && told != writer),
+            writer_told.is_some_and(|(told, at)| is_current(at) && told != scenario.hosts[writer].1),
+            false,
+        ];
+        // One that misled at any of these moments misleads; an honest one must have been readable at both.
+        let is_honest = |((then, now), misled): ((Option<bool>, Option<bool>), bool)| match (then, now) {
             (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(true),
-            _ => None,
+            (Some(true), Some(true)) => Some(!misled),
+            _ => misled.then_some(false),
         };
-        let readable: Vec<bool> = then.into_iter().zip(is_honest_at(now)).filter_map(is_honest).collect();
+        let readable: Vec<bool> = then.into_iter().zip(is_honest_at(now)).zip(misled).filter_map(is_honest).collect();
         let honest = readable.iter().filter(|is_honest| **is_honest).count();
         WrongWay { at: now, honest, misleading: readable.len() - honest }
     }
@@ -205,10 +215,13 @@ impl Ports {
     /// Checks an invocation that returned no error. `claims_in_sync` is whether it says that the group is right.
     pub(crate) fn examine_success(&self, claims_in_sync: bool) {
         let audit = self.audit();
+        // A run that ends without a claim says itself what it waits for.
         let shown = audit.shown.iter().flatten().filter(|target| target.is_member());
         let is_one = shown.clone().count() == 1 && shown.clone().all(|target| target.port == PORT);
-        let problem = if audit.group_failed {
-            "its last call to the target group failed"
+        let problem = if audit.shown.is_none() {
+            "the target group was never read"
+        } else if claims_in_sync && audit.group_failed {
+            "its last call to the target group failed and it says that the group is right"
         } else if audit.dns_asked && !audit.dns_answered {
             "DNS never answered"
         } else if claims_in_sync && !is_one {

@@ -206,7 +206,7 @@ impl Ports {
     fn is_told(&self, member: usize) -> bool {
         let audit = self.audit();
         let by_event = audit.names.map(|(host, _)| self.scenario().hosts[host].1);
-        audit.writer_told == Some(member) || by_event == Some(member)
+        audit.writer_told.is_some_and(|(told, _)| told == member) || by_event == Some(member)
     }
 
     /// Begins an invocation: from now on its calls are audited.
@@ -355,7 +355,11 @@ impl Dns for Ports {
         };
         let address = scenario.hosts[host].0;
         self.note_answer(Service::Dns, name, &address);
-        self.audit().dns_answered |= is_endpoint;
+        if is_endpoint {
+            let mut audit = self.audit();
+            audit.dns_answered = true;
+            audit.dns_told = Some((host, now));
+        }
         if is_endpoint || self.is_told(scenario.hosts[host].1) {
             self.world().state().name(address);
         }
@@ -405,7 +409,7 @@ impl Topology for Ports {
             return self.answer(Err(error)).await;
         }
         let writer = scenario.writer_by_topology(now);
-        self.audit().writer_told = Some(writer);
+        self.audit().writer_told = Some((writer, now));
         self.note_answer(Service::Rds, cluster, &format_args!("the writer is {}", scenario.members[writer]));
         let member = |(number, id): (usize, &String)| ClusterMember {
             id: id.clone(),
