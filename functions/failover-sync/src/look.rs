@@ -214,6 +214,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     fn see(&mut self, group: Vec<DescribedTarget>) {
         let members = group.iter().filter(|described| described.is_member()).map(DescribedTarget::to_string);
         self.report.kept = members.filter(|member| !self.report.registered.contains(member)).collect();
+        self.evidence.see_group(&group, self.now());
         self.group = Some((Instant::now(), group));
     }
 
@@ -310,13 +311,13 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     async fn deregister(&mut self, targets: &[DescribedTarget]) -> Result<(), SyncError> {
         let names = strings(targets);
         self.doing = format!("deregistering {}", names.join(", "));
-        let deregistered = self.world.groups.deregister(&self.binding.target_group, targets).await;
-        deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source })?;
-        info!(binding = self.binding.name, targets = names.join(","), "deregistered targets");
         for target in targets.iter().filter_map(DescribedTarget::target) {
             self.evidence.leave(target.address, self.now());
         }
         self.world.remember(&self.binding.target_group, self.evidence.left());
+        let deregistered = self.world.groups.deregister(&self.binding.target_group, targets).await;
+        deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source })?;
+        info!(binding = self.binding.name, targets = names.join(","), "deregistered targets");
         note(&mut self.report.deregistered, names);
         Ok(())
     }

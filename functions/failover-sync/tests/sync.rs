@@ -455,6 +455,7 @@ async fn a_target_that_was_left_is_taken_back_at_once_when_a_newer_event_names_i
     let synchronizer = world.synchronizer(&[("db", "cluster")]);
     synchronizer.run(&Trigger::default(), Instant::now() + LONG).await.unwrap();
     sleep(Duration::from_secs(20)).await;
+    world.group("db", &["10.0.0.1:5432 draining", "10.0.0.2:5432 healthy"]);
     world.state().writer = Some("orders-a");
     let back = event(&world, "0071", "Completed failover to DB instance: orders-a", Duration::from_secs(1));
     let trigger = Trigger { watch: Some(Duration::ZERO), ..back };

@@ -10,11 +10,11 @@ use chrono::{DateTime, Utc};
 
 use crate::binding::Binding;
 use crate::event::{RdsEvent, Tidings};
-use crate::target::Addresses;
-use crate::watch::{EVENT_LIFETIME, age};
+use crate::target::{Addresses, DescribedTarget, Target, TargetState};
+use crate::watch::age;
 
-/// An unnamed event that is younger than this shortens the time DNS must be steady for.
-const YOUNG: Duration = Duration::from_secs(90);
+/// The template's deregistration delay: how long a target that was left is described as draining.
+const DRAIN: Duration = Duration::from_secs(120);
 
 /// What DNS or the RDS API said counts as long as it is not older than this. DNS is asked every second, the RDS API
 /// every two, and a call to AWS between an answer and its use may take much longer.
@@ -26,8 +26,17 @@ pub struct Evidence {
     dns: Option<Steady>,
     topology: Option<Told>,
     named: Vec<(String, DateTime<Utc>)>,
-    unnamed: Vec<DateTime<Utc>>,
     left: BTreeMap<IpAddr, DateTime<Utc>>,
+    members: Option<Memory>,
+}
+
+/// What this run saw of the group's members.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    /// When a member was seen that had not been there at the look before, or that was registered a moment ago.
+    appeared: BTreeMap<IpAddr, DateTime<Utc>>,
+    /// When an address was last seen as a member.
+    seen: BTreeMap<IpAddr, DateTime<Utc>>,
 }
 
 /// One answer with addresses. An empty answer is no evidence and has no value of this type.
@@ -49,9 +58,9 @@ pub struct Steady {
 }
 
 impl Steady {
-    /// From the first to the last answer of an unbroken row of equal ones.
-    pub fn lasted(&self) -> Duration {
-        age(self.since, self.last)
+    /// From the first to the last answer of an unbroken row of equal ones, counted from the given time at the earliest.
+    pub fn lasted_since(&self, time: Option<DateTime<Utc>>) -> Duration {
+        age(time.map_or(self.since, |time| time.max(self.since)), self.last)
     }
 }
 
@@ -130,10 +139,8 @@ impl Evidence {
         for event in events.iter().filter(|event| event.concerns(binding)) {
             // Without a time it cannot be told from one that comes late: no witness.
             let Some(time) = event.time.map(|time| time.min(now)) else { continue };
-            match event.tidings() {
-                Tidings::Names(id) => evidence.named.push((id, time)),
-                Tidings::Unnamed => evidence.unnamed.push(time),
-                Tidings::Moves | Tidings::Nothing => {}
+            if let Tidings::Names(id) = event.tidings() {
+                evidence.named.push((id, time));
             }
         }
         evidence
@@ -157,9 +164,39 @@ impl Evidence {
         }
     }
 
-    /// The target was deregistered.
+    /// The group was described.
+    pub fn see_group(&mut self, group: &[DescribedTarget], now: DateTime<Utc>) {
+        let is_first = self.members.is_none();
+        let memory = self.members.get_or_insert_default();
+        let before = std::mem::take(&mut memory.appeared);
+        for target in group.iter().filter(|target| target.is_member()) {
+            let Some(Target { address, .. }) = target.target() else { continue };
+            let is_new = target.state == TargetState::Initial || !(is_first || memory.seen.contains_key(&address));
+            if let Some(time) = before.get(&address).copied().or(is_new.then_some(now)) {
+                memory.appeared.insert(address, time);
+            }
+            memory.seen.insert(address, now);
+        }
+    }
+
+    /// When it was first seen that the address had just been registered, by this run or another.
+    pub fn appeared(&self, address: IpAddr) -> Option<DateTime<Utc>> {
+        self.members.as_ref()?.appeared.get(&address).copied()
+    }
+
+    /// When the address was last seen as a member.
+    pub fn last_member(&self, address: IpAddr) -> Option<DateTime<Utc>> {
+        self.members.as_ref()?.seen.get(&address).copied()
+    }
+
+    /// The target is being deregistered; whether the call succeeds may never be known.
     pub fn leave(&mut self, address: IpAddr, now: DateTime<Utc>) {
         self.left.insert(address, now);
+    }
+
+    /// When this process left the address, if it is still draining then. A description may not show it yet.
+    pub fn left_lately(&self, address: IpAddr, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.left.get(&address).copied().filter(|left| age(*left, now) <= DRAIN)
     }
 
     /// When targets were left, as far as this process knows.
@@ -183,16 +220,19 @@ impl Evidence {
         (!told.is_silent && age(told.at, now) <= CURRENT).then_some(&told.topology)
     }
 
+    /// When the RDS API last named another writer, however long it has been silent since.
+    pub fn contradicted(&self, named: &Addresses) -> Option<DateTime<Utc>> {
+        let told = self.topology.as_ref()?;
+        (told.topology.writer() != Some(named)).then_some(told.at)
+    }
+
     /// The addresses of the instance that the newest event names, and the event's time. A text only selects among the
     /// cluster's members, which are taken from the last topology that could be read.
+    ///
+    /// An event is a witness as long as a target drains: had its instance been left after it, that would still show.
     pub fn named(&self, now: DateTime<Utc>) -> Option<(&Addresses, DateTime<Utc>)> {
         let (id, time) = self.named.iter().max_by_key(|(_, time)| *time)?;
         let addresses = self.topology.as_ref()?.topology.member(id)?;
-        (age(*time, now) <= EVENT_LIFETIME).then_some((addresses, *time))
-    }
-
-    /// Whether an unnamed event is young enough to hurry.
-    pub fn has_young_event(&self, now: DateTime<Utc>) -> bool {
-        self.unnamed.iter().any(|time| age(*time, now) < YOUNG)
+        (age(*time, now) <= DRAIN).then_some((addresses, *time))
     }
 }

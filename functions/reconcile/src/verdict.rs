@@ -11,6 +11,7 @@ use crate::evidence::{Evidence, Steady, Topology};
 use crate::network::{AllowedNetworks, Refusal};
 use crate::plan::Plan;
 use crate::target::{Addresses, DescribedTarget, TargetState};
+use crate::watch::age;
 
 /// What should become of a target group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,10 @@ pub enum Reason {
     Disagreement {
         /// What DNS says.
         dns: Addresses,
-        /// What the RDS API says.
-        topology: Addresses,
+        /// Who says otherwise.
+        witness: &'static str,
+        /// What it says.
+        other: Addresses,
     },
     /// DNS has not given the same answer for long enough.
     Unsteady {
@@ -52,8 +55,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::NoAnswer => f.write_str("DNS does not answer"),
-            Reason::Disagreement { dns, topology } => {
-                write!(f, "DNS names {dns} as the writer and the RDS API names {topology}")
+            Reason::Disagreement { dns, witness, other } => {
+                write!(f, "DNS names {dns} as the writer and {witness} names {other}")
             }
             Reason::Unsteady { dns, lasted, needed } => {
                 let (lasted, needed) = (lasted.as_secs(), needed.as_secs());
@@ -69,43 +72,54 @@ const STEADY_AT_LEAST: Duration = Duration::from_secs(10);
 /// DNS alone is believed after this at most, whatever its TTL.
 const STEADY_AT_MOST: Duration = Duration::from_secs(20);
 
-/// DNS alone is believed after this when an unnamed failover event is young.
-const STEADY_AFTER_EVENT: Duration = Duration::from_secs(3);
-
 /// DNS with topology is believed about a step back after this. A step back needs more proof than a step forward.
 const STEP_BACK_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
 
 /// DNS without topology is believed about a step back after this: longer than stale and flapping answers last together.
 const STEP_BACK_ALONE: Duration = Duration::from_secs(90);
 
+/// A named event contradicts DNS and topology for this long: longer than both lag.
+const EVENT_VETO: Duration = Duration::from_secs(90);
+
+const RDS_API: &str = "the RDS API";
+const EVENT: &str = "a failover event";
+
 /// Judges one binding.
 ///
 /// For the kinds with one writer, `cluster` and `instance`; R is what is registered, B what is proposed, *fresh* an
-/// address that is not draining in the group, *steady* the time in which every answer of DNS was B. The first row that
-/// applies decides.
+/// address that was not left a moment ago (it is not draining), *uncontested* that no surplus member was registered a
+/// moment ago, or not after the event, which would be somebody's proof of something else. The first row that applies decides.
 ///
-/// | # | evidence                                                                           | verdict               |
-/// |---|------------------------------------------------------------------------------------|-----------------------|
-/// | 1 | B may not be registered, or is more than one address                               | refuse                |
-/// | 2 | DNS has not answered                                                               | wait                  |
-/// | 3 | R holds no address but B's: it is empty, or only the port is wrong                 | switch                |
-/// | 4 | a named event and topology name B, whatever DNS says; B is fresh, or was left before the event | switch    |
-/// | 5 | DNS and topology name B, R is another member's address, B is fresh                 | switch                |
-/// | 6 | DNS and a named event name B, B is fresh                                           | switch                |
-/// | 7 | topology is readable and names another address than DNS                            | wait                  |
-/// | 8 | B is draining: it was left a moment ago                                            | steady for 30 s with topology, 90 s without |
-/// | 9 | anything else: DNS names B                                                         | steady for 2 × TTL, 10 to 20 s; 3 s after a young unnamed event |
+/// | #  | evidence                                                                          | verdict                |
+/// |----|-----------------------------------------------------------------------------------|------------------------|
+/// | 1  | B may not be registered, or is more than one address                              | refuse                 |
+/// | 2  | a named event and topology name B, whatever DNS says; uncontested; B is fresh, or was left before the event | switch |
+/// | 3  | DNS does not answer                                                               | wait                   |
+/// | 4  | R is B on the binding's port, and no readable topology says otherwise             | in sync                |
+/// | 5  | R holds no address but B's: it is empty, or only the port is wrong                | switch                 |
+/// | 6  | a named event younger than 90 s names another address than DNS                    | wait                   |
+/// | 7  | DNS and topology name B, R is another member's address; uncontested, fresh        | switch                 |
+/// | 8  | DNS and a named event name B; uncontested, fresh                                  | switch                 |
+/// | 9  | topology is readable and names another address than DNS                           | wait                   |
+/// | 10 | B is not fresh                                                                    | steady for 30 s with topology, 90 s without |
+/// | 11 | anything else: DNS names B                                                        | steady for 2 × TTL, 10 to 20 s |
 ///
-/// The group is in sync when R is exactly B on the binding's port and no readable witness says otherwise. DNS and
-/// topology are not independent when only an address behind an unchanged name moved: row 5 therefore asks that R is the
-/// address of *another* member. A writer switch never waits for health: while it waited, clients would write to a
+/// *Steady* is the time in which every answer of DNS was B, counted from the moment when that began to say something:
+/// not before B was last a member, was left, or was contradicted by topology, nor before a surplus member was registered.
+///
+/// DNS and topology are not independent when only an address behind an unchanged name moved: row 7 therefore asks that R
+/// is the address of *another* member. A writer switch never waits for health: while it waited, clients would write to a
 /// database that no longer takes it.
+///
+/// What the simulation taught (`tests/simulation`): an unnamed failover event must not shorten the steady time, because
+/// DNS flaps right then and each resolver's cache holds an answer for its TTL. A silence of topology must not end its
+/// veto at once, because it fails in bursts. And runs overlap, so what another run just registered has to count.
 ///
 /// | kind       | wanted                                                                  | when                         |
 /// |------------|-------------------------------------------------------------------------|------------------------------|
 /// | `readers`  | every reader of a readable topology that can serve, else as `proxy`     | at once                      |
 /// | `proxy`    | the addresses of DNS, and members absent from it that are not ill       | at once                      |
-/// | `hostname` | the addresses of DNS                                                    | steady, as in row 9          |
+/// | `hostname` | the addresses of DNS                                                    | steady, as in row 11         |
 /// | `address`  | the address                                                             | at once                      |
 ///
 /// For these four a healthy member leaves only when a wanted one is healthy. A proxy's or reader endpoint gives a part of
@@ -147,35 +161,42 @@ impl Judge<'_> {
         }
         let plan = self.plan(named);
         let disagreement = writer.filter(|writer| *writer != named);
-        let disagree =
-            |writer: &Addresses| Verdict::Wait(Reason::Disagreement { dns: named.clone(), topology: writer.clone() });
+        let disagree = |witness, other: &Addresses| {
+            Verdict::Wait(Reason::Disagreement { dns: named.clone(), witness, other: other.clone() })
+        };
         if plan.is_empty() {
-            return disagreement.map_or(Verdict::InSync, disagree);
+            return disagreement.map_or(Verdict::InSync, |writer| disagree(RDS_API, writer));
         }
         if self.surplus(named).next().is_none() {
             return Verdict::Switch(plan);
         }
+        let is_recent = |time| age(time, self.now) < EVENT_VETO;
+        if let Some((other, _)) = event.filter(|(by_event, time)| *by_event != named && is_recent(*time)) {
+            return disagree(EVENT, other);
+        }
         let is_fresh = self.is_fresh(named);
+        let is_uncontested = self.contested(named).is_none();
         let is_other_members = |topology: &Topology| self.surplus(named).all(|address| topology.has(address));
         let agrees = writer == Some(named);
-        if is_fresh && agrees && topology.is_some_and(is_other_members) {
+        if is_fresh && is_uncontested && agrees && topology.is_some_and(is_other_members) {
             return Verdict::Switch(plan);
         }
-        if is_fresh && event.is_some_and(|(by_event, _)| by_event == named) {
+        let agrees_now = |(by_event, time)| by_event == named && self.is_uncontested_at(named, time);
+        if is_fresh && event.is_some_and(agrees_now) {
             return Verdict::Switch(plan);
         }
         if let Some(writer) = disagreement {
-            return disagree(writer);
+            return disagree(RDS_API, writer);
         }
         let needed = match (is_fresh, agrees) {
-            (true, _) => self.steady_time(dns),
+            (true, _) => steady_time(dns),
             (false, true) => STEP_BACK_WITH_TOPOLOGY,
             (false, false) => STEP_BACK_ALONE,
         };
         self.once_steady(dns, needed, plan)
     }
 
-    /// Row 4: two witnesses that do not need DNS.
+    /// Row 2: two witnesses that do not need DNS.
     fn event_with_topology(
         &self,
         event: Option<(&Addresses, DateTime<Utc>)>,
@@ -189,7 +210,7 @@ impl Judge<'_> {
         let was_left_before = |address| self.evidence.left().get(&address).is_some_and(|left| *left < time);
         if plan.is_empty() {
             Some(Verdict::InSync)
-        } else if self.is_fresh(named) || named.iter().all(was_left_before) {
+        } else if self.is_uncontested_at(named, time) && (self.is_fresh(named) || named.iter().all(was_left_before)) {
             Some(Verdict::Switch(plan))
         } else {
             None
@@ -222,7 +243,7 @@ impl Judge<'_> {
         if plan.is_empty() {
             Verdict::InSync
         } else if self.binding.kind == Kind::Hostname && self.surplus(named).next().is_some() {
-            self.once_steady(dns, self.steady_time(dns), plan)
+            self.once_steady(dns, steady_time(dns), plan)
         } else {
             Verdict::Switch(plan)
         }
@@ -256,25 +277,38 @@ impl Judge<'_> {
 
     fn is_fresh(&self, named: &Addresses) -> bool {
         let draining = self.group.iter().filter(|target| target.state == TargetState::Draining);
-        !draining.filter_map(DescribedTarget::target).any(|target| named.contains(target.address))
+        let is_draining = draining.filter_map(DescribedTarget::target).any(|target| named.contains(target.address));
+        !is_draining && named.iter().all(|address| self.evidence.left_lately(address, self.now).is_none())
     }
 
-    fn steady_time(&self, dns: &Steady) -> Duration {
-        if self.evidence.has_young_event(self.now) {
-            STEADY_AFTER_EVENT
-        } else {
-            (dns.answer.ttl * 2).clamp(STEADY_AT_LEAST, STEADY_AT_MOST)
-        }
+    /// Since when there has been proof of something else: one of the surplus was registered a moment ago.
+    fn contested(&self, named: &Addresses) -> Option<DateTime<Utc>> {
+        self.surplus(named).filter_map(|address| self.evidence.appeared(address)).max()
     }
 
+    /// Whether all proof of something else is older than the event.
+    fn is_uncontested_at(&self, named: &Addresses, event: DateTime<Utc>) -> bool {
+        self.contested(named).is_none_or(|since| since < event)
+    }
+
+    /// What DNS said while it was still true, or before somebody had proof of something else, proves nothing now.
     fn once_steady(&self, dns: &Steady, needed: Duration, plan: Plan) -> Verdict {
-        let lasted = dns.lasted();
+        let wanted = &dns.answer.addresses;
+        let is_missing = |address: &IpAddr| plan.register.iter().any(|target| target.address == *address);
+        let gone = wanted.iter().filter(is_missing).filter_map(|address| self.evidence.last_member(address)).max();
+        let left = wanted.iter().filter_map(|address| self.evidence.left_lately(address, self.now)).max();
+        let lasted =
+            dns.lasted_since(gone.max(left).max(self.contested(wanted)).max(self.evidence.contradicted(wanted)));
         if lasted >= needed {
             Verdict::Switch(plan)
         } else {
             Verdict::Wait(Reason::Unsteady { dns: dns.answer.addresses.clone(), lasted, needed })
         }
     }
+}
+
+fn steady_time(dns: &Steady) -> Duration {
+    (dns.answer.ttl * 2).clamp(STEADY_AT_LEAST, STEADY_AT_MOST)
 }
 
 #[cfg(test)]

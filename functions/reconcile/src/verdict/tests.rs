@@ -31,6 +31,8 @@ struct Said<'a> {
     events: &'a [(&'a str, &'a str, i64)],
     /// `(address, how long ago it was deregistered by this process)`
     left: &'a [(&'a str, i64)],
+    /// `(how long ago, the group as it was described then)`, before the description that is judged.
+    saw: &'a [(i64, &'a [&'a str])],
 }
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -90,8 +92,12 @@ fn evidence(binding: &Binding, said: &Said) -> Evidence {
 
 fn check(kind: Kind, said: &Said, group: &[&str]) -> String {
     let binding = binding(kind);
-    let group: Vec<DescribedTarget> = group.iter().map(|text| described(text)).collect();
-    match verdict(&binding, &AllowedNetworks::default(), &evidence(&binding, said), &group, at(1000)) {
+    let described = |group: &[&str]| group.iter().map(|text| described(text)).collect::<Vec<DescribedTarget>>();
+    let mut evidence = evidence(&binding, said);
+    said.saw.iter().for_each(|(ago, group)| evidence.see_group(&described(group), at(1000 - ago)));
+    let group = described(group);
+    evidence.see_group(&group, at(1000));
+    match verdict(&binding, &AllowedNetworks::default(), &evidence, &group, at(1000)) {
         Verdict::InSync => "in sync".into(),
         Verdict::Switch(plan) => plan.to_string(),
         Verdict::Wait(reason) => format!("wait: {reason}"),
@@ -114,14 +120,14 @@ fn row_1_refuses_what_may_not_be_registered() {
 }
 
 #[test]
-fn row_2_waits_for_the_first_answer() {
+fn row_3_waits_for_dns() {
     for (_, kind) in Kind::NAMES {
         assert_eq!(check(kind, &Said::default(), &[]), "wait: DNS does not answer");
     }
 }
 
 #[test]
-fn row_3_fills_an_empty_group_and_mends_the_port_on_dns_alone() {
+fn row_5_fills_an_empty_group_and_mends_the_port_on_dns_alone() {
     let said = Said { dns: &["10.0.0.2"], writer: Some("a"), ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &[]), "register 10.0.0.2:5432");
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:5432 draining"]), "register 10.0.0.2:5432");
@@ -130,7 +136,7 @@ fn row_3_fills_an_empty_group_and_mends_the_port_on_dns_alone() {
 }
 
 #[test]
-fn row_4_believes_a_named_event_and_topology_whatever_dns_says() {
+fn row_2_believes_a_named_event_and_topology_whatever_dns_says() {
     let said = Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[NAMES_B], ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432"]), SWITCH);
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:5432"]), "in sync");
@@ -138,7 +144,7 @@ fn row_4_believes_a_named_event_and_topology_whatever_dns_says() {
 }
 
 #[test]
-fn row_4_goes_back_to_a_draining_target_only_if_it_was_left_before_the_event() {
+fn row_2_goes_back_to_a_draining_target_only_if_it_was_left_before_the_event() {
     let group = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
     let said = |left| Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[NAMES_B], left, ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said(&[("10.0.0.2", 60)]), &group), SWITCH);
@@ -151,7 +157,7 @@ fn row_4_goes_back_to_a_draining_target_only_if_it_was_left_before_the_event() {
 #[test]
 fn an_event_that_is_old_foreign_or_names_no_member_is_no_witness() {
     for event in [
-        ("0071", "Completed failover to DB instance: b", 601),
+        ("0071", "Completed failover to DB instance: b", 121),
         ("0071", "Completed failover to DB instance: z", 5),
         ("0071", "Completed failover", 5),
     ] {
@@ -169,7 +175,7 @@ fn of_several_named_events_the_newest_counts() {
 }
 
 #[test]
-fn row_5_believes_dns_and_topology_when_another_member_is_registered() {
+fn row_7_believes_dns_and_topology_when_another_member_is_registered() {
     let said = Said { dns: &["10.0.0.2"], writer: Some("b"), ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432 healthy"]), SWITCH);
     assert_eq!(
@@ -182,22 +188,27 @@ fn row_5_believes_dns_and_topology_when_another_member_is_registered() {
 }
 
 #[test]
-fn row_6_believes_dns_and_a_named_event_before_topology_knows() {
+fn row_8_believes_dns_and_a_named_event_before_topology_knows() {
     let said = Said { dns: &["10.0.0.2"], writer: Some("a"), events: &[NAMES_B], ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432"]), SWITCH);
 }
 
 #[test]
-fn row_7_waits_while_a_readable_topology_contradicts_dns() {
+fn row_9_waits_while_a_readable_topology_contradicts_dns() {
     let said = |told, steady| Said { dns: &["10.0.0.2"], steady, writer: Some("a"), told, ..Said::default() };
     let veto = "wait: DNS names 10.0.0.2 as the writer and the RDS API names 10.0.0.1";
     assert_eq!(check(Kind::Cluster, &said(0, 600), &["10.0.0.1:5432"]), veto);
-    assert_eq!(check(Kind::Cluster, &said(6, 20), &["10.0.0.1:5432"]), SWITCH, "an old answer is no veto");
+    let waited = check(Kind::Cluster, &said(6, 600), &["10.0.0.1:5432"]);
+    assert!(
+        waited.starts_with("wait: DNS has named 10.0.0.2 for 6 s, 10 s"),
+        "silence does not end the veto: {waited}"
+    );
+    assert_eq!(check(Kind::Cluster, &said(10, 600), &["10.0.0.1:5432"]), SWITCH);
     assert_eq!(check(Kind::Cluster, &said(0, 20), &["10.0.0.2:5432"]), veto, "in sync is not what it contradicts");
 }
 
 #[test]
-fn row_8_steps_back_only_with_more_proof() {
+fn row_10_steps_back_only_with_more_proof() {
     let group = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
     for (writer, steady, switches) in
         [(Some("b"), 29, false), (Some("b"), 30, true), (None, 30, false), (None, 89, false), (None, 90, true)]
@@ -210,16 +221,14 @@ fn row_8_steps_back_only_with_more_proof() {
 }
 
 #[test]
-fn row_9_believes_dns_alone_once_it_is_steady() {
+fn row_11_believes_dns_alone_once_it_is_steady() {
     for (kind, events, steady, switches) in [
         (Kind::Cluster, &[][..], 9, false),
         (Kind::Cluster, &[], 10, true),
         (Kind::Instance, &[], 9, false),
         (Kind::Instance, &[], 10, true),
-        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 89)], 2, false),
-        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 89)], 3, true),
-        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 90)], 3, false),
-        (Kind::Instance, &[("0006", "DB instance restarted", 5)], 3, false),
+        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 5)], 9, false),
+        (Kind::Instance, &[("0049", "Multi-AZ instance failover completed.", 5)], 10, true),
     ] {
         let said = Said { dns: &["10.0.0.2"], steady, events, ..Said::default() };
         assert_eq!(check(kind, &said, &["10.0.0.1:5432"]) == SWITCH, switches, "{kind} {events:?} {steady}");
@@ -253,6 +262,48 @@ fn another_answer_begins_a_new_row_and_silence_does_not_lengthen_one() {
     let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, &[described("10.0.0.1:5432")], at(19));
     let Verdict::Wait(Reason::Unsteady { lasted, .. }) = judged else { panic!("{judged:?}") };
     assert_eq!(lasted, Duration::from_secs(5));
+}
+
+#[test]
+fn what_was_registered_a_moment_ago_is_proof_against_two_witnesses() {
+    let both = ["10.0.0.1:5432 initial", "10.0.0.2:5432 healthy"];
+    fn said<'a>(saw: &'a [(i64, &'a [&'a str])]) -> Said<'a> {
+        Said { dns: &["10.0.0.2"], steady: 600, writer: Some("b"), saw, ..Said::default() }
+    }
+    let waited = check(Kind::Cluster, &said(&[]), &both);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 0 s"), "{waited}");
+    assert_eq!(
+        check(Kind::Cluster, &said(&[(10, &both)]), &both),
+        "deregister 10.0.0.1:5432",
+        "once DNS held against it"
+    );
+
+    let both = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
+    let waited = check(Kind::Cluster, &said(&[(5, &["10.0.0.2:5432"])]), &both);
+    assert!(waited.starts_with("wait"), "it was not there five seconds ago: {waited}");
+    assert_eq!(check(Kind::Cluster, &said(&[(5, &both)]), &both), "deregister 10.0.0.1:5432");
+}
+
+#[test]
+fn what_dns_said_before_its_address_was_left_proves_nothing() {
+    let group = ["10.0.0.1:5432"];
+    let said = |steady, left, saw| Said { dns: &["10.0.0.2"], steady, left, saw, ..Said::default() };
+    let waited = check(Kind::Instance, &said(600, &[], &[(5, &["10.0.0.1:5432", "10.0.0.2:5432"])]), &group);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 5 s, 10 s"), "another run left it: {waited}");
+    let waited = check(Kind::Instance, &said(600, &[("10.0.0.2", 89)], &[]), &group);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 89 s, 90 s"), "this process left it: {waited}");
+    assert_eq!(check(Kind::Instance, &said(600, &[("10.0.0.2", 90)], &[]), &group), SWITCH);
+}
+
+#[test]
+fn row_6_waits_while_a_young_event_contradicts_dns_and_topology() {
+    let said = |age| {
+        let events = Vec::leak(vec![("0071", "Completed failover to DB instance: a", age)]);
+        Said { dns: &["10.0.0.2"], steady: 600, writer: Some("b"), events, ..Said::default() }
+    };
+    let veto = "wait: DNS names 10.0.0.2 as the writer and a failover event names 10.0.0.1";
+    assert_eq!(check(Kind::Cluster, &said(89), &["10.0.0.1:5432"]), veto);
+    assert_eq!(check(Kind::Cluster, &said(90), &["10.0.0.1:5432"]), SWITCH);
 }
 
 #[test]
@@ -329,6 +380,7 @@ prop_compose! {
             told,
             events: event.map_or(&[], |((number, text), age)| Vec::leak(vec![(number, text, age)])),
             left: left.map_or(&[], |left| Vec::leak(vec![left])),
+            saw: &[],
         }
     }
 }
