@@ -42,6 +42,8 @@ pub(crate) struct Look<'a, D, G, T, C> {
     topology_asked: Option<Instant>,
     /// What DNS said instead of an answer, the last time it gave none.
     unanswered: Option<DnsError>,
+    /// Whether the last answer of DNS differs from the one before.
+    has_moved: bool,
     /// Writes in a row that did not make the group what it should be.
     unsettled: u32,
     report: BindingReport,
@@ -71,6 +73,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             group: None,
             topology_asked: None,
             unanswered: None,
+            has_moved: false,
             unsettled: 0,
             report,
             doing: "starting".to_owned(),
@@ -176,7 +179,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         let (dns, group) = tokio::join!(self.resolve(), describe);
         self.unanswered = match dns {
             Ok(answer) => {
-                self.report.resolved = answer.addresses.iter().collect();
+                let resolved: Vec<_> = answer.addresses.iter().collect();
+                self.has_moved = self.report.resolved != resolved;
+                self.report.resolved = resolved;
                 self.evidence.hear_dns(answer, self.now());
                 None
             }
@@ -234,7 +239,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
                 self.watch.is_on() || self.group.iter().flat_map(|(_, group)| group).any(DescribedTarget::is_ill)
             }
         };
-        is_known && is_wanted && self.topology_asked.is_none_or(|asked| asked.elapsed() >= ASK_TOPOLOGY_EVERY)
+        // A move of DNS is the moment at which a second witness is worth a call before its time.
+        let pause = if self.has_moved { PAUSE } else { ASK_TOPOLOGY_EVERY };
+        is_known && is_wanted && self.topology_asked.is_none_or(|asked| asked.elapsed() >= pause)
     }
 
     /// Topology: cluster → members → their endpoints → addresses. What goes wrong makes it silent.

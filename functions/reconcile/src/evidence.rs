@@ -149,7 +149,10 @@ impl Evidence {
     /// DNS answered.
     pub fn hear_dns(&mut self, answer: Answer, now: DateTime<Utc>) {
         let since = match &self.dns {
-            Some(steady) if steady.answer.addresses == answer.addresses => steady.since,
+            // A row of equal answers with a long silence in it says nothing about the time between.
+            Some(steady) if steady.answer.addresses == answer.addresses && age(steady.last, now) <= CURRENT => {
+                steady.since
+            }
             _ => now,
         };
         self.dns = Some(Steady { answer, since, last: now });

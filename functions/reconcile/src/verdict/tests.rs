@@ -81,8 +81,7 @@ fn evidence(binding: &Binding, said: &Said) -> Evidence {
     let mut evidence = Evidence::new(binding, &events, left, at(1000));
     if !said.dns.is_empty() {
         let answer = Answer { addresses: addresses(said.dns), ttl: Duration::from_secs(5) };
-        evidence.hear_dns(answer.clone(), at(1000 - said.steady));
-        evidence.hear_dns(answer, at(1000));
+        (0..=said.steady).for_each(|ago| evidence.hear_dns(answer.clone(), at(1000 - said.steady + ago)));
     }
     if let Some(writer) = said.writer {
         evidence.hear_topology(Some(topology(writer)), at(1000 - said.told));
@@ -243,8 +242,7 @@ fn the_steady_time_follows_the_ttl_between_its_bounds() {
         for (lasted, switches) in [(needed - 1, false), (needed, true)] {
             let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
             let answer = Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(ttl) };
-            evidence.hear_dns(answer.clone(), at(0));
-            evidence.hear_dns(answer, at(lasted));
+            (0..=lasted).for_each(|second| evidence.hear_dns(answer.clone(), at(second)));
             let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, &group, at(lasted));
             assert_eq!(matches!(judged, Verdict::Switch(_)), switches, "ttl {ttl}, {lasted} s");
         }
@@ -256,8 +254,9 @@ fn another_answer_begins_a_new_row_and_silence_does_not_lengthen_one() {
     let binding = binding(Kind::Instance);
     let answer = |text| Answer { addresses: addresses(&[text]), ttl: Duration::from_secs(5) };
     let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
-    for (second, text) in [(0, "10.0.0.2"), (9, "10.0.0.1"), (10, "10.0.0.2"), (15, "10.0.0.2")] {
-        evidence.hear_dns(answer(text), at(second));
+    let rows = [(0..9, "10.0.0.2"), (9..10, "10.0.0.1"), (10..16, "10.0.0.2")];
+    for (seconds, text) in rows {
+        seconds.for_each(|second| evidence.hear_dns(answer(text), at(second)));
     }
     let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, &[described("10.0.0.1:5432")], at(19));
     let Verdict::Wait(Reason::Unsteady { lasted, .. }) = judged else { panic!("{judged:?}") };
@@ -304,6 +303,18 @@ fn row_6_waits_while_a_young_event_contradicts_dns_and_topology() {
     let veto = "wait: DNS names 10.0.0.2 as the writer and a failover event names 10.0.0.1";
     assert_eq!(check(Kind::Cluster, &said(89), &["10.0.0.1:5432"]), veto);
     assert_eq!(check(Kind::Cluster, &said(90), &["10.0.0.1:5432"]), SWITCH);
+}
+
+#[test]
+fn a_silence_of_dns_begins_a_new_row() {
+    let binding = binding(Kind::Instance);
+    let answer = Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(5) };
+    for (silence, lasted) in [(5, 35), (6, 0)] {
+        let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+        (0..=30).chain([30 + silence]).for_each(|second| evidence.hear_dns(answer.clone(), at(second)));
+        let steady = evidence.dns(at(36)).expect("an answer");
+        assert_eq!(steady.lasted_since(None), Duration::from_secs(lasted), "{silence} s");
+    }
 }
 
 #[test]
