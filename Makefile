@@ -16,10 +16,10 @@ PAYLOAD ?= {}
 # cfn-lint and sam validate check against the resource schemas of a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup demo lab test lint build deploy invoke clean
+.PHONY: help setup demo lab simulate test lint build deploy invoke clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK=name           the stack of deploy and invoke (default: $(STACK))"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
@@ -45,6 +45,9 @@ lab: setup ## Keep the local AWS of the demo running, to play with
 	@echo "Compiling the lab (a few minutes the first time)"
 	cargo build --package lab
 	target/debug/lab up
+
+simulate: ## Let the function and its rivals live through 100,000 simulated failovers
+	cargo run --package simulation -- --failovers 100000 --seed 1
 
 test: lint build ## Run every test: code, template, binary, and the deployed stack on a local AWS
 	cargo test --workspace
