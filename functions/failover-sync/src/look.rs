@@ -1,12 +1,13 @@
 //! One run's look at one binding.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reconcile::binding::{Binding, Endpoint, Kind};
 use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology as Witness};
 use reconcile::plan::Plan;
 use reconcile::report::{BindingReport, strings};
-use reconcile::target::{DescribedTarget, Target};
+use reconcile::target::{Addresses, DescribedTarget, Target};
 use reconcile::trigger::Trigger;
 use reconcile::verdict::{Reason, Verdict, verdict};
 use reconcile::watch::Watch;
@@ -40,6 +41,8 @@ pub(crate) struct Look<'a, D, G, T, C> {
     evidence: Evidence,
     group: Option<(Instant, Vec<DescribedTarget>)>,
     topology_asked: Option<Instant>,
+    /// Where the members' endpoints were found last: a lookup that fails must not silence an RDS API that answers.
+    located: BTreeMap<String, Addresses>,
     /// What DNS said instead of an answer, the last time it gave none.
     unanswered: Option<DnsError>,
     /// Whether the last answer of DNS differs from the one before.
@@ -72,6 +75,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             evidence: Evidence::new(binding, &trigger.events, world.departures(&binding.target_group), now),
             group: None,
             topology_asked: None,
+            located: BTreeMap::new(),
             unanswered: None,
             has_moved: false,
             unsettled: 0,
@@ -234,14 +238,25 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             Verdict::Refuse(_) => false,
             Verdict::Wait(Reason::NoAnswer) => self.watch.is_on(),
             Verdict::Wait(_) => true,
-            Verdict::Switch(_) => self.watch.is_on() || self.binding.kind == Kind::Readers,
+            Verdict::Switch(plan) => !plan.deregister.is_empty() || self.binding.kind == Kind::Readers,
             Verdict::InSync => {
                 self.watch.is_on() || self.group.iter().flat_map(|(_, group)| group).any(DescribedTarget::is_ill)
             }
         };
-        // A move of DNS is the moment at which a second witness is worth a call before its time.
-        let pause = if self.has_moved { PAUSE } else { ASK_TOPOLOGY_EVERY };
+        let pause = match judged {
+            // Nothing is written unless topology had a chance to object to it.
+            Verdict::Switch(_) => Duration::ZERO,
+            _ if self.has_moved || self.is_announced() => PAUSE,
+            _ => ASK_TOPOLOGY_EVERY,
+        };
         is_known && is_wanted && self.topology_asked.is_none_or(|asked| asked.elapsed() >= pause)
+    }
+
+    /// Whether an event names an instance that is not registered yet.
+    fn is_announced(&self) -> bool {
+        let Some((named, _)) = self.evidence.named(self.now()) else { return false };
+        let mut members = self.group.iter().flat_map(|(_, group)| group).filter(|target| target.is_member());
+        !members.any(|member| member.target().is_some_and(|target| named.contains(target.address)))
     }
 
     /// Topology: cluster → members → their endpoints → addresses. What goes wrong makes it silent.
@@ -267,14 +282,18 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     }
 
     /// The members' addresses, looked up at the same time; only the writer's must be there.
-    async fn locate(&self, members: Vec<ClusterMember>) -> Result<Witness, String> {
-        let lookups = members.into_iter().map(|member| async move {
+    async fn locate(&mut self, members: Vec<ClusterMember>) -> Result<Witness, String> {
+        let lookups = members.into_iter().map(|member| async {
             let endpoint = member.endpoint.clone()?;
-            let answer = self.world.dns.lookup(&endpoint, self.binding.family).await.ok()?;
-            Some((member, answer.addresses))
+            let answer = self.world.dns.lookup(&endpoint, self.binding.family).await;
+            let addresses = answer.ok().map(|answer| answer.addresses);
+            Some((member, addresses.or_else(|| self.located.get(&endpoint).cloned())?))
         });
         let located = futures_util::future::join_all(lookups).await;
         let topology = Witness(located.into_iter().flatten().collect());
+        for (member, addresses) in &topology.0 {
+            self.located.extend(member.endpoint.clone().map(|endpoint| (endpoint, addresses.clone())));
+        }
         if topology.writer().is_some() { Ok(topology) } else { Err("the writer has no address".to_owned()) }
     }
 
@@ -289,6 +308,13 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     /// Between describing and deregistering a gap remains in which both may have described. Then the group is empty
     /// until the next look, which registers again.
     async fn apply(&mut self, plan: Plan) -> Result<(), SyncError> {
+        let applied = self.write(plan).await;
+        // Also a write that failed may have been carried out.
+        self.group = None;
+        applied
+    }
+
+    async fn write(&mut self, plan: Plan) -> Result<(), SyncError> {
         if !plan.register.is_empty() {
             self.register(&plan.register).await?;
         }
@@ -301,7 +327,6 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
                 self.deregister(&now.deregister).await?;
             }
         }
-        self.group = None;
         Ok(())
     }
 

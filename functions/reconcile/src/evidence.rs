@@ -20,6 +20,9 @@ const DRAIN: Duration = Duration::from_secs(120);
 /// every two, and a call to AWS between an answer and its use may take much longer.
 const CURRENT: Duration = Duration::from_secs(5);
 
+/// The RDS API fails in bursts: what it said last still contradicts others for this long, although it proves nothing.
+const RECENT: Duration = Duration::from_secs(10);
+
 /// What was said about one binding in one run.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -37,6 +40,8 @@ struct Memory {
     appeared: BTreeMap<IpAddr, DateTime<Utc>>,
     /// When an address was last seen as a member.
     seen: BTreeMap<IpAddr, DateTime<Utc>>,
+    /// When the first look was, if it showed several members.
+    mixed: Option<DateTime<Utc>>,
 }
 
 /// One answer with addresses. An empty answer is no evidence and has no value of this type.
@@ -180,11 +185,19 @@ impl Evidence {
             }
             memory.seen.insert(address, now);
         }
+        if is_first && memory.seen.len() > 1 {
+            memory.mixed = Some(now);
+        }
     }
 
     /// When it was first seen that the address had just been registered, by this run or another.
     pub fn appeared(&self, address: IpAddr) -> Option<DateTime<Utc>> {
         self.members.as_ref()?.appeared.get(&address).copied()
+    }
+
+    /// When the first look was, if it showed several members: nobody knows then which of them came last.
+    pub fn mixed(&self) -> Option<DateTime<Utc>> {
+        self.members.as_ref()?.mixed
     }
 
     /// When the address was last seen as a member.
@@ -221,6 +234,12 @@ impl Evidence {
     pub fn topology(&self, now: DateTime<Utc>) -> Option<&Topology> {
         let told = self.topology.as_ref()?;
         (!told.is_silent && age(told.at, now) <= CURRENT).then_some(&told.topology)
+    }
+
+    /// Another writer that the RDS API named a moment ago, although it may be silent by now.
+    pub fn other_writer(&self, named: &Addresses, now: DateTime<Utc>) -> Option<&Addresses> {
+        let told = self.topology.as_ref().filter(|told| age(told.at, now) <= RECENT)?;
+        told.topology.writer().filter(|writer| *writer != named)
     }
 
     /// When the RDS API last named another writer, however long it has been silent since.

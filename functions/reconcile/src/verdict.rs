@@ -72,11 +72,11 @@ const STEADY_AT_LEAST: Duration = Duration::from_secs(10);
 /// DNS alone is believed after this at most, whatever its TTL.
 const STEADY_AT_MOST: Duration = Duration::from_secs(20);
 
-/// DNS with topology is believed about a step back after this. A step back needs more proof than a step forward.
-const STEP_BACK_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
+/// DNS with topology is believed against a doubt after this. A step back needs more proof than a step forward.
+const AGAINST_DOUBT_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
 
-/// DNS without topology is believed about a step back after this: longer than stale and flapping answers last together.
-const STEP_BACK_ALONE: Duration = Duration::from_secs(90);
+/// DNS without topology is believed against a doubt after this: longer than stale and flapping answers last together.
+const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 
 /// A named event contradicts DNS and topology for this long: longer than both lag.
 const EVENT_VETO: Duration = Duration::from_secs(90);
@@ -86,34 +86,40 @@ const EVENT: &str = "a failover event";
 
 /// Judges one binding.
 ///
-/// For the kinds with one writer, `cluster` and `instance`; R is what is registered, B what is proposed, *fresh* an
-/// address that was not left a moment ago (it is not draining), *uncontested* that no surplus member was registered a
-/// moment ago, or not after the event, which would be somebody's proof of something else. The first row that applies decides.
+/// For the kinds with one writer, `cluster` and `instance`; R is what is registered, B what is proposed. B is *fresh* if
+/// it was not left a moment ago (it is not draining), and *uncontested* if no surplus member was registered a moment ago,
+/// or not after the event, which would be somebody's proof of something else. The first row that applies decides.
 ///
 /// | #  | evidence                                                                          | verdict                |
 /// |----|-----------------------------------------------------------------------------------|------------------------|
 /// | 1  | B may not be registered, or is more than one address                              | refuse                 |
-/// | 2  | a named event and topology name B, whatever DNS says; uncontested; B is fresh, or was left before the event | switch |
+/// | 2  | a named event and topology name B, whatever DNS says, if that is a member's address; uncontested; B is fresh, or was left before the event | switch |
 /// | 3  | DNS does not answer                                                               | wait                   |
 /// | 4  | R is B on the binding's port, and no readable topology says otherwise             | in sync                |
 /// | 5  | R holds no address but B's: it is empty, or only the port is wrong                | switch                 |
 /// | 6  | a named event younger than 90 s names another address than DNS                    | wait                   |
-/// | 7  | DNS and topology name B, R is another member's address; uncontested, fresh        | switch                 |
-/// | 8  | DNS and a named event name B; uncontested, fresh                                  | switch                 |
-/// | 9  | topology is readable and names another address than DNS                           | wait                   |
-/// | 10 | B is not fresh                                                                    | steady for 30 s with topology, 90 s without |
+/// | 7  | topology names another address than DNS, or did when it was last readable, 10 s ago or less | wait         |
+/// | 8  | DNS and topology name B, R is another member's address; uncontested, fresh, and not several at the first look | switch |
+/// | 9  | DNS and a named event name B; uncontested, fresh                                  | switch                 |
+/// | 10 | a doubt: B is not fresh, or contested, or there was other news: topology named another address in this run, or the group held several at its first look | steady for 30 s with topology, 90 s without |
 /// | 11 | anything else: DNS names B                                                        | steady for 2 × TTL, 10 to 20 s |
 ///
 /// *Steady* is the time in which every answer of DNS was B, counted from the moment when that began to say something:
-/// not before B was last a member, was left, or was contradicted by topology, nor before a surplus member was registered.
+/// not before B was last a member, was left, or came into doubt.
 ///
-/// DNS and topology are not independent when only an address behind an unchanged name moved: row 7 therefore asks that R
+/// DNS and topology are not independent when only an address behind an unchanged name moved: row 8 therefore asks that R
 /// is the address of *another* member. A writer switch never waits for health: while it waited, clients would write to a
 /// database that no longer takes it.
 ///
-/// What the simulation taught (`tests/simulation`): an unnamed failover event must not shorten the steady time, because
-/// DNS flaps right then and each resolver's cache holds an answer for its TTL. A silence of topology must not end its
-/// veto at once, because it fails in bursts. And runs overlap, so what another run just registered has to count.
+/// What the simulation taught (`tests/simulation`):
+///
+/// * An unnamed failover event must not shorten the steady time: DNS flaps right then, and each resolver's cache holds
+///   an answer for its TTL.
+/// * A silence of topology must not end its veto at once, because it fails in bursts.
+/// * DNS and an event must not outvote topology: both may tell of the failover before.
+/// * Runs overlap, so what another run just registered has to count. Two runs that see both addresses and have opposite
+///   evidence must not both take a member away. ELBv2 has no conditional write, so that only time keeps them apart: the
+///   one that wants the older member back needs more of it.
 ///
 /// | kind       | wanted                                                                  | when                         |
 /// |------------|-------------------------------------------------------------------------|------------------------------|
@@ -160,24 +166,27 @@ impl Judge<'_> {
             return Verdict::Refuse(refusal);
         }
         let plan = self.plan(named);
-        let disagreement = writer.filter(|writer| *writer != named);
         let disagree = |witness, other: &Addresses| {
             Verdict::Wait(Reason::Disagreement { dns: named.clone(), witness, other: other.clone() })
         };
         if plan.is_empty() {
-            return disagreement.map_or(Verdict::InSync, |writer| disagree(RDS_API, writer));
+            let other = writer.filter(|writer| *writer != named);
+            return other.map_or(Verdict::InSync, |writer| disagree(RDS_API, writer));
         }
         if self.surplus(named).next().is_none() {
             return Verdict::Switch(plan);
         }
-        let is_recent = |time| age(time, self.now) < EVENT_VETO;
-        if let Some((other, _)) = event.filter(|(by_event, time)| *by_event != named && is_recent(*time)) {
+        let is_young = |time| age(time, self.now) < EVENT_VETO;
+        if let Some((other, _)) = event.filter(|(by_event, time)| *by_event != named && is_young(*time)) {
             return disagree(EVENT, other);
         }
+        if let Some(writer) = self.evidence.other_writer(named, self.now) {
+            return disagree(RDS_API, writer);
+        }
         let is_fresh = self.is_fresh(named);
-        let is_uncontested = self.contested(named).is_none();
-        let is_other_members = |topology: &Topology| self.surplus(named).all(|address| topology.has(address));
+        let is_uncontested = self.contested(named).max(self.evidence.mixed()).is_none();
         let agrees = writer == Some(named);
+        let is_other_members = |topology: &Topology| self.surplus(named).all(|address| topology.has(address));
         if is_fresh && is_uncontested && agrees && topology.is_some_and(is_other_members) {
             return Verdict::Switch(plan);
         }
@@ -185,15 +194,15 @@ impl Judge<'_> {
         if is_fresh && event.is_some_and(agrees_now) {
             return Verdict::Switch(plan);
         }
-        if let Some(writer) = disagreement {
-            return disagree(RDS_API, writer);
-        }
-        let needed = match (is_fresh, agrees) {
-            (true, _) => steady_time(dns),
-            (false, true) => STEP_BACK_WITH_TOPOLOGY,
-            (false, false) => STEP_BACK_ALONE,
+        let other_news = self.evidence.mixed().max(self.evidence.contradicted(named));
+        let needed = if is_fresh && is_uncontested && other_news.is_none() {
+            steady_time(dns)
+        } else if agrees {
+            AGAINST_DOUBT_WITH_TOPOLOGY
+        } else {
+            AGAINST_DOUBT_ALONE
         };
-        self.once_steady(dns, needed, plan)
+        self.once_steady(dns, needed, other_news, plan)
     }
 
     /// Row 2: two witnesses that do not need DNS.
@@ -203,6 +212,9 @@ impl Judge<'_> {
         writer: Option<&Addresses>,
     ) -> Option<Verdict> {
         let (named, time) = event.filter(|(named, _)| Some(*named) == writer)?;
+        if self.is_moving() {
+            return None;
+        }
         if let Some(refusal) = self.refusal(named) {
             return Some(Verdict::Refuse(refusal));
         }
@@ -215,6 +227,14 @@ impl Judge<'_> {
         } else {
             None
         }
+    }
+
+    /// Whether DNS names no member's address. Then the address behind a member's name is moving, and topology and event,
+    /// which both name a member by its name, are one witness and a lookup that may be stale.
+    fn is_moving(&self) -> bool {
+        let (dns, topology) = (self.evidence.dns(self.now), self.evidence.topology(self.now));
+        let is_members = |address| topology.is_some_and(|topology| topology.has(address));
+        dns.is_some_and(|dns| !dns.answer.addresses.iter().all(is_members))
     }
 
     fn several(&self) -> Verdict {
@@ -243,7 +263,7 @@ impl Judge<'_> {
         if plan.is_empty() {
             Verdict::InSync
         } else if self.binding.kind == Kind::Hostname && self.surplus(named).next().is_some() {
-            self.once_steady(dns, steady_time(dns), plan)
+            self.once_steady(dns, steady_time(dns), None, plan)
         } else {
             Verdict::Switch(plan)
         }
@@ -291,14 +311,13 @@ impl Judge<'_> {
         self.contested(named).is_none_or(|since| since < event)
     }
 
-    /// What DNS said while it was still true, or before somebody had proof of something else, proves nothing now.
-    fn once_steady(&self, dns: &Steady, needed: Duration, plan: Plan) -> Verdict {
+    /// What DNS said while it was still true, or before there was other news, proves nothing now.
+    fn once_steady(&self, dns: &Steady, needed: Duration, other_news: Option<DateTime<Utc>>, plan: Plan) -> Verdict {
         let wanted = &dns.answer.addresses;
         let is_missing = |address: &IpAddr| plan.register.iter().any(|target| target.address == *address);
         let gone = wanted.iter().filter(is_missing).filter_map(|address| self.evidence.last_member(address)).max();
         let left = wanted.iter().filter_map(|address| self.evidence.left_lately(address, self.now)).max();
-        let lasted =
-            dns.lasted_since(gone.max(left).max(self.contested(wanted)).max(self.evidence.contradicted(wanted)));
+        let lasted = dns.lasted_since(gone.max(left).max(self.contested(wanted)).max(other_news));
         if lasted >= needed {
             Verdict::Switch(plan)
         } else {

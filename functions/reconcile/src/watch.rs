@@ -11,7 +11,7 @@ use crate::trigger::Trigger;
 pub const WATCH_LIMIT: Duration = Duration::from_secs(180);
 
 /// How long a run without an event follows a drift before it leaves the rest to the next run.
-pub const DRIFT_LIMIT: Duration = Duration::from_secs(45);
+pub const DRIFT_LIMIT: Duration = Duration::from_secs(100);
 
 /// Members and witnesses must have agreed this long before a watch ends. DNS flaps for 20 to 30 s after a failover.
 const AGREED: Duration = Duration::from_secs(30);

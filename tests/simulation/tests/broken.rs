@@ -242,7 +242,12 @@ impl Process for Forgetful {
 
 #[test]
 fn going_back_to_a_draining_address_at_once_is_caught() {
-    assert_misleads_more(|ports| Arc::new(Forgetful(ports)));
+    // Other rules cover for this one in most worlds, so that it shows in few.
+    for seed in [10_014_236, 10_018_131] {
+        let live = |process| campaign::run_world(&[Arc::new(Broken { process, receive: as_sent })], seed);
+        assert!(live(sound).misled.is_empty(), "world {seed}");
+        assert!(!live(|ports| Arc::new(Forgetful(ports))).misled.is_empty(), "world {seed}");
+    }
 }
 
 /// A rule that only guards against rare coincidences shows in the number of wrong-way switches in the same worlds.

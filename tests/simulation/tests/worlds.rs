@@ -9,7 +9,7 @@ use simulation::scenario::Scenario;
 use simulation::strategy::{Ours, Strategy};
 
 /// Worlds in which a rule that was tried did something wrong, and what that was.
-const REGRESSIONS: [(u64, &str); 12] = [
+const REGRESSIONS: [(u64, &str); 25] = [
     (10_000_004, "two runs took opposite sides: an outdated event with stale DNS outvoted the RDS API"),
     (10_000_014, "two runs deregistered each other's target"),
     (10_000_018, "a run with stale DNS took away what another run had just registered"),
@@ -21,6 +21,19 @@ const REGRESSIONS: [(u64, &str); 12] = [
     (10_000_068, "many runs registered and deregistered in turn"),
     (10_000_075, "all runs at once, each with a description that lagged"),
     (10_000_088, "as 10000063, with a DNS that failed"),
+    (10_001_841, "the RDS API fell silent, and stale DNS led to an address that it had contradicted"),
+    (10_008_237, "stale DNS alone took away what a run with two witnesses had registered"),
+    (10_011_969, "stale DNS alone led back as soon as the old address was drained"),
+    (10_012_543, "a member's address moved, and a stale lookup of its name passed for two witnesses"),
+    (10_013_536, "steady DNS took away what another run had just registered, while that took the other away"),
+    (10_013_755, "a failed lookup of the members silenced an RDS API that answered"),
+    (10_014_377, "as 10013536, with three members"),
+    (10_014_761, "as 10013536, without the RDS API"),
+    (20_003_129, "the group could be read again, and all runs acted at once: DNS with an event against the RDS API"),
+    (20_003_756, "the group could be read again, and a first look found both addresses"),
+    (20_014_319, "a registration failed, and a description from before it passed for in sync"),
+    (20_017_512, "an event with stale DNS outvoted the RDS API"),
+    (50_015_591, "a first look found both addresses, and its two witnesses were both stale"),
     (10_000_673, "an outdated event with an RDS API that lagged took away what another run had just registered"),
 ];
 

@@ -174,35 +174,39 @@ fn of_several_named_events_the_newest_counts() {
 }
 
 #[test]
-fn row_7_believes_dns_and_topology_when_another_member_is_registered() {
+fn row_8_believes_dns_and_topology_when_another_member_is_registered() {
     let said = Said { dns: &["10.0.0.2"], writer: Some("b"), ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432 healthy"]), SWITCH);
-    assert_eq!(
-        check(Kind::Cluster, &said, &["10.0.0.1:5432", "10.0.0.2:5432 initial"]),
-        "deregister 10.0.0.1:5432",
-        "a switch does not wait for health"
-    );
+    let registered = ["10.0.0.1:5432", "10.0.0.2:5432 initial"];
+    let judged = check(Kind::Cluster, &Said { saw: &[(1, &["10.0.0.1:5432"])], ..said }, &registered);
+    assert_eq!(judged, "deregister 10.0.0.1:5432", "a switch does not wait for health");
     let waited = check(Kind::Cluster, &said, &["10.0.9.9:5432"]);
     assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 0 s, 10 s"), "only an address moved: {waited}");
 }
 
 #[test]
-fn row_8_believes_dns_and_a_named_event_before_topology_knows() {
-    let said = Said { dns: &["10.0.0.2"], writer: Some("a"), events: &[NAMES_B], ..Said::default() };
-    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432"]), SWITCH);
+fn row_9_believes_dns_and_a_named_event_unless_topology_objects() {
+    let said = |writer, told| Said { dns: &["10.0.0.2"], writer, told, events: &[NAMES_B], ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said(Some("b"), 6), &["10.0.0.1:5432"]), SWITCH, "it is silent");
+    for told in [0, 6, 10] {
+        let waited = check(Kind::Cluster, &said(Some("a"), told), &["10.0.0.1:5432"]);
+        assert!(
+            waited.starts_with("wait: DNS names 10.0.0.2 as the writer and the RDS API names 10.0.0.1"),
+            "{waited}"
+        );
+    }
+    assert_eq!(check(Kind::Cluster, &said(Some("a"), 11), &["10.0.0.1:5432"]), SWITCH, "it has been silent for long");
 }
 
 #[test]
-fn row_9_waits_while_a_readable_topology_contradicts_dns() {
+fn row_7_waits_while_a_readable_topology_contradicts_dns() {
     let said = |told, steady| Said { dns: &["10.0.0.2"], steady, writer: Some("a"), told, ..Said::default() };
     let veto = "wait: DNS names 10.0.0.2 as the writer and the RDS API names 10.0.0.1";
     assert_eq!(check(Kind::Cluster, &said(0, 600), &["10.0.0.1:5432"]), veto);
-    let waited = check(Kind::Cluster, &said(6, 600), &["10.0.0.1:5432"]);
-    assert!(
-        waited.starts_with("wait: DNS has named 10.0.0.2 for 6 s, 10 s"),
-        "silence does not end the veto: {waited}"
-    );
-    assert_eq!(check(Kind::Cluster, &said(10, 600), &["10.0.0.1:5432"]), SWITCH);
+    assert_eq!(check(Kind::Cluster, &said(10, 600), &["10.0.0.1:5432"]), veto, "silence does not end the veto");
+    let waited = check(Kind::Cluster, &said(11, 600), &["10.0.0.1:5432"]);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 11 s, 90 s"), "nor what is left of it: {waited}");
+    assert_eq!(check(Kind::Cluster, &said(90, 600), &["10.0.0.1:5432"]), SWITCH);
     assert_eq!(check(Kind::Cluster, &said(0, 20), &["10.0.0.2:5432"]), veto, "in sync is not what it contradicts");
 }
 
@@ -271,24 +275,43 @@ fn what_was_registered_a_moment_ago_is_proof_against_two_witnesses() {
     }
     let waited = check(Kind::Cluster, &said(&[]), &both);
     assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 0 s"), "{waited}");
-    assert_eq!(
-        check(Kind::Cluster, &said(&[(10, &both)]), &both),
-        "deregister 10.0.0.1:5432",
-        "once DNS held against it"
-    );
+    let waited = check(Kind::Cluster, &said(&[(29, &both)]), &both);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 29 s, 30 s"), "{waited}");
+    let held = check(Kind::Cluster, &said(&[(30, &both)]), &both);
+    assert_eq!(held, "deregister 10.0.0.1:5432", "DNS held against it");
 
     let both = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
     let waited = check(Kind::Cluster, &said(&[(5, &["10.0.0.2:5432"])]), &both);
     assert!(waited.starts_with("wait"), "it was not there five seconds ago: {waited}");
-    assert_eq!(check(Kind::Cluster, &said(&[(5, &both)]), &both), "deregister 10.0.0.1:5432");
+}
+
+#[test]
+fn several_members_at_the_first_look_are_somebodys_unfinished_work() {
+    let both: &[&str] = &["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
+    for (writer, ago, switches) in [(Some("b"), 29, false), (Some("b"), 30, true), (None, 89, false), (None, 90, true)]
+    {
+        let saw = [(ago, both)];
+        let said = Said { dns: &["10.0.0.2"], steady: 600, writer, saw: &saw, ..Said::default() };
+        let judged = check(Kind::Cluster, &said, both);
+        assert_eq!(judged == "deregister 10.0.0.1:5432", switches, "{writer:?} {ago}: {judged}");
+    }
+    let said = Said { dns: &["10.0.0.2"], writer: Some("b"), events: &[NAMES_B], ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &said, both), "deregister 10.0.0.1:5432", "an event with topology is newer");
+}
+
+#[test]
+fn a_member_whose_address_moves_is_not_named_twice() {
+    let said = Said { dns: &["10.0.9.9"], writer: Some("b"), events: &[NAMES_B], ..Said::default() };
+    let waited = check(Kind::Cluster, &said, &["10.0.0.1:5432"]);
+    assert!(waited.starts_with("wait: DNS names 10.0.9.9"), "{waited}");
 }
 
 #[test]
 fn what_dns_said_before_its_address_was_left_proves_nothing() {
     let group = ["10.0.0.1:5432"];
     let said = |steady, left, saw| Said { dns: &["10.0.0.2"], steady, left, saw, ..Said::default() };
-    let waited = check(Kind::Instance, &said(600, &[], &[(5, &["10.0.0.1:5432", "10.0.0.2:5432"])]), &group);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 5 s, 10 s"), "another run left it: {waited}");
+    let waited = check(Kind::Instance, &said(600, &[], &[(6, &["10.0.0.1:5432"]), (5, &["10.0.0.2:5432"])]), &group);
+    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 5 s"), "another run left it: {waited}");
     let waited = check(Kind::Instance, &said(600, &[("10.0.0.2", 89)], &[]), &group);
     assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 89 s, 90 s"), "this process left it: {waited}");
     assert_eq!(check(Kind::Instance, &said(600, &[("10.0.0.2", 90)], &[]), &group), SWITCH);
