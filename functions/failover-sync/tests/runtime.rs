@@ -222,7 +222,7 @@ async fn targets_of_every_state_and_port_are_treated_as_their_membership_says() 
         "10.0.0.1:3307 unused/Target.NotInUse",
         "10.0.0.1:5432 unhealthy.draining/Target.FailedHealthChecks",
         "10.0.0.1:5433 resting/Target.FirstSeenInTheFuture",
-        "10.0.0.2:3307 healthy",
+        "10.0.0.1:5434 healthy",
         "10.0.0.2:5432 unused/Target.NotRegistered",
         "10.0.0.3:5432 draining/Target.DeregistrationInProgress",
         "10.0.0.4:5432 unused/Target.NotRegistered",
@@ -230,7 +230,7 @@ async fn targets_of_every_state_and_port_are_treated_as_their_membership_says() 
     .await;
     let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let result = function.invoke(&json!({})).await.result();
-    let expected = ["10.0.0.1:3307", "10.0.0.1:5432", "10.0.0.1:5433", "10.0.0.2:3307"];
+    let expected = ["10.0.0.1:3307", "10.0.0.1:5432", "10.0.0.1:5433", "10.0.0.1:5434"];
     assert_eq!(result["bindings"][0]["deregistered"], json!(expected));
     let left = |target: &String| target.contains(" draining") || target.contains("NotRegistered");
     let members: Vec<String> = aws.targets().into_iter().filter(|target| !left(target)).collect();
