@@ -44,7 +44,7 @@ impl Config {
             dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
             watch: mistakes.take("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
         };
-        if mistakes.0.is_empty() { Ok(config) } else { Err(ConfigError(mistakes.0)) }
+        if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes.into()) }
     }
 }
 
@@ -63,16 +63,24 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-#[derive(Default)]
-struct Mistakes(Vec<String>);
+impl From<Mistakes> for ConfigError {
+    fn from(Mistakes(mistakes): Mistakes) -> ConfigError {
+        ConfigError(mistakes)
+    }
+}
+
+/// Gathers mistakes, so that they can be reported all at once.
+#[derive(Debug, Default)]
+pub struct Mistakes(Vec<String>);
 
 impl Mistakes {
-    fn add(&mut self, place: impl fmt::Display, problem: impl fmt::Display) {
+    /// One more mistake: where it is, and what is wrong there.
+    pub fn add(&mut self, place: impl fmt::Display, problem: impl fmt::Display) {
         self.0.push(format!("{place}: {problem}"));
     }
 
     /// The value, or nothing and one more mistake.
-    fn take<T, E: fmt::Display>(&mut self, place: impl fmt::Display, result: Result<T, E>) -> Option<T> {
+    pub fn take<T, E: fmt::Display>(&mut self, place: impl fmt::Display, result: Result<T, E>) -> Option<T> {
         result.map_err(|problem| self.add(place, problem)).ok()
     }
 }

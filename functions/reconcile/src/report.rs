@@ -205,7 +205,7 @@ impl Serialize for BindingReport {
 }
 
 /// Milliseconds with three decimals, as the result and the metrics give them.
-fn milliseconds(duration: Duration) -> f64 {
+pub fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
