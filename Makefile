@@ -16,10 +16,10 @@ PAYLOAD ?= {}
 # cfn-lint and sam validate check against the resource schemas of a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup demo lab simulate test lint build deploy invoke clean
+.PHONY: help setup mariadb mysql demo demo-mysql lab simulate test lint build deploy invoke clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK=name           the stack of deploy and invoke (default: $(STACK))"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
@@ -36,10 +36,21 @@ $(VENV)/installed: tests/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	@touch $@
 
+mariadb: ## Install MariaDB, without its service, for the tests of flush-hosts
+	@tests/install-mariadb.sh
+
+mysql: ## Install MySQL into target/mysql, for more tests: MYSQL_CHROOT=$PWD/target/mysql make test
+	@tests/install-mysql.sh
+
 demo: setup ## Show a failover and a failback on a local AWS, under write load
 	@echo "Compiling the lab (a few minutes the first time)"
 	cargo build --package lab
 	target/debug/lab demo
+
+demo-mysql: mariadb ## Show health checks that lock a load balancer out of MariaDB, and the way back
+	@echo "Compiling the lab and the function (a few minutes the first time)"
+	cargo build --package lab --package flush-hosts
+	target/debug/lab demo-mysql
 
 lab: setup ## Keep the local AWS of the demo running, to play with
 	@echo "Compiling the lab (a few minutes the first time)"
@@ -49,7 +60,7 @@ lab: setup ## Keep the local AWS of the demo running, to play with
 simulate: ## Let the function and its rivals live through 100,000 simulated failovers
 	cargo run --package simulation -- --failovers 100000 --seed 1
 
-test: lint build ## Run every test: code, template, binary, and the deployed stack on a local AWS
+test: lint build mariadb ## Run every test: code, template, binary, and the deployed stack on a local AWS
 	cargo test --workspace
 	@echo "The tests of the binary once more, with the one that is deployed"
 	BOOTSTRAP=$(CURDIR)/$(BOOTSTRAP) cargo test --workspace --test runtime
@@ -57,7 +68,7 @@ test: lint build ## Run every test: code, template, binary, and the deployed sta
 lint: setup ## Check formatting, clippy and the templates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cfn-lint template.yaml
+	cfn-lint template.yaml infra/*.yaml
 	sam validate --lint --region $(LINT_REGION)
 
 build: setup ## Build the function: what sam deploy uploads, and a zip of it

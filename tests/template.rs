@@ -1,15 +1,12 @@
-//! What `template.yaml` promises, read from the template itself.
-//!
-//! [`Stack`] resolves the intrinsic functions under given parameters, so that a test asserts what CloudFormation would
-//! create and not how the template spells it.
+//! What `template.yaml` promises, read from the template itself. What it adds for MySQL and MariaDB is in
+//! `mysql_template.rs`.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
 
+mod stack;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::process::Command;
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use failover_sync::{aws, elbv2, rds};
@@ -19,7 +16,11 @@ use reconcile::event;
 use reconcile::trigger::Trigger;
 use reconcile::watch::{DRIFT_LIMIT, EVENT_LIFETIME, WATCH_LIMIT};
 use regex::Regex;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use stack::{
+    BASE, ENDPOINTS, Stack, TARGET_GROUP, TEMPLATE, accepts, attributes, names_used, owned, root, section, strings,
+    text,
+};
 
 /// What the role allows beside the calls of the adapters.
 const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
@@ -33,231 +34,13 @@ const NETWORK_INTERFACE_ACTIONS: [&str; 6] = [
     "ec2:UnassignPrivateIpAddresses",
 ];
 
-const TARGET_GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link/0123456789abcdef";
 const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789abcdef0");
 const FUNCTION_IN_VPC: [(&str, &str); 2] =
     [("FunctionSubnetIds", "subnet-0123456789abcdef0"), ("FunctionSecurityGroupIds", "sg-0123456789abcdef0")];
 
-/// The parameters without a default, and a database that can be reached.
-const BASE: [(&str, &str); 7] = [
-    ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
-    ("DatabasePort", "5432"),
-    ("DatabaseEngine", "postgres"),
-    ("VpcId", "vpc-0123456789abcdef0"),
-    ("SubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1"),
-    ("AllowedPrincipals", "arn:aws:iam::444455556666:root"),
-    ("DatabaseCidrs", "10.0.1.0/24"),
-];
-
-/// One endpoint of every kind.
-const ENDPOINTS: [(&str, &str); 6] = [
-    ("cluster", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
-    ("readers", "app.cluster-ro-abc123.eu-west-1.rds.amazonaws.com"),
-    ("instance", "app.abc123.eu-west-1.rds.amazonaws.com"),
-    ("proxy", "app.proxy-abc123.eu-west-1.rds.amazonaws.com"),
-    ("hostname", "db.internal.example"),
-    ("address", "10.0.1.9"),
-];
-
-static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
-    let root = root();
-    let output = Command::new(root.join(".venv/bin/python"))
-        .arg(root.join("tests/template_json.py"))
-        .arg(root.join("template.yaml"))
-        .output()
-        .expect(".venv/bin/python exists and runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-});
-
-/// A variable in a `Fn::Sub`.
-static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{([\w:.]+)\}").unwrap());
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn section(name: &str) -> &'static Map<String, Value> {
-    TEMPLATE[name].as_object().unwrap()
-}
-
-// --- CloudFormation, as far as this template uses it ---
-
-/// The template under parameters.
-struct Stack {
-    parameters: BTreeMap<&'static str, String>,
-}
-
-impl Stack {
-    /// A stack with [`BASE`] and these parameters. Every value must be one that the template accepts.
-    fn with(given: &[(&str, &str)]) -> Stack {
-        let mut parameters = BTreeMap::new();
-        for (name, definition) in section("Parameters") {
-            let of =
-                |list: &[(&str, &str)]| list.iter().find(|(key, _)| key == name).map(|(_, value)| (*value).to_owned());
-            let default = || definition.get("Default").map(text);
-            let value = of(given).or_else(|| of(&BASE)).or_else(default).expect("given or defaulted");
-            assert!(accepts(name, &value), "{name} does not accept {value:?}");
-            parameters.insert(name.as_str(), value);
-        }
-        let unknown = given.iter().find(|(name, _)| !parameters.contains_key(name));
-        assert_eq!(unknown, None, "a parameter that does not exist");
-        Stack { parameters }
-    }
-
-    /// The properties of a resource; none if its condition does not hold.
-    fn resource(&self, name: &str) -> Option<Value> {
-        let resource = section("Resources").get(name).unwrap_or_else(|| panic!("no resource {name}"));
-        let exists = resource.get("Condition").is_none_or(|condition| self.condition(condition.as_str().unwrap()));
-        exists.then(|| self.resolve(resource.get("Properties").unwrap_or(&Value::Null)).unwrap())
-    }
-
-    /// The properties of a resource that must exist.
-    fn existing(&self, name: &str) -> Value {
-        self.resource(name).unwrap_or_else(|| panic!("{name} is not created"))
-    }
-
-    fn output(&self, name: &str) -> String {
-        text(&self.resolve(&TEMPLATE["Outputs"][name]["Value"]).unwrap())
-    }
-
-    /// What the rules say against these parameters.
-    fn refusals(&self) -> Vec<String> {
-        let applying = section("Rules").values().filter(|rule| rule.get("RuleCondition").is_none_or(|c| self.holds(c)));
-        let assertions = applying.flat_map(|rule| rule["Assertions"].as_array().unwrap());
-        let failing = assertions.filter(|assertion| !self.holds(&assertion["Assert"]));
-        failing.map(|assertion| text(&assertion["AssertDescription"])).collect()
-    }
-
-    fn condition(&self, name: &str) -> bool {
-        self.holds(&TEMPLATE["Conditions"][name])
-    }
-
-    fn holds(&self, node: &Value) -> bool {
-        self.resolve(node).unwrap().as_bool().unwrap_or_else(|| panic!("{node} is no condition"))
-    }
-
-    /// The value of a node; none for `AWS::NoValue`.
-    fn resolve(&self, node: &Value) -> Option<Value> {
-        match node {
-            Value::Array(items) => Some(items.iter().filter_map(|item| self.resolve(item)).collect()),
-            Value::Object(map) => match map.iter().next() {
-                Some((function, argument)) if function == "Ref" || function == "Condition" && argument.is_string() => {
-                    self.call(function, argument)
-                }
-                Some((function, argument)) if function.starts_with("Fn::") => self.call(function, argument),
-                _ => {
-                    let entries = map.iter().filter_map(|(key, value)| Some((key.clone(), self.resolve(value)?)));
-                    Some(Value::Object(entries.collect()))
-                }
-            },
-            scalar => Some(scalar.clone()),
-        }
-    }
-
-    fn call(&self, function: &str, argument: &Value) -> Option<Value> {
-        let item = |index: usize| self.resolve(&argument[index]).unwrap();
-        let mut all = argument.as_array().into_iter().flatten();
-        Some(match function {
-            "Ref" => return self.reference(argument.as_str().unwrap()).map(Value::from),
-            "Condition" => self.condition(argument.as_str().unwrap()).into(),
-            "Fn::GetAtt" => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
-            "Fn::If" => return self.resolve(&argument[if self.condition(argument[0].as_str()?) { 1 } else { 2 }]),
-            "Fn::Equals" => (text(&item(0)) == text(&item(1))).into(),
-            "Fn::Not" => (!self.holds(&argument[0])).into(),
-            "Fn::Or" => all.any(|node| self.holds(node)).into(),
-            "Fn::Contains" => item(0).as_array().unwrap().contains(&item(1)).into(),
-            "Fn::Join" => item(1).as_array().unwrap().iter().map(text).collect::<Vec<_>>().join(&text(&item(0))).into(),
-            "Fn::Split" => text(&item(1)).split(argument[0].as_str()?).collect::<Value>(),
-            "Fn::Select" => item(1)[text(&item(0)).parse::<usize>().unwrap()].clone(),
-            "Fn::FindInMap" => TEMPLATE["Mappings"][text(&item(0))][text(&item(1))][text(&item(2))].clone(),
-            "Fn::Sub" => {
-                let (form, own) =
-                    if argument.is_array() { (&argument[0], &argument[1]) } else { (argument, &Value::Null) };
-                let replace = |name: &regex::Captures<'_>| match own.get(&name[1]) {
-                    Some(node) => text(&self.resolve(node).unwrap()),
-                    None => self.reference(&name[1]).unwrap(),
-                };
-                VARIABLE.replace_all(form.as_str()?, replace).into()
-            }
-            other => panic!("{other} is not known here"),
-        })
-    }
-
-    fn reference(&self, name: &str) -> Option<String> {
-        let resource = name.split('.').next().unwrap();
-        Some(match name {
-            "AWS::NoValue" => return None,
-            "AWS::AccountId" => "111122223333".into(),
-            "AWS::Region" => "eu-west-1".into(),
-            "AWS::Partition" => "aws".into(),
-            "AWS::StackName" => "link".into(),
-            "TargetGroup" => TARGET_GROUP.into(),
-            parameter if self.parameters.contains_key(parameter) => self.parameters[parameter].clone(),
-            _ if section("Resources").contains_key(resource) => format!("{{{name}}}"),
-            _ => panic!("nothing is named {name}"),
-        })
-    }
-}
-
-/// Whether CloudFormation would take a value for a parameter.
-fn accepts(parameter: &str, value: &str) -> bool {
-    let definition = &section("Parameters")[parameter];
-    let number = || value.parse::<f64>().ok();
-    let bound = |key: &str| definition.get(key).and_then(Value::as_f64);
-    definition
-        .get("AllowedPattern")
-        .is_none_or(|pattern| Regex::new(&format!("^(?:{})$", pattern.as_str().unwrap())).unwrap().is_match(value))
-        && definition
-            .get("AllowedValues")
-            .and_then(Value::as_array)
-            .is_none_or(|all| all.iter().any(|v| text(v) == value))
-        && bound("MinValue").is_none_or(|minimum| number().is_some_and(|number| number >= minimum))
-        && bound("MaxValue").is_none_or(|maximum| number().is_some_and(|number| number <= maximum))
-        && bound("MaxLength").is_none_or(|maximum| value.len() as f64 <= maximum)
-        && (definition["Type"] != "Number" || number().is_some())
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn strings(value: &Value) -> Vec<String> {
-    value.as_array().map_or_else(|| vec![text(value)], |items| items.iter().map(text).collect())
-}
-
-fn owned<'a>(items: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
-    items.into_iter().map(str::to_owned).collect()
-}
-
-/// A list of `{Key, Value}`.
-fn attributes(list: &Value) -> BTreeMap<String, String> {
-    list.as_array().unwrap().iter().map(|entry| (text(&entry["Key"]), text(&entry["Value"]))).collect()
-}
-
-/// Everything in the template that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`, `FindInMap`.
-fn names_used(node: &Value, found: &mut BTreeSet<String>) {
-    match node {
-        Value::Array(items) => items.iter().for_each(|item| names_used(item, found)),
-        Value::Object(map) => {
-            for (key, value) in map {
-                match (key.as_str(), value) {
-                    ("Ref" | "Condition", Value::String(name)) => _ = found.insert(name.clone()),
-                    ("Fn::If" | "Fn::GetAtt" | "Fn::FindInMap", Value::Array(items)) => {
-                        _ = found.insert(text(&items[0]))
-                    }
-                    ("Fn::Sub", form) => {
-                        let form = form.get(0).unwrap_or(form).as_str().unwrap();
-                        let names = VARIABLE.captures_iter(form);
-                        found.extend(names.map(|name| name[1].split('.').next().unwrap().to_owned()));
-                    }
-                    _ => {}
-                }
-                names_used(value, found);
-            }
-        }
-        _ => {}
-    }
+/// The resources that are not only for MySQL and MariaDB.
+fn without_flushing() -> impl Iterator<Item = (&'static String, &'static Value)> {
+    section("Resources").iter().filter(|(_, resource)| resource["Condition"] != "FlushesHosts")
 }
 
 // --- Parameters and rules ---
@@ -790,7 +573,7 @@ fn the_topic_the_rule_and_the_schedule_invoke_the_function() {
         ("SchedulePermission", "events.amazonaws.com", "{Schedule.Arn}"),
         ("TopicPermission", "sns.amazonaws.com", "{Topic}"),
     ];
-    let permissions = section("Resources").iter().filter(|(_, resource)| resource["Type"] == "AWS::Lambda::Permission");
+    let permissions = without_flushing().filter(|(_, resource)| resource["Type"] == "AWS::Lambda::Permission");
     assert_eq!(
         permissions.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(),
         owned(callers.map(|(name, ..)| name))
@@ -1068,7 +851,7 @@ fn alarms_see_errors_losses_silence_and_a_group_without_a_target() {
         ("NoHealthyTargetAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &targets, below, 1, "breaching"),
         ("ScheduleSilentAlarm", "AWS/Lambda Invocations Sum", &function, below, 1, "breaching"),
     ];
-    let alarms = section("Resources").iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    let alarms = without_flushing().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
     assert_eq!(alarms.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(), owned(expected.map(|alarm| alarm.0)));
     for (name, metric, dimensions, comparison, threshold, missing) in expected {
         let alarm = stack.existing(name);
@@ -1103,6 +886,7 @@ fn outputs_are_what_consumers_and_operators_need() {
         ("EndpointServiceName", "com.amazonaws.vpce.eu-west-1.{EndpointService}"),
         ("EventQueueUrl", "{EventQueue}"),
         ("FailureQueueUrl", "{FailureQueue}"),
+        ("FlushHostsFunctionName", "{FlushHosts}"),
         ("FunctionName", "{Function}"),
         ("LoadBalancerDnsName", "{LoadBalancer.DNSName}"),
         ("LoadBalancerSecurityGroupId", "{LoadBalancerSecurityGroup}"),

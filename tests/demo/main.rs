@@ -1,7 +1,10 @@
-//! The lab's command line: `lab demo` shows the main job, `lab up` keeps the lab running to play with.
+//! The lab's command line: `lab demo` shows the main job, `lab demo-mysql` the other function, `lab up` keeps the lab
+//! running to play with.
 
 mod chart;
 mod demo;
+mod mysql;
+mod mysql_story;
 mod story;
 mod terminal;
 mod up;
@@ -26,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Fail a database over and back under a writing client; exits with an error if a confirmed write is lost
     Demo,
+    /// Let health checks get their load balancer blocked by MariaDB, and lift the block
+    DemoMysql,
     /// Keep the lab running until Ctrl-C, for invocations from another terminal
     Up,
 }
@@ -64,6 +69,7 @@ impl Command {
 async fn perform(command: &Command, run: &Run, terminal: &Terminal) -> Result<()> {
     match command {
         Command::Demo => demo::demo(run, terminal).await,
+        Command::DemoMysql => mysql::demo(run, terminal).await,
         Command::Up => up::up(run, terminal).await,
     }
 }

@@ -5,7 +5,7 @@
 //! deregistration delay is over.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::aws::members;
+use crate::host_cache;
 
 /// How often the target group is looked at. The real one takes tens of seconds to spread a change.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
@@ -50,8 +51,24 @@ impl Nlb {
         let trouble = Arc::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(follow(client, target_group.to_owned(), publish, Arc::clone(&trouble)));
-        tasks.spawn(accept(listener, targets.clone(), deregistration_delay));
+        tasks.spawn(accept(listener, targets.clone(), deregistration_delay, None));
         Ok(Self { addr, targets, trouble, _tasks: tasks })
+    }
+
+    /// Starts forwarding from a free port of 127.0.0.1 to one target, which never changes and sees every connection come
+    /// from `source`: what a target sees of PrivateLink, or without client IP preservation.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn fixed(target: SocketAddr, source: IpAddr) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind a port for the load balancer")?;
+        let addr = listener.local_addr().context("the load balancer's own address")?;
+        let (publish, targets) = watch::channel(Targets::from([target]));
+        let mut tasks = JoinSet::new();
+        // A closed channel would mean that the target group cannot be followed any more.
+        tasks.spawn(async move { publish.closed().await });
+        tasks.spawn(accept(listener, targets.clone(), Duration::ZERO, Some(source)));
+        Ok(Self { addr, targets, trouble: Arc::default(), _tasks: tasks })
     }
 
     /// Where clients connect.
@@ -108,7 +125,7 @@ async fn follow(
     }
 }
 
-async fn accept(listener: TcpListener, targets: watch::Receiver<Targets>, delay: Duration) {
+async fn accept(listener: TcpListener, targets: watch::Receiver<Targets>, delay: Duration, source: Option<IpAddr>) {
     let turn = AtomicUsize::new(0);
     let mut connections = JoinSet::new();
     loop {
@@ -122,15 +139,27 @@ async fn accept(listener: TcpListener, targets: watch::Receiver<Targets>, delay:
         let target = targets.borrow().iter().nth(turn.checked_rem(registered).unwrap_or_default()).copied();
         // Without a target the client's connection is closed, which is what it sees of a real one as well.
         if let Some(target) = target {
-            connections.spawn(forward(client, target, targets.clone(), delay));
+            connections.spawn(forward(client, target, targets.clone(), delay, source));
         }
         while connections.try_join_next().is_some() {}
     }
 }
 
 /// Carries one connection. How it ends, the two ends of it see for themselves.
-async fn forward(mut client: TcpStream, target: SocketAddr, targets: watch::Receiver<Targets>, delay: Duration) {
-    let Ok(Ok(mut server)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await else {
+async fn forward(
+    mut client: TcpStream,
+    target: SocketAddr,
+    targets: watch::Receiver<Targets>,
+    delay: Duration,
+    source: Option<IpAddr>,
+) {
+    let connect = async {
+        match source {
+            Some(source) => host_cache::connect(source, target).await,
+            None => TcpStream::connect(target).await.context("connect to the target"),
+        }
+    };
+    let Ok(Ok(mut server)) = timeout(CONNECT_TIMEOUT, connect).await else {
         return;
     };
     // Small messages in both directions would wait for each other's acknowledgement otherwise.

@@ -201,7 +201,8 @@ impl AwsError {
         AwsError { action, resource: resource.into(), code: None, request_id: None, source, is_answer: true }
     }
 
-    fn kind(&self) -> &'static str {
+    /// A stable name for what went wrong.
+    pub fn kind(&self) -> &'static str {
         match self.code.as_deref() {
             Some("TargetGroupNotFound" | "TargetGroupNotFoundException") => "TargetGroupNotFound",
             Some(code) if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => "AccessDenied",

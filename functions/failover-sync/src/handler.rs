@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use http::Request;
 use lambda_runtime::tower::layer::layer_fn;
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
+use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, LambdaInvocation, Runtime, Service, service_fn};
 use lambda_runtime_api_client::PooledClient;
 use lambda_runtime_api_client::body::Body;
 use reconcile::report::Report;
@@ -59,10 +59,16 @@ pub async fn refuse_to_start(cause: &(dyn std::error::Error + Send + Sync + 'sta
     Err(message.into())
 }
 
+/// When an invocation's work must be over, so that there is still time to tell of it.
+pub fn deadline(context: &Context) -> Instant {
+    let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + remaining.saturating_sub(MARGIN)
+}
+
 /// Puts the request id on every line of an invocation, those of the runtime too. Its span has the level ERROR, so that
 /// no filter takes the id away, as happens to the span of the runtime's own tracing layer.
 #[derive(Clone)]
-struct RequestSpan<S>(S);
+pub struct RequestSpan<S>(pub S);
 
 impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for RequestSpan<S> {
     type Response = S::Response;
@@ -84,10 +90,8 @@ async fn invoke<D: Dns, G: TargetGroups, T: Topology, C: Clock>(
     synchronizer: &Arc<Synchronizer<D, G, T, C>>,
     event: LambdaEvent<Value>,
 ) -> Result<Report, Diagnostic> {
-    let remaining = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    let deadline = Instant::now() + remaining.saturating_sub(MARGIN);
     let outcome = match Trigger::parse(&event.payload) {
-        Ok(trigger) => synchronizer.run(&trigger, deadline).await,
+        Ok(trigger) => synchronizer.run(&trigger, deadline(&event.context)).await,
         Err(bad_payload) => Err(bad_payload.into()),
     };
     match &outcome {

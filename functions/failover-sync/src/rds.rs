@@ -10,8 +10,10 @@ use crate::ports::Topology;
 /// The IAM actions that this adapter calls. DescribeDBInstances is filtered by cluster, so it needs `db:*`.
 pub const IAM_ACTIONS: [&str; 2] = [DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES];
 
-const DESCRIBE_CLUSTERS: &str = "rds:DescribeDBClusters";
-const DESCRIBE_INSTANCES: &str = "rds:DescribeDBInstances";
+/// The IAM action that names a cluster's members.
+pub const DESCRIBE_CLUSTERS: &str = "rds:DescribeDBClusters";
+/// The IAM action that gives the status and the endpoint of each instance.
+pub const DESCRIBE_INSTANCES: &str = "rds:DescribeDBInstances";
 
 /// The port [`Topology`] over the real API.
 pub struct Rds(pub Client);

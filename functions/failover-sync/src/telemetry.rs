@@ -18,8 +18,8 @@ use tracing_subscriber::{Layer, Registry};
 /// Lines that say what the function does, as JSON or text.
 ///
 /// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the
-/// function's logging configuration. The level holds for this program; what it depends on is heard from WARN up, because
-/// below that the SDK logs whole requests.
+/// function's logging configuration. The level holds for this project's crates; what they depend on is heard from WARN up,
+/// because below that the SDK logs whole requests.
 pub fn subscriber<W>(format: Option<&str>, level: Option<&str>, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -27,6 +27,7 @@ where
     let level = parse_level(level.unwrap_or_default());
     let targets = Targets::new()
         .with_target("failover_sync", level)
+        .with_target("flush_hosts", level)
         .with_target("reconcile", level)
         // It repeats every error that the handler returns, which has its own line by then. A panic is on standard error.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)

@@ -9,9 +9,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use binary::aws::Aws;
-use binary::{ENDPOINT, Function, Settings};
+use binary::{ENDPOINT, Settings, start, start_binary};
 use failover_sync::{elbv2, rds};
 use lab::dns::{Answer, DnsServer};
+use lab::lambda::SECRET_ACCESS_KEY;
 use serde_json::{Value, json};
 
 /// The payload of a file in `tests/events`.
@@ -51,7 +52,7 @@ async fn every_event_file_reconciles() {
     }
     assert!(files.len() > 10, "{files:?}");
     let (dns, aws) = failed_over().await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     for file in files.iter().filter(|file| *file != "manual-dry-run") {
         aws.state().targets = [(("10.0.0.1".to_owned(), "5432".to_owned()), "healthy")].into();
         let result = function.invoke(&event(file)).await.result();
@@ -68,7 +69,7 @@ async fn every_event_file_reconciles() {
 #[tokio::test]
 async fn a_failover_moves_the_group_and_a_second_run_changes_nothing() {
     let (dns, aws) = failed_over().await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let result = function.invoke(&event("sns-cluster-failover")).await.result();
     let binding = &result["bindings"][0];
     assert_eq!(result["trigger"], "failover");
@@ -89,7 +90,7 @@ async fn a_failover_moves_the_group_and_a_second_run_changes_nothing() {
 #[tokio::test]
 async fn the_adapters_call_exactly_the_actions_that_they_name() {
     let (dns, aws) = failed_over().await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     function.invoke(&json!({})).await.result();
     let called: BTreeSet<String> = aws.state().calls.iter().cloned().collect();
     let named = elbv2::IAM_ACTIONS.iter().chain(&rds::IAM_ACTIONS).map(|action| (*action).to_owned()).collect();
@@ -99,7 +100,7 @@ async fn the_adapters_call_exactly_the_actions_that_they_name() {
 #[tokio::test]
 async fn a_dry_run_changes_nothing() {
     let (dns, aws) = failed_over().await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let result = function.invoke(&event("manual-dry-run")).await.result();
     assert_eq!((&result["dryRun"], &result["bindings"][0]["state"]), (&json!(true), &json!("would-update")));
     assert_eq!(result["bindings"][0]["registered"], json!(["10.0.0.2:5432"]));
@@ -109,7 +110,7 @@ async fn a_dry_run_changes_nothing() {
 #[tokio::test]
 async fn a_payload_with_a_wrong_type_is_refused_and_the_next_is_served() {
     let (dns, aws) = failed_over().await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let (kind, message) = function.invoke(&json!({"dryRun": "yes"})).await.error();
     assert_eq!(kind, "BadPayload");
     assert!(message.contains("dryRun") && message.contains("true or false"), "{message}");
@@ -126,7 +127,7 @@ async fn a_panic_is_told_as_an_error_and_the_next_event_is_served() {
     let binary = Path::new(env!("CARGO_BIN_EXE_failover-sync")).with_file_name("examples").join("panicking");
     assert!(binary.exists(), "{} is missing: cargo build --examples", binary.display());
     let settings = Settings::new("127.0.0.1:53".parse().unwrap()).with_aws(&aws);
-    let function = Function::start_binary(&binary, settings).await;
+    let function = start_binary(&binary, settings).await;
     for _ in 0..2 {
         let (kind, message) = function.invoke(&json!({})).await.error();
         assert_eq!(kind, "Panicked");
@@ -161,7 +162,7 @@ async fn what_dns_cannot_tell_is_an_error_and_no_write() {
         let (dns, aws) = failed_over().await;
         dns.set(ENDPOINT, answer.clone());
         let settings = Settings::new(dns.addr()).with_aws(&aws).with("ALLOWED_CIDRS", "10.0.0.0/16");
-        let function = Function::start(settings).await;
+        let function = start(settings).await;
         let (_, message) = function.invoke(&event("schedule-rule")).await.error();
         assert!(words.iter().all(|word| message.contains(word)), "{answer:?}: {message}");
         assert!(message.starts_with("1 of 1 bindings failed: writer: "), "{message}");
@@ -185,7 +186,7 @@ async fn what_aws_refuses_is_an_error_with_its_code_and_no_deregistration() {
     ] {
         let (dns, aws) = failed_over().await;
         aws.refuse(action, status, code);
-        let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+        let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
         let (seen, message) = function.invoke(&json!({})).await.error();
         assert_eq!(seen, kind, "{action} {code}");
         for word in [action, code, "request id c534f810-0000-4000-8000-0123456789ab", "the message of AWS", binary::ARN]
@@ -200,7 +201,7 @@ async fn what_aws_refuses_is_an_error_with_its_code_and_no_deregistration() {
 async fn an_aws_that_cannot_be_reached_or_understood_is_an_error_and_no_write() {
     let (dns, aws) = failed_over().await;
     aws.state().faults.insert("DescribeTargetHealth", (200, "<html>502 Bad Gateway</html>".into()));
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let (kind, message) = function.invoke(&json!({})).await.error();
     assert_eq!(kind, "AwsAnswerUnreadable");
     for word in ["elasticloadbalancing:DescribeTargetHealth", "request id c534f810-0000-4000-8000-0123456789ab"] {
@@ -210,7 +211,7 @@ async fn an_aws_that_cannot_be_reached_or_understood_is_an_error_and_no_write() 
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = Settings::new(dns.addr()).with("AWS_ENDPOINT_URL", format!("http://{closed}"));
-    let function = Function::start(settings).await;
+    let function = start(settings).await;
     let (kind, message) = function.invoke(&json!({})).await.error();
     assert_eq!(kind, "AwsUnreachable");
     assert!(message.contains("refused"), "{message}");
@@ -228,7 +229,7 @@ async fn targets_of_every_state_and_port_are_treated_as_their_membership_says() 
         "10.0.0.4:5432 unused/Target.NotRegistered",
     ])
     .await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let result = function.invoke(&json!({})).await.result();
     let expected = ["10.0.0.1:3307", "10.0.0.1:5432", "10.0.0.1:5433", "10.0.0.1:5434"];
     assert_eq!(result["bindings"][0]["deregistered"], json!(expected));
@@ -240,12 +241,12 @@ async fn targets_of_every_state_and_port_are_treated_as_their_membership_says() 
 #[tokio::test]
 async fn a_function_stops_before_its_deadline_and_serves_the_next_event() {
     let (dns, aws) = failed_over().await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     function.invoke(&json!({"dryRun": true})).await.result();
     dns.set(ENDPOINT, Answer::Silent);
-    let (limit, start) = (Duration::from_secs(2), Instant::now());
+    let (limit, began) = (Duration::from_secs(2), Instant::now());
     let (kind, message) = function.invoke_within(&json!({}), limit).await.error();
-    assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+    assert!(began.elapsed() < limit, "{:?}", began.elapsed());
     assert_eq!(kind, "DeadlineNear");
     assert!(message.contains("while reading DNS and the target group"), "{message}");
     dns.set(ENDPOINT, Answer::alias(INSTANCE_B));
@@ -261,7 +262,7 @@ async fn one_failed_binding_is_named_after_the_others_are_done() {
     lost["endpoint"] = "nowhere.example".into();
     lost["targetGroupArn"] = binary::OTHER_ARN.into();
     settings.bindings = json!([lost, settings.bindings[0]]);
-    let function = Function::start(settings).await;
+    let function = start(settings).await;
     let (kind, message) = function.invoke(&json!({})).await.error();
     assert_eq!(kind, "EndpointNotResolved");
     assert!(message.starts_with("1 of 2 bindings failed: lost: "), "{message}");
@@ -272,7 +273,7 @@ async fn one_failed_binding_is_named_after_the_others_are_done() {
 async fn a_configuration_with_mistakes_stops_the_start_with_all_of_them() {
     let mut settings = Settings::new("127.0.0.1:53".parse().unwrap()).with("ALLOWED_CIDRS", "ten");
     settings.bindings = json!([{"name": "writer", "endpoint": "", "port": 70000, "targetGroupArn": "db", "kind": "x"}]);
-    let (outcome, lines) = Function::start(settings).await.init_error().await;
+    let (outcome, lines) = start(settings).await.init_error().await;
     let (kind, message) = outcome.error();
     assert_eq!(kind, "InvalidConfiguration");
     for word in ["5 mistakes", "\"writer\".endpoint", "\"writer\".port", "\"writer\".targetGroupArn", ".kind", "ten"] {
@@ -285,12 +286,12 @@ async fn a_configuration_with_mistakes_stops_the_start_with_all_of_them() {
 #[tokio::test]
 async fn a_run_leaves_one_line_a_binding_and_its_metrics() {
     let (dns, aws) = failed_over().await;
-    let function = Function::start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     function.invoke(&event("sns-cluster-failover")).await.result();
     aws.refuse("DescribeTargetHealth", 403, "AccessDenied");
     function.invoke(&json!({})).await.error();
     let lines = function.stop().await;
-    assert!(lines.iter().all(|line| !line.contains("the-secret-of-this-test")), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains(SECRET_ACCESS_KEY)), "{lines:?}");
     let lines: Vec<Value> = lines.iter().map(|line| line.parse().unwrap()).collect();
     let (metrics, logs): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.get("_aws").is_some());
 

@@ -1,0 +1,221 @@
+//! The configuration: environment variables in, a database and a way to log in out. Reports every mistake at once.
+
+use std::path::PathBuf;
+
+use reconcile::config::{ConfigError, Mistakes};
+
+/// The environment variables that [`Config::parse`] reads. `AWS_REGION` is set by Lambda.
+pub const VARIABLES: [&str; 7] = [
+    "DATABASE_IDENTIFIER",
+    "DATABASE_KIND",
+    "DATABASE_ENGINE",
+    "DATABASE_USER",
+    "SECRET_ARN",
+    "CA_BUNDLE",
+    "AWS_REGION",
+];
+
+/// What the function is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Whose host caches are flushed.
+    pub database: Database,
+    /// How the function logs in.
+    pub login: Login,
+    /// A PEM file to trust instead of the shipped one.
+    pub ca_bundle: Option<PathBuf>,
+    /// The Region of the database, such as `eu-west-1`.
+    pub region: String,
+}
+
+/// A database in RDS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// The identifier of the DB cluster or instance.
+    pub identifier: String,
+    /// Which of the two it is.
+    pub kind: Kind,
+}
+
+/// What the identifier names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A DB cluster: each of its instances has a host cache of its own.
+    Cluster,
+    /// One DB instance.
+    Instance,
+}
+
+/// How the function logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// With an IAM token, as this user.
+    Iam(String),
+    /// With the user name and password in this secret of Secrets Manager: its ARN.
+    Secret(String),
+}
+
+impl Config {
+    /// Reads the variables named in [`VARIABLES`]; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// All mistakes, each with its variable.
+    pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+        let [identifier, kind, engine, user, secret, ca_bundle, region] =
+            VARIABLES.map(|name| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()));
+        let mut mistakes = Mistakes::default();
+        let identifier = mistakes.take("DATABASE_IDENTIFIER", check_identifier(identifier));
+        let kind = mistakes.take("DATABASE_KIND", parse_kind(kind.as_deref()));
+        let engine = mistakes.take("DATABASE_ENGINE", check_engine(engine.as_deref()));
+        let login = parse_login(user, secret, &mut mistakes);
+        let region = mistakes.take("AWS_REGION", region.ok_or("is missing: give the database's Region"));
+        match (identifier, kind, engine, login, region) {
+            (Some(identifier), Some(kind), Some(()), Some(login), Some(region)) => Ok(Config {
+                database: Database { identifier, kind },
+                login,
+                ca_bundle: ca_bundle.map(PathBuf::from),
+                region,
+            }),
+            _ => Err(mistakes.into()),
+        }
+    }
+}
+
+/// Whether an RDS engine, as the RDS API names it, has a host cache.
+pub fn has_host_cache(engine: &str) -> bool {
+    matches!(engine, "mysql" | "mariadb" | "aurora" | "aurora-mysql")
+}
+
+/// RDS identifiers: letters, digits and hyphens (RDS User Guide, "Creating an Amazon RDS DB instance").
+fn check_identifier(identifier: Option<String>) -> Result<String, String> {
+    let identifier = identifier.ok_or("is missing: give the identifier of the DB cluster or instance")?;
+    let is_identifier = identifier.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    is_identifier.then_some(identifier.clone()).ok_or_else(|| {
+        format!("{identifier:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN")
+    })
+}
+
+fn parse_kind(kind: Option<&str>) -> Result<Kind, String> {
+    match kind {
+        Some("cluster") => Ok(Kind::Cluster),
+        Some("instance") => Ok(Kind::Instance),
+        Some(other) => Err(format!("{other:?} is not a kind: there are cluster and instance")),
+        None => Err("is missing: give cluster or instance".to_owned()),
+    }
+}
+
+fn check_engine(engine: Option<&str>) -> Result<(), String> {
+    match engine {
+        Some("mysql" | "mariadb") => Ok(()),
+        Some(other) => Err(format!(
+            "{other:?} is not mysql or mariadb: only MySQL and MariaDB have a host cache, other engines do not need this \
+             function"
+        )),
+        None => Err("is missing: give mysql or mariadb".to_owned()),
+    }
+}
+
+fn parse_login(user: Option<String>, secret: Option<String>, mistakes: &mut Mistakes) -> Option<Login> {
+    match (user, secret) {
+        (Some(user), None) => mistakes.take("DATABASE_USER", check_user(user)).map(Login::Iam),
+        (None, Some(arn)) => mistakes.take("SECRET_ARN", check_secret(arn)).map(Login::Secret),
+        (Some(_), Some(_)) => {
+            mistakes.add(
+                "DATABASE_USER and SECRET_ARN",
+                "are both set: give the user for IAM, or the secret for a password",
+            );
+            None
+        }
+        (None, None) => {
+            mistakes
+                .add("DATABASE_USER or SECRET_ARN", "is missing: give the user for IAM, or the secret for a password");
+            None
+        }
+    }
+}
+
+/// The SDK puts the user into the token's URL as it is, so a name that would need escaping is signed as another one.
+fn check_user(user: String) -> Result<String, String> {
+    let is_plain = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+    is_plain.then_some(user.clone()).ok_or_else(|| {
+        format!("{user:?} cannot log in with IAM: give a user of letters, digits, \"-\", \".\", \"_\" and \"~\"")
+    })
+}
+
+fn check_secret(arn: String) -> Result<String, String> {
+    let is_secret = arn.starts_with("arn:") && arn.contains(":secretsmanager:");
+    is_secret.then_some(arn.clone()).ok_or_else(|| format!("{arn:?} is not the ARN of a secret in Secrets Manager"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
+
+    /// A good configuration with some variables changed; an empty one is absent.
+    fn parse(changes: &[(&str, &str)]) -> Result<Config, String> {
+        let good = [
+            ("DATABASE_IDENTIFIER", "orders"),
+            ("DATABASE_KIND", "cluster"),
+            ("DATABASE_ENGINE", "mysql"),
+            ("DATABASE_USER", "flusher"),
+            ("AWS_REGION", "eu-west-1"),
+        ];
+        let lookup = |name: &str| changes.iter().chain(&good).find(|(key, _)| *key == name).map(|(_, value)| *value);
+        Config::parse(|name| lookup(name).map(str::to_owned)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_login_and_kind_is_read() {
+        let config = Config {
+            database: Database { identifier: "orders".into(), kind: Kind::Cluster },
+            login: Login::Iam("flusher".into()),
+            ca_bundle: None,
+            region: "eu-west-1".into(),
+        };
+        assert_eq!(parse(&[]), Ok(config.clone()));
+        let changes =
+            [("DATABASE_KIND", "instance"), ("DATABASE_USER", " "), ("SECRET_ARN", SECRET), ("CA_BUNDLE", "/opt/ca")];
+        let expected = Config {
+            database: Database { identifier: "orders".into(), kind: Kind::Instance },
+            login: Login::Secret(SECRET.into()),
+            ca_bundle: Some("/opt/ca".into()),
+            ..config
+        };
+        assert_eq!(parse(&changes), Ok(expected));
+    }
+
+    #[test]
+    fn each_mistake_names_its_variable_and_what_to_give() {
+        for (changes, expected) in [
+            (vec![("DATABASE_IDENTIFIER", "")], "DATABASE_IDENTIFIER: is missing"),
+            (vec![("DATABASE_IDENTIFIER", "orders.c1.eu-west-1.rds.amazonaws.com")], "neither an endpoint nor an ARN"),
+            (vec![("DATABASE_KIND", "readers")], "DATABASE_KIND: \"readers\" is not a kind"),
+            (
+                vec![("DATABASE_ENGINE", "postgres")],
+                "DATABASE_ENGINE: \"postgres\" is not mysql or mariadb: only MySQL",
+            ),
+            (vec![("DATABASE_USER", "")], "DATABASE_USER or SECRET_ARN: is missing"),
+            (vec![("SECRET_ARN", SECRET)], "DATABASE_USER and SECRET_ARN: are both set"),
+            (vec![("DATABASE_USER", "a&b")], "DATABASE_USER: \"a&b\" cannot log in with IAM"),
+            (vec![("DATABASE_USER", ""), ("SECRET_ARN", "flusher")], "SECRET_ARN: \"flusher\" is not the ARN"),
+            (vec![("AWS_REGION", "")], "AWS_REGION: is missing"),
+        ] {
+            let message = parse(&changes).expect_err("a mistake");
+            assert!(message.contains(expected) && message.starts_with("1 mistake in"), "{changes:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let message = Config::parse(|_| None).expect_err("mistakes").to_string();
+        assert!(message.starts_with("5 mistakes in the configuration:\n- DATABASE_IDENTIFIER:"), "{message}");
+    }
+
+    #[test]
+    fn the_engines_with_a_host_cache_are_those_of_mysql_and_mariadb() {
+        let engines = ["mysql", "mariadb", "aurora-mysql", "aurora-postgresql", "postgres", "sqlserver-ex"];
+        assert_eq!(engines.map(has_host_cache), [true, true, true, false, false, false]);
+    }
+}

@@ -1,0 +1,263 @@
+//! What can go wrong, in words for the person who reads it at night.
+//!
+//! As in failover-sync, a `Display` never repeats its source; `failover_sync::error::chain` joins them.
+
+use std::io;
+
+use failover_sync::error::{AwsError, chain};
+use lambda_runtime::Diagnostic;
+use reconcile::report::Failure;
+use reconcile::trigger::PayloadError;
+use thiserror::Error;
+
+use crate::login::LoginError;
+use crate::report::{InstanceReport, Report};
+
+/// Why a run failed. The message of the invocation's error names each failure.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The payload asks for something impossible; nothing was done.
+    #[error(transparent)]
+    BadPayload(#[from] PayloadError),
+    /// Nobody knows which instances there are; nothing was done.
+    #[error("the instances of the database are unknown, nothing was flushed")]
+    Instances(#[source] AwsError),
+    /// Some instances failed, after everything that could be done for all of them.
+    #[error("{}", failures_of(.0))]
+    Failed(Report),
+}
+
+impl From<RunError> for Diagnostic {
+    fn from(error: RunError) -> Diagnostic {
+        let error_type = match &error {
+            RunError::BadPayload(_) => "BadPayload",
+            RunError::Instances(source) => source.kind(),
+            RunError::Failed(report) => {
+                let mut kinds = report.failures().map(|(_, failure)| failure.kind);
+                kinds.next().filter(|first| kinds.all(|kind| kind == *first)).unwrap_or("SeveralFailures")
+            }
+        };
+        Diagnostic { error_type: error_type.to_owned(), error_message: chain(&error) }
+    }
+}
+
+fn failures_of(report: &Report) -> String {
+    let text = |(failed, failure): (&InstanceReport, &Failure)| match &failed.endpoint {
+        Some(endpoint) => format!("{}: {endpoint}: {}", failed.instance, failure.message),
+        None => format!("{}: {}", failed.instance, failure.message),
+    };
+    let failures: Vec<String> = report.failures().map(text).collect();
+    format!("{} of {} instances failed: {}", failures.len(), report.instances.len(), failures.join("; "))
+}
+
+/// Why one instance could not be flushed.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// RDS says that it is another kind of database.
+    #[error(
+        "its engine is {0:?}, which has no host cache: correct DATABASE_IDENTIFIER, or remove this function, which only \
+         MySQL and MariaDB need"
+    )]
+    OtherEngine(String),
+    /// There is nothing to log in with.
+    #[error("the function has nothing to log in with")]
+    Login(#[source] LoginError),
+    /// The server answered with an error of its own.
+    #[error("the server answered with error {code}, {message:?}{}", remedy(*code))]
+    Answered {
+        /// The number, which unlike the text is the same in MySQL and MariaDB.
+        code: u16,
+        /// The text.
+        message: String,
+    },
+    /// There is no TLS with this server that proves who it is.
+    #[error("{}", .0.text())]
+    Tls(#[source] TlsError),
+    /// The network refused or broke the connection, or there is no such name.
+    #[error(
+        "the connection could not be made, or broke: check the name and port, that the database's security group lets the \
+         function in, and that the server is up"
+    )]
+    Connection(#[source] io::Error),
+    /// No session within the time for it.
+    #[error(
+        "no session within {seconds} s: let the database's security group admit the function's on the port, and give the \
+         function's subnets a route to it; a server that is not MySQL or MariaDB is silent like this too, because it waits \
+         for the client to speak first"
+    )]
+    NoSession {
+        /// The time that was given.
+        seconds: u64,
+    },
+    /// Not done within the time for an instance.
+    #[error(
+        "it was not done when the time for an instance ended{}: look at the server's load and SHOW PROCESSLIST",
+        if *.has_flushed { "; its host cache was flushed, but that was not verified" } else { "" }
+    )]
+    Unfinished {
+        /// Whether the server had confirmed the flush.
+        has_flushed: bool,
+    },
+    /// What the server sent is not what a MySQL server sends.
+    #[error(
+        "the server does not speak the MySQL protocol as this function does ({0}): check that the port is that of MySQL or \
+         MariaDB, and that the account logs in with AWSAuthenticationPlugin (DATABASE_USER), or with caching_sha2_password \
+         or mysql_native_password (SECRET_ARN)"
+    )]
+    Protocol(String),
+    /// The flush was confirmed and did not help.
+    #[error(
+        "the server confirmed the flush and still blocks {}: set host_cache_size=0 in its parameter group, which ends the \
+         blocking for good",
+        .0.join(", ")
+    )]
+    StillBlocked(Vec<String>),
+}
+
+impl ServerError {
+    /// The failure as the report carries it: a stable name and the whole chain.
+    pub fn failure(&self) -> Failure {
+        let kind = match self {
+            ServerError::OtherEngine(_) => "OtherEngine",
+            ServerError::Login(source) => source.kind(),
+            ServerError::Answered { code, .. } => match code {
+                1045 | 1698 => "LoginRefused",
+                1142 | 1227 => "PrivilegeMissing",
+                1129 => "FunctionBlocked",
+                1130 => "HostNotAllowed",
+                _ => "ServerRefused",
+            },
+            ServerError::Tls(_) => "TlsRefused",
+            ServerError::Connection(_) => "ConnectionFailed",
+            ServerError::NoSession { .. } | ServerError::Unfinished { .. } => "Timeout",
+            ServerError::Protocol(_) => "ProtocolMismatch",
+            ServerError::StillBlocked(_) => "StillBlocked",
+        };
+        Failure { kind, message: chain(self) }
+    }
+
+    /// Whether the server answered with this code.
+    pub fn has_code(&self, wanted: u16) -> bool {
+        matches!(self, ServerError::Answered { code, .. } if *code == wanted)
+    }
+}
+
+/// The server does not know the statement: ER_PARSE_ERROR.
+pub const SYNTAX_ERROR: u16 = 1064;
+
+/// The account lacks a privilege on a table: ER_TABLEACCESS_DENIED_ERROR.
+pub const TABLE_ACCESS_DENIED: u16 = 1142;
+
+/// What to do about a server's error, where it is known.
+fn remedy(code: u16) -> &'static str {
+    match code {
+        1045 | 1698 => {
+            ": with DATABASE_USER, create the user IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS', enable IAM \
+             authentication on the database, and allow the function's role rds-db:connect for that user of the database's \
+             current resource id; with SECRET_ARN, correct the user name or password in the secret"
+        }
+        1129 => {
+            ": it blocks this function's own address, so the function can neither look nor flush; flush once from another \
+             address, or restart the instance, and find out what in the function's subnets ends handshakes early"
+        }
+        1130 => {
+            ": no account admits the function's address; create the user for the host '%' or the function's subnets"
+        }
+        1142 => ": GRANT SELECT, DROP ON performance_schema.host_cache to the function's user",
+        1227 => ": GRANT RELOAD ON *.* to the function's user",
+        1290 => {
+            ": an option of the server, such as read_only, forbids the statement on this instance; set host_cache_size=0 in \
+             its parameter group, so that it needs no flush"
+        }
+        1040 | 1203 | 1226 => ": free connections, or raise max_connections or the user's limit",
+        SYNTAX_ERROR => ": the server knows no statement that empties the host cache; please report its version",
+        _ => "",
+    }
+}
+
+/// Why there is no TLS with a server.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The server offers none.
+    #[error("{0}")]
+    NotOffered(String),
+    /// The library's word for it.
+    #[error(transparent)]
+    Refused(#[from] rustls::Error),
+    /// Anything else about it.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl TlsError {
+    fn text(&self) -> &'static str {
+        use rustls::CertificateError as Certificate;
+        match self {
+            TlsError::NotOffered(_) => {
+                "the server offers no TLS, and the function sends no password without it: enable TLS on the server"
+            }
+            TlsError::Refused(rustls::Error::InvalidCertificate(certificate)) => match certificate {
+                Certificate::UnknownIssuer | Certificate::BadSignature => {
+                    "the server's certificate is signed by nobody whom the function trusts: give the PEM file of its \
+                     authority in CA_BUNDLE; RDS's are shipped"
+                }
+                Certificate::Expired | Certificate::ExpiredContext { .. } => {
+                    "the server's certificate, or that of its authority, has expired: give the instance a current one \
+                     (RDS: modify the certificate authority), and CA_BUNDLE a current bundle"
+                }
+                Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                    "the server's certificate is not valid yet: check the clocks"
+                }
+                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                    "the server's certificate is for another name than the instance's endpoint: the name leads to another \
+                     server, or the certificate is not one of RDS's"
+                }
+                _ => "the server's certificate was refused: check the instance's certificate authority and CA_BUNDLE",
+            },
+            TlsError::Refused(_) | TlsError::Other(_) => {
+                "TLS with the server failed: check the server's TLS versions (1.2 or 1.3) and CA_BUNDLE"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn each_code_has_a_name_and_what_is_missing() {
+        for (code, kind, remedy) in [
+            (1045, "LoginRefused", "rds-db:connect"),
+            (1698, "LoginRefused", "AWSAuthenticationPlugin"),
+            (1142, "PrivilegeMissing", "GRANT SELECT, DROP ON performance_schema.host_cache"),
+            (1227, "PrivilegeMissing", "GRANT RELOAD"),
+            (1129, "FunctionBlocked", "it blocks this function's own address"),
+            (1130, "HostNotAllowed", "the function's subnets"),
+            (1290, "ServerRefused", "read_only"),
+            (1040, "ServerRefused", "max_connections"),
+            (1064, "ServerRefused", "its version"),
+            (3118, "ServerRefused", "error 3118, \"no\""),
+        ] {
+            let failure = ServerError::Answered { code, message: "no".into() }.failure();
+            assert_eq!(failure.kind, kind, "{code}");
+            assert!(failure.message.contains(remedy) && failure.message.contains(&code.to_string()), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn each_certificate_that_is_refused_says_why() {
+        for (certificate, expected) in [
+            (CertificateError::UnknownIssuer, "nobody whom the function trusts"),
+            (CertificateError::Expired, "has expired"),
+            (CertificateError::NotValidForName, "for another name"),
+            (CertificateError::NotValidYet, "not valid yet"),
+            (CertificateError::Revoked, "was refused"),
+        ] {
+            let error = ServerError::Tls(rustls::Error::InvalidCertificate(certificate).into());
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! A database's instances in the RDS API.
+
+use aws_sdk_rds::Client;
+use aws_sdk_rds::types::{DbInstance as Described, Filter};
+use failover_sync::error::AwsError;
+use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
+
+use crate::config::{Database, Kind};
+use crate::ports::{DbInstance, Endpoint, Instances};
+
+/// The port [`Instances`] over the real API. It calls `failover_sync::rds::IAM_ACTIONS`.
+pub struct Rds(pub Client);
+
+impl Instances for Rds {
+    async fn list(&self, database: &Database) -> Result<Vec<DbInstance>, AwsError> {
+        match database.kind {
+            Kind::Cluster => self.of_cluster(&database.identifier).await,
+            Kind::Instance => self.alone(&database.identifier).await,
+        }
+    }
+}
+
+impl Rds {
+    async fn of_cluster(&self, cluster: &str) -> Result<Vec<DbInstance>, AwsError> {
+        let of_cluster = Filter::builder().name("db-cluster-id").values(cluster).build();
+        let clusters = self.0.describe_db_clusters().db_cluster_identifier(cluster).send();
+        // A cluster has at most 16 instances (RDS quota: 15 replicas), which is one page.
+        let described = self.0.describe_db_instances().filters(of_cluster).send();
+        let (clusters, described) = tokio::join!(clusters, described);
+        let clusters = clusters.map_err(|error| AwsError::new(DESCRIBE_CLUSTERS, cluster, error))?;
+        let described = described.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, cluster, error))?;
+        let members = clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
+        let described: Vec<DbInstance> = described.db_instances().iter().filter_map(instance).collect();
+        let instances: Vec<DbInstance> = members
+            .filter_map(|member| member.db_instance_identifier())
+            .map(|id| described.iter().find(|found| found.id == id).cloned().unwrap_or_else(|| undescribed(id)))
+            .collect();
+        if instances.is_empty() {
+            return Err(AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "the cluster has no instance"));
+        }
+        Ok(instances)
+    }
+
+    async fn alone(&self, id: &str) -> Result<Vec<DbInstance>, AwsError> {
+        let described = self.0.describe_db_instances().db_instance_identifier(id).send().await;
+        let described = described.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, id, error))?;
+        let found = described.db_instances().iter().find_map(instance);
+        let found = found.ok_or_else(|| AwsError::incomplete(DESCRIBE_INSTANCES, id, "there is no such instance"))?;
+        Ok(vec![found])
+    }
+}
+
+fn instance(described: &Described) -> Option<DbInstance> {
+    let endpoint = described.endpoint();
+    let host = endpoint.and_then(|endpoint| endpoint.address());
+    let port = endpoint.and_then(|endpoint| endpoint.port()).and_then(|port| u16::try_from(port).ok());
+    Some(DbInstance {
+        id: described.db_instance_identifier()?.to_owned(),
+        status: described.db_instance_status().unwrap_or_default().to_owned(),
+        engine: described.engine().map(str::to_owned),
+        endpoint: host.zip(port).map(|(host, port)| Endpoint { host: host.to_owned(), port }),
+    })
+}
+
+/// A member that came or went between the two answers.
+fn undescribed(id: &str) -> DbInstance {
+    DbInstance { id: id.to_owned(), status: "not described".to_owned(), engine: None, endpoint: None }
+}

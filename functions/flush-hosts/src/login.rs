@@ -1,0 +1,188 @@
+//! What to log in with: an IAM token that is signed here, or a secret that is fetched, anew for every session.
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config as TokenConfig};
+use aws_sdk_secretsmanager::Client;
+use failover_sync::error::AwsError;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::config::{Config, Login};
+use crate::ports::Endpoint;
+
+/// The IAM action of a login with a secret.
+pub const GET_SECRET: &str = "secretsmanager:GetSecretValue";
+
+/// Makes credentials.
+pub struct Doorman {
+    login: Login,
+    region: Region,
+    role: SdkConfig,
+    secrets: Client,
+}
+
+/// A user and a password.
+#[derive(Deserialize)]
+pub struct Credentials {
+    /// The user's name.
+    pub username: String,
+    /// The password, or the token that stands for one.
+    pub password: String,
+    /// Whether the server is to get the password itself, over TLS, as RDS needs it to check a token.
+    #[serde(skip)]
+    pub is_token: bool,
+}
+
+impl Doorman {
+    /// For the login in the configuration, with the role that the SDK finds.
+    pub fn new(config: &Config, aws: &SdkConfig) -> Doorman {
+        let region = Region::new(config.region.clone());
+        Doorman { login: config.login.clone(), region, role: aws.clone(), secrets: Client::new(aws) }
+    }
+
+    /// Credentials for a server.
+    ///
+    /// # Errors
+    /// When the function's role has no credentials, or the secret cannot be read or understood.
+    pub async fn credentials(&self, endpoint: &Endpoint) -> Result<Credentials, LoginError> {
+        match &self.login {
+            Login::Iam(user) => self.token(user, endpoint).await,
+            Login::Secret(arn) => self.secret(arn).await,
+        }
+    }
+
+    async fn token(&self, user: &str, endpoint: &Endpoint) -> Result<Credentials, LoginError> {
+        let config = TokenConfig::builder()
+            .hostname(&endpoint.host)
+            .port(u64::from(endpoint.port))
+            .username(user)
+            // Without one the SDK signs for us-east-1, which every other Region refuses like a wrong password.
+            .region(self.region.clone())
+            .build()
+            .map_err(LoginError::Token)?;
+        let token = AuthTokenGenerator::new(config).auth_token(&self.role).await.map_err(LoginError::Token)?;
+        Ok(Credentials { username: user.to_owned(), password: token.to_string(), is_token: true })
+    }
+
+    async fn secret(&self, arn: &str) -> Result<Credentials, LoginError> {
+        let answer = self.secrets.get_secret_value().secret_id(arn).send().await;
+        let answer = answer.map_err(|error| LoginError::Fetch(AwsError::new(GET_SECRET, arn, error)))?;
+        parse_secret(answer.secret_string()).map_err(|problem| LoginError::Content { arn: arn.to_owned(), problem })
+    }
+}
+
+/// Why there is nothing to log in with.
+#[derive(Debug, Error)]
+pub enum LoginError {
+    /// The token could not be signed.
+    #[error("the IAM token could not be signed: check that the function has a role")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The secret could not be fetched.
+    #[error(
+        "the secret could not be fetched: in a VPC without a way out, the function needs an endpoint for Secrets Manager"
+    )]
+    Fetch(#[source] AwsError),
+    /// The secret is not what the function expects. Its text stays out of the message.
+    #[error("the secret {arn} {problem}: store JSON with the texts \"username\" and \"password\"")]
+    Content {
+        /// The secret's ARN.
+        arn: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl LoginError {
+    /// A stable name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            LoginError::Token(_) => "TokenNotSigned",
+            LoginError::Fetch(source) => source.kind(),
+            LoginError::Content { .. } => "SecretUnreadable",
+        }
+    }
+}
+
+fn parse_secret(text: Option<&str>) -> Result<Credentials, String> {
+    let text = text.ok_or("is binary")?;
+    // The parser's message may quote a value of the secret; its category does not.
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => "lacks one of its texts, or has another type in its place".to_owned(),
+        _ => format!("is not JSON (line {}, column {})", error.line(), error.column()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::BehaviorVersion;
+    use aws_sdk_rds::config::Credentials as AwsCredentials;
+    use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use failover_sync::error::chain;
+
+    use super::*;
+
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
+
+    fn endpoint() -> Endpoint {
+        Endpoint { host: "orders-a.c1.eu-west-1.rds.amazonaws.com".into(), port: 3307 }
+    }
+
+    async fn with_iam(role: aws_config::ConfigLoader) -> Result<Credentials, String> {
+        let role = role.region(Region::new("us-east-1")).load().await;
+        let secrets = Client::new(&role);
+        let doorman = Doorman { login: Login::Iam("flusher".into()), region: Region::new("eu-west-1"), role, secrets };
+        doorman.credentials(&endpoint()).await.map_err(|error| chain(&error))
+    }
+
+    async fn with_secret(text: Option<&str>) -> Result<Credentials, String> {
+        let answer = GetSecretValueOutput::builder().set_secret_string(text.map(str::to_owned)).build();
+        let rule = mock!(Client::get_secret_value)
+            .match_requests(|request| request.secret_id() == Some(SECRET))
+            .then_output(move || answer.clone());
+        let secrets = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, &[&rule]);
+        let (login, role) = (Login::Secret(SECRET.into()), SdkConfig::builder().build());
+        let doorman = Doorman { login, region: Region::new("eu-west-1"), role, secrets };
+        doorman.credentials(&endpoint()).await.map_err(|error| chain(&error))
+    }
+
+    #[tokio::test]
+    async fn a_token_is_for_this_host_port_and_user_in_the_configured_region() {
+        let role = AwsCredentials::new("AKID", "secret", None, None, "test");
+        let role = aws_config::defaults(BehaviorVersion::v2026_01_12()).credentials_provider(role);
+        let Ok(credentials) = with_iam(role).await else { panic!("no token") };
+        let start = "orders-a.c1.eu-west-1.rds.amazonaws.com:3307/?Action=connect&DBUser=flusher&";
+        assert!(credentials.password.starts_with(start), "{}", credentials.password);
+        assert!(credentials.password.contains("eu-west-1%2Frds-db%2Faws4_request"), "{}", credentials.password);
+        assert!(credentials.is_token && credentials.username == "flusher");
+    }
+
+    #[tokio::test]
+    async fn without_a_role_there_is_no_token() {
+        let nobody = aws_config::defaults(BehaviorVersion::v2026_01_12()).no_credentials();
+        let message = with_iam(nobody).await.err().expect("an error");
+        assert!(message.contains("could not be signed: check that the function has a role"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_a_user_and_a_password() {
+        let text = r#"{"username": "flusher", "password": "hunter2", "engine": "mysql"}"#;
+        let Ok(credentials) = with_secret(Some(text)).await else { panic!("no credentials") };
+        assert_eq!((&credentials.username[..], &credentials.password[..]), ("flusher", "hunter2"));
+        assert!(!credentials.is_token);
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_never_quoted_in_an_error() {
+        for (text, expected) in [
+            (Some(r#"{"username": "flusher", "password": 42}"#), "lacks one of its texts"),
+            (Some(r#"{"username": "hunter2"}"#), "lacks one of its texts"),
+            (Some("hunter2"), "is not JSON (line 1"),
+            (None, "is binary"),
+        ] {
+            let message = with_secret(text).await.err().expect("an error");
+            assert!(message.contains(expected) && message.contains(SECRET), "{message}");
+            assert!(!message.contains("hunter2") && !message.contains("42"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The binary that Lambda runs: it wires the adapters to the loop.
+
+use std::env;
+use std::io;
+
+use aws_sdk_rds::Client as RdsClient;
+use failover_sync::{aws, handler::refuse_to_start, telemetry};
+use flush_hosts::config::Config;
+use flush_hosts::flush::Flusher;
+use flush_hosts::handler;
+use flush_hosts::instances::Rds;
+use flush_hosts::login::Doorman;
+use flush_hosts::server::MySql;
+use flush_hosts::trust;
+use lambda_runtime::Error;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let variable = |name: &str| env::var(name).ok();
+    let (format, level) = (variable("AWS_LAMBDA_LOG_FORMAT"), variable("AWS_LAMBDA_LOG_LEVEL"));
+    tracing::subscriber::set_global_default(telemetry::subscriber(format.as_deref(), level.as_deref(), io::stdout))?;
+    let config = match Config::parse(variable) {
+        Ok(config) => config,
+        Err(mistakes) => return refuse_to_start(&mistakes).await,
+    };
+    let authorities = match trust::authorities(config.ca_bundle.as_deref()) {
+        Ok(authorities) => authorities,
+        Err(error) => return refuse_to_start(&error).await,
+    };
+    let aws = aws::sdk_config().await;
+    let servers = MySql { doorman: Doorman::new(&config, &aws), authorities };
+    handler::serve(Flusher::new(config.database, Rds(RdsClient::new(&aws)), servers)).await
+}

@@ -1,0 +1,96 @@
+//! What the loop needs from the world. The adapters implement these traits for AWS and for real servers, tests for
+//! fakes.
+
+use std::fmt;
+use std::future::Future;
+
+use failover_sync::error::AwsError;
+
+use crate::cache::Row;
+use crate::config::Database;
+use crate::error::ServerError;
+use crate::version::Statement;
+
+/// Knows which instances a database has.
+pub trait Instances: Send + Sync + 'static {
+    /// Every instance of the database, whatever its status.
+    ///
+    /// # Errors
+    /// When RDS refused or could not be reached, after the SDK's retries.
+    fn list(&self, database: &Database) -> impl Future<Output = Result<Vec<DbInstance>, AwsError>> + Send;
+}
+
+/// Opens sessions.
+pub trait Servers: Send + Sync + 'static {
+    /// A session with one server.
+    type Session: Session;
+
+    /// Logs in.
+    ///
+    /// # Errors
+    /// Whatever kept the function from a session.
+    fn connect(&self, endpoint: &Endpoint) -> impl Future<Output = Result<Self::Session, ServerError>> + Send;
+}
+
+/// A session with a server.
+pub trait Session: Send {
+    /// What the server is and how it is set.
+    ///
+    /// # Errors
+    /// When the server refused or the connection broke.
+    fn settings(&mut self) -> impl Future<Output = Result<Settings, ServerError>> + Send;
+
+    /// The host cache as the performance schema shows it.
+    ///
+    /// # Errors
+    /// As [`Session::settings`].
+    fn host_cache(&mut self) -> impl Future<Output = Result<Vec<Row>, ServerError>> + Send;
+
+    /// Empties the host cache.
+    ///
+    /// # Errors
+    /// As [`Session::settings`].
+    fn flush(&mut self, statement: Statement) -> impl Future<Output = Result<(), ServerError>> + Send;
+
+    /// Says good-bye.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// An instance as the RDS API describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DbInstance {
+    /// The DB instance identifier.
+    pub id: String,
+    /// Such as `available` or `creating`.
+    pub status: String,
+    /// Such as `aurora-mysql`; absent if the API did not say.
+    pub engine: Option<String>,
+    /// Absent while the instance has none.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The name, which is also the one in the server's certificate.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// What a server is and how it is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The answer to `SELECT VERSION()`.
+    pub version: String,
+    /// `max_connect_errors`, at least 1.
+    pub max_connect_errors: u64,
+    /// Whether the performance schema is on. Without it MariaDB shows an empty host cache.
+    pub has_performance_schema: bool,
+}

@@ -1,0 +1,55 @@
+//! A report's log lines and metrics. Where they go is decided in `failover_sync::telemetry`.
+
+use std::io::Write;
+
+use tracing::{Level, warn};
+
+use crate::ports::Endpoint;
+use crate::report::{InstanceReport, Report};
+use crate::version::Statement;
+
+/// One line that says it all for each instance, and one with the metrics of the database.
+///
+/// `now` is in milliseconds since 1970.
+pub fn publish(report: &Report, now: i64, metrics: &mut impl Write) {
+    for instance in &report.instances {
+        log(&report.database, instance);
+    }
+    if let Err(error) = writeln!(metrics, "{}", report.metrics(now)) {
+        warn!(%error, "the metrics could not be written");
+    }
+}
+
+fn log(database: &str, report: &InstanceReport) {
+    let cache = report.cache.as_ref();
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                database,
+                instance = report.instance,
+                status = report.status,
+                endpoint = report.endpoint.as_ref().map(Endpoint::to_string),
+                state = report.state().name(),
+                dry_run = report.dry_run,
+                version = report.version,
+                statement = report.statement.map(Statement::sql),
+                max_connect_errors = report.max_connect_errors,
+                fill_percent = cache.map(|cache| cache.fill_percent),
+                errors_per_hour = cache.map(|cache| cache.errors_per_hour),
+                blocked = report.blocked().join(","),
+                cache_problem = report.cache_problem,
+                error_type = report.error.as_ref().map(|error| error.kind),
+                error = report.error.as_ref().map(|error| error.message.as_str()),
+                "host cache"
+            )
+        };
+    }
+    if report.error.is_some() {
+        line!(Level::ERROR)
+    } else if report.blocked().is_empty() {
+        line!(Level::INFO)
+    } else {
+        line!(Level::WARN)
+    }
+}

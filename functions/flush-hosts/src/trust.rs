@@ -1,0 +1,86 @@
+//! The certificate authorities that may vouch for a server.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use thiserror::Error;
+
+/// The authorities in the given PEM file, or those of RDS that are shipped, as PEM.
+///
+/// The driver trusts the public web authorities beside them, which it cannot be told to leave out; that the certificate
+/// must be for the instance's name holds for them as well.
+///
+/// # Errors
+/// When the file cannot be read, or holds no certificate, or one that cannot be used.
+pub fn authorities(file: Option<&Path>) -> Result<Vec<u8>, TrustError> {
+    let Some(path) = file else { return Ok(SHIPPED.to_vec()) };
+    let pem = fs::read(path).map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
+    check(&pem).map_err(|problem| TrustError::Unusable { path: path.to_owned(), problem })?;
+    Ok(pem)
+}
+
+/// Why the authorities in `CA_BUNDLE` cannot be used.
+#[derive(Debug, Error)]
+pub enum TrustError {
+    /// There is no such file, or no right to read it.
+    #[error("CA_BUNDLE: {} cannot be read: put the file into the function's package or a layer", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not a bundle.
+    #[error("CA_BUNDLE: {} {problem}: give a PEM file of certificate authorities", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// See the README beside the file.
+const SHIPPED: &[u8] = include_bytes!("../certificates/rds-ca.pem");
+
+/// The number of certificates, all of which can be used.
+fn check(pem: &[u8]) -> Result<usize, String> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| format!("is not PEM ({error})"))?;
+        store.add(certificate).map_err(|error| format!("holds a certificate that cannot be used ({error})"))?;
+    }
+    if store.is_empty() { Err("holds no certificate".to_owned()) } else { Ok(store.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_authority_can_be_used() {
+        assert_eq!(check(SHIPPED), Ok(84));
+        assert_eq!(authorities(None).ok().as_deref(), Some(SHIPPED));
+    }
+
+    #[test]
+    fn a_bundle_without_usable_certificates_is_refused() {
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (pem, expected) in
+            [("", "holds no certificate"), ("hello", "holds no certificate"), (broken, "cannot be used")]
+        {
+            let problem = check(pem.as_bytes()).expect_err("a problem");
+            assert!(problem.contains(expected), "{pem:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let error = authorities(Some(Path::new("/nowhere/ca.pem"))).expect_err("an error");
+        assert!(error.to_string().contains("/nowhere/ca.pem cannot be read"), "{error}");
+    }
+}

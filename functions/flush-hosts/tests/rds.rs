@@ -1,0 +1,78 @@
+//! The RDS adapter over answers of the SDK.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use aws_sdk_rds::Client;
+use aws_sdk_rds::operation::describe_db_clusters::DescribeDbClustersOutput;
+use aws_sdk_rds::operation::describe_db_instances::{DescribeDBInstancesError, DescribeDbInstancesOutput};
+use aws_sdk_rds::types::error::DbInstanceNotFoundFault;
+use aws_sdk_rds::types::{DbCluster, DbClusterMember, DbInstance as Described, Endpoint as DescribedEndpoint};
+use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use failover_sync::error::chain;
+use flush_hosts::config::{Database, Kind};
+use flush_hosts::instances::Rds;
+use flush_hosts::ports::{DbInstance, Endpoint, Instances};
+
+fn clusters(members: &[&str]) -> Rule {
+    let member = |id: &&str| DbClusterMember::builder().db_instance_identifier(*id).build();
+    let cluster = DbCluster::builder().set_db_cluster_members(Some(members.iter().map(member).collect())).build();
+    let answer = DescribeDbClustersOutput::builder().db_clusters(cluster).build();
+    mock!(Client::describe_db_clusters)
+        .match_requests(|request| request.db_cluster_identifier() == Some("orders"))
+        .then_output(move || answer.clone())
+}
+
+fn described(id: &str, port: Option<i32>) -> Described {
+    let endpoint = port.map(|port| DescribedEndpoint::builder().address(format!("{id}.rds")).port(port).build());
+    let instance = Described::builder().db_instance_identifier(id).db_instance_status("available").engine("mysql");
+    instance.set_endpoint(endpoint).build()
+}
+
+fn instances(of_cluster: bool, described: Vec<Described>) -> Rule {
+    let answer = DescribeDbInstancesOutput::builder().set_db_instances(Some(described)).build();
+    mock!(Client::describe_db_instances)
+        .match_requests(move |request| match of_cluster {
+            true => request.filters()[0].values() == ["orders"] && request.db_instance_identifier().is_none(),
+            false => request.db_instance_identifier() == Some("orders") && request.filters().is_empty(),
+        })
+        .then_output(move || answer.clone())
+}
+
+fn instance(id: &str, endpoint: Option<u16>) -> DbInstance {
+    let endpoint = endpoint.map(|port| Endpoint { host: format!("{id}.rds"), port });
+    DbInstance { id: id.into(), status: "available".into(), engine: Some("mysql".into()), endpoint }
+}
+
+async fn list(kind: Kind, rules: &[&Rule]) -> Result<Vec<DbInstance>, String> {
+    let rds = Rds(mock_client!(aws_sdk_rds, RuleMode::MatchAny, rules));
+    rds.list(&Database { identifier: "orders".into(), kind }).await.map_err(|error| chain(&error))
+}
+
+#[tokio::test]
+async fn a_cluster_has_the_instances_that_it_names_described_or_not() {
+    let described = vec![described("c", None), described("a", Some(3307)), described("other", Some(3306))];
+    let found = list(Kind::Cluster, &[&clusters(&["a", "b", "c"]), &instances(true, described)]).await.unwrap();
+    assert_eq!((&found[0], &found[2]), (&instance("a", Some(3307)), &instance("c", None)));
+    assert_eq!((&found[1].id[..], &found[1].status[..], &found[1].endpoint), ("b", "not described", &None));
+    assert_eq!(found.len(), 3);
+}
+
+#[tokio::test]
+async fn a_cluster_without_instances_is_an_error() {
+    let message = list(Kind::Cluster, &[&clusters(&[]), &instances(true, vec![])]).await.unwrap_err();
+    assert_eq!(message, "rds:DescribeDBClusters on orders failed: the cluster has no instance");
+}
+
+#[tokio::test]
+async fn an_instance_is_found_by_its_identifier() {
+    let found = list(Kind::Instance, &[&instances(false, vec![described("orders", Some(3306))])]).await.unwrap();
+    assert_eq!(found, [instance("orders", Some(3306))]);
+}
+
+#[tokio::test]
+async fn an_instance_that_is_not_there_is_an_error_that_names_it() {
+    let missing = mock!(Client::describe_db_instances)
+        .then_error(|| DescribeDBInstancesError::DbInstanceNotFoundFault(DbInstanceNotFoundFault::builder().build()));
+    let message = list(Kind::Instance, &[&missing]).await.unwrap_err();
+    assert!(message.starts_with("rds:DescribeDBInstances on orders failed"), "{message}");
+}

@@ -1,0 +1,258 @@
+//! What a template would create under given parameters: the intrinsic functions resolved, as far as the templates here
+//! use them. A test then asserts what CloudFormation would create and not how the template spells it.
+
+// Each test program uses a part of it.
+#![allow(dead_code)]
+// In a test a failed unwrap is the failure that it reports.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+/// The ARN of the target group in a resolved template.
+pub(crate) const TARGET_GROUP: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link/0123456789abcdef";
+
+/// The parameters without a default, and a database that can be reached.
+pub(crate) const BASE: [(&str, &str); 7] = [
+    ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
+    ("DatabasePort", "5432"),
+    ("DatabaseEngine", "postgres"),
+    ("VpcId", "vpc-0123456789abcdef0"),
+    ("SubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1"),
+    ("AllowedPrincipals", "arn:aws:iam::444455556666:root"),
+    ("DatabaseCidrs", "10.0.1.0/24"),
+];
+
+/// One endpoint of every kind.
+pub(crate) const ENDPOINTS: [(&str, &str); 6] = [
+    ("cluster", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
+    ("readers", "app.cluster-ro-abc123.eu-west-1.rds.amazonaws.com"),
+    ("instance", "app.abc123.eu-west-1.rds.amazonaws.com"),
+    ("proxy", "app.proxy-abc123.eu-west-1.rds.amazonaws.com"),
+    ("hostname", "db.internal.example"),
+    ("address", "10.0.1.9"),
+];
+
+/// `template.yaml`.
+pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| load("template.yaml"));
+
+/// A template of this repository, with every intrinsic function in its long form.
+pub(crate) fn load(path: &str) -> Value {
+    let root = root();
+    let output = Command::new(root.join(".venv/bin/python"))
+        .arg(root.join("tests/template_json.py"))
+        .arg(root.join(path))
+        .output()
+        .expect(".venv/bin/python exists and runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A variable in a `Fn::Sub`.
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{([\w:.]+)\}").unwrap());
+
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+pub(crate) fn section(name: &str) -> &'static Map<String, Value> {
+    TEMPLATE[name].as_object().unwrap()
+}
+
+/// A template under parameters.
+pub(crate) struct Stack {
+    template: &'static Value,
+    parameters: BTreeMap<&'static str, String>,
+}
+
+impl Stack {
+    /// A stack of `template.yaml` with [`BASE`] and these parameters.
+    pub(crate) fn with(given: &[(&str, &str)]) -> Stack {
+        let base = BASE.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
+        Stack::of(&TEMPLATE, &given.iter().chain(base).copied().collect::<Vec<_>>())
+    }
+
+    /// A stack of a template with these parameters. Every value must be one that the template accepts.
+    pub(crate) fn of(template: &'static Value, given: &[(&str, &str)]) -> Stack {
+        let mut parameters = BTreeMap::new();
+        for (name, definition) in template["Parameters"].as_object().unwrap() {
+            let given = given.iter().find(|(key, _)| key == name).map(|(_, value)| (*value).to_owned());
+            let value = given.or_else(|| definition.get("Default").map(text)).expect("given or defaulted");
+            assert!(takes(definition, &value), "{name} does not accept {value:?}");
+            parameters.insert(name.as_str(), value);
+        }
+        let unknown = given.iter().find(|(name, _)| !parameters.contains_key(name));
+        assert_eq!(unknown, None, "a parameter that does not exist");
+        Stack { template, parameters }
+    }
+
+    /// The properties of a resource; none if its condition does not hold.
+    pub(crate) fn resource(&self, name: &str) -> Option<Value> {
+        let resource = self.section("Resources").get(name).unwrap_or_else(|| panic!("no resource {name}"));
+        let exists = resource.get("Condition").is_none_or(|condition| self.condition(condition.as_str().unwrap()));
+        exists.then(|| self.resolve(resource.get("Properties").unwrap_or(&Value::Null)).unwrap())
+    }
+
+    /// The properties of a resource that must exist.
+    pub(crate) fn existing(&self, name: &str) -> Value {
+        self.resource(name).unwrap_or_else(|| panic!("{name} is not created"))
+    }
+
+    pub(crate) fn output(&self, name: &str) -> String {
+        text(&self.resolve(&self.template["Outputs"][name]["Value"]).unwrap())
+    }
+
+    /// What the rules say against these parameters.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let applying =
+            self.section("Rules").values().filter(|rule| rule.get("RuleCondition").is_none_or(|c| self.holds(c)));
+        let assertions = applying.flat_map(|rule| rule["Assertions"].as_array().unwrap());
+        let failing = assertions.filter(|assertion| !self.holds(&assertion["Assert"]));
+        failing.map(|assertion| text(&assertion["AssertDescription"])).collect()
+    }
+
+    pub(crate) fn condition(&self, name: &str) -> bool {
+        self.holds(&self.template["Conditions"][name])
+    }
+
+    fn holds(&self, node: &Value) -> bool {
+        self.resolve(node).unwrap().as_bool().unwrap_or_else(|| panic!("{node} is no condition"))
+    }
+
+    /// The value of a node; none for `AWS::NoValue`.
+    fn resolve(&self, node: &Value) -> Option<Value> {
+        match node {
+            Value::Array(items) => Some(items.iter().filter_map(|item| self.resolve(item)).collect()),
+            Value::Object(map) => match map.iter().next() {
+                Some((function, argument)) if function == "Ref" || function == "Condition" && argument.is_string() => {
+                    self.call(function, argument)
+                }
+                Some((function, argument)) if function.starts_with("Fn::") => self.call(function, argument),
+                _ => {
+                    let entries = map.iter().filter_map(|(key, value)| Some((key.clone(), self.resolve(value)?)));
+                    Some(Value::Object(entries.collect()))
+                }
+            },
+            scalar => Some(scalar.clone()),
+        }
+    }
+
+    fn call(&self, function: &str, argument: &Value) -> Option<Value> {
+        let item = |index: usize| self.resolve(&argument[index]).unwrap();
+        let mut all = argument.as_array().into_iter().flatten();
+        Some(match function {
+            "Ref" => return self.reference(argument.as_str().unwrap()).map(Value::from),
+            "Condition" => self.condition(argument.as_str().unwrap()).into(),
+            "Fn::GetAtt" => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
+            "Fn::If" => return self.resolve(&argument[if self.condition(argument[0].as_str()?) { 1 } else { 2 }]),
+            "Fn::Equals" => (text(&item(0)) == text(&item(1))).into(),
+            "Fn::Not" => (!self.holds(&argument[0])).into(),
+            "Fn::And" => all.all(|node| self.holds(node)).into(),
+            "Fn::Or" => all.any(|node| self.holds(node)).into(),
+            "Fn::Contains" => item(0).as_array().unwrap().contains(&item(1)).into(),
+            "Fn::Join" => item(1).as_array().unwrap().iter().map(text).collect::<Vec<_>>().join(&text(&item(0))).into(),
+            "Fn::Split" => text(&item(1)).split(argument[0].as_str()?).collect::<Value>(),
+            "Fn::Select" => item(1)[text(&item(0)).parse::<usize>().unwrap()].clone(),
+            "Fn::FindInMap" => self.template["Mappings"][text(&item(0))][text(&item(1))][text(&item(2))].clone(),
+            "Fn::Sub" => {
+                let (form, own) =
+                    if argument.is_array() { (&argument[0], &argument[1]) } else { (argument, &Value::Null) };
+                let replace = |name: &regex::Captures<'_>| match own.get(&name[1]) {
+                    Some(node) => text(&self.resolve(node).unwrap()),
+                    None => self.reference(&name[1]).unwrap(),
+                };
+                VARIABLE.replace_all(form.as_str()?, replace).into()
+            }
+            other => panic!("{other} is not known here"),
+        })
+    }
+
+    fn reference(&self, name: &str) -> Option<String> {
+        let resource = name.split('.').next().unwrap();
+        Some(match name {
+            "AWS::NoValue" => return None,
+            "AWS::AccountId" => "111122223333".into(),
+            "AWS::Region" => "eu-west-1".into(),
+            "AWS::Partition" => "aws".into(),
+            "AWS::StackName" => "link".into(),
+            "TargetGroup" => TARGET_GROUP.into(),
+            parameter if self.parameters.contains_key(parameter) => self.parameters[parameter].clone(),
+            _ if self.section("Resources").contains_key(resource) => format!("{{{name}}}"),
+            _ => panic!("nothing is named {name}"),
+        })
+    }
+
+    fn section(&self, name: &str) -> &'static Map<String, Value> {
+        self.template[name].as_object().unwrap()
+    }
+}
+
+/// Whether CloudFormation would take a value for a parameter of `template.yaml`.
+pub(crate) fn accepts(parameter: &str, value: &str) -> bool {
+    takes(&section("Parameters")[parameter], value)
+}
+
+/// Whether CloudFormation would take a value for a parameter with this definition.
+pub(crate) fn takes(definition: &Value, value: &str) -> bool {
+    let number = || value.parse::<f64>().ok();
+    let bound = |key: &str| definition.get(key).and_then(Value::as_f64);
+    definition
+        .get("AllowedPattern")
+        .is_none_or(|pattern| Regex::new(&format!("^(?:{})$", pattern.as_str().unwrap())).unwrap().is_match(value))
+        && definition
+            .get("AllowedValues")
+            .and_then(Value::as_array)
+            .is_none_or(|all| all.iter().any(|v| text(v) == value))
+        && bound("MinValue").is_none_or(|minimum| number().is_some_and(|number| number >= minimum))
+        && bound("MaxValue").is_none_or(|maximum| number().is_some_and(|number| number <= maximum))
+        && bound("MaxLength").is_none_or(|maximum| value.len() as f64 <= maximum)
+        && (definition["Type"] != "Number" || number().is_some())
+}
+
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+pub(crate) fn strings(value: &Value) -> Vec<String> {
+    value.as_array().map_or_else(|| vec![text(value)], |items| items.iter().map(text).collect())
+}
+
+pub(crate) fn owned<'a>(items: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    items.into_iter().map(str::to_owned).collect()
+}
+
+/// A list of `{Key, Value}`.
+pub(crate) fn attributes(list: &Value) -> BTreeMap<String, String> {
+    list.as_array().unwrap().iter().map(|entry| (text(&entry["Key"]), text(&entry["Value"]))).collect()
+}
+
+/// Everything in the template that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`, `FindInMap`.
+pub(crate) fn names_used(node: &Value, found: &mut BTreeSet<String>) {
+    match node {
+        Value::Array(items) => items.iter().for_each(|item| names_used(item, found)),
+        Value::Object(map) => {
+            for (key, value) in map {
+                match (key.as_str(), value) {
+                    ("Ref" | "Condition", Value::String(name)) => _ = found.insert(name.clone()),
+                    ("Fn::If" | "Fn::GetAtt" | "Fn::FindInMap", Value::Array(items)) => {
+                        _ = found.insert(text(&items[0]))
+                    }
+                    ("Fn::Sub", form) => {
+                        let form = form.get(0).unwrap_or(form).as_str().unwrap();
+                        let names = VARIABLE.captures_iter(form);
+                        found.extend(names.map(|name| name[1].split('.').next().unwrap().to_owned()));
+                    }
+                    _ => {}
+                }
+                names_used(value, found);
+            }
+        }
+        _ => {}
+    }
+}
