@@ -7,9 +7,8 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-FUNCTION := functions/failover-sync
-BOOTSTRAP := .aws-sam/build/Function/bootstrap
-ZIP := target/lambda/failover-sync/bootstrap.zip
+FUNCTIONS := failover-sync flush-hosts
+BUILT := $(CURDIR)/.aws-sam/build
 ZIP_LIMIT := 6000000
 STACK ?= failover-sync
 PAYLOAD ?= {}
@@ -62,8 +61,9 @@ simulate: ## Let the function and its rivals live through 100,000 simulated fail
 
 test: lint build mariadb ## Run every test: code, template, binary, and the deployed stack on a local AWS
 	cargo test --workspace
-	@echo "The tests of the binary once more, with the one that is deployed"
-	BOOTSTRAP=$(CURDIR)/$(BOOTSTRAP) cargo test --workspace --test runtime
+	@echo "The tests of the binaries once more, with those that are deployed"
+	BOOTSTRAP=$(BUILT)/Function/bootstrap cargo test --workspace --test runtime
+	BOOTSTRAP=$(BUILT)/FlushHosts/bootstrap cargo test --workspace --test servers
 
 lint: setup ## Check formatting, clippy and the templates
 	cargo fmt --all --check
@@ -71,11 +71,14 @@ lint: setup ## Check formatting, clippy and the templates
 	cfn-lint template.yaml infra/*.yaml
 	sam validate --lint --region $(LINT_REGION)
 
-build: setup ## Build the function: what sam deploy uploads, and a zip of it
+build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 	sam build
-	cd $(FUNCTION) && cargo lambda build --release --output-format zip
-	@size=$$(wc -c < $(ZIP)); echo "$(ZIP): $$size bytes"; \
-		[ $$size -lt $(ZIP_LIMIT) ] || { echo "the zip is over $(ZIP_LIMIT) bytes"; exit 1; }
+	@for function in $(FUNCTIONS); do \
+		zip=target/lambda/$$function/bootstrap.zip; \
+		(cd functions/$$function && cargo lambda build --release --output-format zip) || exit 1; \
+		size=$$(wc -c < $$zip); echo "$$zip: $$size bytes"; \
+		[ $$size -lt $(ZIP_LIMIT) ] || { echo "the zip is over $(ZIP_LIMIT) bytes"; exit 1; }; \
+	done
 
 deploy: build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
 	sam deploy --guided --stack-name $(STACK)

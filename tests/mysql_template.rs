@@ -8,7 +8,13 @@ mod stack;
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::LazyLock;
+use std::time::Duration;
 
+use failover_sync::aws;
+use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
+use flush_hosts::config::{Config, Database, Kind, Login};
+use flush_hosts::flush::INSTANCE_LIMIT;
+use flush_hosts::login::GET_SECRET;
 use reconcile::report::METRIC_NAMESPACE;
 use serde_json::{Value, json};
 use stack::{ENDPOINTS, Stack, TEMPLATE, accepts, load, owned, root, section, strings, takes, text};
@@ -25,6 +31,7 @@ const ALARM_PERIOD_MINUTES: u64 = 24 * 60;
 const SCHEDULE_MINUTES: u64 = 1;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:flush-hosts-AbCdEf";
+const LAYER: &str = "arn:aws:lambda:eu-west-1:111122223333:layer:ca:3";
 const USER: [(&str, &str); 2] =
     [("FlushHostsUser", "flush_hosts"), ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234")];
 const NETWORK: [(&str, &str); 2] =
@@ -146,7 +153,7 @@ fn rules_let_pass_what_works() {
 
 #[test]
 fn parameters_take_what_is_right_and_nothing_else() {
-    let cases: [(&str, &[&str], &[&str]); 5] = [
+    let cases: [(&str, &[&str], &[&str]); 6] = [
         (
             "FlushHostsUser",
             &["", "flush_hosts"],
@@ -163,6 +170,7 @@ fn parameters_take_what_is_right_and_nothing_else() {
             &["flush-hosts", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:*", "arn:aws:ssm:eu-west-1:1:a"],
         ),
         ("FlushHostsSubnetIds", &["", "subnet-01234567,subnet-89abcdef"], &["vpc-01234567", "subnet-01234567,"]),
+        ("CaBundleLayerArn", &["", LAYER], &["ca", &LAYER[..LAYER.len() - 2], "arn:aws:s3:::bucket"]),
         ("FlushHostsSecurityGroupIds", &["", "sg-01234567,sg-89abcdef"], &["default", "sg-01234567, sg-89abcdef"]),
     ];
     for (parameter, right, wrong) in cases {
@@ -214,6 +222,47 @@ fn the_environment_is_the_database_and_one_login() {
     let instance = [("DatabaseEngine", "mariadb"), ("DatabaseKind", "instance"), ("DatabaseIdentifier", "other")];
     let variables = &with(&instance).existing("FlushHosts")["Environment"]["Variables"];
     assert_eq!([&variables["DATABASE_IDENTIFIER"], &variables["DATABASE_ENGINE"]], ["other", "mariadb"]);
+}
+
+#[test]
+fn the_function_reads_what_the_template_gives_it() {
+    let config = |stack: &Stack| {
+        let function = stack.existing("FlushHosts");
+        let variables = function["Environment"]["Variables"].as_object().unwrap().clone();
+        // Lambda sets this one.
+        Config::parse(
+            |name| if name == "AWS_REGION" { Some("eu-west-1".into()) } else { variables.get(name).map(text) },
+        )
+    };
+    let database = |kind| Database { identifier: "app".into(), kind };
+    let iam = Config {
+        database: database(Kind::Cluster),
+        login: Login::Iam("flush_hosts".into()),
+        ca_bundle: None,
+        region: "eu-west-1".into(),
+    };
+    let secret = Config { login: Login::Secret(SECRET.into()), ..iam.clone() };
+    let layer = Config { ca_bundle: Some("/opt/ca.pem".into()), ..iam.clone() };
+    let instance = Config { database: database(Kind::Instance), ..iam.clone() };
+    let readers = [("DatabaseKind", "readers"), ("DatabaseEndpoint", ENDPOINTS[1].1)];
+    let alone = [("DatabaseKind", "instance"), ("DatabaseEndpoint", ENDPOINTS[2].1), ("DatabaseEngine", "mariadb")];
+    let with_layer = with(&[("CaBundleLayerArn", LAYER)]);
+    assert_eq!(with_layer.existing("FlushHosts")["Layers"], json!([LAYER]));
+    for (stack, expected) in [
+        (with(&[]), iam.clone()),
+        (with(&readers), iam),
+        (with(&alone), instance),
+        (with_secret(), secret),
+        (with_layer, layer),
+    ] {
+        assert_eq!(config(&stack).unwrap(), expected);
+    }
+}
+
+#[test]
+fn the_function_has_time_for_every_instance() {
+    let timeout = Duration::from_secs(with(&[]).existing("FlushHosts")["Timeout"].as_u64().unwrap());
+    assert!(timeout > aws::OPERATION_TIMEOUT + INSTANCE_LIMIT, "{timeout:?}");
 }
 
 #[test]
@@ -273,10 +322,10 @@ fn interfaces() -> BTreeSet<String> {
 fn the_role_sees_the_instances_logs_in_and_no_more() {
     let arn = |service: &str, rest: &str| format!("arn:aws:{service}:eu-west-1:111122223333:{rest}");
     let user = arn("rds-db", "dbuser:cluster-ABCDEFGHIJKL01234/flush_hosts");
-    let cluster = ("rds:DescribeDBClusters", arn("rds", "cluster:app"));
+    let cluster = (DESCRIBE_CLUSTERS, arn("rds", "cluster:app"));
     let login = ("rds-db:connect", user);
-    let secret = ("secretsmanager:GetSecretValue", SECRET.to_owned());
-    let instances = |name: &str| ("rds:DescribeDBInstances", arn("rds", &format!("db:{name}")));
+    let secret = (GET_SECRET, SECRET.to_owned());
+    let instances = |name: &str| (DESCRIBE_INSTANCES, arn("rds", &format!("db:{name}")));
     let cases = [
         (with(&[]), vec![cluster.clone(), instances("*"), login.clone()]),
         (with(&[("DatabaseKind", "readers")]), vec![cluster.clone(), instances("*"), login.clone()]),

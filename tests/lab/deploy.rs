@@ -22,6 +22,9 @@ const SUBNETS: &str = "subnet-00000001,subnet-00000002";
 /// Whatever the lab exposes, nobody connects to it through PrivateLink.
 const PRINCIPAL: &str = "arn:aws:iam::111122223333:root";
 
+/// The functions of the template, each in the folder of its name.
+const FUNCTIONS: [&str; 2] = ["failover-sync", "flush-hosts"];
+
 /// A template that is built and fit for the local CloudFormation.
 pub struct Built {
     template: PathBuf,
@@ -65,21 +68,23 @@ pub struct Stack {
     pub topic: String,
 }
 
-/// Builds the function and the template with `sam build`.
+/// Builds the functions and the template with `sam build`.
 ///
 /// # Errors
 /// When a tool is missing or the build fails; the error quotes the end of its log.
 pub async fn build(run: &Run, progress: &dyn Progress) -> Result<Built> {
-    // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its command is run
+    // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its commands are run
     // before it, for the progress; for `sam build` there is then nothing left to compile.
-    tool("cargo-build", "cargo")
-        .args(["lambda", "build", "--release", "--bin", "failover-sync"])
-        .env("CARGO_TARGET_DIR", root().join("target"))
-        .env("CARGO_TERM_PROGRESS_WHEN", "always")
-        .env("CARGO_TERM_PROGRESS_WIDTH", "80")
-        .directory(root().join("functions/failover-sync"))
-        .run(run, progress)
-        .await?;
+    for function in FUNCTIONS {
+        tool("cargo-build", "cargo")
+            .args(["lambda", "build", "--release", "--bin", function])
+            .env("CARGO_TARGET_DIR", root().join("target"))
+            .env("CARGO_TERM_PROGRESS_WHEN", "always")
+            .env("CARGO_TERM_PROGRESS_WIDTH", "80")
+            .directory(root().join("functions").join(function))
+            .run(run, progress)
+            .await?;
+    }
 
     let directory = run.scratch("build")?;
     tool("sam-build", venv_program("sam")?)

@@ -66,7 +66,8 @@ impl Stage {
     }
 }
 
-/// Starts the function for the instance of an RDS API.
+/// Starts the function for the instance of an RDS API: the binary that was built with these tests, or the one that
+/// `BOOTSTRAP` names.
 pub(crate) async fn start(rds: &RdsApi, authority: &Path, changes: &[(&str, &str)]) -> Function {
     let url = rds.url();
     let usual = [
@@ -82,7 +83,9 @@ pub(crate) async fn start(rds: &RdsApi, authority: &Path, changes: &[(&str, &str
     // Of two values for a name the later one stands.
     let absent = changes.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| *name).collect::<Vec<_>>();
     let variables = variables.filter(|(name, _)| !absent.contains(name)).copied();
-    Function::start(Path::new(env!("CARGO_BIN_EXE_flush-hosts")), "flush-hosts", variables).await
+    let built = env!("CARGO_BIN_EXE_flush-hosts").to_owned();
+    let binary = std::env::var("BOOTSTRAP").unwrap_or(built);
+    Function::start(Path::new(&binary), "flush-hosts", variables).await
 }
 
 /// The lines with metrics among the lines of a log.
