@@ -1,16 +1,13 @@
 //! The real thing's build and deployment: `sam build` with cargo-lambda, then `sam deploy` to the local AWS.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
 use crate::aws::{Aws, REGION};
-use crate::process::Program;
+use crate::cloudformation::{Outputs, Template, tool};
 use crate::progress::Progress;
-use crate::workspace::{Run, root, venv_bin, venv_program};
+use crate::workspace::{Run, root, venv_program};
 
 /// The stack, and with it the function.
 pub const STACK: &str = "failover-sync-lab";
@@ -24,23 +21,6 @@ const PRINCIPAL: &str = "arn:aws:iam::111122223333:root";
 
 /// The functions of the template, each in the folder of its name.
 const FUNCTIONS: [&str; 2] = ["failover-sync", "flush-hosts"];
-
-/// A template that is built and fit for the local CloudFormation.
-pub struct Built {
-    template: PathBuf,
-    /// What the local CloudFormation refuses, so that it is not deployed.
-    pub left_out: Vec<LeftOut>,
-}
-
-/// A resource of the template that is not deployed.
-#[derive(Clone, Debug, Deserialize)]
-pub struct LeftOut {
-    /// Its name in the template.
-    pub id: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub type_name: String,
-}
 
 /// What the lab decides about the stack.
 #[derive(Clone, Debug)]
@@ -72,7 +52,7 @@ pub struct Stack {
 ///
 /// # Errors
 /// When a tool is missing or the build fails; the error quotes the end of its log.
-pub async fn build(run: &Run, progress: &dyn Progress) -> Result<Built> {
+pub async fn build(run: &Run, progress: &dyn Progress) -> Result<Template> {
     // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its commands are run
     // before it, for the progress; for `sam build` there is then nothing left to compile.
     for function in FUNCTIONS {
@@ -96,15 +76,7 @@ pub async fn build(run: &Run, progress: &dyn Progress) -> Result<Built> {
         .run(run, progress)
         .await?;
 
-    let template = directory.join("local.yaml");
-    let left_out = tool("strip-template", venv_program("python")?)
-        .arg(root().join("tests/lab/strip_template.py"))
-        .arg(directory.join("template.yaml"))
-        .arg(&template)
-        .output(run)
-        .await?;
-    let left_out = serde_json::from_str(&left_out).context("what strip_template.py printed")?;
-    Ok(Built { template, left_out })
+    Template::fit(run, &directory.join("template.yaml"), &directory).await
 }
 
 /// Deploys the stack, or updates it to other parameters.
@@ -114,36 +86,17 @@ pub async fn build(run: &Run, progress: &dyn Progress) -> Result<Built> {
 pub async fn deploy(
     run: &Run,
     aws: &Aws,
-    built: &Built,
+    built: &Template,
     parameters: &Parameters,
     progress: &dyn Progress,
 ) -> Result<Stack> {
-    // In a directory without samconfig.toml: what is configured there is for a real account.
-    let directory = built.template.parent().context("the built template is in no directory")?;
-    tool("sam-deploy", venv_program("sam")?)
-        .args(["deploy", "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"])
-        .args(["--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION, "--stack-name", STACK])
-        .arg("--template-file")
-        .arg(&built.template)
-        .arg("--parameter-overrides")
-        .args(parameters.overrides())
-        .envs(aws.environment())
-        .directory(directory)
-        .run(run, progress)
-        .await?;
-
-    let outputs = tool("sam-outputs", venv_program("sam")?)
-        .args(["list", "stack-outputs", "--output", "json", "--region", REGION, "--stack-name", STACK])
-        .envs(aws.environment())
-        .directory(directory)
-        .output(run)
-        .await?;
+    let outputs = built.deploy(run, &aws.environment(), STACK, parameters.values(), progress).await?;
     Stack::from_outputs(&outputs)
 }
 
 impl Parameters {
-    fn overrides(&self) -> Vec<String> {
-        let values = [
+    fn values(&self) -> [(&'static str, String); 12] {
+        [
             ("DatabaseEndpoint", self.endpoint.clone()),
             ("DatabasePort", self.port.to_string()),
             ("DatabaseEngine", "postgres".to_owned()),
@@ -156,24 +109,14 @@ impl Parameters {
             ("DnsServers", self.dns.clone()),
             ("ScheduleExpression", rate(self.schedule_minutes)),
             ("DeregistrationDelaySeconds", self.deregistration_delay.as_secs().to_string()),
-        ];
-        values.map(|(name, value)| format!("{name}=\"{value}\"")).into()
+        ]
     }
 }
 
 impl Stack {
-    fn from_outputs(json: &str) -> Result<Self> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Output {
-            output_key: String,
-            output_value: String,
-        }
-        let outputs: Vec<Output> = serde_json::from_str(json).context("the outputs of the stack, as sam lists them")?;
-        let mut outputs: HashMap<_, _> =
-            outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect();
-        let mut take = |name: &str| outputs.remove(name).with_context(|| format!("the stack has no output {name}"));
-        Ok(Self { function: take("FunctionName")?, target_group: take("TargetGroupArn")?, topic: take("TopicArn")? })
+    fn from_outputs(outputs: &Outputs) -> Result<Self> {
+        let get = |name: &str| outputs.get(name).map(str::to_owned);
+        Ok(Self { function: get("FunctionName")?, target_group: get("TargetGroupArn")?, topic: get("TopicArn")? })
     }
 }
 
@@ -198,12 +141,4 @@ pub async fn function_log(run: &Run, aws: &Aws, function: &str, lines: usize) ->
 
 fn rate(minutes: u8) -> String {
     format!("rate({minutes} minute{})", if minutes == 1 { "" } else { "s" })
-}
-
-/// A program that finds the Python environment's tools: `sam build` looks for cargo-lambda on the path.
-fn tool(name: &str, program: impl Into<std::ffi::OsString>) -> Program {
-    let mut path = venv_bin().into_os_string();
-    path.push(":");
-    path.push(std::env::var_os("PATH").unwrap_or_default());
-    Program::new(name, program).env("PATH", path).env("SAM_CLI_TELEMETRY", "0")
 }

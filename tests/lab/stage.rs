@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::aurora::Cluster;
 use crate::aws::{Aws, members};
-use crate::deploy::{self, Built, LeftOut, Parameters, Stack};
+use crate::cloudformation::{LeftOut, Template};
+use crate::deploy::{self, Parameters, Stack};
 use crate::dns::{Answer, DnsServer};
 use crate::events::{self, ClusterEvent, Invocation};
 use crate::history::History;
@@ -32,7 +33,7 @@ const QUIET: Duration = Duration::from_secs(4);
 /// The lab, ready to use. Member number `n` of the cluster is database server number `n`.
 pub struct Lab<'run> {
     run: &'run Run,
-    built: Built,
+    built: Template,
     parameters: Parameters,
     /// DNS, as the function sees it.
     pub dns: DnsServer,

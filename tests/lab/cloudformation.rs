@@ -1,0 +1,118 @@
+//! CloudFormation on the local AWS, by way of `sam deploy`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::aws::REGION;
+use crate::process::Program;
+use crate::progress::Progress;
+use crate::workspace::{Run, root, venv_bin, venv_program};
+
+/// A template that is fit for the local CloudFormation.
+pub struct Template {
+    path: PathBuf,
+    /// What the local CloudFormation refuses, so that it is not deployed.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A resource of a template that is not deployed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LeftOut {
+    /// Its name in the template.
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+impl Template {
+    /// Takes out of a template what the local CloudFormation refuses. The rest is put beside it into `directory`.
+    ///
+    /// # Errors
+    /// When something that stays needs what goes.
+    pub async fn fit(run: &Run, source: &Path, directory: &Path) -> Result<Self> {
+        let path = directory.join("local.yaml");
+        let left_out = tool("strip-template", venv_program("python")?)
+            .arg(root().join("tests/lab/strip_template.py"))
+            .arg(source)
+            .arg(&path)
+            .output(run)
+            .await?;
+        let left_out = serde_json::from_str(&left_out).context("what strip_template.py printed")?;
+        Ok(Self { path, left_out })
+    }
+
+    /// Creates a stack, or updates it to other parameters, and returns its outputs.
+    ///
+    /// `environment` are the variables that point at the local AWS.
+    ///
+    /// # Errors
+    /// When the deployment fails; the error quotes the end of its log.
+    pub async fn deploy(
+        &self,
+        run: &Run,
+        environment: &[(String, String)],
+        stack: &str,
+        parameters: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<str>)>,
+        progress: &dyn Progress,
+    ) -> Result<Outputs> {
+        // In a directory without samconfig.toml: what is configured there is for a real account.
+        let directory = self.path.parent().context("the template is in no directory")?;
+        let overrides: Vec<String> =
+            parameters.into_iter().map(|(name, value)| format!("{}=\"{}\"", name.as_ref(), value.as_ref())).collect();
+        let mut program = tool(&format!("sam-deploy-{stack}"), venv_program("sam")?)
+            .args(["deploy", "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"])
+            .args(["--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION, "--stack-name", stack])
+            .arg("--template-file")
+            .arg(&self.path);
+        if !overrides.is_empty() {
+            program = program.arg("--parameter-overrides").args(overrides);
+        }
+        program.envs(environment.iter().cloned()).directory(directory).run(run, progress).await?;
+
+        let outputs = tool(&format!("sam-outputs-{stack}"), venv_program("sam")?)
+            .args(["list", "stack-outputs", "--output", "json", "--region", REGION, "--stack-name", stack])
+            .envs(environment.iter().cloned())
+            .directory(directory)
+            .output(run)
+            .await?;
+        Outputs::parse(&outputs)
+    }
+}
+
+/// The outputs of a stack.
+#[derive(Clone, Debug)]
+pub struct Outputs(BTreeMap<String, String>);
+
+impl Outputs {
+    fn parse(json: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Output {
+            output_key: String,
+            output_value: String,
+        }
+        let outputs: Vec<Output> = serde_json::from_str(json).context("the outputs of the stack, as sam lists them")?;
+        Ok(Self(outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect()))
+    }
+
+    /// An output.
+    ///
+    /// # Errors
+    /// When the stack has none of this name.
+    pub fn get(&self, name: &str) -> Result<&str> {
+        self.0.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+    }
+}
+
+/// A program that finds the Python environment's tools: `sam build` looks for cargo-lambda on the path.
+pub(crate) fn tool(name: &str, program: impl Into<OsString>) -> Program {
+    let mut path = venv_bin().into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    Program::new(name, program).env("PATH", path).env("SAM_CLI_TELEMETRY", "0")
+}
