@@ -9,19 +9,33 @@ export SAM_CLI_TELEMETRY := 0
 
 FUNCTIONS := failover-sync flush-hosts
 BUILT := $(CURDIR)/.aws-sam/build
-ZIP_LIMIT := 6000000
-STACK ?= failover-sync
+ZIP_LIMIT := 4500000
+# An environment of samconfig.toml; a preset has a stack of its own.
+PRESET ?= default
+STACK ?= failover-sync$(patsubst %,-%,$(filter-out default,$(PRESET)))
+DENY_VERSION := 0.20.2
+DENY := target/tools/bin/cargo-deny
 PAYLOAD ?= {}
+MINUTES ?= 30
+CASES ?= 100000
+SEED := $(or $(SEED),$(shell date +%s))
+FUNCTION ?= $(STACK)
 # cfn-lint and sam validate check against the resource schemas of a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo demo-mysql lab simulate test lint build deploy invoke clean
+.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset deploy accept check-peering invoke status clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  STACK=name           the stack of deploy and invoke (default: $(STACK))"
+	@echo "  STACK=name           the stack of deploy, accept, invoke and status (default: $(STACK))"
+	@echo "  PRESET=name          a vendor's values for deploy, from samconfig.toml: starburst or planetscale"
+	@echo "  ENDPOINT=vpce-...    the endpoint connection to accept, or all that are pending"
+	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
+	@echo "  CIDRS='...'          what check-peering compares, for example '10.50.0.0/21 172.20.0.0/20'"
+	@echo "  MINUTES=30           how long soak goes on"
+	@echo "  CASES=100000         how many cases fuzz tries of each property; SEED=number repeats a run"
 	@echo "  AWS_ENDPOINT_URL=... lets invoke talk to the lab that 'make lab' keeps running"
 
 setup: $(VENV)/installed ## Install the Python tools into .venv
@@ -56,8 +70,22 @@ lab: setup ## Keep the local AWS of the demo running, to play with
 	cargo build --package lab
 	target/debug/lab up
 
+soak: setup ## Fail over at random for MINUTES on the local AWS, under write load
+	@echo "Compiling the lab (a few minutes the first time)"
+	cargo build --package lab
+	target/debug/lab soak --minutes $(MINUTES)
+
 simulate: ## Let the function and its rivals live through 100,000 simulated failovers
 	cargo run --package simulation -- --failovers 100000 --seed 1
+
+fuzz: ## Try CASES of every property: variables, events, verdicts, and answers of AWS
+	@echo "SEED=$(SEED)"
+	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package reconcile --lib --test hostile
+	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package failover-sync --test hostile
+
+bench: setup ## Measure the function's release binary on loopback, and hold it to its budgets
+	cd functions/failover-sync && cargo lambda build --release --output-format zip
+	cargo run --package bench
 
 test: lint build mariadb ## Run every test: code, template, binary, and the deployed stack on a local AWS
 	cargo test --workspace
@@ -71,6 +99,16 @@ lint: setup ## Check formatting, clippy and the templates
 	cfn-lint template.yaml infra/*.yaml
 	sam validate --lint --region $(LINT_REGION)
 
+# The advisories are a repository on the Internet; without it the rest is checked all the same.
+deny: $(DENY) ## Check the licenses and sources of all dependencies, and the advisories where they can be fetched
+	$(DENY) check bans licenses sources
+	@if $(DENY) fetch db; then $(DENY) check --disable-fetch advisories; \
+		else echo "advisories: NOT CHECKED, because their database could not be fetched"; fi
+
+$(DENY):
+	@echo "Compiling cargo-deny into target/tools (some minutes, once)"
+	cargo install --quiet --locked --root target/tools cargo-deny@$(DENY_VERSION)
+
 build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 	sam build
 	@for function in $(FUNCTIONS); do \
@@ -80,11 +118,24 @@ build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 		[ $$size -lt $(ZIP_LIMIT) ] || { echo "the zip is over $(ZIP_LIMIT) bytes"; exit 1; }; \
 	done
 
-deploy: build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
-	sam deploy --guided --stack-name $(STACK)
+# SAM takes an environment that does not exist for an empty one.
+preset:
+	@grep -q '^\[$(PRESET)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no PRESET=$(PRESET)"; exit 1; }
+
+deploy: preset build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
+	sam deploy --guided --config-env $(PRESET) --stack-name $(STACK)
+
+accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
+	@python infra/accept.py $(STACK) $(ENDPOINT)
 
 invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
-	@set -o pipefail; sam remote invoke Function --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
+	@set -o pipefail; sam remote invoke Function --config-env $(PRESET) --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
+
+status: ## Show endpoint, addresses, members and verdict of each binding of the deployed function
+	@cargo run --quiet --package status -- --function $(FUNCTION)
+
+check-peering: ## Whether the address ranges in CIDRS overlap, so that AWS would refuse to peer their VPCs
+	@python3 infra/check_peering.py $(CIDRS)
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target .aws-sam $(VENV)

@@ -81,6 +81,15 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
     expect(&result, "would-update", &lab.databases.address(1).to_string())?;
     arrive(lab, 0, FOLLOW_DEADLINE).await?;
 
+    scenario("status, from a laptop: says the same, and does nothing");
+    let status = status::look(&lab.aws.sdk_config().await, &lab.stack.function).await?;
+    let table = status::table::render(&status);
+    eprintln!("{table}");
+    let [looked] = status.bindings.as_slice() else { anyhow::bail!("not one binding in {table}") };
+    ensure!(looked.registered == [lab.databases.address(1).to_string()], "status would not move the writer: {table}");
+    ensure!(looked.deregistered == [lab.databases.address(0).to_string()], "status shows another member: {table}");
+    arrive(lab, 0, FOLLOW_DEADLINE).await?;
+
     scenario("by hand: the group follows the writer");
     let result = succeed(lab, json!({"binding": BINDING})).await?;
     expect(&result, "updated", &lab.databases.address(1).to_string())?;

@@ -416,7 +416,7 @@ fn the_schedule_invokes_the_function() {
 #[test]
 fn alarms_see_blocks_a_full_cache_failures_and_silence() {
     let topic = "arn:aws:sns:eu-west-1:111122223333:ops";
-    let stack = with(&[("AlarmTopicArn", topic), ("DatabaseIdentifier", "other")]);
+    let stack = with(&[("OperationsTopicArn", topic), ("DatabaseIdentifier", "other")]);
     let custom = |metric: &str| format!("{METRIC_NAMESPACE} {metric} Maximum");
     let database = json!([{"Name": "Database", "Value": "other"}]);
     let function = json!([{"Name": "FunctionName", "Value": "{FlushHosts}"}]);
@@ -449,7 +449,7 @@ fn alarms_see_blocks_a_full_cache_failures_and_silence() {
             ["ComparisonOperator", "Threshold", "EvaluationPeriods", "TreatMissingData"].map(|key| &alarm[key]);
         assert_eq!(judged, [&json!(comparison), &json!(threshold), &json!(periods), &json!(missing)], "{name}");
         assert_eq!([&alarm["AlarmActions"], &alarm["OKActions"]], [&json!([topic]), &json!([topic])], "{name}");
-        assert_eq!(with(&[]).existing(name).get("AlarmActions"), None, "{name}");
+        assert_eq!(with(&[]).existing(name)["AlarmActions"], json!(["{OperationsTopic}"]), "{name}");
         assert!(text(&alarm["AlarmDescription"]).len() > 80, "{name} does not say what to do");
     }
     let by_endpoint = with(&[]).existing("HostsBlockedAlarm");

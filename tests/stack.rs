@@ -18,7 +18,11 @@ use serde_json::{Map, Value};
 pub(crate) const TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link/0123456789abcdef";
 
-/// The parameters without a default, and a database that can be reached.
+/// The ARN of the readers' target group in a resolved template.
+pub(crate) const READER_TARGET_GROUP: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link-readers/0123456789abcdef";
+
+/// What a link for one database needs, and a database that can be reached.
 pub(crate) const BASE: [(&str, &str); 7] = [
     ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
     ("DatabasePort", "5432"),
@@ -95,8 +99,11 @@ impl Stack {
     /// The properties of a resource; none if its condition does not hold.
     pub(crate) fn resource(&self, name: &str) -> Option<Value> {
         let resource = self.section("Resources").get(name).unwrap_or_else(|| panic!("no resource {name}"));
-        let exists = resource.get("Condition").is_none_or(|condition| self.condition(condition.as_str().unwrap()));
-        exists.then(|| self.resolve(resource.get("Properties").unwrap_or(&Value::Null)).unwrap())
+        self.exists(resource).then(|| self.resolve(resource.get("Properties").unwrap_or(&Value::Null)).unwrap())
+    }
+
+    fn exists(&self, part: &Value) -> bool {
+        part.get("Condition").is_none_or(|condition| self.condition(condition.as_str().unwrap()))
     }
 
     /// The properties of a resource that must exist.
@@ -106,6 +113,19 @@ impl Stack {
 
     pub(crate) fn output(&self, name: &str) -> String {
         text(&self.resolve(&self.template["Outputs"][name]["Value"]).unwrap())
+    }
+
+    /// The outputs whose conditions hold.
+    pub(crate) fn outputs(&self) -> BTreeMap<String, String> {
+        let outputs = self.section("Outputs").iter();
+        let existing = outputs.filter(|(_, output)| self.exists(output));
+        existing.map(|(name, _)| (name.clone(), self.output(name))).collect()
+    }
+
+    /// The resources whose conditions hold.
+    pub(crate) fn resources(&self) -> BTreeSet<String> {
+        let resources = self.section("Resources").iter();
+        resources.filter(|(_, resource)| self.exists(resource)).map(|(name, _)| name.clone()).collect()
     }
 
     /// What the rules say against these parameters.
@@ -182,6 +202,7 @@ impl Stack {
             "AWS::Partition" => "aws".into(),
             "AWS::StackName" => "link".into(),
             "TargetGroup" => TARGET_GROUP.into(),
+            "ReaderTargetGroup" => READER_TARGET_GROUP.into(),
             parameter if self.parameters.contains_key(parameter) => self.parameters[parameter].clone(),
             _ if self.section("Resources").contains_key(resource) => format!("{{{name}}}"),
             _ => panic!("nothing is named {name}"),

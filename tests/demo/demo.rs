@@ -3,27 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use lab::events::ClusterEvent;
-use lab::history::History;
-use lab::poll::{self, Look};
+use anyhow::{Context, Result};
 use lab::stage::{Lab, Options};
 use lab::workspace::{Run, root};
 use lab::writer::{Writer, create_table, lost};
 use tokio::time::{Instant, sleep};
 
 use crate::chart::draw;
-use crate::story::{Failover, Story};
+use crate::failover::{Manner, fail_over};
+use crate::story::Story;
 use crate::terminal::{Terminal, Tone};
 
 /// The database servers that become the writer, one after the other: over, and back.
 const FAILOVERS: [usize; 2] = [1, 0];
-
-/// The function is given this long after the event; the longest watch takes three minutes.
-const SWITCH_DEADLINE: Duration = Duration::from_secs(190);
-
-/// The client reconnects at once, so its first write follows the switch closely.
-const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Undisturbed writing before, between and after the failovers, so that the picture shows what normal is.
 const CALM: Duration = Duration::from_secs(3);
@@ -66,7 +58,7 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     let mut trouble = None;
     for to in FAILOVERS {
         terminal.title(&format!("Failover {} of {}", failovers.len() + 1, FAILOVERS.len()));
-        match fail_over(lab, to, &writer, &history, terminal).await {
+        match fail_over(lab, to, Manner::Told, &writer, &history, terminal).await {
             Ok(failover) => failovers.push(failover),
             Err(error) => {
                 trouble = Some(error);
@@ -102,53 +94,8 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     }
     match trouble {
         Some(error) => Err(error),
-        None => judge(&story),
+        None => story.judge(FAILOVERS.len()),
     }
-}
-
-async fn fail_over(
-    lab: &mut Lab<'_>,
-    to: usize,
-    writer: &Writer,
-    history: &History,
-    terminal: &Terminal,
-) -> Result<Failover> {
-    let from = lab.databases.primary();
-    let addresses = [lab.databases.address(0), lab.databases.address(1)];
-    let killed = Instant::now();
-    let tell = |at: Instant, tone, text: &str| terminal.event(at - killed, tone, text);
-    lab.databases.crash_primary().await?;
-    tell(killed, Tone::Bad, &format!("primary {} killed; nothing else knows", addresses[from].ip()));
-
-    lab.databases.promote_standby().await?;
-    let promoted = Instant::now();
-    tell(promoted, Tone::Plain, &format!("standby {} promoted", addresses[to].ip()));
-
-    let flipped = Instant::now();
-    lab.move_writer(to).await?;
-    tell(flipped, Tone::Plain, &format!("DNS and the RDS API name {} as the writer", addresses[to].ip()));
-
-    lab.publish(ClusterEvent::Completed, to).await?;
-    let published = Instant::now();
-    tell(published, Tone::Plain, "RDS-EVENT-0071 published to the SNS topic, as RDS would");
-
-    let switched = history.switched(addresses[to], flipped, SWITCH_DEADLINE).await?;
-    tell(switched, Tone::Good, &format!("the function has made the target group exactly {}", addresses[to].ip()));
-
-    let first_write_after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
-        let success = writer.first_success_after(promoted);
-        Ok(success.map_or_else(
-            || Look::NotYet(anyhow!("the last attempt: {}", writer.last_error().unwrap_or_default())),
-            Look::Ready,
-        ))
-    })
-    .await?;
-    let last_write_before = writer.last_success_before(promoted).context("no write was confirmed before")?;
-    let failover =
-        Failover { from, to, killed, promoted, flipped, published, switched, last_write_before, first_write_after };
-    let gap = format!("writes flow again, after a gap of {:.3} s", secs(failover.write_gap()));
-    tell(first_write_after, Tone::Good, &gap);
-    Ok(failover)
 }
 
 fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
@@ -162,39 +109,24 @@ fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
 
 /// Writes the report and the picture, and tells where.
 fn conclude(story: &Story, terminal: &Terminal) -> Result<()> {
-    let directory = root().join("target/demo");
-    std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
-    let report = serde_json::to_string(&story.report(FAILOVERS.len())).context("write the report")?;
-    let write = |name: &str, text: &str| -> Result<PathBuf> {
-        let path = directory.join(name);
-        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-        Ok(path)
-    };
-    let paths = [write("report.json", &(report.clone() + "\n"))?, write("timeline.svg", &draw(story))?];
-
     terminal.title("Result");
-    let (confirmed, lost) = (story.acknowledged(), story.lost.len());
-    terminal.line(&format!("  {confirmed} writes were confirmed, {lost} of them are lost"));
-    for (number, failover) in story.failovers.iter().enumerate() {
-        terminal.line(&format!(
-            "  failover {}: {:.3} s from the DNS flip to the switch, {:.3} s without writes",
-            number + 1,
-            secs(failover.flip_to_switch()),
-            secs(failover.write_gap()),
-        ));
-    }
+    story.tell(terminal);
+    let report = story.report(FAILOVERS.len());
+    let report = serde_json::to_string(&report).context("write the report")?;
     terminal.line(&format!("  {report}"));
-    for path in paths {
-        terminal.line(&format!("  {}", path.display()));
+    for (name, text) in [("report.json", report + "\n"), ("timeline.svg", draw(story))] {
+        terminal.line(&format!("  {}", keep(name, &text)?.display()));
     }
     Ok(())
 }
 
-fn judge(story: &Story) -> Result<()> {
-    let lost = &story.lost;
-    ensure!(lost.is_empty(), "{} confirmed writes are lost, the first is number {}", lost.len(), lost[0]);
-    ensure!(story.failovers.len() == FAILOVERS.len(), "only {} failovers converged", story.failovers.len());
-    Ok(())
+/// Puts a file where demonstrations leave what they found.
+pub(crate) fn keep(name: &str, text: &str) -> Result<PathBuf> {
+    let directory = root().join("target/demo");
+    std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    let path = directory.join(name);
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
 }
 
 fn secs(duration: Duration) -> f64 {

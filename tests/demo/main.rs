@@ -1,10 +1,12 @@
-//! The lab's command line: `lab demo` shows the main job, `lab demo-mysql` the other function, `lab up` keeps the lab
-//! running to play with.
+//! The lab's command line: `lab demo` shows the main job, `lab demo-mysql` the other function, `lab soak` goes on for long,
+//! `lab up` keeps the lab running to play with.
 
 mod chart;
 mod demo;
+mod failover;
 mod mysql;
 mod mysql_story;
+mod soak;
 mod story;
 mod terminal;
 mod up;
@@ -31,6 +33,15 @@ enum Command {
     Demo,
     /// Let health checks get their load balancer blocked by MariaDB, and lift the block
     DemoMysql,
+    /// Fail a database over at random for a while; exits with an error if a confirmed write is lost
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+        /// Which sequence of failovers
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Keep the lab running until Ctrl-C, for invocations from another terminal
     Up,
 }
@@ -70,6 +81,7 @@ async fn perform(command: &Command, run: &Run, terminal: &Terminal) -> Result<()
     match command {
         Command::Demo => demo::demo(run, terminal).await,
         Command::DemoMysql => mysql::demo(run, terminal).await,
+        Command::Soak { minutes, seed } => soak::soak(run, *minutes, *seed, terminal).await,
         Command::Up => up::up(run, terminal).await,
     }
 }

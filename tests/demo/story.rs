@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use lab::writer::Attempt;
 use serde::Serialize;
 use tokio::time::Instant;
+
+use crate::terminal::Terminal;
 
 /// A demonstration that has come to its end.
 pub(crate) struct Story {
@@ -34,7 +37,8 @@ pub(crate) struct Failover {
     pub(crate) promoted: Instant,
     /// DNS and the RDS API name the new writer.
     pub(crate) flipped: Instant,
-    pub(crate) published: Instant,
+    /// None if the event was lost.
+    pub(crate) published: Option<Instant>,
     /// The target group holds the new writer and nothing else.
     pub(crate) switched: Instant,
     pub(crate) last_write_before: Instant,
@@ -42,7 +46,7 @@ pub(crate) struct Failover {
 }
 
 /// The report's file format.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Report {
     failovers: usize,
     converged: usize,
@@ -68,6 +72,31 @@ impl Story {
         }
     }
 
+    /// The figures, in words.
+    pub(crate) fn tell(&self, terminal: &Terminal) {
+        let (confirmed, lost) = (self.acknowledged(), self.lost.len());
+        terminal.line(&format!("  {confirmed} writes were confirmed, {lost} of them are lost"));
+        for (number, failover) in self.failovers.iter().enumerate() {
+            terminal.line(&format!(
+                "  failover {}: {:.3} s from the DNS flip to the switch, {:.3} s without writes",
+                number + 1,
+                failover.flip_to_switch().as_secs_f64(),
+                failover.write_gap().as_secs_f64(),
+            ));
+        }
+    }
+
+    /// Whether it is a success.
+    ///
+    /// # Errors
+    /// When a confirmed write is lost, or not all failovers that were tried converged.
+    pub(crate) fn judge(&self, tried: usize) -> Result<()> {
+        let lost = &self.lost;
+        ensure!(lost.is_empty(), "{} confirmed writes are lost, the first is number {}", lost.len(), lost[0]);
+        ensure!(self.failovers.len() == tried, "only {} of {tried} failovers converged", self.failovers.len());
+        Ok(())
+    }
+
     pub(crate) fn acknowledged(&self) -> usize {
         self.attempts.iter().filter(|attempt| attempt.error.is_none()).count()
     }
@@ -88,15 +117,17 @@ impl Failover {
     }
 
     /// What happened, in order.
-    pub(crate) fn steps(&self, databases: &[SocketAddr; 2]) -> [(Instant, String); 6] {
+    pub(crate) fn steps(&self, databases: &[SocketAddr; 2]) -> Vec<(Instant, String)> {
         let (from, to) = (databases[self.from].ip(), databases[self.to].ip());
-        [
+        let mut steps = vec![
             (self.killed, format!("primary {from} killed")),
             (self.promoted, format!("standby {to} promoted")),
             (self.flipped, format!("DNS and the RDS API name {to}")),
-            (self.published, "RDS-EVENT-0071 published to SNS".to_owned()),
             (self.switched, format!("target group is exactly {to}")),
             (self.first_write_after, "first write confirmed again".to_owned()),
-        ]
+        ];
+        steps.extend(self.published.map(|published| (published, "event published to SNS".to_owned())));
+        steps.sort_by_key(|(at, _)| *at);
+        steps
     }
 }

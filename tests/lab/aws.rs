@@ -11,6 +11,7 @@ use aws_sdk_rds as rds;
 use aws_sdk_sns as sns;
 use tokio::net::TcpStream;
 
+use crate::gateway::Gateway;
 use crate::process::{Process, Program, free_port};
 use crate::workspace::{Run, venv_program};
 
@@ -32,6 +33,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Aws {
     endpoint: String,
     rds_endpoint: String,
+    ports: [u16; 2],
     emulators: Vec<Process>,
 }
 
@@ -53,21 +55,47 @@ impl Aws {
     /// # Errors
     /// When one is not installed or does not start.
     pub async fn start(run: &Run) -> Result<Self> {
+        let aws = Self::on_free_ports()?;
+        let environment = aws.environment();
+        aws.run(run, environment).await
+    }
+
+    /// As [`Aws::start`], with IAM enforced: a function has the credentials of its role, and its calls to MiniStack are
+    /// refused if the role does not allow them. moto is not asked to: it refuses whatever is allowed for a named
+    /// resource only. Functions reach both through the gateway.
+    ///
+    /// # Errors
+    /// When one is not installed or does not start.
+    pub async fn start_guarded(run: &Run) -> Result<(Self, Gateway)> {
+        let aws = Self::on_free_ports()?;
+        let gateway = Gateway::start(&aws.rds_endpoint, &aws.endpoint).await?;
+        let mut environment = aws.environment();
+        environment.retain(|(name, _)| !name.starts_with("AWS_ENDPOINT_URL"));
+        environment.push(("AWS_ENDPOINT_URL".to_owned(), gateway.url()));
+        environment.push(("AUTH".to_owned(), "true".to_owned()));
+        Ok((aws.run(run, environment).await?, gateway))
+    }
+
+    fn on_free_ports() -> Result<Self> {
         let (port, rds_port) = (free_port(&[LOOPBACK])?, free_port(&[LOOPBACK])?);
-        let mut aws = Self {
+        Ok(Self {
             endpoint: format!("http://127.0.0.1:{port}"),
             rds_endpoint: format!("http://127.0.0.1:{rds_port}"),
+            ports: [port, rds_port],
             emulators: Vec::new(),
-        };
+        })
+    }
 
+    /// The functions inherit this environment, which is how their RDS calls get to moto.
+    async fn run(mut self, run: &Run, environment: Vec<(String, String)>) -> Result<Self> {
+        let [port, rds_port] = self.ports;
         let moto = Program::new("moto", venv_program("moto_server")?)
             .args(["-H", "127.0.0.1", "-p", &rds_port.to_string()])
             .env("MOTO_ACCOUNT_ID", ACCOUNT)
             .start(run)?;
-        // The functions inherit this environment, which is how their RDS calls get to moto. Without the last two,
-        // MiniStack listens on every interface for services nobody uses here.
+        // Without the last two, MiniStack listens on every interface for services nobody uses here.
         let ministack = Program::new("ministack", venv_program("ministack")?)
-            .envs(aws.environment())
+            .envs(environment)
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
             .env("TMPDIR", run.scratch("ministack/tmp")?)
@@ -79,14 +107,19 @@ impl Aws {
 
         for (mut emulator, port) in [(ministack, port), (moto, rds_port)] {
             emulator.ready(START_DEADLINE, async || Ok(TcpStream::connect((LOOPBACK, port)).await.map(drop)?)).await?;
-            aws.emulators.push(emulator);
+            self.emulators.push(emulator);
         }
-        Ok(aws)
+        Ok(self)
     }
 
     /// Where every service but RDS is.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Where RDS is. It is moto, whose CloudFormation knows VPC peering, which MiniStack's does not.
+    pub fn rds_endpoint(&self) -> &str {
+        &self.rds_endpoint
     }
 
     /// The variables that point an AWS tool, and a function, at this AWS.
@@ -101,6 +134,16 @@ impl Aws {
             ("AWS_EC2_METADATA_DISABLED", "true"),
         ];
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    /// What the clients of every service but RDS are made from.
+    pub async fn sdk_config(&self) -> aws_config::SdkConfig {
+        aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+            .credentials_provider(rds::config::Credentials::new(FAKE_KEY, FAKE_KEY, None, None, "lab"))
+            .region(REGION)
+            .endpoint_url(&self.endpoint)
+            .load()
+            .await
     }
 
     /// A client of the load balancers.

@@ -13,7 +13,7 @@ use crate::workspace::{Run, root, venv_program};
 pub const STACK: &str = "failover-sync-lab";
 
 /// MiniStack makes this network in every account.
-const VPC: &str = "vpc-00000001";
+pub const VPC: &str = "vpc-00000001";
 const SUBNETS: &str = "subnet-00000001,subnet-00000002";
 
 /// Whatever the lab exposes, nobody connects to it through PrivateLink.
@@ -46,6 +46,8 @@ pub struct Stack {
     pub target_group: String,
     /// The ARN of the topic that RDS publishes to.
     pub topic: String,
+    /// The URL of the queue with the events that could not be handled.
+    pub failure_queue: String,
 }
 
 /// Builds the functions and the template with `sam build`.
@@ -95,7 +97,8 @@ pub async fn deploy(
 }
 
 impl Parameters {
-    fn values(&self) -> [(&'static str, String); 12] {
+    /// The same as the template's parameters.
+    pub fn values(&self) -> [(&'static str, String); 12] {
         [
             ("DatabaseEndpoint", self.endpoint.clone()),
             ("DatabasePort", self.port.to_string()),
@@ -116,7 +119,12 @@ impl Parameters {
 impl Stack {
     fn from_outputs(outputs: &Outputs) -> Result<Self> {
         let get = |name: &str| outputs.get(name).map(str::to_owned);
-        Ok(Self { function: get("FunctionName")?, target_group: get("TargetGroupArn")?, topic: get("TopicArn")? })
+        Ok(Self {
+            function: get("FunctionName")?,
+            target_group: get("TargetGroupArn")?,
+            topic: get("TopicArn")?,
+            failure_queue: get("FailureQueueUrl")?,
+        })
     }
 }
 

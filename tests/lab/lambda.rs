@@ -20,6 +20,40 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// The secret access key of every function here. It must never appear in a log.
 pub const SECRET_ACCESS_KEY: &str = "the-secret-of-this-test";
 
+/// What begins every value of [`marked`].
+const MARK: &str = "never-to-be-logged-";
+
+/// What Lambda sets in a function's environment and no log has to tell ("Defined runtime environment variables", Lambda
+/// developer guide), and the variable of a stranger.
+const UNTOLD: [&str; 13] = [
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_XRAY_CONTEXT_MISSING",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "PATH",
+    "THE_PASSWORD_OF_A_STRANGER",
+];
+
+/// Variables that no log may tell the value of, with values that can be found in a log.
+pub fn marked() -> impl Iterator<Item = (&'static str, String)> {
+    UNTOLD.into_iter().map(|name| (name, format!("{MARK}{name}")))
+}
+
+/// The variables of [`marked`] whose values are in this text.
+pub fn told(text: &str) -> Vec<&str> {
+    text.split(MARK)
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap_or(rest))
+        .collect()
+}
+
 /// A process that runs a function. It ends when this is dropped.
 pub struct Function {
     process: Child,
@@ -89,10 +123,35 @@ impl Function {
         self.output().await
     }
 
+    /// Ends the process and returns everything that it wrote, to its standard error too.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub async fn stop_and_tell(mut self) -> String {
+        self.process.start_kill().expect("the process can be ended");
+        let mut text = self.output().await.join("\n");
+        let errors = self.process.stderr.as_mut().expect("a piped standard error");
+        errors.read_to_string(&mut text).await.expect("UTF-8");
+        text
+    }
+
     async fn output(&mut self) -> Vec<String> {
         let mut text = String::new();
         let output = self.process.stdout.as_mut().expect("a piped output");
         output.read_to_string(&mut text).await.expect("UTF-8");
         text.lines().map(str::to_owned).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_found_wherever_it_stands() {
+        for (name, value) in marked() {
+            assert_eq!(told(&format!("{{\"a\":\"{value}\"}}")), [name]);
+        }
+        assert_eq!(told("nothing"), [""; 0]);
     }
 }

@@ -4,6 +4,7 @@
 //! promoted, and the old primary comes back as the new one's standby.
 
 mod server;
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::poll::{self, Look};
 use crate::process::free_port;
 use crate::workspace::Run;
 use server::{Installation, Server};
+pub use tls::Doors;
 
 /// The addresses of the two servers. All of 127.0.0.0/8 is loopback on Linux.
 pub const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 12))];

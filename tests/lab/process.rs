@@ -12,7 +12,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
@@ -235,6 +235,27 @@ impl Drop for Process {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
+}
+
+/// Kills every process that was started with both variables in its environment (Linux), and tells how many there were.
+///
+/// # Errors
+/// When the processes cannot be listed, or one cannot be killed.
+pub fn crash_those_with(variables: [(&str, &str); 2]) -> Result<usize> {
+    let wanted = variables.map(|(name, value)| format!("{name}={value}").into_bytes());
+    let mut killed = 0;
+    for entry in std::fs::read_dir("/proc").context("list the processes")? {
+        let path = entry.context("list the processes")?.path();
+        let id = path.file_name().and_then(OsStr::to_str).and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+        // A process may be gone by now, or not be ours to look at.
+        let environment = std::fs::read(path.join("environ")).unwrap_or_default();
+        let has = |wanted: &Vec<u8>| environment.split(|byte| *byte == 0).any(|variable| variable == wanted);
+        if let Some(id) = id.filter(|_| wanted.iter().all(has)) {
+            kill_process(id, Signal::KILL).with_context(|| format!("kill process {}", id.as_raw_nonzero()))?;
+            killed += 1;
+        }
+    }
+    Ok(killed)
 }
 
 /// Whether we may, and for some programs must, drop privileges.

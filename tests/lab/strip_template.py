@@ -3,8 +3,8 @@
 usage: strip_template.py BUILT STRIPPED
 
 Exactly the resources of the refused types go, and with them the outputs and DependsOn entries that name them. Anything
-else that names one of them would change meaning without it, so that is an error and not something to paper over.
-Prints one JSON array of {"id", "type"}.
+else that names one of them would change meaning without it, so that is an error and not something to paper over. One
+parameter loses its pattern, which the local ARNs do not fit. Prints one JSON array of {"id", "type"}.
 """
 
 import json
@@ -26,6 +26,9 @@ REFUSED = {
     "AWS::SQS::QueueInlinePolicy",
 }
 
+# Load balancers of every type have the ARN of an application load balancer here, with an id that is not hexadecimal.
+UNLIKE_AWS = "LoadBalancerArn"
+
 
 def main(built, stripped):
     with open(built, encoding="utf-8") as file:
@@ -45,6 +48,7 @@ def main(built, stripped):
     outputs = template.get("Outputs", {})
     for name in [name for name, body in outputs.items() if references(body) & left_out.keys()]:
         del outputs[name]
+    template.get("Parameters", {}).get(UNLIKE_AWS, {}).pop("AllowedPattern", None)
 
     with open(stripped, "w", encoding="utf-8") as file:
         file.write(yaml_dump(template))

@@ -172,6 +172,8 @@ pub struct AwsError {
     pub request_id: Option<String>,
     source: Box<dyn Error + Send + Sync>,
     is_answer: bool,
+    /// No connection came about in time. A network without a way to AWS drops packets; it refuses nothing.
+    is_cut_off: bool,
 }
 
 impl AwsError {
@@ -185,6 +187,8 @@ impl AwsError {
         let request_id = error.request_id().map(str::to_owned).or_else(|| error.raw_response().and_then(of_response));
         let code = error.code().map(str::to_owned);
         let is_answer = error.raw_response().is_some();
+        // Only connecting has a timeout of the connector's; those of tries and calls are errors of another kind.
+        let is_cut_off = matches!(&error, SdkError::DispatchFailure(failure) if failure.is_timeout());
         let source: Box<dyn Error + Send + Sync> = match error {
             SdkError::ServiceError(service) => match service.err().message() {
                 Some(message) => message.into(),
@@ -192,13 +196,24 @@ impl AwsError {
             },
             other => Box::new(other),
         };
-        AwsError { action, resource: resource.into(), code, request_id, source, is_answer }
+        AwsError { action, resource: resource.into(), code, request_id, source, is_answer, is_cut_off }
     }
 
     /// From an answer that lacks what was asked for.
     pub fn incomplete(action: &'static str, resource: impl Into<String>, missing: impl Into<String>) -> AwsError {
         let source = missing.into().into();
-        AwsError { action, resource: resource.into(), code: None, request_id: None, source, is_answer: true }
+        let (code, request_id) = (None, None);
+        AwsError { action, resource: resource.into(), code, request_id, source, is_answer: true, is_cut_off: false }
+    }
+
+    fn service(&self) -> &'static str {
+        match self.action.split_once(':') {
+            Some(("elasticloadbalancing", _)) => "Elastic Load Balancing",
+            Some(("rds", _)) => "RDS",
+            Some(("secretsmanager", _)) => "Secrets Manager",
+            Some((service, _)) => service,
+            None => "AWS",
+        }
     }
 
     /// A stable name for what went wrong.
@@ -226,6 +241,12 @@ impl fmt::Display for AwsError {
         match self.kind() {
             "AccessDenied" => write!(f, "; allow {} on this resource in the function's role", self.action),
             "TargetGroupNotFound" => f.write_str("; correct \"targetGroupArn\" or deploy the stack again"),
+            "AwsUnreachable" if self.is_cut_off => write!(
+                f,
+                "; the function's subnets have no way to {}'s endpoint: deploy infra/api-endpoints.yaml, or a NAT gateway, \
+                 or take the function out of the VPC",
+                self.service()
+            ),
             _ => Ok(()),
         }
     }

@@ -37,6 +37,8 @@ where
     C: Clock,
 {
     let synchronizer = Arc::new(synchronizer);
+    // Before Lambda is asked for the first event. In a task of its own: whatever goes wrong, the function starts.
+    let _ = tokio::spawn(Arc::clone(&synchronizer).warm_up()).await;
     let service = service_fn(|event: LambdaEvent<Value>| {
         let synchronizer = Arc::clone(&synchronizer);
         async move { invoke(&synchronizer, event).await }
@@ -96,7 +98,8 @@ async fn invoke<D: Dns, G: TargetGroups, T: Topology, C: Clock>(
     };
     match &outcome {
         Ok(report) | Err(RunError::Bindings(report)) => {
-            telemetry::publish(report, chrono::Utc::now().timestamp_millis(), &mut io::stdout().lock());
+            let function = &event.context.env_config.function_name;
+            telemetry::publish(report, function, chrono::Utc::now().timestamp_millis(), &mut io::stdout().lock());
         }
         Err(refused) => error!(error = chain(refused), "the payload was refused"),
     }

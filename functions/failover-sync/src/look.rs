@@ -1,18 +1,21 @@
 //! One run's look at one binding.
 
-use std::collections::BTreeMap;
+mod apply;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use reconcile::binding::{Binding, Endpoint, Kind};
-use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology as Witness};
-use reconcile::plan::Plan;
+use chrono::{DateTime, Utc};
+use reconcile::binding::{Binding, Kind};
+use reconcile::evidence::{ClusterMember, Evidence, Topology as Witness};
 use reconcile::report::{BindingReport, strings};
-use reconcile::target::{Addresses, DescribedTarget, Target};
+use reconcile::target::{Addresses, DescribedTarget};
 use reconcile::trigger::Trigger;
 use reconcile::verdict::{Reason, Verdict, verdict};
-use reconcile::watch::Watch;
+use reconcile::watch::{Watch, age};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::error::{DnsError, SyncError, chain};
 use crate::ports::{Clock, Dns, TargetGroups, Topology};
@@ -29,14 +32,13 @@ const TOPOLOGY_LIMIT: Duration = Duration::from_secs(4);
 
 /// What errors say about what may have been done before them.
 const UNREAD: &str = "the target group could not be read";
-const BEFORE_DEREGISTRATION: &str = "the writer is registered, and nothing was deregistered";
-const IN_DEREGISTRATION: &str = "the writer is registered, and the old target may not have been deregistered";
-const IN_REGISTRATION: &str = "the writer may not have been registered, and nothing was deregistered";
 
 /// What a run knows about a binding so far, and what it has to say.
 pub(crate) struct Look<'a, D, G, T, C> {
     world: &'a Synchronizer<D, G, T, C>,
     binding: &'a Binding,
+    /// When the last event that concerns the binding happened.
+    announced: Option<DateTime<Utc>>,
     watch: Watch,
     evidence: Evidence,
     group: Option<(Instant, Vec<DescribedTarget>)>,
@@ -60,6 +62,12 @@ enum Next {
     LookAgain,
 }
 
+/// What topology told, and when it was asked.
+struct Told {
+    at: Instant,
+    answer: Result<Witness, String>,
+}
+
 impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     pub(crate) fn new(
         world: &'a Synchronizer<D, G, T, C>,
@@ -68,9 +76,11 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         report: BindingReport,
     ) -> Self {
         let now = world.clock.now();
+        let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
         Look {
             world,
             binding,
+            announced: concerning.filter_map(|event| event.time).max(),
             watch: Watch::new(binding, trigger, world.config.watch, now),
             evidence: Evidence::new(binding, &trigger.events, world.departures(&binding.target_group), now),
             group: None,
@@ -120,10 +130,12 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     }
 
     async fn step(&mut self) -> Result<Next, SyncError> {
-        self.observe().await?;
+        let has_topology = self.observe().await?;
         let mut judged = self.judge();
-        if self.needs_topology(&judged) {
-            self.ask_topology().await;
+        if !has_topology && self.needs_topology(&judged) {
+            self.doing = "asking the RDS API for the writer".to_owned();
+            let told = self.ask_topology().await;
+            self.hear_topology(told);
             judged = self.judge();
         }
         if matches!(judged, Verdict::Switch(_)) && !self.report.dry_run && !self.is_described_now() {
@@ -131,10 +143,16 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             judged = self.judge();
         }
         self.report.waiting_for = None;
+        self.report.members_wrong = self.members_wrong(&judged);
         self.report.is_disputed = matches!(judged, Verdict::Wait(Reason::Disagreement { .. }));
         match judged {
             Verdict::InSync => {
                 self.unsettled = 0;
+                if self.report.is_changed() {
+                    let since_event = self.announced.map(|event| age(event, self.now()));
+                    self.report.switch_latency = self.report.switch_latency.or(since_event);
+                }
+                self.world.settle(&self.binding.target_group, &self.report.resolved);
                 let is_over = self.report.dry_run || self.watch.ends_in_agreement(self.now());
                 return Ok(if is_over { Next::End } else { Next::LookAgain });
             }
@@ -167,20 +185,46 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         Ok(if is_over { Next::End } else { Next::LookAgain })
     }
 
+    /// What the verdict would change. Where it waits, nobody knows who is right; then what DNS would change.
+    fn members_wrong(&self, judged: &Verdict) -> Option<usize> {
+        match judged {
+            Verdict::InSync => Some(0),
+            Verdict::Switch(plan) => Some(plan.register.len() + plan.deregister.len()),
+            Verdict::Wait(Reason::NoAnswer) | Verdict::Refuse(_) => None,
+            Verdict::Wait(_) => {
+                let (_, group) = self.group.as_ref()?;
+                let members = group.iter().filter(|described| described.is_member());
+                let members: BTreeSet<_> = members.filter_map(|m| Some(m.target()?.address)).collect();
+                let resolved = self.report.resolved.iter().copied().collect();
+                Some(members.symmetric_difference(&resolved).count())
+            }
+        }
+    }
+
     fn judge(&self) -> Verdict {
         let group = self.group.as_ref().map_or(&[][..], |(_, group)| group);
         verdict(self.binding, &self.world.config.allowed, &self.evidence, group, self.now())
     }
 
-    /// DNS, and the target group if its description is old, at the same time.
-    async fn observe(&mut self) -> Result<(), SyncError> {
+    /// DNS, and the target group if its description is old, at the same time. Topology is asked meanwhile if it will
+    /// be needed; whether it was is returned.
+    async fn observe(&mut self) -> Result<bool, SyncError> {
         self.doing = "reading DNS and the target group".to_owned();
         self.report.observations += 1;
         let is_due = self.group.as_ref().is_none_or(|(at, _)| at.elapsed() >= DESCRIBE_EVERY);
         let describe = async {
             if is_due { self.world.groups.describe(&self.binding.target_group).await.map(Some) } else { Ok(None) }
         };
-        let (dns, group) = tokio::join!(self.resolve(), describe);
+        let witnesses = async {
+            let dns = self.world.resolve(self.binding).await;
+            let resolved = dns.as_ref().ok().map(|answer| answer.addresses.iter().collect::<Vec<_>>());
+            let told = if self.will_need_topology(resolved) { Some(self.ask_topology().await) } else { None };
+            (dns, told)
+        };
+        let start = Instant::now();
+        let ((dns, told), group) = tokio::join!(witnesses, describe);
+        self.report.observe_latency.get_or_insert_with(|| start.elapsed());
+        let has_topology = told.is_some();
         self.unanswered = match dns {
             Ok(answer) => {
                 let resolved: Vec<_> = answer.addresses.iter().collect();
@@ -194,23 +238,18 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
                 Some(error)
             }
         };
-        match group {
+        let seen = match group {
             Ok(group) => {
                 group.into_iter().for_each(|group| self.see(group));
-                Ok(())
+                Ok(has_topology)
             }
             Err(group) => Err(match self.unanswered.take_if(|_| !self.evidence.has_answer()) {
                 Some(dns) => SyncError::Blind { dns, group },
                 None => SyncError::Aws { progress: UNREAD, source: group },
             }),
-        }
-    }
-
-    async fn resolve(&self) -> Result<Answer, DnsError> {
-        match &self.binding.endpoint {
-            Endpoint::Name(name) => self.world.dns.lookup(name, self.binding.family).await,
-            Endpoint::Address(address) => Ok(Answer { addresses: (*address).into(), ttl: Duration::ZERO }),
-        }
+        };
+        told.into_iter().for_each(|told| self.hear_topology(told));
+        seen
     }
 
     async fn describe(&mut self, progress: &'static str) -> Result<(), SyncError> {
@@ -233,7 +272,6 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
 
     /// On drift, in a watch, and when a member is unhealthy, which is a hint and no proof.
     fn needs_topology(&self, judged: &Verdict) -> bool {
-        let is_known = matches!(self.binding.kind, Kind::Cluster | Kind::Readers) && self.binding.id.is_some();
         let is_wanted = match judged {
             Verdict::Refuse(_) => false,
             Verdict::Wait(Reason::NoAnswer) => self.watch.is_on(),
@@ -246,10 +284,32 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         let pause = match judged {
             // Nothing is written unless topology had a chance to object to it.
             Verdict::Switch(_) => Duration::ZERO,
-            _ if self.has_moved || self.is_announced() => PAUSE,
-            _ => ASK_TOPOLOGY_EVERY,
+            _ => self.topology_pause(self.has_moved),
         };
-        is_known && is_wanted && self.topology_asked.is_none_or(|asked| asked.elapsed() >= pause)
+        self.has_topology() && is_wanted && self.topology_is_due(pause)
+    }
+
+    /// In a watch, and when the writer's name leads elsewhere than when this process last saw the group in sync. It
+    /// saves a round trip: without it the drift shows only once the target group is described. Not for readers, whose
+    /// endpoint answers with another of them each time.
+    fn will_need_topology(&self, resolved: Option<Vec<IpAddr>>) -> bool {
+        let settled = self.world.settled(&self.binding.target_group);
+        let has_left = resolved.as_ref().is_some_and(|resolved| settled.is_some_and(|settled| settled != *resolved));
+        let is_wanted = self.watch.is_on() || (has_left && self.binding.kind == Kind::Cluster);
+        let has_moved = resolved.is_some_and(|resolved| resolved != self.report.resolved);
+        self.has_topology() && is_wanted && self.topology_is_due(self.topology_pause(has_moved))
+    }
+
+    fn has_topology(&self) -> bool {
+        matches!(self.binding.kind, Kind::Cluster | Kind::Readers) && self.binding.id.is_some()
+    }
+
+    fn topology_pause(&self, has_moved: bool) -> Duration {
+        if has_moved || self.is_announced() { PAUSE } else { ASK_TOPOLOGY_EVERY }
+    }
+
+    fn topology_is_due(&self, pause: Duration) -> bool {
+        self.topology_asked.is_none_or(|asked| asked.elapsed() >= pause)
     }
 
     /// Whether an event names an instance that is not registered yet.
@@ -260,29 +320,38 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     }
 
     /// Topology: cluster → members → their endpoints → addresses. What goes wrong makes it silent.
-    async fn ask_topology(&mut self) {
-        self.doing = "asking the RDS API for the writer".to_owned();
-        self.topology_asked = Some(Instant::now());
+    async fn ask_topology(&self) -> Told {
+        let at = Instant::now();
         let asked = async {
             let cluster = self.binding.id.as_deref().unwrap_or_default();
             let members = self.world.topology.members(cluster).await.map_err(|error| chain(&error))?;
-            self.locate(members).await
+            Ok(self.locate(members).await)
         };
-        let told = timeout(TOPOLOGY_LIMIT, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        let topology = match told {
-            Ok(topology) => Some(topology),
-            Err(reason) => {
+        let answer = timeout(TOPOLOGY_LIMIT, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        Told { at, answer }
+    }
+
+    fn hear_topology(&mut self, told: Told) {
+        self.topology_asked = Some(told.at);
+        for (member, addresses) in told.answer.iter().flat_map(|topology| &topology.0) {
+            self.located.extend(member.endpoint.clone().map(|endpoint| (endpoint, addresses.clone())));
+        }
+        let told = told.answer.and_then(|topology| match topology.writer() {
+            Some(_) => Ok(topology),
+            None => Err("the writer has no address".to_owned()),
+        });
+        let topology = told
+            .inspect_err(|reason| {
                 warn!(binding = self.binding.name, reason, "the RDS API gave no answer and is left out");
-                None
-            }
-        };
+            })
+            .ok();
         self.report.topology = topology.as_ref().and_then(Witness::writer).map(|writer| writer.iter().collect());
         self.evidence.hear_topology(topology, self.now());
         self.report.event = self.evidence.named(self.now()).map(|(named, _)| named.iter().collect());
     }
 
     /// The members' addresses, looked up at the same time; only the writer's must be there.
-    async fn locate(&mut self, members: Vec<ClusterMember>) -> Result<Witness, String> {
+    async fn locate(&self, members: Vec<ClusterMember>) -> Witness {
         let lookups = members.into_iter().map(|member| async {
             let endpoint = member.endpoint.clone()?;
             let answer = self.world.dns.lookup(&endpoint, self.binding.family).await;
@@ -290,80 +359,10 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             Some((member, addresses.or_else(|| self.located.get(&endpoint).cloned())?))
         });
         let located = futures_util::future::join_all(lookups).await;
-        let topology = Witness(located.into_iter().flatten().collect());
-        for (member, addresses) in &topology.0 {
-            self.located.extend(member.endpoint.clone().map(|endpoint| (endpoint, addresses.clone())));
-        }
-        if topology.writer().is_some() { Ok(topology) } else { Err("the writer has no address".to_owned()) }
+        Witness(located.into_iter().flatten().collect())
     }
 
-    /// Registers, describes again, and deregisters only if every wanted target is a member now.
-    ///
-    /// The description right before the deregistration is for runs that see different answers of a flapping DNS:
-    ///
-    /// 1. the group holds both addresses; one run wants 10.0.0.2 alone, the other 10.0.0.1;
-    /// 2. the first deregisters 10.0.0.1, which is draining from then on;
-    /// 3. the second describes, sees that 10.0.0.1 is no member any more, and deregisters nothing.
-    ///
-    /// Between describing and deregistering a gap remains in which both may have described. Then the group is empty
-    /// until the next look, which registers again.
-    async fn apply(&mut self, plan: Plan) -> Result<(), SyncError> {
-        let applied = self.write(plan).await;
-        // Also a write that failed may have been carried out.
-        self.group = None;
-        applied
-    }
-
-    async fn write(&mut self, plan: Plan) -> Result<(), SyncError> {
-        if !plan.register.is_empty() {
-            self.register(&plan.register).await?;
-        }
-        if !plan.deregister.is_empty() {
-            self.describe(BEFORE_DEREGISTRATION).await?;
-            if let Verdict::Switch(now) = self.judge()
-                && now.register.is_empty()
-                && !now.deregister.is_empty()
-            {
-                self.deregister(&now.deregister).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn register(&mut self, targets: &[Target]) -> Result<(), SyncError> {
-        let names = strings(targets);
-        self.doing = format!("registering {}", names.join(", "));
-        let registered = self.world.groups.register(&self.binding.target_group, targets).await;
-        registered.map_err(|source| SyncError::Aws { progress: IN_REGISTRATION, source })?;
-        info!(binding = self.binding.name, targets = names.join(","), "registered targets");
-        note(&mut self.report.registered, names);
-        Ok(())
-    }
-
-    async fn deregister(&mut self, targets: &[DescribedTarget]) -> Result<(), SyncError> {
-        let names = strings(targets);
-        self.doing = format!("deregistering {}", names.join(", "));
-        for target in targets.iter().filter_map(DescribedTarget::target) {
-            self.evidence.leave(target.address, self.now());
-        }
-        self.world.remember(&self.binding.target_group, self.evidence.left());
-        let deregistered = self.world.groups.deregister(&self.binding.target_group, targets).await;
-        deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source })?;
-        info!(binding = self.binding.name, targets = names.join(","), "deregistered targets");
-        note(&mut self.report.deregistered, names);
-        Ok(())
-    }
-
-    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+    fn now(&self) -> DateTime<Utc> {
         self.world.clock.now()
-    }
-}
-
-/// Adds what is not noted yet: a write that does not show at once is sent again.
-fn note(noted: &mut Vec<String>, names: Vec<String>) {
-    for name in names {
-        if !noted.contains(&name) {
-            noted.push(name);
-        }
     }
 }

@@ -37,11 +37,11 @@ where
 
 /// One line that says it all for each binding, and its metrics.
 ///
-/// `now` is in milliseconds since 1970.
-pub fn publish(report: &Report, now: i64, metrics: &mut impl Write) {
+/// `function` is its name. `now` is in milliseconds since 1970.
+pub fn publish(report: &Report, function: &str, now: i64, metrics: &mut impl Write) {
     for binding in &report.bindings {
         log(&report.trigger, binding);
-        if let Err(error) = writeln!(metrics, "{}", binding.metrics(now)) {
+        if let Err(error) = writeln!(metrics, "{}", binding.metrics(function, now)) {
             warn!(%error, "the metrics could not be written");
         }
     }

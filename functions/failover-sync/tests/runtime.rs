@@ -5,6 +5,7 @@
 mod binary;
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use binary::aws::Aws;
 use binary::{ENDPOINT, Settings, start, start_binary};
 use failover_sync::{elbv2, rds};
 use lab::dns::{Answer, DnsServer};
-use lab::lambda::SECRET_ACCESS_KEY;
+use lab::lambda::{SECRET_ACCESS_KEY, marked, told};
 use serde_json::{Value, json};
 
 /// The payload of a file in `tests/events`.
@@ -117,7 +118,7 @@ async fn a_payload_with_a_wrong_type_is_refused_and_the_next_is_served() {
     let (kind, message) = function.invoke(&json!({"binding": "reader"})).await.error();
     assert_eq!(kind, "UnknownBinding");
     assert!(message.contains("writer"), "{message}");
-    assert!(aws.state().calls.is_empty());
+    assert_eq!(aws.state().calls, ["elasticloadbalancing:DescribeTargetHealth"], "the warm-up's");
     assert_eq!(function.invoke(&json!({})).await.result()["bindings"][0]["state"], "updated");
 }
 
@@ -132,6 +133,38 @@ async fn a_panic_is_told_as_an_error_and_the_next_event_is_served() {
         let (kind, message) = function.invoke(&json!({})).await.error();
         assert_eq!(kind, "Panicked");
         assert!(message.contains(&format!("looked up {ENDPOINT}")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_invocation_finds_its_connection_open() {
+    let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    // A payload that is refused: when it is answered, the start is over and nothing else has been done.
+    function.invoke(&json!({"dryRun": "yes"})).await.error();
+    let seen = |aws: &Aws| {
+        let state = aws.state();
+        (state.connections, state.calls.len())
+    };
+    assert_eq!(seen(&aws), (1, 1), "the warm-up");
+    assert_eq!(function.invoke(&json!({})).await.result()["bindings"][0]["state"], "in-sync");
+    assert_eq!(seen(&aws), (1, 2));
+}
+
+#[tokio::test]
+async fn a_function_starts_although_aws_refuses_or_does_not_answer_its_warm_up() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in [closed, silent.local_addr().unwrap()] {
+        let (dns, _) = failed_over().await;
+        let began = Instant::now();
+        let function = start(Settings::new(dns.addr()).with("AWS_ENDPOINT_URL", format!("http://{address}"))).await;
+        assert_eq!(function.invoke(&json!({"dryRun": "yes"})).await.error().0, "BadPayload");
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "a call that is waited for takes five: {:?}",
+            began.elapsed()
+        );
     }
 }
 
@@ -209,7 +242,7 @@ async fn an_aws_that_cannot_be_reached_or_understood_is_an_error_and_no_write() 
     }
     assert_eq!(writes(&aws), 0);
 
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = Settings::new(dns.addr()).with("AWS_ENDPOINT_URL", format!("http://{closed}"));
     let function = start(settings).await;
     let (kind, message) = function.invoke(&json!({})).await.error();
@@ -281,6 +314,27 @@ async fn a_configuration_with_mistakes_stops_the_start_with_all_of_them() {
     }
     let line: Value = lines[0].parse().unwrap();
     assert_eq!((&line["level"], &line["error"]), (&json!("ERROR"), &json!(message)));
+}
+
+#[tokio::test]
+async fn no_log_and_no_answer_tells_the_environment_even_at_the_level_trace() {
+    let (dns, aws) = failed_over().await;
+    let start = async |settings: Settings| {
+        let settings = settings.with("AWS_LAMBDA_LOG_LEVEL", "TRACE").with("RUST_LOG", "trace");
+        start(marked().fold(settings, |settings, (name, value)| settings.with(name, value))).await
+    };
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let mut answers = function.invoke(&event("sns-cluster-failover")).await.result().to_string();
+    aws.refuse("DescribeTargetHealth", 403, "AccessDenied");
+    for payload in [json!({}), json!({"dryRun": "yes"})] {
+        answers += &function.invoke(&payload).await.error().1;
+    }
+    let log = function.stop_and_tell().await;
+    assert!(log.contains("reconciled") && log.contains("AccessDenied"), "{log}");
+    assert_eq!(told(&(log + &answers)), [""; 0]);
+
+    let (outcome, lines) = start(Settings::new(dns.addr()).with("ALLOWED_CIDRS", "ten")).await.init_error().await;
+    assert_eq!(told(&(outcome.error().1 + &lines.join("\n"))), [""; 0]);
 }
 
 #[tokio::test]

@@ -86,6 +86,13 @@ pub struct BindingReport {
     pub observations: u32,
     /// How many observations got no usable answer from DNS.
     pub dns_failures: u32,
+    /// How many targets had to come or go for the group to be what it should be, when it was last looked at: what the
+    /// verdict would change, or where there was none, what DNS would. Absent if nobody knew.
+    pub members_wrong: Option<usize>,
+    /// How long the first look at DNS and the target group took.
+    pub observe_latency: Option<Duration>,
+    /// From the time of the RDS event that started the run until the group was seen right after a switch.
+    pub switch_latency: Option<Duration>,
     /// From the binding's first look to its last.
     pub elapsed: Duration,
     /// Whether the run was a dry run.
@@ -146,31 +153,40 @@ impl BindingReport {
     ///
     /// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root object with `_aws`,
     /// at most 100 metrics, the dimension a string member of the root. `timestamp` is in milliseconds since 1970.
-    pub fn metrics(&self, timestamp: i64) -> Value {
+    ///
+    /// The one dimension is `Binding`, as `function/binding`: functions have different names in an account, and their
+    /// bindings need not. What is unknown is left out: a zero would look like a good one.
+    pub fn metrics(&self, function: &str, timestamp: i64) -> Value {
         let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
-        let switches = u32::from(self.state() == State::Updated);
-        json!({
+        let count = |value: bool| Some(json!(u8::from(value)));
+        let time = |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
+        let values = [
+            ("InSync", "Count", count(is_in_sync)),
+            ("MembersWrong", "Count", self.members_wrong.map(Value::from)),
+            ("Switches", "Count", count(self.state() == State::Updated)),
+            ("DnsFailures", "Count", Some(json!(self.dns_failures))),
+            ("WitnessDisagreement", "Count", count(self.is_disputed)),
+            ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
+            ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
+            ("Elapsed", "Milliseconds", time(Some(self.elapsed))),
+        ];
+        let known = || values.iter().filter_map(|(name, unit, value)| Some((name, unit, value.as_ref()?)));
+        let metrics: Vec<Value> = known().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let mut line = json!({
             "_aws": {
                 "Timestamp": timestamp,
                 "CloudWatchMetrics": [{
                     "Namespace": METRIC_NAMESPACE,
                     "Dimensions": [["Binding"]],
-                    "Metrics": [
-                        {"Name": "InSync", "Unit": "Count"},
-                        {"Name": "Switches", "Unit": "Count"},
-                        {"Name": "DnsFailures", "Unit": "Count"},
-                        {"Name": "WitnessDisagreement", "Unit": "Count"},
-                        {"Name": "Elapsed", "Unit": "Milliseconds"},
-                    ],
+                    "Metrics": metrics,
                 }],
             },
-            "Binding": self.binding,
-            "InSync": u32::from(is_in_sync),
-            "Switches": switches,
-            "DnsFailures": self.dns_failures,
-            "WitnessDisagreement": u32::from(self.is_disputed),
-            "Elapsed": milliseconds(self.elapsed),
-        })
+            "Binding": format!("{function}/{}", self.binding),
+        });
+        for (name, _, value) in known() {
+            line[*name] = value.clone();
+        }
+        line
     }
 }
 
@@ -263,8 +279,34 @@ mod tests {
             (0, 0, report(|report| report.waiting_for = Some("the witnesses disagree".to_owned()))),
             (0, 0, report(|report| report.error = failure())),
         ] {
-            let metrics = report.metrics(1_795_260_241_431);
+            let metrics = report.metrics("link", 1_795_260_241_431);
             assert_eq!((&metrics["InSync"], &metrics["Switches"]), (&json!(in_sync), &json!(switches)), "{report:?}");
+        }
+    }
+
+    #[test]
+    fn the_binding_of_a_metric_is_one_in_the_whole_account() {
+        assert_eq!(report(|_| {}).metrics("link", 0)["Binding"], "link/writer");
+    }
+
+    #[test]
+    fn a_metric_that_nobody_knows_is_left_out() {
+        let known = |report: &mut BindingReport| {
+            report.members_wrong = Some(2);
+            report.observe_latency = Some(Duration::from_micros(2500));
+            report.switch_latency = Some(Duration::from_secs(3));
+        };
+        for (report, expected) in
+            [(report(|_| {}), [None, None, None]), (report(known), [Some(2.0), Some(2.5), Some(3000.0)])]
+        {
+            let metrics = report.metrics("link", 0);
+            let names = ["MembersWrong", "ObserveLatency", "SwitchLatency"];
+            assert_eq!(names.map(|name| metrics[name].as_f64()), expected, "{metrics}");
+            let directive = &metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+            let named: Vec<_> = directive.as_array().expect("metrics").iter().map(|metric| &metric["Name"]).collect();
+            for (name, value) in names.iter().zip(expected) {
+                assert_eq!(named.contains(&&json!(name)), value.is_some(), "{metrics}");
+            }
         }
     }
 }

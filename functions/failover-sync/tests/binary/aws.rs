@@ -10,6 +10,7 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
 const REQUEST_ID: &str = "c534f810-0000-4000-8000-0123456789ab";
@@ -30,6 +31,8 @@ pub(crate) struct Group {
     pub(crate) writer: Option<&'static str>,
     /// The IAM actions in the order of the calls.
     pub(crate) calls: Vec<String>,
+    /// Connections so far.
+    pub(crate) connections: usize,
     /// Actions that get this status and body instead of their answer.
     pub(crate) faults: BTreeMap<&'static str, (u16, String)>,
 }
@@ -41,6 +44,8 @@ impl Aws {
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&group));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
+        let counted = Arc::clone(&group);
+        let listener = listener.tap_io(move |_| counted.lock().expect("not poisoned").connections += 1);
         tokio::spawn(async move { axum::serve(listener, router).await });
         let aws = Aws { address, group };
         for target in targets {

@@ -13,7 +13,7 @@ use reconcile::config::Config;
 use reconcile::evidence::{Answer, ClusterMember};
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// The world, shared by the ports and the test.
 #[derive(Clone, Default)]
@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) hanging: Vec<String>,
     /// Calls that panic while they begin with one of these texts.
     pub(crate) panicking: Vec<String>,
+    /// How long AWS takes to answer a call.
+    pub(crate) round_trip: Duration,
     /// So many describes after a write still show the state before it.
     pub(crate) stale_describes: usize,
     /// The first time that the clock was looked at; tokio's time goes on from there.
@@ -115,7 +117,10 @@ impl World {
     }
 
     async fn call(&self, call: String) -> Result<(), AwsError> {
-        match self.fate_of(call.clone()) {
+        let fate = self.fate_of(call.clone());
+        let round_trip = self.state().round_trip;
+        sleep(round_trip).await;
+        match fate {
             Fate::Succeeds => Ok(()),
             Fate::Fails => Err(AwsError::incomplete("elasticloadbalancing:Test", call, "it was to fail")),
             Fate::Hangs => std::future::pending().await,

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use lab::host_cache::{BALANCER, block};
+use lab::lambda::{marked, told};
 use lab::mariadb::{Options, PAM_SERVICE};
 use lab::rds::SECRET_ARN;
 use serde_json::json;
@@ -77,6 +78,24 @@ async fn an_iam_token_logs_in_through_the_clear_text_plugin() {
     let lines = function.stop().await;
     assert!(lines.iter().all(|line| !line.contains("X-Amz-") && !line.contains(&session)), "{lines:?}");
     assert!(!stage.rds.account().calls.iter().any(|call| call.starts_with("secretsmanager:")));
+}
+
+#[tokio::test]
+async fn no_log_and_no_answer_tells_the_environment_or_the_password_even_at_the_level_trace() {
+    let stage = Stage::start(Options::default()).await;
+    let marked: Vec<(&str, String)> = marked().collect();
+    let marked = marked.iter().map(|(name, value)| (*name, value.as_str()));
+    let variables: Vec<_> = marked.chain([("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace")]).collect();
+    let function = stage.function_with(&variables).await;
+    let mut answers = function.invoke(&json!({})).await.result().to_string();
+    stage.rds.set_secret(USER, "a-wrong-password");
+    answers += &function.invoke(&json!({})).await.error().1;
+    stage.rds.account().faults.insert("DescribeDBInstances", (403, "AccessDenied"));
+    answers += &function.invoke(&json!({})).await.error().1;
+    let said = function.stop_and_tell().await + &answers;
+    assert_words(&said, &[INSTANCE, "1045", "AccessDenied"]);
+    assert_eq!(told(&said), [""; 0]);
+    assert!(!said.contains(PASSWORD) && !said.contains("a-wrong-password"), "{said}");
 }
 
 #[tokio::test]

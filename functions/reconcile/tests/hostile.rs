@@ -1,0 +1,339 @@
+//! Whatever stands in the variables, and whatever arrives as an event: never a panic, a clear refusal at most.
+//!
+//! The same cases in every run; `make fuzz` tries many more, from another seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use reconcile::binding::{Binding, Endpoint, Kind};
+use reconcile::config::{Config, VARIABLES};
+use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology};
+use reconcile::network::AllowedNetworks;
+use reconcile::target::{Addresses, DescribedTarget, TargetState};
+use reconcile::trigger::{Cause, Trigger};
+use reconcile::verdict::{Verdict, verdict};
+use reconcile::watch::{WATCH_LIMIT, Watch};
+use serde_json::{Value, json};
+
+const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const ENDPOINT: &str = "orders.cluster-c1.eu-west-1.rds.amazonaws.com";
+const FIELDS: [&str; 7] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType"];
+
+/// What the event files say happened, all of it before this.
+const NOW: &str = "2026-11-21T12:00:00Z";
+
+fn cases() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let rng_seed = if given.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { given.rng_seed };
+    ProptestConfig { rng_seed, failure_persistence: None, ..given }
+}
+
+// --- Variables ---
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let keys =
+        proptest::sample::select(vec!["name", "port", "kind", "Message", "source", "time", "detail", "Sns", "k"]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(keys.clone(), inner, 0..4)
+                .prop_map(|object| object.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+/// Values that are right, almost right, and anything at all.
+fn any_field() -> impl Strategy<Value = Value> {
+    let likely =
+        ["writer", ENDPOINT, ARN, "10.0.0.7", "fd00::1", "cluster", "address", "ipv6", "", "a.b", "-", "1.2.3.4:5"];
+    prop_oneof![
+        4 => proptest::sample::select(likely.to_vec()).prop_map(Value::from),
+        2 => prop_oneof![0..2u32, 0..70_000u32].prop_map(Value::from),
+        1 => any_json(),
+    ]
+}
+
+/// A binding that is sound but for one field, which may be as well.
+fn almost_sound() -> impl Strategy<Value = Value> {
+    (proptest::sample::select(FIELDS.to_vec()), any_field()).prop_map(|(field, value)| {
+        let mut binding = json!({"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN});
+        binding[field] = value;
+        binding
+    })
+}
+
+fn any_bindings() -> impl Strategy<Value = String> {
+    let object = proptest::collection::btree_map(proptest::sample::select(FIELDS.to_vec()), any_field(), 0..8);
+    let object = object.prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>());
+    prop_oneof![
+        any::<String>(),
+        proptest::collection::vec(any::<u8>(), 0..64).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        any_json().prop_map(|json| json.to_string()),
+        proptest::collection::vec(prop_oneof![object, almost_sound(), any_json()], 0..3)
+            .prop_map(|items| Value::from(items).to_string()),
+    ]
+}
+
+fn any_list() -> impl Strategy<Value = String> {
+    let item = prop_oneof![
+        any::<String>(),
+        "[0-9]{1,3}(\\.[0-9]{1,3}){3}(/[0-9]{1,3}|:[0-9]{1,6})?",
+        "[0-9a-f:]{0,12}(/[0-9]{1,3})?",
+        "\\[[0-9a-f:]{0,8}\\](:[0-9]{1,6})?",
+    ];
+    proptest::collection::vec(item, 0..5).prop_map(|items| items.join(","))
+}
+
+fn any_seconds() -> impl Strategy<Value = String> {
+    prop_oneof![any::<String>(), any::<i64>().prop_map(|n| n.to_string()), (0..400u32).prop_map(|n| format!(" {n} "))]
+}
+
+/// `Some` variable or none.
+fn variables() -> impl Strategy<Value = [Option<String>; 4]> {
+    let some = proptest::option::weighted::<BoxedStrategy<String>>;
+    let (bindings, list) = (some(0.9, any_bindings().boxed()), || some(0.7, any_list().boxed()));
+    (bindings, list(), list(), some(0.7, any_seconds().boxed())).prop_map(|(a, b, c, d)| [a, b, c, d])
+}
+
+fn parse(values: &[Option<String>; 4]) -> Result<Config, String> {
+    let variables: BTreeMap<_, _> = VARIABLES.iter().copied().zip(values).collect();
+    Config::parse(|name| variables[name].clone()).map_err(|mistakes| mistakes.to_string())
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn every_mistake_in_the_variables_names_its_variable(values in variables()) {
+        match parse(&values) {
+            Ok(config) => prop_assert!(!config.bindings.is_empty() && config.watch <= WATCH_LIMIT),
+            Err(message) => {
+                let (head, mistakes) = message.split_once(":\n- ").expect("a list");
+                prop_assert!(head.ends_with("in the configuration"), "{}", message);
+                for mistake in mistakes.split("\n- ") {
+                    let variable = VARIABLES.iter().position(|name| mistake.starts_with(name));
+                    let variable = variable.unwrap_or_else(|| panic!("{mistake:?} names no variable: {message}"));
+                    let is_missing = variable == 0 && values[0].as_ref().is_none_or(|value| value.trim().is_empty());
+                    prop_assert!(values[variable].is_some() || is_missing, "{} was not given", mistake);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_binding_is_taken_that_cannot_be_kept(items in proptest::collection::vec(almost_sound(), 1..3)) {
+        if let Ok(config) = parse(&[Some(Value::from(items).to_string()), None, None, None]) {
+            let (mut names, mut groups) = (BTreeSet::new(), BTreeSet::new());
+            for Binding { name, endpoint, port, target_group, kind, family, .. } in &config.bindings {
+                prop_assert!(!name.is_empty() && names.insert(name) && groups.insert(target_group.as_str()));
+                prop_assert!(*port > 0);
+                match endpoint {
+                    Endpoint::Address(address) => prop_assert!(*kind == Kind::Address && family.has(address)),
+                    Endpoint::Name(name) => prop_assert!(*kind != Kind::Address && !name.is_empty()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_variable_that_is_wrong_is_the_only_one_that_is_named(which in 1..4usize, wrong in any::<String>()) {
+        let bindings = json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN}]);
+        let mut values = [Some(bindings.to_string()), None, None, None];
+        values[which] = Some(wrong);
+        if let Err(message) = parse(&values) {
+            let mistakes = message.split("\n- ").skip(1);
+            prop_assert!(mistakes.clone().count() > 0, "{}", message);
+            for mistake in mistakes {
+                prop_assert!(mistake.starts_with(VARIABLES[which]), "{}", message);
+            }
+        }
+    }
+}
+
+// --- Events ---
+
+/// The payloads of `tests/events` that AWS sends, by name.
+fn events() -> Vec<(String, Value)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events");
+    let files = std::fs::read_dir(directory).expect("tests/events").map(|entry| entry.expect("an entry").path());
+    let read = |path: std::path::PathBuf| {
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let text = std::fs::read_to_string(&path).expect("readable");
+        (name, serde_json::from_str(&text).expect("JSON"))
+    };
+    let mut events: Vec<(String, Value)> = files.map(read).filter(|(name, _)| !name.starts_with("manual")).collect();
+    events.sort_by(|(one, _), (other, _)| one.cmp(other));
+    events
+}
+
+/// One change somewhere in a payload.
+#[derive(Clone, Debug)]
+enum Mutation {
+    Replace(Value),
+    Text(String),
+    Cut(usize),
+    Remove,
+    Twice,
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    prop_oneof![
+        any_json().prop_map(Mutation::Replace),
+        any::<String>().prop_map(Mutation::Text),
+        any::<usize>().prop_map(Mutation::Cut),
+        Just(Mutation::Remove),
+        Just(Mutation::Twice),
+    ]
+}
+
+/// Changes the node that `place` chooses, inside the JSON of an SNS message too.
+fn mutate(node: &mut Value, mut place: usize, mutation: &Mutation) {
+    if let Value::String(text) = node
+        && let Ok(mut inner @ Value::Object(_)) = serde_json::from_str(text)
+    {
+        mutate(&mut inner, place, mutation);
+        *text = inner.to_string();
+        return;
+    }
+    let count = match node {
+        Value::Object(object) => object.len(),
+        Value::Array(items) => items.len(),
+        _ => 0,
+    };
+    // One choice more than there are children: this node itself.
+    let choice = place % (count + 1);
+    place /= count + 1;
+    match node {
+        Value::Object(object) if choice < count => {
+            let key = object.keys().nth(choice).expect("a key").clone();
+            match mutation {
+                Mutation::Remove if place.is_multiple_of(2) => drop(object.remove(&key)),
+                _ => mutate(object.get_mut(&key).expect("a value"), place, mutation),
+            }
+        }
+        Value::Array(items) if choice < count => match mutation {
+            Mutation::Remove if place.is_multiple_of(2) => drop(items.remove(choice)),
+            Mutation::Twice => items.push(items[choice].clone()),
+            _ => mutate(&mut items[choice], place, mutation),
+        },
+        node => match mutation {
+            Mutation::Replace(value) => *node = value.clone(),
+            Mutation::Text(text) => *node = text.clone().into(),
+            Mutation::Cut(at) => {
+                let text: Vec<char> = node.as_str().unwrap_or_default().chars().collect();
+                *node = text[..at % (text.len() + 1)].iter().collect::<String>().into();
+            }
+            Mutation::Remove => *node = Value::Null,
+            Mutation::Twice => *node = json!([node.clone(), node.clone()]),
+        },
+    }
+}
+
+fn mutated() -> impl Strategy<Value = (String, Value)> {
+    let changes = proptest::collection::vec((any::<usize>(), mutation()), 1..4);
+    (proptest::sample::select(events()), changes).prop_map(|((name, mut payload), changes)| {
+        changes.iter().for_each(|(place, mutation)| mutate(&mut payload, *place, mutation));
+        (name, payload)
+    })
+}
+
+fn at(time: &str) -> DateTime<Utc> {
+    time.parse().expect("a time")
+}
+
+fn set(address: [u8; 4]) -> Addresses {
+    Addresses::from(std::net::IpAddr::from(address))
+}
+
+fn topology(writer: usize) -> Topology {
+    let member = |number: usize| {
+        let id = ["orders-a", "orders-b"][number];
+        let (is_writer, status) = (number == writer, "available".to_owned());
+        let member = ClusterMember { id: id.to_owned(), is_writer, endpoint: Some(format!("{id}.example")), status };
+        (member, set([10, 0, 0, u8::try_from(number).expect("small") + 1]))
+    };
+    Topology(vec![member(0), member(1)])
+}
+
+/// What a first look decides with these events about a group that holds 10.0.0.1, the address of `orders-a`.
+fn judge(binding: &Binding, trigger: &Trigger, dns: Option<Addresses>, topology: Option<Topology>) -> Verdict {
+    let now = at(NOW);
+    let mut watch = Watch::new(binding, trigger, WATCH_LIMIT, now);
+    assert!(watch.is_up(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
+    watch.ends_in_agreement(now);
+    let group = [DescribedTarget { id: "10.0.0.1".into(), port: 5432, state: TargetState::Healthy, reason: None }];
+    let mut evidence = Evidence::new(binding, &trigger.events, BTreeMap::new(), now);
+    evidence.see_group(&group, now);
+    if let Some(addresses) = dns {
+        evidence.hear_dns(Answer { addresses, ttl: Duration::from_secs(5) }, now);
+    }
+    evidence.hear_topology(topology, now);
+    verdict(binding, &AllowedNetworks::default(), &evidence, &group, now)
+}
+
+fn binding(kind: Kind) -> Binding {
+    let bindings =
+        json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
+    let config = parse(&[Some(bindings.to_string()), None, None, None]).expect("sound");
+    Binding { kind, ..config.bindings[0].clone() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn no_event_is_an_error_however_it_is_changed((name, payload) in mutated()) {
+        let trigger = Trigger::parse(&payload);
+        prop_assert!(trigger.is_ok(), "{}: {:?} for {}", name, trigger, payload);
+    }
+
+    #[test]
+    fn no_message_of_sns_is_an_error_or_anything_but_a_failover(message in any_json(), as_text in any::<bool>()) {
+        let (_, mut payload) = events().into_iter().find(|(name, _)| name == "sns-cluster-failover").expect("the file");
+        let text = if as_text { message.as_str().unwrap_or_default().to_owned() } else { message.to_string() };
+        payload["Records"][0]["Sns"]["Message"] = text.into();
+        let trigger = Trigger::parse(&payload);
+        prop_assert_eq!(trigger.map(|trigger| trigger.cause), Ok(Cause::Failover));
+    }
+
+    #[test]
+    fn no_detail_of_event_bridge_is_an_error(detail in any_json()) {
+        let (_, mut payload) = events().into_iter().find(|(name, _)| name == "eventbridge-cluster-failover").expect("it");
+        payload["detail"] = detail;
+        prop_assert!(Trigger::parse(&payload).is_ok());
+    }
+
+    /// An event selects among what others say: it names no address, and outvotes no two witnesses.
+    #[test]
+    fn no_event_moves_a_group_on_its_own((name, payload) in mutated(), age in 0..700i64) {
+        let mut trigger = Trigger::parse(&payload).expect("no error");
+        for event in &mut trigger.events {
+            event.time = event.time.map(|_| at(NOW) - chrono::Duration::seconds(age));
+        }
+        for kind in [Kind::Cluster, Kind::Instance, Kind::Readers, Kind::Proxy, Kind::Hostname] {
+            let binding = binding(kind);
+            let alone = judge(&binding, &trigger, None, None);
+            prop_assert!(!matches!(alone, Verdict::Switch(_)), "{}: {:?} by {}", name, alone, payload);
+        }
+        let cluster = binding(Kind::Cluster);
+        let agreed = judge(&cluster, &trigger, Some(set([10, 0, 0, 1])), Some(topology(0)));
+        prop_assert!(!matches!(agreed, Verdict::Switch(_)), "{}: {:?} by {}", name, agreed, payload);
+        for (dns, writer) in [([10, 0, 0, 1], 1), ([10, 0, 0, 2], 1), ([10, 0, 0, 2], 0)] {
+            if let Verdict::Switch(plan) = judge(&cluster, &trigger, Some(set(dns)), Some(topology(writer))) {
+                let registered: Vec<String> = plan.register.iter().map(ToString::to_string).collect();
+                prop_assert_eq!(registered, ["10.0.0.2:5432"], "{} by {}", name, payload);
+            }
+        }
+    }
+}

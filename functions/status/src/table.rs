@@ -1,0 +1,124 @@
+//! A report as a table for people.
+
+use comfy_table::{Cell, Table, presets};
+use reconcile::report::{BindingReport, Report, State, strings};
+
+/// One row a binding, and below it in whole sentences what needs attention.
+pub fn render(report: &Report) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["BINDING", "ENDPOINT", "DNS", "RDS API", "MEMBERS", "VERDICT"]);
+    for binding in &report.bindings {
+        let topology = binding.topology.as_ref().map_or("-".to_owned(), |addresses| lines(&strings(addresses)));
+        table.add_row(
+            [
+                binding.binding.clone(),
+                binding.endpoint.clone(),
+                lines(&strings(&binding.resolved)),
+                topology,
+                lines(&members(binding)),
+                verdict(binding),
+            ]
+            .map(Cell::new),
+        );
+    }
+    if let Some(first) = table.column_mut(0) {
+        first.set_padding((0, 1));
+    }
+    let explained =
+        report.bindings.iter().filter_map(|binding| Some(format!("{}: {}", binding.binding, why(binding)?)));
+    let table = table.lines().map(|line| line.trim_end().to_owned());
+    let attention = explained.collect::<Vec<_>>();
+    let separator = if attention.is_empty() { None } else { Some(String::new()) };
+    table.chain(separator).chain(attention).collect::<Vec<_>>().join("\n")
+}
+
+fn members(binding: &BindingReport) -> Vec<String> {
+    binding.kept.iter().chain(&binding.deregistered).cloned().collect()
+}
+
+fn verdict(binding: &BindingReport) -> String {
+    match binding.state() {
+        State::WouldUpdate => {
+            let register = binding.registered.iter().map(|target| format!("register {target}"));
+            let deregister = binding.deregistered.iter().map(|target| format!("deregister {target}"));
+            lines(&register.chain(deregister).collect::<Vec<_>>())
+        }
+        state => state.name().to_owned(),
+    }
+}
+
+fn why(binding: &BindingReport) -> Option<&str> {
+    binding.error.as_ref().map(|error| error.message.as_str()).or(binding.waiting_for.as_deref())
+}
+
+fn lines(items: &[String]) -> String {
+    if items.is_empty() { "-".to_owned() } else { items.join("\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use reconcile::report::Failure;
+
+    use super::*;
+
+    fn binding(change: impl FnOnce(&mut BindingReport)) -> Report {
+        let mut binding = BindingReport {
+            binding: "writer".into(),
+            endpoint: "orders.cluster-c1.eu-west-1.rds.amazonaws.com".into(),
+            resolved: vec!["10.0.0.2".parse().expect("an address")],
+            kept: vec!["10.0.0.2:5432".into()],
+            dry_run: true,
+            ..BindingReport::default()
+        };
+        change(&mut binding);
+        Report { trigger: "manual".into(), dry_run: true, bindings: vec![binding] }
+    }
+
+    #[test]
+    fn a_group_that_is_right_is_one_row() {
+        let expected = "\
+BINDING  ENDPOINT                                       DNS       RDS API  MEMBERS        VERDICT
+writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.0.2:5432  in-sync";
+        assert_eq!(render(&binding(|_| {})), expected);
+    }
+
+    #[test]
+    fn what_the_function_would_do_stands_in_the_row() {
+        let shown = render(&binding(|binding| {
+            binding.topology = Some(binding.resolved.clone());
+            binding.kept.clear();
+            binding.registered = vec!["10.0.0.2:5432".into()];
+            binding.deregistered = vec!["10.0.0.1:5432".into()];
+        }));
+        let rows: Vec<_> = shown.lines().collect();
+        assert!(rows[1].ends_with("10.0.0.2  10.0.0.1:5432  register 10.0.0.2:5432"), "{shown}");
+        assert!(rows[2].ends_with("deregister 10.0.0.1:5432") && rows.len() == 3, "{shown}");
+    }
+
+    #[test]
+    fn what_needs_attention_is_said_below() {
+        let failure = Failure { kind: "AccessDenied", message: "allow this".into() };
+        for (change, state, text) in [
+            (
+                Box::new(|binding: &mut BindingReport| binding.error = Some(failure)) as Box<dyn FnOnce(&mut _)>,
+                "failed",
+                "writer: allow this",
+            ),
+            (
+                Box::new(|binding: &mut BindingReport| binding.waiting_for = Some("a witness".into())),
+                "waiting",
+                "writer: a witness",
+            ),
+        ] {
+            let shown = render(&binding(change));
+            assert!(shown.contains(state) && shown.ends_with(&format!("\n\n{text}")), "{shown}");
+        }
+    }
+
+    #[test]
+    fn nothing_seen_is_a_dash() {
+        let shown = render(&binding(|binding| (binding.resolved, binding.kept) = (Vec::new(), Vec::new())));
+        assert!(shown.ends_with("-    -        -        in-sync"), "{shown}");
+    }
+}

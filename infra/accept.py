@@ -1,0 +1,145 @@
+"""Lists the endpoint connections of a stack's endpoint service, and accepts those that are named.
+
+Without ENDPOINT nothing is accepted. 'all' accepts every connection that is pending at that moment. Credentials and
+Region are those of the AWS CLI: AWS_PROFILE, AWS_REGION and so on.
+"""
+
+import argparse
+import os
+import sys
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+CLI = """\
+the same with the AWS CLI:
+  aws cloudformation describe-stacks --stack-name STACK \\
+      --query "Stacks[0].Outputs[?OutputKey=='EndpointServiceId'].OutputValue" --output text
+  aws ec2 describe-vpc-endpoint-connections --filters Name=service-id,Values=vpce-svc-...
+  aws ec2 accept-vpc-endpoint-connections --service-id vpce-svc-... --vpc-endpoint-ids vpce-...
+
+exit codes: 0 = done, or listed; 1 = an endpoint was not accepted, or AWS could not be asked; 2 = wrong usage
+"""
+
+COLUMNS = ("ENDPOINT", "OWNER", "STATE", "CREATED", "DNS")
+
+
+class Refused(Exception):
+    """Why nothing, or not everything, could be done."""
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="accept.py", description=__doc__, epilog=CLI, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stack", metavar="STACK", help="name of the stack")
+    parser.add_argument("endpoints", metavar="ENDPOINT", nargs="*", help="IDs of endpoints (vpce-...), or all")
+    arguments = parser.parse_args()
+    if "all" in arguments.endpoints and len(arguments.endpoints) > 1:
+        parser.error("give endpoints or all, not both")
+    try:
+        run(arguments.stack, arguments.endpoints)
+    except Refused as error:
+        sys.exit(f"error: {error}")
+    # Some of botocore's messages end in a full stop.
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(f"error: AWS could not be asked: {str(error).rstrip('.')}. See to credentials (AWS_PROFILE) and "
+                 "Region (AWS_REGION).")
+
+
+def run(stack, wanted):
+    # boto3 by itself does not read AWS_REGION, which the other tools do.
+    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
+    service = service_of(session, stack)
+    ec2 = session.client("ec2")
+    by_hand = acceptance_required(ec2, service)
+    connections = connections_of(ec2, service)
+
+    print(f"{stack} in {session.region_name}: endpoint service {service}, which "
+          + ("waits for you to accept each connection" if by_hand else "accepts connections by itself"))
+    print(table(connections) if connections else "No endpoint is connected, and none has asked.")
+
+    pending = [endpoint for endpoint, connection in connections.items() if is_pending(connection)]
+    if wanted:
+        accept(ec2, service, pending if wanted == ["all"] else chosen(wanted, connections, by_hand))
+    elif pending:
+        print("\nNothing was accepted. If you know the owner, accept with:")
+        for endpoint in pending:
+            print(f"  make accept STACK={stack} ENDPOINT={endpoint}")
+
+
+def service_of(session, stack):
+    """The endpoint service of a stack."""
+    try:
+        [description] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        raise Refused(f"there is no stack {stack} in {session.region_name}. Another stack: STACK=name; another Region: "
+                      "AWS_REGION=name.") from error
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+    if "EndpointServiceId" not in outputs:
+        raise Refused(f"the stack {stack} ({description['StackStatus']}) has no output EndpointServiceId. Wait until it "
+                      "is complete, or name a stack of failover-sync.")
+    return outputs["EndpointServiceId"]
+
+
+def acceptance_required(ec2, service):
+    [configuration] = ec2.describe_vpc_endpoint_service_configurations(ServiceIds=[service])["ServiceConfigurations"]
+    return configuration["AcceptanceRequired"]
+
+
+def connections_of(ec2, service):
+    """The connections by endpoint, oldest first."""
+    pages = ec2.get_paginator("describe_vpc_endpoint_connections").paginate(
+        Filters=[{"Name": "service-id", "Values": [service]}]
+    )
+    connections = [connection for page in pages for connection in page["VpcEndpointConnections"]]
+    connections.sort(key=lambda connection: connection["CreationTimestamp"])
+    return {connection["VpcEndpointId"]: connection for connection in connections}
+
+
+def is_pending(connection):
+    # The API's reference has states with a small first letter, its model has them with a capital.
+    return connection["VpcEndpointState"].lower() == "pendingacceptance"
+
+
+def table(connections):
+    rows = [COLUMNS]
+    for endpoint, connection in connections.items():
+        # One of its names is enough to recognise it.
+        names = [entry["DnsName"] for entry in connection.get("DnsEntries", [])] or ["-"]
+        created = connection["CreationTimestamp"].strftime("%Y-%m-%d %H:%M %Z")
+        rows.append((endpoint, connection["VpcEndpointOwner"], connection["VpcEndpointState"], created, names[0]))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def chosen(wanted, connections, by_hand):
+    """The named endpoints, if every one of them can be accepted."""
+    for endpoint in wanted:
+        if endpoint not in connections:
+            raise Refused(f"no endpoint {endpoint} has asked for this service. Nothing was accepted.")
+        if not is_pending(connections[endpoint]):
+            reason = "" if by_hand else ", and this service accepts connections by itself"
+            raise Refused(f"{endpoint} is {connections[endpoint]['VpcEndpointState']} and not pendingAcceptance{reason}. "
+                          "Nothing was accepted.")
+    return wanted
+
+
+def accept(ec2, service, endpoints):
+    if not endpoints:
+        print("\nNo connection is pending, so there is nothing to accept.")
+        return
+    answer = ec2.accept_vpc_endpoint_connections(ServiceId=service, VpcEndpointIds=endpoints)
+    failed = {item["ResourceId"]: item["Error"]["Message"] for item in answer.get("Unsuccessful", [])}
+    print()
+    for endpoint in endpoints:
+        if endpoint not in failed:
+            print(f"Accepted {endpoint}. It can be used when its state is available.")
+    if failed:
+        raise Refused("; ".join(f"{endpoint} was not accepted: {message}" for endpoint, message in failed.items()))
+
+
+if __name__ == "__main__":
+    main()

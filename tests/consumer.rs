@@ -1,0 +1,396 @@
+//! The consumer's side of the link: what `infra/consumer.yaml` and `infra/api-endpoints.yaml` promise, and a client that
+//! connects the way they lay.
+
+// In a test a failed unwrap is the failure that it reports.
+#![allow(clippy::unwrap_used)]
+
+#[path = "consumer/api_endpoints.rs"]
+mod api_endpoints;
+#[path = "consumer/deployment.rs"]
+mod deployment;
+#[path = "consumer/link.rs"]
+mod link;
+mod stack;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result};
+use lab::aws::Aws;
+use lab::workspace::Run;
+use serde_json::{Value, json};
+use stack::{Stack, load, owned, root, takes, text};
+
+const CONSUMER: &str = "infra/consumer.yaml";
+const API: &str = "infra/api-endpoints.yaml";
+
+const SERVICE: &str = "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0";
+const HOST: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
+const VPC: &str = "vpc-0123456789abcdef0";
+const SUBNETS: [&str; 2] = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"];
+const GROUP: &str = "sg-0123456789abcdef0";
+const PRINCIPALS: [&str; 2] = ["arn:aws:iam::111122223333:role/network", "arn:aws:iam::111122223333:user/ops"];
+const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:flush-hosts-AbCdEf";
+
+/// Parameters, and what there is under them.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
+/// The attribute of an endpoint that holds its DNS names.
+const DNS_ENTRIES: &str = "DnsEntries";
+const ENDPOINT_NAME: &str = "vpce-01abc23456de78f9g-12abccd3.vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com";
+
+/// `infra/consumer.yaml`, with an endpoint that has the DNS names that AWS documents: the Regional one first.
+static CONSUMER_TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
+    let zonal = ENDPOINT_NAME.replacen("-12abccd3", "-12abccd3-eu-west-1a", 1);
+    let entries = json!([format!("Z1HUB23UULQXV:{ENDPOINT_NAME}"), format!("Z1ZONALNAMES:{zonal}")]);
+    let mut template = load(CONSUMER);
+    assert!(replace(&mut template, &json!({"Fn::GetAtt": ["Endpoint", DNS_ENTRIES]}), &entries) > 0);
+    template
+});
+
+static API_TEMPLATE: LazyLock<Value> = LazyLock::new(|| load(API));
+
+/// Replaces a part of a template wherever it stands, and returns how often it did.
+fn replace(node: &mut Value, part: &Value, by: &Value) -> usize {
+    if node == part {
+        *node = by.clone();
+        return 1;
+    }
+    match node {
+        Value::Array(items) => items.iter_mut().map(|item| replace(item, part, by)).sum(),
+        Value::Object(map) => map.values_mut().map(|value| replace(value, part, by)).sum(),
+        _ => 0,
+    }
+}
+
+/// A template with its parameters that have no default, and these in place of those.
+fn of(template: &'static Value, base: &[(&str, &str)], given: &[(&str, &str)]) -> Stack {
+    let base = base.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
+    Stack::of(template, &given.iter().chain(base).copied().collect::<Vec<_>>())
+}
+
+fn consumer(given: &[(&str, &str)]) -> Stack {
+    let subnets = SUBNETS.join(",");
+    let base = [
+        ("ServiceName", SERVICE),
+        ("DatabasePort", "5432"),
+        ("VpcId", VPC),
+        ("SubnetIds", &subnets),
+        ("ClientCidrs", "10.0.0.0/16"),
+    ];
+    of(&CONSUMER_TEMPLATE, &base, given)
+}
+
+fn created(stack: &Stack, template: &Value) -> BTreeSet<String> {
+    let resources = template["Resources"].as_object().unwrap().keys();
+    resources.filter(|name| stack.resource(name).is_some()).cloned().collect()
+}
+
+/// The ingress of a security group, as `source first-last`; it must be TCP all over.
+fn ingress(stack: &Stack) -> BTreeSet<String> {
+    let group = stack.existing("EndpointSecurityGroup");
+    let rules = group["SecurityGroupIngress"].as_array().unwrap().iter();
+    rules
+        .map(|rule| {
+            assert_eq!(rule["IpProtocol"], "tcp");
+            let source = rule.get("CidrIp").or_else(|| rule.get("SourceSecurityGroupId")).unwrap();
+            format!("{} {}-{}", text(source), text(&rule["FromPort"]), text(&rule["ToPort"]))
+        })
+        .collect()
+}
+
+/// Whether a security group lets nothing out but to itself.
+fn lets_nothing_out(stack: &Stack) -> bool {
+    let egress = &stack.existing("EndpointSecurityGroup")["SecurityGroupEgress"];
+    let to: Vec<_> = egress.as_array().unwrap().iter().map(|rule| text(&rule["CidrIp"])).collect();
+    to == ["127.0.0.1/32"]
+}
+
+// --- The endpoint ---
+
+#[test]
+fn the_endpoint_leads_to_the_service() {
+    let endpoint = consumer(&[]).existing("Endpoint");
+    let expected = json!({
+        "VpcEndpointType": "Interface",
+        "ServiceName": SERVICE,
+        "VpcId": VPC,
+        "SubnetIds": SUBNETS,
+        "SecurityGroupIds": ["{EndpointSecurityGroup.GroupId}"],
+        "Tags": [{"Key": "Name", "Value": "link"}],
+    });
+    assert_eq!(endpoint, expected);
+    let abroad = consumer(&[("ServiceRegion", "us-east-1")]).existing("Endpoint");
+    assert_eq!(abroad["ServiceRegion"], "us-east-1");
+}
+
+#[test]
+fn only_clients_reach_the_endpoint_and_on_the_databases_ports() {
+    let cases: [Case<'_>; 4] = [
+        (&[], &["10.0.0.0/16 5432-5432"]),
+        (&[("LastDatabasePort", "5434")], &["10.0.0.0/16 5432-5434"]),
+        (&[("ClientCidrs", ""), ("ClientSecurityGroupId", GROUP)], &["sg-0123456789abcdef0 5432-5432"]),
+        (
+            &[("ClientCidrs", "10.1.0.0/16,10.2.0.0/16,10.3.0.0/16"), ("ClientSecurityGroupId", GROUP)],
+            &[
+                "10.1.0.0/16 5432-5432",
+                "10.2.0.0/16 5432-5432",
+                "10.3.0.0/16 5432-5432",
+                "sg-0123456789abcdef0 5432-5432",
+            ],
+        ),
+    ];
+    for (parameters, expected) in cases {
+        let stack = consumer(parameters);
+        assert_eq!(ingress(&stack), owned(expected.iter().copied()), "{parameters:?}");
+        assert!(lets_nothing_out(&stack), "{parameters:?}");
+        assert_eq!(stack.existing("EndpointSecurityGroup")["VpcId"], VPC);
+    }
+}
+
+#[test]
+fn zone_and_role_are_there_when_they_are_asked_for() {
+    let plain = ["Endpoint", "EndpointSecurityGroup"].as_slice();
+    let principals = PRINCIPALS.join(",");
+    let cases: [Case<'_>; 3] = [
+        (&[], &[]),
+        (&[("DatabaseHostName", HOST)], &["Record", "Zone"]),
+        (&[("SetupPrincipals", &principals)], &["SetupRole"]),
+    ];
+    for (parameters, more) in cases {
+        let expected = owned(plain.iter().chain(more).copied());
+        assert_eq!(created(&consumer(parameters), &CONSUMER_TEMPLATE), expected, "{parameters:?}");
+    }
+}
+
+// --- The name ---
+
+#[test]
+fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint() {
+    let stack = consumer(&[("DatabaseHostName", HOST)]);
+    let zone = stack.existing("Zone");
+    assert_eq!(zone["Name"], HOST, "a zone above it would hide other names");
+    assert_eq!(zone["VPCs"], json!([{"VPCId": VPC, "VPCRegion": "eu-west-1"}]), "private, and for the clients alone");
+    let record = json!({
+        "HostedZoneId": "{Zone}",
+        "Name": HOST,
+        "Type": "A",
+        "AliasTarget": {"HostedZoneId": "Z1HUB23UULQXV", "DNSName": ENDPOINT_NAME, "EvaluateTargetHealth": false},
+    });
+    assert_eq!(stack.existing("Record"), record);
+}
+
+#[test]
+fn who_reads_of_the_zone_reads_of_the_functions_vpc() {
+    let parameter = text(&CONSUMER_TEMPLATE["Parameters"]["DatabaseHostName"]["Description"]);
+    let output = text(&CONSUMER_TEMPLATE["Outputs"]["ZoneId"]["Description"]);
+    let comment = text(&consumer(&[("DatabaseHostName", HOST)]).existing("Zone")["HostedZoneConfig"]["Comment"]);
+    for said in [parameter, output, comment] {
+        assert!(said.to_lowercase().contains("never") && said.contains("failover-sync"), "{said}");
+    }
+}
+
+#[test]
+fn rules_refuse_what_cannot_work_or_misleads_the_function() {
+    let cases: [(&[(&str, &str)], &str); 3] = [
+        (&[("ClientCidrs", "")], "Give ClientSecurityGroupId, or ClientCidrs"),
+        (&[("DatabaseHostName", HOST), ("FunctionVpcId", VPC)], "Put the endpoint into another VPC, or leave"),
+        (&[("DatabaseHostName", "rds.amazonaws.com")], "Give the full name of one database"),
+    ];
+    for (parameters, remedy) in cases {
+        let refusals = consumer(parameters).refusals();
+        assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+    }
+    let other = ("FunctionVpcId", "vpc-0123456789abcdef1");
+    for parameters in
+        [&[][..], &[("DatabaseHostName", HOST)], &[("DatabaseHostName", HOST), other], &[("FunctionVpcId", VPC)]]
+    {
+        assert_eq!(consumer(parameters).refusals(), [""; 0], "{parameters:?}");
+    }
+}
+
+#[test]
+fn parameters_take_what_is_right_and_nothing_else() {
+    let cases: [(&str, &str, &[&str], &[&str]); 9] = [
+        (
+            CONSUMER,
+            "ServiceName",
+            &[SERVICE, "cn.com.amazonaws.vpce.cn-north-1.vpce-svc-0123456789abcdef0"],
+            &[
+                "",
+                "vpce-svc-0123456789abcdef0",
+                "com.amazonaws.eu-west-1.rds",
+                "com.amazonaws.vpce.eu-west-1.vpce-svc-*",
+            ],
+        ),
+        (CONSUMER, "ServiceRegion", &["", "eu-west-1", "us-gov-west-1"], &["eu", "eu-west-1a"]),
+        (CONSUMER, "LastDatabasePort", &["", "5434"], &["0", "5432-5434", "123456"]),
+        (
+            CONSUMER,
+            "ClientCidrs",
+            &["", "10.0.0.0/16", "10.1.0.0/16,10.2.0.0/16,10.3.0.0/16"],
+            &["0.0.0.0/0", "10.0.0.1"],
+        ),
+        (
+            CONSUMER,
+            "DatabaseHostName",
+            &["", HOST, "db.internal.example"],
+            &["example.com", "*.example.com", "db.example.com.", "DB.example.com"],
+        ),
+        (
+            CONSUMER,
+            "SetupPrincipals",
+            &[
+                "",
+                "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Network_0123456789abcdef",
+            ],
+            &[
+                "*",
+                "arn:aws:iam::111122223333:root",
+                "111122223333",
+                "arn:aws:iam::111122223333:role/*",
+                "ec2.amazonaws.com",
+            ],
+        ),
+        (
+            API,
+            "FunctionSecurityGroupIds",
+            &[GROUP, "sg-01234567,sg-12345678,sg-23456789"],
+            &["", "default", "sg-01234567, sg-12345678"],
+        ),
+        (
+            API,
+            "FlushHostsSecretArn",
+            &["", SECRET],
+            &["flush-hosts", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:*"],
+        ),
+        (API, "RdsEndpoint", &["true", "false"], &["", "yes"]),
+    ];
+    for (template, parameter, right, wrong) in cases {
+        let template = if template == API { &*API_TEMPLATE } else { &*CONSUMER_TEMPLATE };
+        let definition = &template["Parameters"][parameter];
+        right.iter().for_each(|value| assert!(takes(definition, value), "{parameter} refuses {value:?}"));
+        wrong.iter().for_each(|value| assert!(!takes(definition, value), "{parameter} accepts {value:?}"));
+    }
+}
+
+// --- The role ---
+
+#[test]
+fn the_role_is_for_named_principals() {
+    let role = consumer(&[("SetupPrincipals", &PRINCIPALS.join(","))]).existing("SetupRole");
+    let trust = &role["AssumeRolePolicyDocument"]["Statement"];
+    assert_eq!(*trust, json!([{"Effect": "Allow", "Principal": {"AWS": PRINCIPALS}, "Action": "sts:AssumeRole"}]));
+    assert_eq!(role.get("ManagedPolicyArns"), None, "the policies are written out");
+    assert_eq!(CONSUMER_TEMPLATE["Parameters"]["SetupPrincipals"]["Default"], "");
+}
+
+#[test]
+fn the_role_creates_endpoints_to_this_service_in_this_network_and_no_more() {
+    let arn = |rest: &str| format!("arn:aws:ec2:eu-west-1:111122223333:{rest}");
+    let look = [
+        "ec2:DescribeAvailabilityZones",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcEndpointServices",
+        "ec2:DescribeVpcEndpoints",
+        "ec2:DescribeVpcs",
+    ];
+    let is = |key: &str, value: Value| json!({"StringEquals": {key: value}});
+    let allow = |action: Value, resource: Value, condition: Option<Value>| {
+        let mut statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
+        condition.into_iter().for_each(|condition| statement["Condition"] = condition);
+        statement
+    };
+    let create = || json!("ec2:CreateVpcEndpoint");
+    let endpoints = || json!(arn("vpc-endpoint/*"));
+    let network = json!([arn(&format!("vpc/{VPC}")), arn("security-group/{EndpointSecurityGroup.GroupId}")]);
+    let this_vpc = json!(format!("VPCId={VPC},VPCRegion=eu-west-1"));
+    let mut expected = vec![
+        allow(json!(look), json!("*"), None),
+        allow(create(), endpoints(), Some(is("ec2:VpceServiceName", json!(SERVICE)))),
+        allow(create(), network, None),
+        allow(create(), json!(arn("subnet/*")), Some(is("ec2:SubnetID", json!(SUBNETS)))),
+        allow(json!("ec2:CreateTags"), endpoints(), Some(is("ec2:CreateAction", json!("CreateVpcEndpoint")))),
+        allow(
+            json!("route53:AssociateVPCWithHostedZone"),
+            json!("arn:aws:route53:::hostedzone/*"),
+            Some(is("route53:VPCs", this_vpc)),
+        ),
+    ];
+    let statements = |region: &str| {
+        let role = consumer(&[("SetupPrincipals", PRINCIPALS[0]), ("ServiceRegion", region)]).existing("SetupRole");
+        assert_eq!(role["Policies"].as_array().unwrap().len(), 1);
+        role["Policies"][0]["PolicyDocument"]["Statement"].clone()
+    };
+    assert_eq!(statements(""), json!(expected));
+    expected.push(allow(json!("vpce:AllowMultiRegion"), endpoints(), None));
+    assert_eq!(statements("us-east-1"), json!(expected));
+}
+
+// --- What it tells ---
+
+#[test]
+fn the_outputs_are_what_the_next_step_needs() {
+    let named = consumer(&[("DatabaseHostName", HOST)]);
+    assert_eq!(named.output("EndpointId"), "{Endpoint}");
+    assert_eq!(named.output("EndpointDnsName"), ENDPOINT_NAME);
+    assert_eq!(named.output("HostName"), HOST);
+    assert_eq!(consumer(&[]).output("HostName"), ENDPOINT_NAME);
+    let commands = [
+        ("StateCommand", &["describe-vpc-endpoints", "{Endpoint}", "State"][..]),
+        ("ZonesCommand", &["describe-vpc-endpoint-services", SERVICE, "AvailabilityZoneIds"]),
+        (
+            "SubnetZonesCommand",
+            &["describe-subnets", "subnet-0123456789abcdef0 subnet-0123456789abcdef1", "AvailabilityZoneId"],
+        ),
+        ("ConnectTestCommand", &["nc ", HOST, "5432"]),
+        ("PostgresTestCommand", &["psql ", HOST, "port=5432", "sslmode=verify-full", "sslrootcert="]),
+        ("MysqlTestCommand", &["mysql ", HOST, "--port=5432", "--ssl-mode=VERIFY_IDENTITY", "--ssl-ca="]),
+    ];
+    for (output, parts) in commands {
+        let command = named.output(output);
+        parts.iter().for_each(|part| assert!(command.contains(part), "{output} lacks {part}: {command}"));
+    }
+    assert!(
+        consumer(&[("ServiceRegion", "us-east-1")]).output("ZonesCommand").contains("--service-regions us-east-1 ")
+    );
+    for verifying in ["PostgresTestCommand", "MysqlTestCommand"] {
+        assert_eq!(
+            CONSUMER_TEMPLATE["Outputs"][verifying]["Condition"], "Named",
+            "no certificate is for the other name"
+        );
+    }
+    let state = text(&CONSUMER_TEMPLATE["Outputs"]["StateCommand"]["Description"]);
+    assert!(state.contains("pendingAcceptance"), "{state}");
+    let subnets = text(&CONSUMER_TEMPLATE["Parameters"]["SubnetIds"]["Description"]);
+    assert!(
+        ["zone IDs", "describe-availability-zones", "describe-vpc-endpoint-services"]
+            .iter()
+            .all(|way| subnets.contains(way))
+    );
+}
+
+// --- Both ---
+
+#[test]
+fn the_templates_are_clean() {
+    let root = root();
+    let lint = Command::new(root.join(".venv/bin/cfn-lint")).args([CONSUMER, API]).current_dir(root).output();
+    let output = lint.expect(".venv/bin/cfn-lint exists and runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+// --- Live ---
+
+/// Here the templates become stacks, and a client connects. One local AWS serves both.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stacks_are_created_and_a_client_verifies_the_database_by_its_own_name() -> Result<()> {
+    let run = Run::new()?;
+    let logs = || format!("the logs are in {}", run.logs().display());
+    let aws = Aws::start(&run).await.with_context(logs)?;
+    deployment::consumer(&run, &aws).await.with_context(logs)?;
+    deployment::api_endpoints(&run, &aws).await.with_context(logs)?;
+    link::by_the_databases_own_name(&run, &aws).await.with_context(logs)
+}

@@ -1,0 +1,160 @@
+//! Several databases on one link, deployed: each stack fills its own target groups and leaves the others' alone.
+#![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lab::aurora::Cluster;
+use lab::aws::{Aws, members};
+use lab::cloudformation::Outputs;
+use lab::deploy::{self, Parameters, STACK, VPC};
+use lab::dns::{Answer, DnsServer};
+use lab::events::invoke;
+use lab::progress::Progress;
+use lab::workspace::Run;
+use serde_json::{Value, json};
+
+/// The stack of the database that joins.
+const JOINING: &str = "failover-sync-lab-billing";
+
+/// The members of the cluster, writer first.
+const CLUSTER: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 11), Ipv4Addr::new(127, 0, 0, 12)];
+const CLUSTER_PORT: u16 = 5432;
+const READER_LISTENER_PORT: u16 = 5433;
+
+/// A server that RDS knows nothing of.
+const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 21);
+const SERVER_PORT: u16 = 3306;
+const SERVER_LISTENER_PORT: u16 = 13306;
+
+/// The longest that the template allows: no scheduled run fills a group before the test is over.
+const RARE_MINUTES: u8 = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn databases_on_one_link_have_ports_target_groups_and_functions_of_their_own() -> Result<()> {
+    let run = Run::new()?;
+    let logs = format!("the logs are in {}", run.logs().display());
+    share_a_link(&run).await.context(logs)
+}
+
+async fn share_a_link(run: &Run) -> Result<()> {
+    let built = deploy::build(run, &Steps).await?;
+    let aws = Aws::start(run).await?;
+    let cluster = Cluster::create(aws.rds(), "orders").await?;
+    let dns = DnsServer::start().await?;
+    for (member, address) in cluster.members.iter().zip(CLUSTER) {
+        dns.set(&member.endpoint, Answer::v4(address.octets()));
+    }
+    let [writer, reader] = &cluster.members;
+    dns.set(&cluster.endpoint, Answer::alias(&writer.endpoint));
+    // Not built from the writer's as the template does it: this is the name that RDS gives.
+    dns.set(&reader_endpoint(&aws, &cluster).await?, Answer::alias(&reader.endpoint));
+
+    Steps.say("a link for a cluster, with its readers");
+    let parameters = Parameters {
+        endpoint: cluster.endpoint.clone(),
+        port: CLUSTER_PORT,
+        dns: dns.addr().to_string(),
+        schedule_minutes: RARE_MINUTES,
+        deregistration_delay: Duration::from_secs(2),
+    };
+    let readers = ("ReaderListenerPort", READER_LISTENER_PORT.to_string());
+    let parameters = parameters.values().into_iter().chain([readers]);
+    let link = built.deploy(run, &aws.environment(), STACK, parameters, &Steps).await?;
+
+    Steps.say("a server on EC2 that joins it");
+    let parameters = [
+        ("LoadBalancerArn", link.get("LoadBalancerArn")?.to_owned()),
+        ("LoadBalancerSecurityGroupId", link.get("LoadBalancerSecurityGroupId")?.to_owned()),
+        ("ListenerPort", SERVER_LISTENER_PORT.to_string()),
+        ("DatabaseKind", "address".to_owned()),
+        ("DatabaseEndpoint", SERVER.to_string()),
+        ("DatabasePort", SERVER_PORT.to_string()),
+        ("DatabaseEngine", "mysql".to_owned()),
+        ("DatabaseCidrs", format!("{SERVER}/32")),
+        ("AllowedCidrs", format!("{SERVER}/32")),
+        ("VpcId", VPC.to_owned()),
+        ("ScheduleExpression", format!("rate({RARE_MINUTES} minutes)")),
+        ("OperationsTopicArn", link.get("OperationsTopicArn")?.to_owned()),
+    ];
+    let joining = built.deploy(run, &aws.environment(), JOINING, parameters, &Steps).await?;
+
+    let group = |outputs: &Outputs, name: &str| outputs.get(name).map(str::to_owned);
+    let groups =
+        [group(&link, "TargetGroupArn")?, group(&link, "ReaderTargetGroupArn")?, group(&joining, "TargetGroupArn")?];
+    let [writers, readers, servers] = &groups;
+    let expected = [(CLUSTER_PORT, writers), (READER_LISTENER_PORT, readers), (SERVER_LISTENER_PORT, servers)];
+    let expected = expected.map(|(port, group)| (i32::from(port), group.clone()));
+    let found = listeners(&aws, link.get("LoadBalancerArn")?).await?;
+    ensure!(found == BTreeMap::from(expected), "the ports of the load balancer lead to {found:?}");
+
+    let [writer, reader] = CLUSTER.map(|address| target(address, CLUSTER_PORT));
+    let server = target(SERVER, SERVER_PORT);
+    expect(&aws, &groups, [None, None, None]).await?;
+
+    Steps.say("the joining stack's function fills its own group");
+    let result = succeed(&aws, joining.get("FunctionName")?).await?;
+    ensure!(names(&result) == ["writer"], "{result}");
+    expect(&aws, &groups, [None, None, Some(server)]).await?;
+
+    Steps.say("the link's function fills the writer's and the readers'");
+    let result = succeed(&aws, link.get("FunctionName")?).await?;
+    ensure!(names(&result) == ["writer", "readers"], "{result}");
+    expect(&aws, &groups, [Some(writer), Some(reader), Some(server)]).await
+}
+
+/// What the RDS API calls the reader endpoint.
+async fn reader_endpoint(aws: &Aws, cluster: &Cluster) -> Result<String> {
+    let answer = aws.rds().describe_db_clusters().db_cluster_identifier(&cluster.id).send().await?;
+    let endpoint = answer.db_clusters().first().and_then(|cluster| cluster.reader_endpoint());
+    Ok(endpoint.context("the cluster has no reader endpoint")?.to_owned())
+}
+
+/// The ports of a load balancer, each with the target group that it leads to.
+async fn listeners(aws: &Aws, load_balancer: &str) -> Result<BTreeMap<i32, String>> {
+    let answer = aws.elbv2().describe_listeners().load_balancer_arn(load_balancer).send().await?;
+    let listeners = answer.listeners().iter().map(|listener| {
+        let group = listener.default_actions().first().and_then(|action| action.target_group_arn());
+        let group = group.context("a listener that leads to no target group")?;
+        Ok((listener.port().context("a listener without a port")?, group.to_owned()))
+    });
+    listeners.collect()
+}
+
+/// Each group holds exactly this target, or none.
+async fn expect(aws: &Aws, groups: &[String; 3], wanted: [Option<SocketAddr>; 3]) -> Result<()> {
+    for (group, wanted) in groups.iter().zip(wanted) {
+        let held = members(&aws.elbv2(), group).await?;
+        ensure!(held == BTreeSet::from_iter(wanted), "{group} holds {held:?} and not {wanted:?}");
+    }
+    Ok(())
+}
+
+/// Invokes a function, which must succeed.
+async fn succeed(aws: &Aws, function: &str) -> Result<Value> {
+    let invocation = invoke(aws, function, &json!({})).await?;
+    ensure!(invocation.error.is_none(), "{function} failed: {}", invocation.payload);
+    Ok(invocation.payload)
+}
+
+/// The bindings that a run reports.
+fn names(result: &Value) -> Vec<&str> {
+    result["bindings"].as_array().into_iter().flatten().filter_map(|binding| binding["binding"].as_str()).collect()
+}
+
+fn target(address: Ipv4Addr, port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(address), port)
+}
+
+/// Long steps are named, and not followed.
+struct Steps;
+
+impl Progress for Steps {
+    fn say(&self, text: &str) {
+        eprintln!("---- {text}");
+    }
+
+    fn waiting(&self, _step: &str, _elapsed: Duration, _detail: &str) {}
+}

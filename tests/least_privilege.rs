@@ -1,0 +1,260 @@
+//! The roles of the template: what they allow is needed, and what is needed they allow.
+//!
+//! The function runs deployed, with the credentials of its role and IAM enforced for Elastic Load Balancing. Four
+//! statements the local AWS cannot judge in a run, because nobody asks IAM there: RDS is moto's, which refuses whatever
+//! is allowed for a named resource only, and logs and the failure queue are written by Lambda itself. For those
+//! SimulatePrincipalPolicy is asked, about the calls that the function made and those that Lambda makes.
+#![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
+
+// Each test program uses a part of it.
+#[allow(unused_imports)]
+mod stack;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
+use aws_sdk_lambda::types::Environment;
+use flush_hosts::config::{Database, Kind};
+use flush_hosts::instances::Rds;
+use flush_hosts::login::Doorman;
+use flush_hosts::ports::{Endpoint, Instances};
+use lab::aws::{ACCOUNT, REGION};
+use lab::deploy::VPC;
+use lab::gateway::Call;
+use lab::guarded::Guarded;
+use lab::progress::Progress;
+use lab::rds::{CLUSTER, Instance, RdsApi, SECRET_ARN};
+use lab::role::{Role, Statement, allowing};
+use lab::workspace::Run;
+use serde_json::{Value, json};
+use stack::{Stack, strings};
+
+const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
+const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
+
+/// What Lambda calls with a function's role, and no function of this project.
+const LAMBDAS_OWN: [&str; 3] = ["logs", "sqs", "ec2"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_deployed_role_allows_what_the_function_does_and_nothing_else() -> Result<()> {
+    let run = Run::new()?;
+    let logs = format!("the logs are in {}", run.logs().display());
+    async {
+        let lab = Guarded::start(&run, &Steps).await?;
+        let role = Role::of_function(&run, &lab.aws, &lab.stack.function).await?;
+        everything_works(&lab).await?;
+        no_allowed_action_is_never_called(&lab, &role).await?;
+        another_target_group_is_denied(&lab).await?;
+        no_statement_can_be_missed(&lab, &role).await
+    }
+    .await
+    .context(logs)
+}
+
+/// Leaves the group on member 1.
+async fn everything_works(lab: &Guarded) -> Result<()> {
+    step("with the role of the template everything works");
+    lab.succeed(json!({}), "updated").await?;
+    lab.succeed(json!({}), "in-sync").await?;
+    lab.move_writer(1).await?;
+    let dry = lab.succeed(json!({"dryRun": true}), "would-update").await?;
+    let both = json!([lab.address(1).ip().to_string()]);
+    ensure!(dry["witnesses"]["topology"] == both, "the RDS API was not asked: {dry}");
+    lab.succeed(json!({}), "updated").await?;
+    lab.holds(&[1]).await?;
+    let calls = lab.gateway.calls();
+    let foreign: Vec<&Call> = calls.iter().filter(|call| !call.key.starts_with("ASIA")).collect();
+    ensure!(foreign.is_empty(), "not made with the temporary credentials of a role: {foreign:?}");
+    Ok(())
+}
+
+async fn no_allowed_action_is_never_called(lab: &Guarded, role: &Role<'_>) -> Result<()> {
+    step("no allowed action is never called");
+    let called: BTreeSet<String> = lab.gateway.calls().into_iter().map(|call| call.action).collect();
+    let allowed = allowing(&role.policies().await?)?.into_iter().flat_map(|statement| statement.actions);
+    let allowed: BTreeSet<String> = allowed.filter(|action| !is_lambdas_own(action)).collect();
+    ensure!(called == allowed, "called: {called:?}\nallowed: {allowed:?}");
+    Ok(())
+}
+
+async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
+    step("another target group is denied, and the error says what is missing");
+    let create = lab.aws.elbv2().create_target_group().name("other").vpc_id(VPC);
+    let create = create.protocol(ProtocolEnum::Tcp).port(5432).target_type(TargetTypeEnum::Ip).send().await?;
+    let other = create.target_groups().first().and_then(|group| group.target_group_arn()).context("no other group")?;
+
+    let client = lab.aws.lambda();
+    let configuration = client.get_function_configuration().function_name(&lab.stack.function).send().await?;
+    let variables =
+        configuration.environment().and_then(|environment| environment.variables()).context("no variables")?;
+    let mut bindings: Value = serde_json::from_str(&variables["BINDINGS"])?;
+    let mut stranger = bindings[0].clone();
+    (stranger["name"], stranger["targetGroupArn"]) = ("stranger".into(), other.into());
+    bindings.as_array_mut().context("BINDINGS is no list")?.push(stranger);
+
+    let mut with_stranger = variables.clone();
+    with_stranger.insert("BINDINGS".to_owned(), bindings.to_string());
+    set_variables(lab, with_stranger).await?;
+    let (kind, message) = lab.fail().await?;
+    ensure!(kind == "AccessDenied", "{kind}: {message}");
+    let remedy = format!("{REGISTER} on {other} failed with AccessDenied");
+    for words in ["1 of 2 bindings failed: stranger: ", &remedy, &format!("allow {REGISTER} on this resource")] {
+        ensure!(message.contains(words), "{words:?} is not in {message}");
+    }
+    set_variables(lab, variables.clone()).await?;
+    lab.succeed(json!({}), "in-sync").await?;
+    Ok(())
+}
+
+async fn set_variables(lab: &Guarded, variables: impl IntoIterator<Item = (String, String)>) -> Result<()> {
+    let environment = Environment::builder().set_variables(Some(variables.into_iter().collect())).build();
+    let update = lab.aws.lambda().update_function_configuration().function_name(&lab.stack.function);
+    update.environment(environment).send().await.context("change the function's variables")?;
+    Ok(())
+}
+
+/// How it shows that a statement is needed, and that it allows no more.
+enum Proof {
+    /// Without it a run is refused this action, and changes nothing.
+    Run(&'static str),
+    /// IAM decides so about this action on the first resource, and against it on the second and without the statement.
+    Simulation(&'static str, String, String),
+}
+
+async fn no_statement_can_be_missed(lab: &Guarded, role: &Role<'_>) -> Result<()> {
+    let proofs = proofs(lab);
+    let policies = role.policies().await?;
+    let statements = allowing(&policies)?;
+    let of = |statement: &Statement| statement.sid.clone();
+    let (written, proven): (BTreeSet<_>, BTreeSet<_>) =
+        (statements.iter().map(of).collect(), proofs.keys().map(|sid| (*sid).to_owned()).collect());
+    ensure!(written == proven, "the role's statements are {written:?}, and proofs are there for {proven:?}");
+
+    // The group is on member 1 and would have to change.
+    lab.move_writer(0).await?;
+    for statement in &statements {
+        let proof = &proofs[statement.sid.as_str()];
+        step(&format!("without {}: {}", statement.sid, statement.actions.join(", ")));
+        if let Proof::Simulation(action, own, other) = proof {
+            let decisions = (role.may(action, own).await?, role.may(action, other).await?);
+            ensure!(decisions == ("allowed".into(), "implicitDeny".into()), "{action}: {decisions:?}");
+        }
+        role.remove(&policies, statement).await?;
+        match proof {
+            Proof::Run(action) => {
+                let (kind, message) = lab.fail().await?;
+                let remedy = format!("allow {action} on this resource in the function's role");
+                ensure!(kind == "AccessDenied" && message.contains(&remedy), "{kind}: {message}");
+                ensure!(message.contains(&lab.stack.target_group), "the resource is not in {message}");
+                lab.holds(&[1]).await?;
+            }
+            Proof::Simulation(action, own, _) => {
+                let decision = role.may(action, own).await?;
+                ensure!(decision == "implicitDeny", "{action} on {own}: {decision}");
+            }
+        }
+        role.restore(&policies, statement).await?;
+    }
+    lab.succeed(json!({}), "updated").await?;
+    lab.holds(&[0]).await
+}
+
+fn proofs(lab: &Guarded) -> BTreeMap<&'static str, Proof> {
+    let arn = |service: &str, rest: String| format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}");
+    let stream = |group: &str| arn("logs", format!("log-group:/aws/lambda/{group}:log-stream:one"));
+    let queue = lab.stack.failure_queue.rsplit('/').next().unwrap_or_default().to_owned();
+    [
+        ("SeeTargets", Proof::Run(DESCRIBE)),
+        ("ChangeTargetsOfTheseGroups", Proof::Run(REGISTER)),
+        (
+            "SeeThisCluster",
+            Proof::Simulation(
+                "rds:DescribeDBClusters",
+                arn("rds", format!("cluster:{}", lab.cluster.id)),
+                arn("rds", "cluster:other".into()),
+            ),
+        ),
+        // Filtered by cluster it is a call for all instances, which the function cannot name.
+        (
+            "SeeInstances",
+            Proof::Simulation("rds:DescribeDBInstances", arn("rds", "db:*".into()), arn("rds", "cluster:other".into())),
+        ),
+        ("WriteOwnLogs", Proof::Simulation("logs:PutLogEvents", stream(&lab.stack.function), stream("other"))),
+        ("ReportFailures", Proof::Simulation("sqs:SendMessage", arn("sqs", queue), arn("sqs", "other".into()))),
+    ]
+    .into()
+}
+
+/// Its login is a call to the database, which no AWS API sees: with IAM the role needs `rds-db:connect`, and the token is
+/// signed without a call.
+#[tokio::test]
+async fn the_role_of_flush_hosts_allows_what_its_adapters_call() -> Result<()> {
+    let endpoint = Endpoint { host: "orders-1.example".into(), port: 3306 };
+    let user = [("FlushHostsUser", "flusher"), ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234")];
+    let secret = [("FlushHostsSecretArn", SECRET_ARN), ("FlushHostsUser", "")];
+    for (name, identifier, kind) in [("cluster", CLUSTER, Kind::Cluster), ("instance", "orders-1", Kind::Instance)] {
+        for (login, variable) in [(user, ("DATABASE_USER", "flusher")), (secret, ("SECRET_ARN", SECRET_ARN))] {
+            let api = RdsApi::start(vec![Instance::available("orders-1", "mysql", &endpoint.host, 3306)]).await?;
+            api.set_secret("flusher", "in-a-test");
+            let aws = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
+                .credentials_provider(aws_sdk_rds::config::Credentials::new("key", "secret", None, None, "test"))
+                .region(REGION)
+                .endpoint_url(api.url())
+                .load()
+                .await;
+            let variables = BTreeMap::from([
+                ("DATABASE_IDENTIFIER", identifier),
+                ("DATABASE_KIND", name),
+                ("DATABASE_ENGINE", "mysql"),
+                ("AWS_REGION", REGION),
+                variable,
+            ]);
+            let config =
+                flush_hosts::config::Config::parse(|name| variables.get(name).map(|value| (*value).to_owned()))?;
+            ensure!(config.database == Database { identifier: identifier.into(), kind }, "{config:?}");
+            Rds(aws_sdk_rds::Client::new(&aws)).list(&config.database).await?;
+            Doorman::new(&config, &aws).credentials(&endpoint).await?;
+
+            let called: BTreeSet<String> = api.account().calls.iter().cloned().collect();
+            let allowed = flush_hosts_allows(&[&[("DatabaseKind", name)], &login[..]].concat());
+            let of_the_code =
+                allowed.into_iter().filter(|action| !is_lambdas_own(action) && action != "rds-db:connect");
+            let of_the_code: BTreeSet<String> = of_the_code.collect();
+            ensure!(called == of_the_code, "{name}, {login:?}: called {called:?}, allowed {of_the_code:?}");
+        }
+    }
+    Ok(())
+}
+
+fn flush_hosts_allows(given: &[(&'static str, &'static str)]) -> BTreeSet<String> {
+    let usual = [
+        ("DatabaseEngine", "mysql"),
+        ("FlushHostsSubnetIds", "subnet-0123456789abcdef0"),
+        ("FlushHostsSecurityGroupIds", "sg-0123456789abcdef0"),
+    ];
+    let role = Stack::with(&[given, &usual].concat()).existing("FlushHostsRole");
+    let policies = role["Policies"].as_array().into_iter().flatten();
+    let statements = policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().into_iter().flatten());
+    statements.filter(|statement| statement["Effect"] == "Allow").flat_map(|s| strings(&s["Action"])).collect()
+}
+
+fn is_lambdas_own(action: &str) -> bool {
+    action.split_once(':').is_some_and(|(service, _)| LAMBDAS_OWN.contains(&service))
+}
+
+fn step(name: &str) {
+    eprintln!("---- {name}");
+}
+
+/// Long steps are named, and not followed.
+struct Steps;
+
+impl Progress for Steps {
+    fn say(&self, text: &str) {
+        eprintln!("     {text}");
+    }
+
+    fn waiting(&self, _step: &str, _elapsed: Duration, _detail: &str) {}
+}

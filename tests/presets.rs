@@ -1,0 +1,293 @@
+//! What the presets of `samconfig.toml` promise: each vendor gets exactly what it asks for, through the command that the
+//! guide names.
+
+// In a test a failed unwrap is the failure that it reports.
+#![allow(clippy::unwrap_used)]
+
+mod stack;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use anyhow::{Context, Result, ensure};
+use lab::aws::{Aws, REGION};
+use lab::deploy;
+use lab::process::Program;
+use lab::progress::Quiet;
+use lab::workspace::{Run, venv_program};
+use serde_json::{Value, json};
+use stack::{Stack, TEMPLATE, accepts, owned, root, strings, text};
+
+/// What `sam deploy` reads from `samconfig.toml`.
+static CONFIG: LazyLock<Value> = LazyLock::new(|| config(root()));
+
+/// The principal of PlanetScale is the owner's own account, which no preset can know.
+const PRINCIPAL: (&str, &str) = ("AllowedPrincipals", "arn:aws:iam::444455556666:root");
+
+const STARBURST: [(&str, &str); 6] = [
+    ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
+    ("DatabasePort", "3306"),
+    ("DatabaseEngine", "mysql"),
+    ("VpcId", "vpc-00000001"),
+    ("SubnetIds", "subnet-00000001,subnet-00000002"),
+    ("DatabaseCidrs", "10.0.1.0/24"),
+];
+
+/// The rest, which PlanetScale's preset leaves to the owner.
+const PLANETSCALE: [(&str, &str); 5] = [
+    PRINCIPAL,
+    ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
+    ("VpcId", "vpc-00000001"),
+    ("SubnetIds", "subnet-00000001,subnet-00000002,subnet-00000003"),
+    ("DatabaseCidrs", "10.0.1.0/24"),
+];
+
+fn config(directory: &Path) -> Value {
+    let output = Command::new(root().join(".venv/bin/python"))
+        .arg(root().join("tests/samconfig_json.py"))
+        .arg(directory)
+        .output()
+        .expect(".venv/bin/python exists and runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The parameters of a preset.
+fn preset(name: &str) -> BTreeMap<String, String> {
+    let overrides = CONFIG[name]["parameter_overrides"].as_object().unwrap_or_else(|| panic!("no preset {name}"));
+    overrides.iter().map(|(parameter, value)| (parameter.clone(), text(value))).collect()
+}
+
+/// What a preset and its owner's answers resolve to.
+fn resolved(name: &str, answers: &[(&str, &str)]) -> Stack {
+    let preset = preset(name);
+    let kept = preset.iter().filter(|(parameter, _)| !answers.iter().any(|(answered, _)| answered == parameter));
+    let kept = kept.map(|(parameter, value)| (parameter.as_str(), value.as_str()));
+    Stack::of(&TEMPLATE, &kept.chain(answers.iter().copied()).collect::<Vec<_>>())
+}
+
+/// The same, which no rule may refuse.
+fn stack(name: &str, answers: &[(&str, &str)]) -> Stack {
+    let stack = resolved(name, answers);
+    assert_eq!(stack.refusals(), Vec::<String>::new(), "{name}");
+    stack
+}
+
+fn make(arguments: &[&str]) -> Output {
+    Command::new("make").args(arguments).current_dir(root()).output().expect("make runs")
+}
+
+// --- The file ---
+
+#[test]
+fn every_environment_deploys_after_a_question_with_a_bucket_that_sam_makes() {
+    let names: BTreeSet<_> = CONFIG.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, owned(["default", "planetscale", "starburst"]));
+    for (name, options) in CONFIG.as_object().unwrap() {
+        assert_eq!(options["capabilities"], "CAPABILITY_IAM", "{name}");
+        assert_eq!(options["confirm_changeset"], true, "{name}");
+        assert_eq!(options["resolve_s3"], true, "{name}");
+    }
+    assert_eq!(CONFIG["default"]["parameter_overrides"], json!({}), "the default is no preset");
+}
+
+#[test]
+fn every_preset_names_its_source_and_its_date() {
+    let file = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();
+    for name in ["starburst", "planetscale"] {
+        let before = file.split(&format!("[{name}.deploy.parameters]")).next().unwrap();
+        let comment: Vec<_> = before.lines().rev().take_while(|line| line.starts_with('#')).collect();
+        let comment = comment.into_iter().rev().collect::<Vec<_>>().join(" ");
+        assert!(comment.contains("Source:") && comment.contains("https://"), "{name}: {comment}");
+        assert!(comment.contains("Checked 20"), "{name}: {comment}");
+    }
+}
+
+#[test]
+fn make_deploys_a_preset_to_its_own_stack() {
+    for name in ["default", "starburst", "planetscale"] {
+        let stack = text(&CONFIG[name]["stack_name"]);
+        let output = make(&["--dry-run", "deploy", &format!("PRESET={name}")]);
+        let printed = String::from_utf8_lossy(&output.stdout);
+        let command = format!("sam deploy --guided --config-env {name} --stack-name {stack}");
+        assert_eq!(printed.lines().last(), Some(command.as_str()), "{name}");
+    }
+    let plain = make(&["--dry-run", "deploy"]);
+    assert_eq!(plain.stdout, make(&["--dry-run", "deploy", "PRESET=default"]).stdout);
+}
+
+#[test]
+fn make_refuses_a_preset_that_does_not_exist() {
+    let output = make(&["preset", "PRESET=starbust"]);
+    assert!(!output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "samconfig.toml has no PRESET=starbust\n");
+}
+
+// --- The stacks ---
+
+#[test]
+fn starburst_may_connect_from_its_range_once_its_endpoint_is_accepted() {
+    let stack = stack("starburst", &STARBURST);
+    let principals = strings(&stack.existing("EndpointServicePermissions")["AllowedPrincipals"]);
+    assert_eq!(principals, ["arn:aws:iam::179619298502:root"]);
+    assert_eq!(text(&stack.existing("EndpointService")["AcceptanceRequired"]), "true");
+    assert_eq!(ingress(&stack), [("3306".to_owned(), "172.16.0.0/16".to_owned())]);
+    assert_eq!(enforcement(&stack), "on");
+}
+
+#[test]
+fn starburst_checks_mysql_and_mariadb_as_its_tutorial_does_and_others_often() {
+    for (engine, interval) in [("mysql", "300"), ("mariadb", "300"), ("postgres", "10"), ("sqlserver", "10")] {
+        let answers =
+            STARBURST.map(|(name, value)| if name == "DatabaseEngine" { (name, engine) } else { (name, value) });
+        let answers = [&answers[..], &[("DatabaseKind", "instance")]].concat();
+        assert_eq!(health_check_interval(&stack("starburst", &answers)), interval, "{engine}");
+    }
+}
+
+#[test]
+fn planetscale_reaches_only_the_writer_on_3306_in_three_zones_and_nobody_has_to_accept() {
+    let stack = stack("planetscale", &PLANETSCALE);
+    assert_eq!(strings(&stack.existing("EndpointServicePermissions")["AllowedPrincipals"]), [PRINCIPAL.1]);
+    assert_eq!(text(&stack.existing("EndpointService")["AcceptanceRequired"]), "false");
+    assert_eq!(strings(&stack.existing("LoadBalancer")["Subnets"]).len(), 3);
+    assert_eq!(text(&stack.existing("Listener")["Port"]), "3306");
+    assert_eq!(health_check_interval(&stack), "300");
+    let bindings = stack.existing("Function")["Environment"]["Variables"]["BINDINGS"].to_string();
+    assert!(bindings.contains(r#"\"kind\":\"cluster\""#) && !bindings.contains("readers"), "{bindings}");
+}
+
+#[test]
+fn planetscale_goes_through_a_security_group_that_opens_3306_alone() {
+    let open = stack("planetscale", &PLANETSCALE);
+    assert_eq!(ingress(&open), []);
+    assert_eq!(enforcement(&open), "off", "with no range to enforce, everything would be dropped");
+
+    let given = [&PLANETSCALE[..], &[("ConsumerCidrs", "10.9.0.0/16"), ("EnforceConsumerCidrs", "true")]].concat();
+    let enforced = stack("planetscale", &given);
+    assert_eq!(ingress(&enforced), [("3306".to_owned(), "10.9.0.0/16".to_owned())]);
+    assert_eq!(enforcement(&enforced), "on");
+}
+
+#[test]
+fn planetscale_cannot_be_deployed_without_a_principal_from_its_owner() {
+    assert!(!preset("planetscale").contains_key("AllowedPrincipals"));
+    let refusals = resolved("planetscale", &PLANETSCALE[1..]).refusals();
+    assert!(refusals.len() == 1 && refusals[0].contains("AllowedPrincipals is empty"), "{refusals:?}");
+    assert!(!accepts("AllowedPrincipals", "arn:aws:iam:444455556666:root"), "an ARN without the empty Region");
+}
+
+/// Port and range of every inbound rule of the load balancer, all of which are for TCP and one port.
+fn ingress(stack: &Stack) -> Vec<(String, String)> {
+    let group = stack.existing("LoadBalancerSecurityGroup");
+    let rules = group["SecurityGroupIngress"].as_array().unwrap();
+    let port = |rule: &Value| {
+        assert!(rule["IpProtocol"] == "tcp" && rule["FromPort"] == rule["ToPort"], "{rule}");
+        text(&rule["FromPort"])
+    };
+    rules.iter().map(|rule| (port(rule), text(&rule["CidrIp"]))).collect()
+}
+
+fn enforcement(stack: &Stack) -> String {
+    text(&stack.existing("LoadBalancer")["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"])
+}
+
+fn health_check_interval(stack: &Stack) -> String {
+    text(&stack.existing("TargetGroup")["HealthCheckIntervalSeconds"])
+}
+
+// --- The way there ---
+
+/// The owner's way: guided, with an answer where a preset has none. The endpoint service and its permissions are what the
+/// local CloudFormation refuses; the tests above are about them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<()> {
+    let run = Run::new()?;
+    let aws = Aws::start(&run).await?;
+    let built = run.scratch("build")?;
+    let left_out: BTreeSet<_> =
+        deploy::build(&run, &Quiet).await?.left_out.into_iter().map(|part| part.type_name).collect();
+    for missing in ["AWS::EC2::VPCEndpointService", "AWS::EC2::VPCEndpointServicePermissions"] {
+        ensure!(left_out.contains(missing), "{missing} can be deployed here: deploy it, and assert on it");
+    }
+
+    for (name, answers, zones) in [("starburst", &STARBURST[..], 2), ("planetscale", &PLANETSCALE[..], 3)] {
+        std::fs::copy(root().join("samconfig.toml"), built.join("samconfig.toml"))?;
+        guided(&run, &aws, &built, name, answers).await.with_context(|| name.to_owned())?;
+
+        let outputs = outputs(&run, &aws, name).await?;
+        let elbv2 = aws.elbv2();
+        let group = elbv2.describe_target_groups().target_group_arns(&outputs["TargetGroupArn"]).send().await?;
+        let group = &group.target_groups()[0];
+        ensure!(group.port() == Some(3306), "{group:?}");
+        ensure!(group.health_check_interval_seconds() == Some(300), "{group:?}");
+        let arn = &group.load_balancer_arns()[0];
+        let balancer = elbv2.describe_load_balancers().load_balancer_arns(arn).send().await?;
+        let balancer = &balancer.load_balancers()[0];
+        ensure!(balancer.availability_zones().len() == zones, "{balancer:?}");
+
+        let saved = config(&built);
+        let saved = saved[name]["parameter_overrides"].as_object().context("the saved answers")?;
+        let expected = preset(name);
+        let expected = expected.iter().map(|(parameter, value)| (parameter.as_str(), value.as_str()));
+        for (parameter, value) in expected.chain(answers.iter().copied()) {
+            ensure!(saved[parameter] == value, "{name}: {parameter} is {} and not {value}", saved[parameter]);
+        }
+    }
+
+    std::fs::copy(root().join("samconfig.toml"), built.join("samconfig.toml"))?;
+    let nobody = guided(&run, &aws, &built, "planetscale", &PLANETSCALE[1..]).await;
+    let error = format!("{:#}", nobody.err().context("planetscale was deployed without a principal")?);
+    ensure!(error.contains("AllowedPrincipals"), "{error}");
+    Ok(())
+}
+
+/// `sam deploy --guided` as the Makefile calls it, with these answers, and the default everywhere else.
+async fn guided(run: &Run, aws: &Aws, built: &Path, name: &str, answers: &[(&str, &str)]) -> Result<()> {
+    let mut lines = vec!["", ""]; // The stack's name and the Region.
+    let template = std::fs::read_to_string(built.join("local.yaml"))?;
+    lines.extend(parameters(&template).map(|parameter| {
+        let answer = answers.iter().find(|(answered, _)| *answered == parameter);
+        answer.map_or("", |(_, value)| value)
+    }));
+    // Confirm the change set, let SAM make roles, no rollback, save, the file, the environment; then deploy.
+    lines.extend(["", "", "", "", "", "", "y", ""]);
+    std::fs::write(built.join("answers"), lines.join("\n"))?;
+
+    let sam = venv_program("sam")?;
+    Program::new(format!("guided-{name}"), "sh")
+        .args(["-c", r#"exec "$@" < answers"#, "sh"])
+        .arg(sam)
+        .args(["deploy", "--guided", "--config-env", name, "--stack-name", &stack_name(name)])
+        .args(["--template-file", "local.yaml", "--region", REGION])
+        .envs(aws.environment())
+        .env("SAM_CLI_TELEMETRY", "0")
+        .directory(built)
+        .run(run, &Quiet)
+        .await
+}
+
+/// The names of a template's parameters in the order in which `sam` asks for them, which is the file's.
+fn parameters(template: &str) -> impl Iterator<Item = &str> {
+    let lines = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
+    let section = lines.take_while(|line| line.starts_with(' '));
+    section.filter(|line| !line.starts_with("   ")).filter_map(|line| line.trim().strip_suffix(':'))
+}
+
+async fn outputs(run: &Run, aws: &Aws, name: &str) -> Result<BTreeMap<String, String>> {
+    let outputs = Program::new(format!("outputs-{name}"), venv_program("sam")?)
+        .args(["list", "stack-outputs", "--output", "json", "--region", REGION, "--stack-name", &stack_name(name)])
+        .envs(aws.environment())
+        .env("SAM_CLI_TELEMETRY", "0")
+        .directory(run.logs())
+        .output(run)
+        .await?;
+    let outputs: Vec<Value> = serde_json::from_str(&outputs)?;
+    Ok(outputs.iter().map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"]))).collect())
+}
+
+fn stack_name(name: &str) -> String {
+    text(&CONFIG[name]["stack_name"])
+}

@@ -1,0 +1,257 @@
+//! What the parameters take, and which combinations are refused.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::stack::{ENDPOINTS, Stack, TEMPLATE, accepts, names_used, owned, section, strings, text};
+use super::{FUNCTION_IN_VPC, JOINED, LOAD_BALANCER, READERS, SECURITY_GROUP, every_stack, joined};
+
+#[test]
+fn what_has_no_safe_default_has_none() {
+    let required = section("Parameters").iter().filter(|(_, definition)| definition.get("Default").is_none());
+    let required: BTreeSet<_> = required.map(|(name, _)| name.clone()).collect();
+    let expected = ["DatabaseEndpoint", "DatabaseEngine", "DatabasePort", "VpcId"];
+    assert_eq!(required, owned(expected));
+}
+
+#[test]
+fn defaults_are_the_stated_ones() {
+    let expected = json!({
+        "AcceptanceRequired": "true",
+        "AllowedCidrs": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10",
+        "DatabaseKind": "cluster",
+        "DeregistrationDelaySeconds": 120,
+        "EnforceConsumerCidrs": "false",
+        "HealthCheckIntervalSeconds": "auto",
+        "ScheduleExpression": "rate(1 minute)",
+    });
+    for (name, default) in expected.as_object().unwrap() {
+        assert_eq!(&section("Parameters")[name]["Default"], default, "{name}");
+    }
+}
+
+#[test]
+fn parameters_take_what_is_right_and_nothing_else() {
+    let root = "arn:aws:iam::444455556666:root";
+    let two = format!("{root},arn:aws-us-gov:iam::444455556666:role/vendor");
+    let six = ["10.0.0.0/8"; 6].join(",");
+    let application = LOAD_BALANCER.replace("/net/", "/app/");
+    let port: (&[&str], &[&str]) =
+        (&["", "1", "5433", "65535"], &["0", "05433", "65536", "70000", "100000", "-1", "5432,5433", "postgres"]);
+    let cases: [(&str, &[&str], &[&str]); 22] = [
+        (
+            "AllowedPrincipals",
+            &["", root, &two, "arn:aws-cn:iam::444455556666:user/jane.doe@example"],
+            &[
+                "*",
+                "arn:aws:iam::444455556666:*",
+                "arn:aws:iam::*:root",
+                "444455556666",
+                "arn:aws:iam:444455556666:root",
+                "arn:aws:iam::44445555666:root",
+                "arn:aws:iam::444455556666:role/team/vendor",
+                "arn:aws:iam::444455556666:role/*",
+                "arn:aws:iam::444455556666:group/all",
+                "arn:aws:iam::444455556666:root,*",
+                "arn:aws:iam::444455556666:root, arn:aws:iam::444455556666:root",
+                "arn:aws:iam::444455556666:root,",
+                "arn:aws-iso:iam::444455556666:root",
+            ],
+        ),
+        (
+            "DatabaseEndpoint",
+            &["a.b", "10.0.1.9"],
+            &["", "db", "https://a.b", "a.b:5432", "a.b.", "A.b", "a..b", "a b.c"],
+        ),
+        ("DatabasePort", &["1", "65535"], &["0", "65536", "text", ""]),
+        ("DatabaseIdentifier", &["", "app", "app-2"], &["App", "2app", "app-", "app--2", "app.x"]),
+        (
+            "SubnetIds",
+            &[
+                "",
+                "subnet-01234567,subnet-89abcdef",
+                "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-01234567",
+            ],
+            &["subnet-01234567", "subnet-01234567,", "subnet-01234567, subnet-89abcdef", "vpc-01234567,vpc-01234567"],
+        ),
+        ("ConsumerCidrs", &["", "10.0.0.0/8", &six], &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/33", "10.0.0.0/8,", "::/64"]),
+        ("DatabaseCidrs", &["", "10.0.1.7/32", &six], &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/8, 10.0.0.0/8"]),
+        ("AllowedCidrs", &["10.0.0.0/16"], &["", "0.0.0.0/0", "10.0.0.0/8,0.0.0.0/0"]),
+        ("DatabaseSecurityGroupId", &["", "sg-01234567"], &["sg-", "sg-01234567,sg-01234567", "default"]),
+        (
+            "DnsServers",
+            &["", "10.0.0.2", "127.0.0.1:5353,10.0.0.2"],
+            &["dns.example", "10.0.0.2:", "10.0.0.2 10.0.0.3"],
+        ),
+        ("HealthCheckIntervalSeconds", &["auto", "10", "300"], &["", "9", "301", "1000"]),
+        ("DeregistrationDelaySeconds", &["0", "3600"], &["-1", "3601"]),
+        (
+            "ScheduleExpression",
+            &["rate(1 minute)", "rate(5 minutes)"],
+            &["rate(6 minutes)", "rate(1 hour)", "rate(0 minutes)", "cron(* * * * ? *)", ""],
+        ),
+        ("SupportedRegions", &["", "eu-west-1", "us-gov-west-1,eu-west-1"], &["*", "europe", "eu-west-1,"]),
+        ("FunctionName", &["", "failover-sync_2"], &["a b", &*"a".repeat(65)]),
+        ("ListenerPort", port.0, port.1),
+        ("ReaderListenerPort", port.0, port.1),
+        (
+            "LoadBalancerArn",
+            &["", LOAD_BALANCER],
+            &[
+                &application,
+                "shared",
+                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:listener/net/shared/fedcba9876543210/0123456789abcdef",
+                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/shared",
+            ],
+        ),
+        ("LoadBalancerSecurityGroupId", &["", "sg-01234567"], &["sg-", "sg-01234567,sg-01234567", "default"]),
+        (
+            "OperationsTopicArn",
+            &["", "arn:aws:sns:eu-west-1:111122223333:ops"],
+            &["ops", "arn:aws:sns:eu-west-1:111122223333:ops.fifo"],
+        ),
+        (
+            "OperationsEmail",
+            &["", "ops@example.com", "data+alarms@team.example.com"],
+            &["ops", "ops@example", "a@example.com,b@example.com", "ops @example.com"],
+        ),
+        (
+            "TopicKmsKeyArn",
+            &["", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab"],
+            &["alias/aws/sns", "arn:aws:kms:eu-west-1:111122223333:alias/key"],
+        ),
+    ];
+    for (parameter, right, wrong) in cases {
+        right.iter().for_each(|value| assert!(accepts(parameter, value), "{parameter} refuses {value:?}"));
+        wrong.iter().for_each(|value| assert!(!accepts(parameter, value), "{parameter} accepts {value:?}"));
+    }
+    let seven = ["10.0.0.0/8"; 7].join(",");
+    for parameter in ["ConsumerCidrs", "DatabaseCidrs"] {
+        assert!(!accepts(parameter, &seven), "{parameter} accepts a range for which there is no rule");
+    }
+}
+
+#[test]
+fn every_parameter_is_explained_and_stands_in_one_group() {
+    let interface = &TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"];
+    let groups = interface["ParameterGroups"].as_array().unwrap();
+    let mut grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
+    grouped.sort();
+    let parameters: Vec<_> = section("Parameters").keys().cloned().collect();
+    assert_eq!(grouped, parameters.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    assert!(groups.iter().all(|group| !text(&group["Label"]["default"]).is_empty()));
+    for (name, definition) in section("Parameters") {
+        assert!(definition["Description"].as_str().is_some_and(|words| words.len() > 20), "{name} is not described");
+        assert!(interface["ParameterLabels"][name]["default"].is_string(), "{name} has no label");
+        let explained = definition.get("AllowedPattern").is_none() || definition["ConstraintDescription"].is_string();
+        assert!(explained, "a mistake in {name} would be answered with a regular expression");
+    }
+}
+
+#[test]
+fn rules_refuse_what_cannot_work_and_name_the_remedy() {
+    let oracle = [("DatabaseKind", "readers"), ("DatabaseEngine", "oracle")];
+    let cases: [(&[(&str, &str)], &str); 8] = [
+        (&[("EnforceConsumerCidrs", "true")], "set EnforceConsumerCidrs=false"),
+        (&[("DatabaseCidrs", "")], "Give DatabaseSecurityGroupId, or DatabaseCidrs"),
+        (&FUNCTION_IN_VPC[..1], "Give both, or neither"),
+        (&FUNCTION_IN_VPC[1..], "Give both, or neither"),
+        (&[("DatabaseKind", "proxy"), ("DatabaseIdentifier", "app")], "or leave DatabaseIdentifier empty"),
+        (&[("DatabaseKind", "address"), ("DatabaseIdentifier", "app")], "or leave DatabaseIdentifier empty"),
+        (&[("DatabaseEngine", "sqlserver")], "Set DatabaseKind=instance"),
+        (&oracle, "Set DatabaseKind=instance"),
+    ];
+    for (parameters, remedy) in cases {
+        let refusals = Stack::with(parameters).refusals();
+        assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+    }
+    // A second database is refused for the same reasons as the first.
+    for (parameters, remedy) in &cases[2..] {
+        let refusals = joined(parameters).refusals();
+        assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+    }
+}
+
+#[test]
+fn a_link_is_built_whole_or_joined_as_it_is() {
+    let [arn, group, ..] = JOINED;
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[arn, JOINED[2], JOINED[3]], "LoadBalancerArn without LoadBalancerSecurityGroupId"),
+        (&[group], "LoadBalancerSecurityGroupId without LoadBalancerArn"),
+        (&[("SubnetIds", "")], "SubnetIds is empty. Give two or more subnets"),
+        (&[("AllowedPrincipals", "")], "AllowedPrincipals is empty, so nobody could connect"),
+    ];
+    for (parameters, reason) in cases {
+        let refusals = Stack::with(parameters).refusals();
+        assert!(matches!(&*refusals, [one] if one.contains(reason)), "{parameters:?}: {refusals:?}");
+        assert!(refusals[0].contains("LoadBalancerSecurityGroupId"), "does not say how to join: {refusals:?}");
+    }
+    let idle: [(&str, &str, &str); 6] = [
+        ("SubnetIds", "subnet-01234567,subnet-89abcdef", "Leave SubnetIds empty"),
+        ("AllowedPrincipals", "arn:aws:iam::444455556666:root", "Leave AllowedPrincipals empty"),
+        ("AcceptanceRequired", "false", "Leave them at their defaults"),
+        ("EnforceConsumerCidrs", "true", "Leave them at their defaults"),
+        ("SupportedRegions", "eu-central-1", "Leave them at their defaults"),
+        ("PrivateDnsName", "db.example.com", "Leave them at their defaults"),
+    ];
+    for (name, value, remedy) in idle {
+        let others = JOINED.into_iter().filter(|(other, _)| *other != name);
+        let parameters: Vec<_> = others.chain([(name, value), ("ConsumerCidrs", "10.9.0.0/16")]).collect();
+        let refusals = Stack::with(&parameters).refusals();
+        assert!(
+            matches!(&*refusals, [one] if one.contains(name) && one.contains("do nothing") && one.contains(remedy)),
+            "{name}: {refusals:?}"
+        );
+    }
+}
+
+#[test]
+fn readers_are_those_of_a_cluster_on_a_port_of_their_own() {
+    for (kind, endpoint) in ENDPOINTS.into_iter().filter(|(kind, _)| *kind != "cluster") {
+        let refusals = Stack::with(&[READERS, ("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]).refusals();
+        assert!(matches!(&*refusals, [one] if one.contains("Set DatabaseKind=cluster")), "{kind}: {refusals:?}");
+    }
+    let cases: [(&[(&str, &str)], &str); 2] = [
+        (&[("ReaderListenerPort", "5432")], "the port of the writer (DatabasePort, as ListenerPort is empty)"),
+        (&[READERS, ("ListenerPort", READERS.1)], "the port of the writer (ListenerPort)"),
+    ];
+    for (parameters, reason) in cases {
+        let refusals = Stack::with(parameters).refusals();
+        assert!(matches!(&*refusals, [one] if one.contains(reason)), "{parameters:?}: {refusals:?}");
+    }
+}
+
+#[test]
+fn an_address_is_subscribed_to_the_stacks_own_topic_only() {
+    let address = ("OperationsEmail", "ops@example.com");
+    assert_eq!(Stack::with(&[address]).refusals(), [""; 0]);
+    let refusals = Stack::with(&[address, ("OperationsTopicArn", "arn:aws:sns:eu-west-1:111122223333:ops")]).refusals();
+    assert!(matches!(&*refusals, [one] if one.contains("leave OperationsEmail empty")), "{refusals:?}");
+}
+
+#[test]
+fn rules_let_pass_what_works() {
+    for (kind, _, stack) in every_stack() {
+        assert_eq!(stack.refusals(), [""; 0], "{kind}");
+    }
+    assert_eq!(joined(&[("DatabaseCidrs", "")]).refusals(), [""; 0], "the link may reach the database already");
+    let enforced = [("EnforceConsumerCidrs", "true"), ("ConsumerCidrs", "10.9.0.0/16")];
+    let identified = [("DatabaseKind", "instance"), ("DatabaseIdentifier", "app"), ("DatabaseEngine", "oracle")];
+    let by_group = [("DatabaseCidrs", ""), SECURITY_GROUP];
+    // The readers may have the database's port, if the writer does not.
+    let swapped = [("ListenerPort", "15432"), ("ReaderListenerPort", "5432")];
+    for parameters in [&enforced[..], &identified, &by_group, &FUNCTION_IN_VPC, &[READERS], &swapped] {
+        assert_eq!(Stack::with(parameters).refusals(), [""; 0], "{parameters:?}");
+    }
+}
+
+#[test]
+fn nothing_is_declared_without_use() {
+    let mut used = BTreeSet::new();
+    ["Resources", "Outputs", "Conditions", "Rules"].iter().for_each(|part| names_used(&TEMPLATE[part], &mut used));
+    for part in ["Parameters", "Conditions", "Mappings"] {
+        let unused: Vec<_> = section(part).keys().filter(|name| !used.contains(*name)).collect();
+        assert!(unused.is_empty(), "{part} without use: {unused:?}");
+    }
+}

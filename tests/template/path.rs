@@ -1,0 +1,143 @@
+//! The path from the consumer to the database, when the link is built here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::stack::{Stack, TARGET_GROUP, TEMPLATE, attributes, section, strings, text};
+use super::{SECURITY_GROUP, SIX_RANGES};
+
+#[test]
+fn the_load_balancer_is_internal_reaches_every_zone_and_has_a_security_group() {
+    let load_balancer = Stack::with(&[]).existing("LoadBalancer");
+    assert_eq!(load_balancer["Type"], "network");
+    assert_eq!(load_balancer["Scheme"], "internal");
+    assert_eq!(load_balancer["SecurityGroups"], json!(["{LoadBalancerSecurityGroup}"]));
+    assert_eq!(load_balancer["Subnets"], json!(["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]));
+    assert_eq!(attributes(&load_balancer["LoadBalancerAttributes"])["load_balancing.cross_zone.enabled"], "true");
+}
+
+#[test]
+fn consumer_ranges_are_enforced_on_privatelink_only_when_asked() {
+    let enforcement = |parameters: &[(&str, &str)]| {
+        text(&Stack::with(parameters).existing("LoadBalancer")["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"])
+    };
+    assert_eq!(enforcement(&[]), "off");
+    assert_eq!(enforcement(&[("ConsumerCidrs", "10.9.0.0/16")]), "off");
+    assert_eq!(enforcement(&[("ConsumerCidrs", "10.9.0.0/16"), ("EnforceConsumerCidrs", "true")]), "on");
+}
+
+#[test]
+fn the_load_balancer_lets_in_the_consumers_on_their_port_and_reaches_the_database_on_its_own() {
+    let rules = |parameters: &[(&str, &str)]| {
+        let parameters = [&[("ListenerPort", "15432")], parameters].concat();
+        let group = Stack::with(&parameters).existing("LoadBalancerSecurityGroup");
+        ["SecurityGroupIngress", "SecurityGroupEgress"].map(|direction| {
+            let rules = group[direction].as_array().unwrap().iter().map(|rule| {
+                let port = if direction == "SecurityGroupIngress" { "15432" } else { "5432" };
+                assert_eq!([&rule["IpProtocol"], &rule["FromPort"], &rule["ToPort"]], ["tcp", port, port]);
+                rule.get("CidrIp").or(rule.get("DestinationSecurityGroupId")).map(text).unwrap()
+            });
+            rules.collect::<Vec<_>>()
+        })
+    };
+    let six = SIX_RANGES;
+    let none: [&str; 0] = [];
+    assert_eq!(rules(&[]), [none.as_slice(), &["10.0.1.0/24"]]);
+    assert_eq!(rules(&[("DatabaseCidrs", ""), SECURITY_GROUP]), [none.as_slice(), &[SECURITY_GROUP.1]]);
+    assert_eq!(rules(&[SECURITY_GROUP]), [none.as_slice(), &[SECURITY_GROUP.1, "10.0.1.0/24"]]);
+    assert_eq!(rules(&[("ConsumerCidrs", &six.join(",")), ("DatabaseCidrs", &six.join(","))]), [six, six]);
+    assert_eq!(rules(&[("ConsumerCidrs", &six[..2].join(","))])[0], six[..2]);
+}
+
+#[test]
+fn the_database_group_lets_the_load_balancer_in() {
+    assert_eq!(Stack::with(&[]).resource("DatabaseIngress"), None);
+    let ingress = Stack::with(&[SECURITY_GROUP]).existing("DatabaseIngress");
+    assert_eq!(ingress["GroupId"], SECURITY_GROUP.1);
+    assert_eq!(ingress["SourceSecurityGroupId"], "{LoadBalancerSecurityGroup}");
+    assert_eq!([&ingress["IpProtocol"], &ingress["FromPort"], &ingress["ToPort"]], ["tcp", "5432", "5432"]);
+}
+
+#[test]
+fn the_target_group_is_the_functions_to_fill() {
+    let group = Stack::with(&[]).existing("TargetGroup");
+    assert_eq!(group.get("Targets"), None, "CloudFormation would own the list as well");
+    assert_eq!([&group["TargetType"], &group["Protocol"], &group["HealthCheckProtocol"]], ["ip", "TCP", "TCP"]);
+    let attributes = attributes(&group["TargetGroupAttributes"]);
+    assert_eq!(attributes["load_balancing.cross_zone.enabled"], "true");
+    assert_eq!(attributes["deregistration_delay.connection_termination.enabled"], "true");
+    assert_eq!(attributes["deregistration_delay.timeout_seconds"], "120");
+}
+
+#[test]
+fn mysql_is_checked_rarely_unless_told_otherwise() {
+    let interval = |parameters: &[(&str, &str)]| {
+        text(&Stack::with(parameters).existing("TargetGroup")["HealthCheckIntervalSeconds"])
+    };
+    let engines = strings(&TEMPLATE["Parameters"]["DatabaseEngine"]["AllowedValues"]);
+    for engine in &engines {
+        let expected = if ["mysql", "mariadb"].contains(&engine.as_str()) { "300" } else { "10" };
+        assert_eq!(interval(&[("DatabaseEngine", engine)]), expected, "{engine}");
+    }
+    assert_eq!(
+        engines.iter().collect::<BTreeSet<_>>(),
+        section("Mappings")["Engine"].as_object().unwrap().keys().collect()
+    );
+    assert_eq!(interval(&[("DatabaseEngine", "mysql"), ("HealthCheckIntervalSeconds", "30")]), "30");
+}
+
+#[test]
+fn the_listener_forwards_to_the_group_on_the_databases_port_or_a_given_one() {
+    for (parameters, port) in [(&[][..], "5432"), (&[("ListenerPort", "15432")], "15432")] {
+        let stack = Stack::with(parameters);
+        let listener = stack.existing("Listener");
+        assert_eq!([&listener["Protocol"], &listener["Port"]], ["TCP", port]);
+        assert_eq!(listener["LoadBalancerArn"], "{LoadBalancer}");
+        assert_eq!(listener["DefaultActions"], json!([{"Type": "forward", "TargetGroupArn": TARGET_GROUP}]));
+        assert_eq!(stack.output("ListenerPort"), port);
+        let group = stack.existing("TargetGroup");
+        assert_eq!([&group["Port"], &group["HealthCheckPort"]], ["5432", "traffic-port"]);
+        assert_eq!(text(&stack.existing("LoadBalancerSecurityGroup")["SecurityGroupEgress"][0]["ToPort"]), "5432");
+    }
+}
+
+#[test]
+fn consumers_are_the_allowed_principals_and_are_accepted_by_hand() {
+    let stack =
+        Stack::with(&[("AllowedPrincipals", "arn:aws:iam::444455556666:root,arn:aws:iam::777788889999:role/x")]);
+    let permissions = stack.existing("EndpointServicePermissions");
+    assert_eq!(permissions["ServiceId"], "{EndpointService}");
+    let expected = ["arn:aws:iam::444455556666:root", "arn:aws:iam::777788889999:role/x"];
+    assert_eq!(permissions["AllowedPrincipals"], json!(expected));
+    let service = stack.existing("EndpointService");
+    assert_eq!(service["AcceptanceRequired"], "true");
+    assert_eq!(service["NetworkLoadBalancerArns"], json!(["{LoadBalancer}"]));
+    assert_eq!(service["Tags"], json!([{"Key": "Name", "Value": "link"}]));
+    assert_eq!([service.get("SupportedRegions"), service.get("PrivateDnsName")], [None, None]);
+
+    let parameters = [("SupportedRegions", "eu-central-1,us-east-1"), ("PrivateDnsName", "db.example.com")];
+    let service = Stack::with(&parameters).existing("EndpointService");
+    assert_eq!(service["SupportedRegions"], json!(["eu-central-1", "us-east-1"]));
+    assert_eq!(service["PrivateDnsName"], "db.example.com");
+}
+
+/// A retained endpoint service whose load balancer has lost its listener is a dead link, and its load balancer cannot
+/// be deleted, so the path stays as a whole.
+#[test]
+fn deleting_the_stack_leaves_the_whole_path_and_nothing_else() {
+    let retained = section("Resources").iter().filter(|(_, resource)| resource.get("DeletionPolicy").is_some());
+    let retained: BTreeMap<_, _> =
+        retained.map(|(name, resource)| (name.as_str(), &resource["DeletionPolicy"])).collect();
+    let path = |type_name: &str| {
+        ["AWS::ElasticLoadBalancingV2::", "AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpointService"]
+            .iter()
+            .any(|part| type_name.starts_with(part))
+    };
+    let path = section("Resources").iter().filter(|(_, resource)| path(resource["Type"].as_str().unwrap()));
+    let path: BTreeSet<_> = path.map(|(name, _)| name.as_str()).collect();
+    assert!(path.len() > 7, "{path:?}");
+    assert_eq!(retained.keys().copied().collect::<BTreeSet<_>>(), path);
+    assert!(retained.values().all(|policy| *policy == "RetainExceptOnCreate"), "{retained:?}");
+    assert_eq!(TEMPLATE["Resources"]["EndpointService"]["UpdateReplacePolicy"], "Retain");
+}

@@ -1,0 +1,117 @@
+//! What an operator is shown: when the alarms about the group ring, which of them mean that the link is down, and the
+//! dashboard.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use reconcile::report::{BindingReport, METRIC_NAMESPACE};
+use serde_json::Value;
+
+use super::stack::{Stack, owned, section, text};
+use super::{LOAD_BALANCER, READERS, joined};
+
+/// Every metric that the function can emit.
+fn emitted() -> BTreeSet<String> {
+    let report = BindingReport {
+        members_wrong: Some(0),
+        observe_latency: Some(Duration::ZERO),
+        switch_latency: Some(Duration::ZERO),
+        ..BindingReport::default()
+    };
+    let line = report.metrics("link", 0);
+    let named = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().clone();
+    named.iter().map(|metric| text(&metric["Name"])).collect()
+}
+
+#[test]
+fn alarms_look_at_metrics_that_the_function_emits() {
+    let of_ours = |resource: &&Value| {
+        resource["Properties"]["Namespace"] == METRIC_NAMESPACE && resource["Condition"] != "FlushesHosts"
+    };
+    let named: BTreeSet<_> =
+        section("Resources").values().filter(of_ours).map(|alarm| text(&alarm["Properties"]["MetricName"])).collect();
+    assert_eq!(named, owned(["InSync", "WitnessDisagreement"]));
+    assert!(named.is_subset(&emitted()), "{:?}", emitted());
+}
+
+#[test]
+fn alarms_about_runs_judge_three_minutes_or_one_run_whatever_the_schedule() {
+    for minutes in 1..=5 {
+        let schedule = if minutes == 1 { "rate(1 minute)".to_owned() } else { format!("rate({minutes} minutes)") };
+        let stack = Stack::with(&[READERS, ("ScheduleExpression", schedule.as_str())]);
+        for name in ["NotInSyncAlarm", "ReadersNotInSyncAlarm", "WitnessDisagreementAlarm"] {
+            let alarm = stack.existing(name);
+            let number = |key: &str| text(&alarm[key]).parse::<u64>().unwrap();
+            let (period, periods) = (number("Period"), number("EvaluationPeriods"));
+            assert!(period >= minutes * 60, "{name}: a period without a run, {schedule}");
+            assert!((180..=300).contains(&(period * periods)), "{name}: {periods} of {period} s, {schedule}");
+        }
+    }
+}
+
+#[test]
+fn several_targets_are_wrong_only_where_there_is_one_writer() {
+    for (kind, endpoint) in super::ENDPOINTS {
+        let stack = Stack::with(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]);
+        let has_one = ["cluster", "instance", "address"].contains(&kind);
+        assert_eq!(stack.resource("SeveralTargetsAlarm").is_some(), has_one, "{kind}");
+    }
+    let alarm = Stack::with(&[]).existing("SeveralTargetsAlarm");
+    assert_eq!([text(&alarm["Period"]), text(&alarm["EvaluationPeriods"])], ["60", "5"]);
+}
+
+#[test]
+fn one_alarm_says_that_the_link_is_down() {
+    let alarm = Stack::with(&[]).existing("LinkDownAlarm");
+    let rule = r#"ALARM("{NoHealthyTargetAlarm}") OR ALARM("{NotInSyncAlarm}") OR ALARM("{LastInSyncAlarm}")"#;
+    assert_eq!(alarm["AlarmRule"], rule);
+    assert!(text(&alarm["AlarmDescription"]).contains("parts"), "it does not say where to look");
+}
+
+/// The metrics of a widget, each as `namespace name`, with the dots that repeat the row above filled in.
+fn metrics_of(widget: &Value) -> Vec<String> {
+    let mut last: Vec<String> = vec![];
+    let rows = widget["properties"]["metrics"].as_array().into_iter().flatten();
+    rows.map(|row| {
+        let cells: Vec<_> = row.as_array().unwrap().iter().filter(|cell| cell.is_string()).map(text).collect();
+        let filled = cells.iter().enumerate();
+        last = filled.map(|(at, cell)| if cell == "." { last[at].clone() } else { cell.clone() }).collect::<Vec<_>>();
+        last.join(" ")
+    })
+    .collect()
+}
+
+#[test]
+fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last_switches() {
+    for (stack, load_balancer) in [
+        (Stack::with(&[READERS]), "{LoadBalancer.LoadBalancerFullName}"),
+        (joined(&[READERS]), LOAD_BALANCER.split_once(":loadbalancer/").unwrap().1),
+    ] {
+        let body = text(&stack.existing("Dashboard")["DashboardBody"]);
+        let body: Value = body.parse().unwrap_or_else(|error| panic!("no JSON: {error}\n{body}"));
+        let widgets = body["widgets"].as_array().unwrap();
+        let shown: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
+        for own in emitted().iter().filter(|name| *name != "Elapsed") {
+            assert!(shown.contains(&format!("FailoverSync {own} Binding {{Function}}/writer")), "{own}: {shown:?}");
+        }
+        let group = "{TargetGroup.TargetGroupFullName}";
+        for expected in [
+            "FailoverSync InSync Binding {Function}/readers".to_owned(),
+            format!("AWS/NetworkELB HealthyHostCount TargetGroup {group} LoadBalancer {load_balancer}"),
+            format!("AWS/NetworkELB ActiveFlowCount LoadBalancer {load_balancer}"),
+            format!("AWS/NetworkELB TCP_Target_Reset_Count LoadBalancer {load_balancer}"),
+            "AWS/Lambda Errors FunctionName {Function}".to_owned(),
+            "AWS/Lambda Duration FunctionName {Function}".to_owned(),
+            "AWS/SQS ApproximateNumberOfMessagesVisible QueueName {FailureQueue.QueueName}".to_owned(),
+        ] {
+            assert!(shown.contains(&expected), "{expected}: {shown:?}");
+        }
+        let table = widgets.iter().find(|widget| widget["type"] == "log").unwrap();
+        let query = text(&table["properties"]["query"]);
+        for word in ["{FunctionLogGroup}", "'reconciled'", "'updated'", "registered", "deregistered"] {
+            assert!(query.contains(word), "{word} in {query}");
+        }
+        let alarms = widgets.iter().find(|widget| widget["type"] == "alarm").unwrap();
+        assert_eq!(alarms["properties"]["alarms"].as_array().unwrap().len(), 6);
+    }
+}
