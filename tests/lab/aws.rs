@@ -21,7 +21,8 @@ pub const REGION: &str = "us-east-1";
 /// The account of MiniStack; moto is told to use the same.
 pub const ACCOUNT: &str = "000000000000";
 
-/// Neither emulator looks at it, but the SDKs refuse to sign without one.
+/// The key of the account's root user where IAM is enforced. Elsewhere nobody looks at it, but the SDKs refuse to sign
+/// without one.
 const FAKE_KEY: &str = "test";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -24,6 +24,6 @@ async fn main() -> Result<(), Error> {
     let config = Config::parse(|name| std::env::var(name).ok())?;
     let aws = aws::sdk_config().await;
     let groups = Elbv2(aws_sdk_elasticloadbalancingv2::Client::new(&aws));
-    let topology = Rds(aws_sdk_rds::Client::new(&aws));
+    let topology = Rds::new(&aws);
     handler::serve(Synchronizer::new(config, Panicking, groups, topology, SystemClock)).await
 }

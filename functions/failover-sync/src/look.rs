@@ -2,18 +2,19 @@
 
 mod apply;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reconcile::binding::{Binding, Kind};
 use reconcile::evidence::{ClusterMember, Evidence, Topology as Witness};
+use reconcile::plan::Plan;
 use reconcile::report::{BindingReport, strings};
 use reconcile::target::{Addresses, DescribedTarget};
 use reconcile::trigger::Trigger;
 use reconcile::verdict::{Reason, Verdict, verdict};
-use reconcile::watch::{Watch, age};
+use reconcile::watch::{EVENT_LIFETIME, Watch, age};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -27,8 +28,9 @@ const DESCRIBE_EVERY: Duration = Duration::from_secs(15);
 /// The RDS API is throttled at an unpublished rate, for the whole account.
 const ASK_TOPOLOGY_EVERY: Duration = Duration::from_secs(2);
 
-/// Nothing waits longer than this for topology, which is silent then.
-const TOPOLOGY_LIMIT: Duration = Duration::from_secs(4);
+/// Nothing waits longer than this for topology, which is silent then. With the pause and an answer of DNS it must stay
+/// under the five seconds after which a row of equal answers is broken: else DNS is never steady while topology hangs.
+const TOPOLOGY_LIMIT: Duration = Duration::from_secs(3);
 
 /// What errors say about what may have been done before them.
 const UNREAD: &str = "the target group could not be read";
@@ -37,7 +39,7 @@ const UNREAD: &str = "the target group could not be read";
 pub(crate) struct Look<'a, D, G, T, C> {
     world: &'a Synchronizer<D, G, T, C>,
     binding: &'a Binding,
-    /// When the last event that concerns the binding happened.
+    /// When the last event that concerns the binding happened, if that says anything about now.
     announced: Option<DateTime<Utc>>,
     watch: Watch,
     evidence: Evidence,
@@ -62,10 +64,18 @@ enum Next {
     LookAgain,
 }
 
-/// What topology told, and when it was asked.
+/// What topology told, when it was asked, and when it answered.
 struct Told {
     at: Instant,
+    time: DateTime<Utc>,
     answer: Result<Witness, String>,
+}
+
+/// The group, and when it was like that. What is asked at the same time may take longer, and must not make it younger.
+struct Seen {
+    at: Instant,
+    time: DateTime<Utc>,
+    group: Vec<DescribedTarget>,
 }
 
 impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
@@ -77,10 +87,11 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     ) -> Self {
         let now = world.clock.now();
         let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
+        let young = concerning.filter_map(|event| event.time).filter(|time| age(*time, now) <= EVENT_LIFETIME);
         Look {
             world,
             binding,
-            announced: concerning.filter_map(|event| event.time).max(),
+            announced: young.max(),
             watch: Watch::new(binding, trigger, world.config.watch, now),
             evidence: Evidence::new(binding, &trigger.events, world.departures(&binding.target_group), now),
             group: None,
@@ -130,9 +141,11 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     }
 
     async fn step(&mut self) -> Result<Next, SyncError> {
+        // What an earlier look saw says nothing about a look that fails.
+        (self.report.members_wrong, self.report.is_disputed, self.report.waiting_for) = (None, false, None);
         let has_topology = self.observe().await?;
         let mut judged = self.judge();
-        if !has_topology && self.needs_topology(&judged) {
+        if self.needs_topology(&judged, has_topology) {
             self.doing = "asking the RDS API for the writer".to_owned();
             let told = self.ask_topology().await;
             self.hear_topology(told);
@@ -142,7 +155,6 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             self.describe(UNREAD).await?;
             judged = self.judge();
         }
-        self.report.waiting_for = None;
         self.report.members_wrong = self.members_wrong(&judged);
         self.report.is_disputed = matches!(judged, Verdict::Wait(Reason::Disagreement { .. }));
         match judged {
@@ -193,10 +205,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             Verdict::Wait(Reason::NoAnswer) | Verdict::Refuse(_) => None,
             Verdict::Wait(_) => {
                 let (_, group) = self.group.as_ref()?;
-                let members = group.iter().filter(|described| described.is_member());
-                let members: BTreeSet<_> = members.filter_map(|m| Some(m.target()?.address)).collect();
-                let resolved = self.report.resolved.iter().copied().collect();
-                Some(members.symmetric_difference(&resolved).count())
+                let resolved = Addresses::new(self.report.resolved.iter().copied())?;
+                let plan = Plan::new(&resolved, self.binding.port, group);
+                Some(plan.register.len() + plan.deregister.len())
             }
         }
     }
@@ -211,26 +222,32 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     async fn observe(&mut self) -> Result<bool, SyncError> {
         self.doing = "reading DNS and the target group".to_owned();
         self.report.observations += 1;
+        let start = Instant::now();
         let is_due = self.group.as_ref().is_none_or(|(at, _)| at.elapsed() >= DESCRIBE_EVERY);
         let describe = async {
-            if is_due { self.world.groups.describe(&self.binding.target_group).await.map(Some) } else { Ok(None) }
+            let group =
+                if is_due { self.world.groups.describe(&self.binding.target_group).await.map(Some) } else { Ok(None) };
+            group.map(|group| group.map(|group| Seen { at: Instant::now(), time: self.now(), group }))
         };
         let witnesses = async {
-            let dns = self.world.resolve(self.binding).await;
-            let resolved = dns.as_ref().ok().map(|answer| answer.addresses.iter().collect::<Vec<_>>());
+            let dns = self.world.resolve(self.binding).await.map(|answer| (answer, self.now()));
+            let resolved = dns.as_ref().ok().map(|(answer, _)| answer.addresses.iter().collect::<Vec<_>>());
             let told = if self.will_need_topology(resolved) { Some(self.ask_topology().await) } else { None };
             (dns, told)
         };
-        let start = Instant::now();
         let ((dns, told), group) = tokio::join!(witnesses, describe);
-        self.report.observe_latency.get_or_insert_with(|| start.elapsed());
         let has_topology = told.is_some();
+        if self.report.observe_latency.is_none() {
+            let asked = told.as_ref().map_or_else(Instant::now, |told| told.at);
+            let seen = group.as_ref().ok().and_then(Option::as_ref).map_or(asked, |seen| seen.at);
+            self.report.observe_latency = Some(asked.max(seen) - start);
+        }
         self.unanswered = match dns {
-            Ok(answer) => {
+            Ok((answer, time)) => {
                 let resolved: Vec<_> = answer.addresses.iter().collect();
                 self.has_moved = self.report.resolved != resolved;
                 self.report.resolved = resolved;
-                self.evidence.hear_dns(answer, self.now());
+                self.evidence.hear_dns(answer, time);
                 None
             }
             Err(error) => {
@@ -255,15 +272,16 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     async fn describe(&mut self, progress: &'static str) -> Result<(), SyncError> {
         self.doing = "describing the target group".to_owned();
         let group = self.world.groups.describe(&self.binding.target_group).await;
-        self.see(group.map_err(|source| SyncError::Aws { progress, source })?);
+        let group = group.map_err(|source| SyncError::Aws { progress, source })?;
+        self.see(Seen { at: Instant::now(), time: self.now(), group });
         Ok(())
     }
 
-    fn see(&mut self, group: Vec<DescribedTarget>) {
+    fn see(&mut self, Seen { at, time, group }: Seen) {
         let members = group.iter().filter(|described| described.is_member()).map(DescribedTarget::to_string);
         self.report.kept = members.filter(|member| !self.report.registered.contains(member)).collect();
-        self.evidence.see_group(&group, self.now());
-        self.group = Some((Instant::now(), group));
+        self.evidence.see_group(&group, time);
+        self.group = Some((at, group));
     }
 
     fn is_described_now(&self) -> bool {
@@ -271,7 +289,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     }
 
     /// On drift, in a watch, and when a member is unhealthy, which is a hint and no proof.
-    fn needs_topology(&self, judged: &Verdict) -> bool {
+    fn needs_topology(&self, judged: &Verdict, was_asked: bool) -> bool {
         let is_wanted = match judged {
             Verdict::Refuse(_) => false,
             Verdict::Wait(Reason::NoAnswer) => self.watch.is_on(),
@@ -282,7 +300,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             }
         };
         let pause = match judged {
-            // Nothing is written unless topology had a chance to object to it.
+            // Nothing is written unless topology had a chance to object to it: now, and not while a description that
+            // takes its time was under way.
+            Verdict::Switch(_) if was_asked => PAUSE,
             Verdict::Switch(_) => Duration::ZERO,
             _ => self.topology_pause(self.has_moved),
         };
@@ -328,7 +348,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             Ok(self.locate(members).await)
         };
         let answer = timeout(TOPOLOGY_LIMIT, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        Told { at, answer }
+        Told { at, time: self.now(), answer }
     }
 
     fn hear_topology(&mut self, told: Told) {
@@ -336,6 +356,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         for (member, addresses) in told.answer.iter().flat_map(|topology| &topology.0) {
             self.located.extend(member.endpoint.clone().map(|endpoint| (endpoint, addresses.clone())));
         }
+        let time = told.time;
         let told = told.answer.and_then(|topology| match topology.writer() {
             Some(_) => Ok(topology),
             None => Err("the writer has no address".to_owned()),
@@ -346,7 +367,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             })
             .ok();
         self.report.topology = topology.as_ref().and_then(Witness::writer).map(|writer| writer.iter().collect());
-        self.evidence.hear_topology(topology, self.now());
+        self.evidence.hear_topology(topology, time);
         self.report.event = self.evidence.named(self.now()).map(|(named, _)| named.iter().collect());
     }
 

@@ -4,7 +4,6 @@ use std::env;
 use std::io;
 
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
-use aws_sdk_rds::Client as RdsClient;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::ports::SystemClock;
@@ -28,6 +27,6 @@ async fn main() -> Result<(), Error> {
         Err(error) => return handler::refuse_to_start(&error).await,
     };
     let aws = aws::sdk_config().await;
-    let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds(RdsClient::new(&aws)));
+    let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds::new(&aws));
     handler::serve(Synchronizer::new(config, resolver, groups, topology, SystemClock)).await
 }

@@ -1,6 +1,9 @@
 //! A cluster in the RDS API.
 
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_rds::Client;
+use aws_sdk_rds::config::Builder;
 use aws_sdk_rds::types::Filter;
 use reconcile::evidence::ClusterMember;
 
@@ -17,6 +20,14 @@ pub const DESCRIBE_INSTANCES: &str = "rds:DescribeDBInstances";
 
 /// The port [`Topology`] over the real API.
 pub struct Rds(pub Client);
+
+impl Rds {
+    /// A client that tries each call once. The loop waits only seconds for topology and asks again at a later look; with
+    /// tries in between it would never hear why a connection does not come about.
+    pub fn new(aws: &SdkConfig) -> Rds {
+        Rds(Client::from_conf(Builder::from(aws).retry_config(RetryConfig::disabled()).build()))
+    }
+}
 
 impl Topology for Rds {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {

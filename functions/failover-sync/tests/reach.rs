@@ -31,7 +31,7 @@ async fn describe(endpoint: String) -> AwsError {
 }
 
 async fn members(endpoint: String) -> AwsError {
-    let topology = Rds(aws_sdk_rds::Client::new(&config(endpoint).await));
+    let topology = Rds::new(&config(endpoint).await);
     topology.members("orders").await.unwrap_err()
 }
 

@@ -249,9 +249,27 @@ async fn a_topology_that_fails_or_hangs_is_silent() {
 
     let world = failed_over();
     world.state().hanging.push("topology".into());
+    world.state().lookup_time = Duration::from_millis(200);
     let report = run_db(&world, "cluster").await;
     assert_eq!((report.state(), report.topology), (State::Updated, None));
     assert!(report.elapsed < DRIFT_LIMIT, "{:?}", report.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_heard_while_a_description_took_its_time_is_as_old_as_it_is() {
+    let world = failed_over();
+    world.state().slow = Some(("describe", Duration::from_secs(15)));
+    let moves_back = world.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        moves_back.resolve("db.example", &["10.0.0.1"]);
+        moves_back.state().writer = Some("orders-a");
+    });
+    // A watch: topology is asked beside the description.
+    let trigger = Trigger { watch: Some(Duration::from_secs(60)), ..Trigger::default() };
+    let report = run(&world, &[("db", "cluster")], &trigger).await.unwrap();
+    assert_eq!(report.bindings[0].state(), State::InSync);
+    assert_eq!(world.writes(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,6 @@ use anyhow::{Context, Result};
 use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
 use aws_sdk_lambda::Client as LambdaClient;
-use aws_sdk_rds::Client as RdsClient;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::{AwsError, RunError};
@@ -36,7 +35,7 @@ pub async fn look(aws: &SdkConfig, function: &str) -> Result<Report> {
     let variables = variables(&LambdaClient::new(aws), function).await?;
     let config = Config::parse(|name| variables.get(name).cloned()).context("the function's environment")?;
     let resolver = Resolver::new(&config.dns_servers).context("the function's DNS servers")?;
-    let (groups, topology) = (Elbv2(Elbv2Client::new(aws)), Rds(RdsClient::new(aws)));
+    let (groups, topology) = (Elbv2(Elbv2Client::new(aws)), Rds::new(aws));
     let synchronizer = Arc::new(Synchronizer::new(config, resolver, groups, topology, SystemClock));
     let trigger = Trigger { dry_run: true, ..Trigger::default() };
     match synchronizer.run(&trigger, Instant::now() + LIMIT).await {

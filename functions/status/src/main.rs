@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use failover_sync::{aws, error::chain};
-use reconcile::report::{Report, State};
+use failover_sync::{aws, error::chain, telemetry};
+use reconcile::report::{BindingReport, Report, State};
 use status::{look, table};
 
 /// Shows for each binding: endpoint, addresses, members of the target group, and what follows from them.
@@ -24,11 +24,15 @@ struct Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // What is left out of the table, such as an RDS API that refuses, is said beside it.
+    let warnings = telemetry::subscriber(None, Some("WARN"), std::io::stderr);
+    if let Err(error) = tracing::subscriber::set_global_default(warnings) {
+        eprintln!("{error}");
+    }
     match look(&aws::sdk_config().await, &arguments.function).await {
         Ok(report) => {
             println!("{}", if arguments.json { json(&report) } else { table::render(&report) });
-            let is_right = report.bindings.iter().all(|binding| binding.state() == State::InSync);
-            if is_right { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            ExitCode::from(exit_code(&report))
         }
         Err(error) => {
             eprintln!("{}", chain(&*error));
@@ -37,6 +41,47 @@ async fn main() -> ExitCode {
     }
 }
 
+fn exit_code(report: &Report) -> u8 {
+    let states: Vec<State> = report.bindings.iter().map(BindingReport::state).collect();
+    if states.iter().any(|state| matches!(state, State::WouldUpdate | State::Waiting | State::Updated)) {
+        1
+    } else if states.contains(&State::Failed) {
+        2
+    } else {
+        0
+    }
+}
+
 fn json(report: &Report) -> String {
     serde_json::to_string_pretty(report).unwrap_or_else(|error| format!("the report is no JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use reconcile::report::Failure;
+
+    use super::*;
+
+    #[test]
+    fn a_group_that_nobody_could_look_at_is_not_called_wrong() {
+        let binding = |change: fn(&mut BindingReport)| {
+            let mut binding = BindingReport { dry_run: true, ..BindingReport::default() };
+            change(&mut binding);
+            binding
+        };
+        let right = || binding(|_| {});
+        let wrong = || binding(|binding| binding.registered = vec!["10.0.0.2:5432".into()]);
+        let waiting = || binding(|binding| binding.waiting_for = Some("a witness".into()));
+        let failed = || binding(|binding| binding.error = Some(Failure { kind: "AccessDenied", message: "no".into() }));
+        for (bindings, expected) in [
+            (vec![right()], 0),
+            (vec![right(), wrong()], 1),
+            (vec![waiting()], 1),
+            (vec![failed(), right()], 2),
+            (vec![failed(), wrong()], 1),
+        ] {
+            let report = Report { trigger: "manual".into(), dry_run: true, bindings };
+            assert_eq!(exit_code(&report), expected, "{report:?}");
+        }
+    }
 }

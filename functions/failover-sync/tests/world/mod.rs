@@ -38,6 +38,10 @@ pub(crate) struct State {
     pub(crate) panicking: Vec<String>,
     /// How long AWS takes to answer a call.
     pub(crate) round_trip: Duration,
+    /// How long DNS takes to answer.
+    pub(crate) lookup_time: Duration,
+    /// The first call that begins with the text takes this long.
+    pub(crate) slow: Option<(&'static str, Duration)>,
     /// So many describes after a write still show the state before it.
     pub(crate) stale_describes: usize,
     /// The first time that the clock was looked at; tokio's time goes on from there.
@@ -118,8 +122,11 @@ impl World {
 
     async fn call(&self, call: String) -> Result<(), AwsError> {
         let fate = self.fate_of(call.clone());
-        let round_trip = self.state().round_trip;
-        sleep(round_trip).await;
+        let (round_trip, slow) = {
+            let mut state = self.state();
+            (state.round_trip, state.slow.take_if(|(text, _)| call.starts_with(*text)))
+        };
+        sleep(slow.map_or(round_trip, |(_, time)| time)).await;
         match fate {
             Fate::Succeeds => Ok(()),
             Fate::Fails => Err(AwsError::incomplete("elasticloadbalancing:Test", call, "it was to fail")),
@@ -175,6 +182,8 @@ impl State {
 
 impl Dns for World {
     async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+        let time = self.state().lookup_time;
+        sleep(time).await;
         let error = |answer| DnsError { name: name.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer };
         match self.fate_of(format!("lookup {name}")) {
             Fate::Succeeds => {}
