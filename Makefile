@@ -16,6 +16,7 @@ STACK ?= failover-sync$(patsubst %,-%,$(filter-out default,$(PRESET)))
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
 PAYLOAD ?= {}
+RESOURCE ?= Function
 MINUTES ?= 30
 CASES ?= 100000
 SEED := $(or $(SEED),$(shell date +%s))
@@ -23,14 +24,15 @@ FUNCTION ?= $(STACK)
 # cfn-lint and sam validate check against the resource schemas of a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset deploy accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset deploy deploy-database accept check-peering invoke status clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK=name           the stack of deploy, accept, invoke and status (default: $(STACK))"
 	@echo "  PRESET=name          a vendor's values for deploy, from samconfig.toml: starburst or planetscale"
 	@echo "  ENDPOINT=vpce-...    the endpoint connection to accept, or all that are pending"
+	@echo "  RESOURCE=name        what invoke invokes: Function, FlushHosts, or Database/Function of deploy-database"
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
 	@echo "  CIDRS='...'          what check-peering compares, for example '10.50.0.0/21 172.20.0.0/20'"
@@ -125,11 +127,18 @@ preset:
 deploy: preset build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
 	sam deploy --guided --config-env $(PRESET) --stack-name $(STACK)
 
+# With files of its own: the build and the saved answers of the link's own stack stay what they are.
+deploy-database: setup ## Add another database to a link that exists; needs STACK=name for its own stack
+	@[ "$(origin STACK)" = "command line" ] || { echo "give its stack a name: make deploy-database STACK=billing"; exit 1; }
+	sam build --template-file infra/database.yaml --build-dir .aws-sam/database
+	sam deploy --guided --template-file .aws-sam/database/template.yaml --config-file $(CURDIR)/samconfig.toml \
+		--config-env $(STACK) --stack-name $(STACK) --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND
+
 accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
 	@python infra/accept.py $(STACK) $(ENDPOINT)
 
 invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
-	@set -o pipefail; sam remote invoke Function --config-env $(PRESET) --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
+	@set -o pipefail; sam remote invoke $(RESOURCE) --config-env $(PRESET) --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
 
 status: ## Show endpoint, addresses, members and verdict of each binding of the deployed function
 	@cargo run --quiet --package status -- --function $(FUNCTION)

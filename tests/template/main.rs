@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod database;
+mod descriptions;
 mod events;
 mod function;
 mod joining;

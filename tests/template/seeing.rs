@@ -61,6 +61,14 @@ fn several_targets_are_wrong_only_where_there_is_one_writer() {
 }
 
 #[test]
+fn witnesses_can_only_disagree_about_the_writer_of_a_cluster() {
+    for (kind, endpoint) in super::ENDPOINTS {
+        let stack = Stack::with(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]);
+        assert_eq!(stack.resource("WitnessDisagreementAlarm").is_some(), kind == "cluster", "{kind}");
+    }
+}
+
+#[test]
 fn one_alarm_says_that_the_link_is_down() {
     let alarm = Stack::with(&[]).existing("LinkDownAlarm");
     let rule = r#"ALARM("{NoHealthyTargetAlarm}") OR ALARM("{NotInSyncAlarm}") OR ALARM("{LastInSyncAlarm}")"#;
