@@ -16,7 +16,7 @@ use lab::dns::Answer;
 use lab::events::{ClusterEvent, Invocation};
 use lab::history::History;
 use lab::postgres::connect;
-use lab::progress::Progress;
+use lab::progress::Steps;
 use lab::stage::{Lab, Options};
 use lab::workspace::Run;
 use serde_json::{Value, json};
@@ -66,22 +66,22 @@ async fn every_way_of_starting_the_function_moves_the_target_group() -> Result<(
 }
 
 async fn by_hand(lab: &Lab<'_>) -> Result<()> {
-    scenario("by hand: an empty group is filled");
+    Steps::begin("by hand: an empty group is filled");
     let result = succeed(lab, json!({})).await?;
     expect(&result, "updated", &lab.databases.address(0).to_string())?;
     arrive(lab, 0, FOLLOW_DEADLINE).await?;
 
-    scenario("by hand: a second run finds nothing to do");
+    Steps::begin("by hand: a second run finds nothing to do");
     let result = succeed(lab, json!({})).await?;
     expect(&result, "in-sync", "")?;
 
-    scenario("by hand, dry: says what it would do, and does nothing");
+    Steps::begin("by hand, dry: says what it would do, and does nothing");
     lab.move_writer(1).await?;
     let result = succeed(lab, json!({"dryRun": true, "binding": BINDING})).await?;
     expect(&result, "would-update", &lab.databases.address(1).to_string())?;
     arrive(lab, 0, FOLLOW_DEADLINE).await?;
 
-    scenario("status, from a laptop: says the same, and does nothing");
+    Steps::begin("status, from a laptop: says the same, and does nothing");
     let status = status::look(&lab.aws.sdk_config().await, &lab.stack.function).await?;
     let table = status::table::render(&status);
     eprintln!("{table}");
@@ -90,12 +90,12 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
     ensure!(looked.deregistered == [lab.databases.address(0).to_string()], "status shows another member: {table}");
     arrive(lab, 0, FOLLOW_DEADLINE).await?;
 
-    scenario("by hand: the group follows the writer");
+    Steps::begin("by hand: the group follows the writer");
     let result = succeed(lab, json!({"binding": BINDING})).await?;
     expect(&result, "updated", &lab.databases.address(1).to_string())?;
     arrive(lab, 1, FOLLOW_DEADLINE).await?;
 
-    scenario("by hand: an endpoint that does not exist is an error, and changes nothing");
+    Steps::begin("by hand: an endpoint that does not exist is an error, and changes nothing");
     lab.dns.set(&lab.cluster.endpoint, Answer::NxDomain);
     let invocation = lab.invoke(&json!({})).await?;
     ensure!(invocation.error.is_some(), "the function succeeded without an answer of DNS: {}", invocation.payload);
@@ -107,7 +107,7 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
 }
 
 async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
-    scenario("event lost: the schedule finds the new writer");
+    Steps::begin("event lost: the schedule finds the new writer");
     lab.set_schedule(1, &Steps).await?;
     arrive(lab, 1, FOLLOW_DEADLINE).await.context("an update of the stack must leave the targets alone")?;
     // The first process left this address a moment ago, so that the run may ask for it to be steady for 30 s.
@@ -116,7 +116,7 @@ async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
     let scheduled = lost.flipped;
     lab.set_schedule(RARE_MINUTES, &Steps).await?;
 
-    scenario("event after the flip");
+    Steps::begin("event after the flip");
     let over = Failover::to(lab, 1).await?;
     lab.publish(ClusterEvent::Completed, 1).await?;
     over.ends(lab, EVENT_DEADLINE).await?;
@@ -124,14 +124,14 @@ async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
     // MiniStack forgets a deregistered target at once, so none ever drains here. What is left to show is the failback
     // that follows at once, while the first failover's watch is on and its event names the other member. What a
     // draining target changes is tested at the wire and in the simulation.
-    scenario("failback right after the failover");
+    Steps::begin("failback right after the failover");
     let back = Failover::to(lab, 0).await?;
     lab.publish(ClusterEvent::Completed, 0).await?;
     back.ends(lab, EVENT_DEADLINE).await?;
     lab.wait_for_quiet(WATCH_DEADLINE).await?;
     arrive(lab, 0, FOLLOW_DEADLINE).await.context("after both watches have ended")?;
 
-    scenario("event before the flip: the watch finds the new writer ten looks later, without another event");
+    Steps::begin("event before the flip: the watch finds the new writer ten looks later, without another event");
     lab.publish(ClusterEvent::Started, 1).await?;
     lab.wait_for_looks(10, LOOKS_DEADLINE).await?;
     arrive(lab, 0, FOLLOW_DEADLINE).await.context("an event alone must not move the group")?;
@@ -142,7 +142,7 @@ async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
 
     // The event names nobody: a name would be a second witness beside the RDS API, and DNS would not be asked. This is a
     // step back as well, so a process that remembers having left the address waits until DNS has been steady.
-    scenario("flapping DNS: the group goes to the new writer once, and never back");
+    Steps::begin("flapping DNS: the group goes to the new writer once, and never back");
     let flapping = Failover::to(lab, 0).await?;
     let [old, new] = [1, 0].map(|member: usize| Answer::alias(&lab.cluster.members[member].endpoint));
     lab.dns.set(&lab.cluster.endpoint, Answer::Cycle(vec![old.clone(), new.clone(), new, old]));
@@ -196,10 +196,6 @@ impl Failover {
     }
 }
 
-fn scenario(name: &str) {
-    eprintln!("---- {name}");
-}
-
 /// Invokes the function, which must succeed, and returns the result of the one binding.
 async fn succeed(lab: &Lab<'_>, payload: Value) -> Result<Value> {
     let Invocation { payload: result, error } = lab.invoke(&payload).await?;
@@ -228,15 +224,4 @@ async fn arrive(lab: &Lab<'_>, member: usize, deadline: Duration) -> Result<()> 
     let (server, wanted) = (row.get::<_, String>(0), lab.databases.address(member).ip().to_string());
     ensure!(server == wanted, "the load balancer leads to {server} and not to {wanted}");
     Ok(())
-}
-
-/// Long steps are named, and not followed.
-struct Steps;
-
-impl Progress for Steps {
-    fn say(&self, text: &str) {
-        eprintln!("     {text}");
-    }
-
-    fn waiting(&self, _step: &str, _elapsed: Duration, _detail: &str) {}
 }

@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tree=target/mysql
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# The mirror that this machine uses already.
+mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 '/debian$' || true)}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 if [ -x $tree/usr/sbin/mysqld ]; then
@@ -13,6 +14,7 @@ if [ -x $tree/usr/sbin/mysqld ]; then
     exit
 fi
 [ "$(id -u)" = 0 ] || { echo "Only root can make a directory tree with programs in it: sudo make mysql" >&2; exit 1; }
+[ -n "$mirror" ] || { echo "Give a mirror of Debian: DEBIAN_MIRROR=http://.../debian make mysql" >&2; exit 1; }
 type -P mmdebstrap >/dev/null && [ -e $keyring ] ||
     { echo "Missing: apt-get install mmdebstrap debian-archive-keyring" >&2; exit 1; }
 

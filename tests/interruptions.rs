@@ -1,6 +1,5 @@
 //! What the simulation says of killed runs, of an AWS that is gone and of a DNS server that is gone, with the deployed
 //! function: real processes and sockets, one stack for all three, one after the other.
-#![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use lab::dns::Answer;
 use lab::events::{self, Invocation};
 use lab::gateway::Gateway;
 use lab::guarded::Guarded;
-use lab::progress::Progress;
+use lab::progress::Steps;
 use lab::workspace::Run;
 use serde_json::json;
 
@@ -44,7 +43,7 @@ async fn the_run_after_an_interrupted_one_converges_and_the_group_is_never_empty
 }
 
 async fn killed_between_register_and_deregister(lab: &Guarded) -> Result<()> {
-    step("kill -9 after the registration");
+    Steps::begin("kill -9 after the registration");
     lab.move_writer(1).await?;
     lab.gateway.hold_after(REGISTER);
     let kill = async {
@@ -65,7 +64,7 @@ async fn killed_between_register_and_deregister(lab: &Guarded) -> Result<()> {
 }
 
 async fn aws_gone_in_mid_run(lab: &mut Guarded) -> Result<()> {
-    step("no connection to AWS from the registration on");
+    Steps::begin("no connection to AWS from the registration on");
     new_process(lab)?;
     lab.move_writer(0).await?;
     lab.gateway.hold_before(REGISTER);
@@ -91,7 +90,7 @@ async fn aws_gone_in_mid_run(lab: &mut Guarded) -> Result<()> {
 }
 
 async fn dns_gone(lab: &Guarded) -> Result<()> {
-    step("no answer of DNS");
+    Steps::begin("no answer of DNS");
     new_process(lab)?;
     lab.move_writer(1).await?;
     let names = lab.cluster.members.iter().map(|member| &member.endpoint).chain([&lab.cluster.endpoint]);
@@ -125,19 +124,4 @@ async fn held(gateway: &Gateway, action: &str) -> Result<()> {
 /// A process remembers which address it left a moment ago, and asks for 30 s of proof before it goes back there.
 fn new_process(lab: &Guarded) -> Result<()> {
     lab.kill_function()
-}
-
-fn step(name: &str) {
-    eprintln!("---- {name}");
-}
-
-/// Long steps are named, and not followed.
-struct Steps;
-
-impl Progress for Steps {
-    fn say(&self, text: &str) {
-        eprintln!("     {text}");
-    }
-
-    fn waiting(&self, _step: &str, _elapsed: Duration, _detail: &str) {}
 }

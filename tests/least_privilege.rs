@@ -4,12 +4,10 @@
 //! statements the local AWS cannot judge in a run, because nobody asks IAM there: RDS is moto's, which refuses whatever
 //! is allowed for a named resource only, and logs and the failure queue are written by Lambda itself. For those
 //! SimulatePrincipalPolicy is asked, about the calls that the function made and those that Lambda makes.
-#![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
 
 mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
@@ -22,7 +20,7 @@ use lab::aws::{ACCOUNT, REGION};
 use lab::deploy::VPC;
 use lab::gateway::Call;
 use lab::guarded::Guarded;
-use lab::progress::Progress;
+use lab::progress::Steps;
 use lab::rds::{CLUSTER, Instance, RdsApi, SECRET_ARN};
 use lab::role::{Role, Statement, allowing};
 use lab::workspace::Run;
@@ -53,7 +51,7 @@ async fn the_deployed_role_allows_what_the_function_does_and_nothing_else() -> R
 
 /// Leaves the group on member 1.
 async fn everything_works(lab: &Guarded) -> Result<()> {
-    step("with the role of the template everything works");
+    Steps::begin("with the role of the template everything works");
     lab.succeed(json!({}), "updated").await?;
     lab.succeed(json!({}), "in-sync").await?;
     lab.move_writer(1).await?;
@@ -69,7 +67,7 @@ async fn everything_works(lab: &Guarded) -> Result<()> {
 }
 
 async fn no_allowed_action_is_never_called(lab: &Guarded, role: &Role<'_>) -> Result<()> {
-    step("no allowed action is never called");
+    Steps::begin("no allowed action is never called");
     let called: BTreeSet<String> = lab.gateway.calls().into_iter().map(|call| call.action).collect();
     let allowed = allowing(&role.policies().await?)?.into_iter().flat_map(|statement| statement.actions);
     let allowed: BTreeSet<String> = allowed.filter(|action| !is_lambdas_own(action)).collect();
@@ -78,7 +76,7 @@ async fn no_allowed_action_is_never_called(lab: &Guarded, role: &Role<'_>) -> Re
 }
 
 async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
-    step("another target group is denied, and the error says what is missing");
+    Steps::begin("another target group is denied, and the error says what is missing");
     let create = lab.aws.elbv2().create_target_group().name("other").vpc_id(VPC);
     let create = create.protocol(ProtocolEnum::Tcp).port(5432).target_type(TargetTypeEnum::Ip).send().await?;
     let other = create.target_groups().first().and_then(|group| group.target_group_arn()).context("no other group")?;
@@ -134,7 +132,7 @@ async fn no_statement_can_be_missed(lab: &Guarded, role: &Role<'_>) -> Result<()
     lab.move_writer(0).await?;
     for statement in &statements {
         let proof = &proofs[statement.sid.as_str()];
-        step(&format!("without {}: {}", statement.sid, statement.actions.join(", ")));
+        Steps::begin(&format!("without {}: {}", statement.sid, statement.actions.join(", ")));
         if let Proof::Simulation(action, own, other) = proof {
             let decisions = (role.may(action, own).await?, role.may(action, other).await?);
             ensure!(decisions == ("allowed".into(), "implicitDeny".into()), "{action}: {decisions:?}");
@@ -249,19 +247,4 @@ fn flush_hosts_allows(given: &[(&'static str, &'static str)]) -> BTreeSet<String
 
 fn is_lambdas_own(action: &str) -> bool {
     action.split_once(':').is_some_and(|(service, _)| LAMBDAS_OWN.contains(&service))
-}
-
-fn step(name: &str) {
-    eprintln!("---- {name}");
-}
-
-/// Long steps are named, and not followed.
-struct Steps;
-
-impl Progress for Steps {
-    fn say(&self, text: &str) {
-        eprintln!("     {text}");
-    }
-
-    fn waiting(&self, _step: &str, _elapsed: Duration, _detail: &str) {}
 }

@@ -19,3 +19,23 @@ impl Progress for Quiet {
 
     fn waiting(&self, _step: &str, _elapsed: Duration, _detail: &str) {}
 }
+
+/// Says on standard error which step a test of minutes is at, and does not follow it.
+pub struct Steps;
+
+impl Steps {
+    /// Says what comes next.
+    #[expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
+    pub fn begin(name: &str) {
+        eprintln!("---- {name}");
+    }
+}
+
+impl Progress for Steps {
+    #[expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
+    fn say(&self, text: &str) {
+        eprintln!("     {text}");
+    }
+
+    fn waiting(&self, _step: &str, _elapsed: Duration, _detail: &str) {}
+}

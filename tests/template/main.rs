@@ -1,5 +1,5 @@
 //! What `template.yaml` promises, read from the template itself. What it adds for MySQL and MariaDB is in
-//! `mysql_template.rs`, what `infra/database.yaml` makes of it in `database.rs`.
+//! `mysql_template`, what `infra/database.yaml` makes of it in `database.rs`.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]

@@ -1,0 +1,180 @@
+//! How long a run looks, and what an event changes.
+
+use super::*;
+
+/// An RDS event about the cluster, as old as given.
+fn event(world: &World, number: &str, message: &str, age: Duration) -> Trigger {
+    let time = world.now() - age;
+    let event = RdsEvent {
+        id: Some(format!("RDS-EVENT-{number}")),
+        time: Some(time),
+        source_arn: None,
+        source_id: Some("orders".to_owned()),
+        message: message.to_owned(),
+    };
+    Trigger { cause: Cause::Failover, events: vec![event], ..Trigger::default() }
+}
+
+async fn watch(world: &World, kind: &str, trigger: &Trigger) -> BindingReport {
+    let report = match run(world, &[("db", kind)], trigger).await {
+        Ok(report) | Err(RunError::Bindings(report)) => report,
+        Err(other) => panic!("{other}"),
+    };
+    report.bindings.into_iter().next().unwrap()
+}
+
+/// Changes the world when so much time has passed.
+fn later(world: &World, after: u64, change: impl FnOnce(&World) + Send + 'static) {
+    let world = world.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(after)).await;
+        change(&world);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_watched_until_all_have_agreed_for_a_while() {
+    let world = failed_over();
+    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let report = watch(&world, "cluster", &completed).await;
+    assert_eq!(report.state(), State::Updated);
+    assert_eq!(report.event, Some(vec!["10.0.0.2".parse().unwrap()]));
+    assert_eq!(report.elapsed.as_secs(), 55, "sixty seconds after the event");
+    assert_eq!(world.writes().len(), 2);
+    assert!(world.count("describe") <= 8, "{} describes", world.count("describe"));
+    assert!((25..=30).contains(&world.count("topology")), "{} topologies", world.count("topology"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn agreement_on_the_old_address_right_after_the_event_is_no_end() {
+    let world = failed_over();
+    world.resolve("db.example", &["10.0.0.1"]);
+    world.state().writer = Some("orders-a");
+    later(&world, 40, |world| {
+        world.resolve("db.example", &["10.0.0.2"]);
+        world.state().writer = Some("orders-b");
+    });
+    let started = event(&world, "0013", "", Duration::from_secs(1));
+    let report = watch(&world, "cluster", &started).await;
+    assert_eq!(report.state(), State::Updated);
+    assert!((70..75).contains(&report.elapsed.as_secs()), "{:?}", report.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_ends_after_three_minutes_whatever_it_saw() {
+    let world = failed_over();
+    world.state().writer = Some("orders-a");
+    let moved = event(&world, "0385", "Cluster topology is updated.", Duration::ZERO);
+    let report = watch(&world, "cluster", &moved).await;
+    assert_eq!((report.state(), report.is_disputed), (State::Waiting, true));
+    assert_eq!(report.elapsed.as_secs(), 180);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_event_starts_no_watch() {
+    let world = World::default();
+    world.resolve("db.example", &["10.0.0.1"]);
+    world.group("db", &["10.0.0.1:5432 healthy"]);
+    let old = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(601));
+    let report = watch(&world, "cluster", &old).await;
+    assert_eq!((report.observations, world.count("topology")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_witnesses_are_believed_while_dns_is_gone() {
+    let world = failed_over();
+    world.state().names.remove("db.example");
+    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let report = watch(&world, "cluster", &completed).await;
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
+    assert!(report.dns_failures > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_watch_an_error_is_not_the_end() {
+    let world = failed_over();
+    for call in ["describe", "register", "deregister", "topology"] {
+        world.fail(call, 1);
+        world.fail(call, 0);
+    }
+    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let report = watch(&world, "cluster", &completed).await;
+    assert_eq!(report.state(), State::Updated, "{report:?}");
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_in_which_dns_never_answers_fails() {
+    let world = failed_over();
+    world.state().names.clear();
+    let report = watch(&world, "instance", &event(&world, "0049", "", Duration::ZERO)).await;
+    assert_eq!(error_of(&report).0, "EndpointNotResolved");
+    assert_eq!(report.elapsed.as_secs(), 180);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_after_a_good_one_is_no_failure() {
+    let world = failed_over();
+    world.fail("lookup db", 1);
+    let report = run_db(&world, "cluster").await;
+    assert_eq!((report.state(), report.dns_failures), (State::Updated, 1), "{:?}", report.error);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_was_left_is_taken_back_at_once_when_a_newer_event_names_it() {
+    let world = failed_over();
+    let synchronizer = world.synchronizer(&[("db", "cluster")]);
+    synchronizer.run(&Trigger::default(), Instant::now() + LONG).await.unwrap();
+    sleep(Duration::from_secs(20)).await;
+    world.group("db", &["10.0.0.1:5432 draining", "10.0.0.2:5432 healthy"]);
+    world.state().writer = Some("orders-a");
+    let back = event(&world, "0071", "Completed failover to DB instance: orders-a", Duration::from_secs(1));
+    let trigger = Trigger { watch: Some(Duration::ZERO), ..back };
+    synchronizer.run(&trigger, Instant::now() + LONG).await.unwrap();
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 draining"], "DNS lags, two others agree");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_never_shows_is_an_error() {
+    let world = failed_over();
+    world.state().stale_describes = usize::MAX;
+    let report = run_db(&world, "cluster").await;
+    let (kind, message) = error_of(&report);
+    assert_eq!(kind, "Unsettled");
+    assert!(message.contains("register 10.0.0.2:5432, then deregister 10.0.0.1:5432"), "{message}");
+    assert_eq!(world.count("deregister"), 0);
+    assert!(report.elapsed <= DRIFT_LIMIT + Duration::from_secs(2), "{:?}", report.elapsed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_another_run_changed_is_described_before_anything_is_taken_away() {
+    let world = failed_over();
+    world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"]);
+    world.state().interfering = Some(("topology", "10.0.0.2:5432"));
+    run_db(&world, "cluster").await;
+    let writes = world.writes();
+    let removed = writes.iter().position(|call| call.starts_with("deregister")).unwrap();
+    assert!(writes[..removed].contains(&"register db 10.0.0.2:5432".to_owned()), "{writes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ill_member_makes_a_scheduled_run_ask_topology() {
+    let world = failed_over();
+    world.resolve("db.example", &["10.0.0.1"]);
+    world.state().writer = Some("orders-a");
+    let report = run_db(&world, "cluster").await;
+    assert_eq!((report.state(), world.count("topology"), report.observations), (State::InSync, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_dns_gives_one_at_a_time_are_all_registered_and_stay() {
+    let world = failed_over();
+    world.state().writer = None;
+    world.group("db", &[]);
+    for round in 0..6 {
+        world.resolve("db.example", if round % 2 == 0 { &["10.0.0.1"] } else { &["10.0.0.2"] });
+        run_db(&world, "readers").await;
+    }
+    assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 initial"]);
+    assert_eq!(world.writes().len(), 2);
+}

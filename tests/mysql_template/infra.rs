@@ -1,0 +1,102 @@
+//! The parameter group and the account.
+
+use super::*;
+
+#[test]
+fn the_parameter_group_raises_the_limit_and_can_turn_the_cache_off() {
+    let group = |given: &[(&str, &str)]| {
+        let parameters = [&[("Family", "aurora-mysql8.0")], given].concat();
+        Stack::of(&PARAMETER_GROUP, &parameters).existing("ParameterGroup")
+    };
+    let types: Vec<_> = PARAMETER_GROUP["Resources"].as_object().unwrap().values().map(|r| text(&r["Type"])).collect();
+    assert_eq!(types, ["AWS::RDS::DBParameterGroup"], "both are parameters of an instance, in a cluster as well");
+    assert_eq!(group(&[])["Family"], "aurora-mysql8.0");
+    assert_eq!(group(&[])["Parameters"], json!({"max_connect_errors": "5000"}));
+    assert_eq!(group(&[("MaxConnectErrors", "10000")])["Parameters"]["max_connect_errors"], "10000");
+    let disabled = json!({"max_connect_errors": "5000", "host_cache_size": "0"});
+    assert_eq!(group(&[("DisableHostCache", "true")])["Parameters"], disabled);
+}
+
+#[test]
+fn the_parameter_group_takes_families_that_have_a_host_cache_and_limits_that_exist() {
+    let cases: [(&str, &[&str], &[&str]); 2] = [
+        (
+            "Family",
+            &[
+                "aurora-mysql5.7",
+                "aurora-mysql8.0",
+                "aurora-mysql8.4",
+                "mysql8.0",
+                "mysql8.4",
+                "mariadb10.6",
+                "mariadb11.8",
+            ],
+            &["", "postgres16", "aurora-postgresql16", "mysql", "default.mysql8.0", "aurora-mysql8.0 "],
+        ),
+        ("MaxConnectErrors", &["1", "5000", "4294967295"], &["0", "4294967296", "many"]),
+    ];
+    for (parameter, right, wrong) in cases {
+        let definition = &PARAMETER_GROUP["Parameters"][parameter];
+        right.iter().for_each(|value| assert!(takes(definition, value), "{parameter} refuses {value:?}"));
+        wrong.iter().for_each(|value| assert!(!takes(definition, value), "{parameter} accepts {value:?}"));
+    }
+}
+
+#[test]
+fn the_parameter_group_tells_when_to_reboot() {
+    let stack = Stack::of(&PARAMETER_GROUP, &[("Family", "mysql8.4")]);
+    let commands = [
+        ("AssociateCommand", "aws rds modify-db-instance"),
+        ("RebootCommand", "aws rds reboot-db-instance"),
+        ("LookCommand", "aws rds describe-db-instances"),
+        ("ParametersCommand", "aws rds describe-db-parameters"),
+    ];
+    for (output, command) in commands {
+        assert!(stack.output(output).starts_with(command), "{output}");
+    }
+    assert!(stack.output("AssociateCommand").contains("--db-parameter-group-name {ParameterGroup}"));
+    let reboot = text(&PARAMETER_GROUP["Outputs"]["RebootCommand"]["Description"]);
+    assert!(reboot.contains("once after AssociateCommand") && reboot.contains("not after a change"), "{reboot}");
+}
+
+/// The statements of a block of `mysql-user.sql`, as they are once the comment marks are gone.
+fn account(block: &str) -> Vec<String> {
+    let sql = std::fs::read_to_string(root().join("infra/mysql-user.sql")).unwrap();
+    let lines = sql.lines().skip_while(|line| !line.starts_with(&format!("-- {block}: "))).skip(1);
+    lines.take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches("-- ").to_owned()).collect()
+}
+
+#[test]
+fn the_accounts_have_the_privileges_of_their_statement_and_no_more() {
+    let truncate = ["GRANT SELECT, DROP ON performance_schema.host_cache TO 'flush_hosts'@'%';"].as_slice();
+    let flush = [
+        "GRANT RELOAD ON *.* TO 'flush_hosts'@'%';",
+        "GRANT SELECT ON performance_schema.host_cache TO 'flush_hosts'@'%';",
+    ];
+    let iam = "IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS'";
+    let password = "IDENTIFIED BY 'REPLACE-THIS-PASSWORD'";
+    let accounts = [("A", iam, truncate), ("B", password, truncate), ("C", iam, &flush), ("D", password, &flush)];
+    for (block, login, grants) in accounts {
+        let statements = account(block);
+        let (create, granted) = statements.split_first().unwrap_or_else(|| panic!("no block {block}"));
+        assert_eq!(*create, format!("CREATE USER 'flush_hosts'@'%' {login} REQUIRE SSL;"), "{block}");
+        assert_eq!(granted, grants, "{block}");
+    }
+}
+
+#[test]
+fn the_sql_does_nothing_until_a_block_is_chosen() {
+    let sql = std::fs::read_to_string(root().join("infra/mysql-user.sql")).unwrap();
+    assert!(sql.lines().all(|line| line.is_empty() || line.starts_with("--")));
+}
+
+#[test]
+fn the_templates_are_clean() {
+    let root = root();
+    let output = Command::new(root.join(".venv/bin/cfn-lint"))
+        .args(["template.yaml", "infra/mysql-parameters.yaml"])
+        .current_dir(root)
+        .output()
+        .expect(".venv/bin/cfn-lint exists and runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
