@@ -4,6 +4,8 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_rds::Client;
 use aws_sdk_rds::config::Builder;
+use aws_sdk_rds::operation::describe_db_clusters::DescribeDbClustersOutput;
+use aws_sdk_rds::operation::describe_db_instances::DescribeDbInstancesOutput;
 use aws_sdk_rds::types::Filter;
 use reconcile::evidence::ClusterMember;
 
@@ -18,6 +20,24 @@ pub const DESCRIBE_CLUSTERS: &str = "rds:DescribeDBClusters";
 /// The IAM action that gives the status and the endpoint of each instance.
 pub const DESCRIBE_INSTANCES: &str = "rds:DescribeDBInstances";
 
+/// A cluster, which names its members, and its instances, asked for at the same time.
+///
+/// # Errors
+/// When either call fails.
+pub async fn describe_cluster(
+    client: &Client,
+    cluster: &str,
+) -> Result<(DescribeDbClustersOutput, DescribeDbInstancesOutput), AwsError> {
+    let of_cluster = Filter::builder().name("db-cluster-id").values(cluster).build();
+    let clusters = client.describe_db_clusters().db_cluster_identifier(cluster).send();
+    // A cluster has at most 16 instances (RDS quota: 15 replicas), which is one page.
+    let instances = client.describe_db_instances().filters(of_cluster).send();
+    let (clusters, instances) = tokio::join!(clusters, instances);
+    let clusters = clusters.map_err(|error| AwsError::new(DESCRIBE_CLUSTERS, cluster, error))?;
+    let instances = instances.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, cluster, error))?;
+    Ok((clusters, instances))
+}
+
 /// The port [`Topology`] over the real API.
 pub struct Rds(pub Client);
 
@@ -31,14 +51,7 @@ impl Rds {
 
 impl Topology for Rds {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
-        let of_cluster = Filter::builder().name("db-cluster-id").values(cluster).build();
-        let clusters = self.0.describe_db_clusters().db_cluster_identifier(cluster).send();
-        // A cluster has at most 16 instances (RDS quota: 15 replicas), which is one page.
-        let instances = self.0.describe_db_instances().filters(of_cluster).send();
-        let (clusters, instances) = tokio::join!(clusters, instances);
-        let clusters = clusters.map_err(|error| AwsError::new(DESCRIBE_CLUSTERS, cluster, error))?;
-        let instances = instances.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, cluster, error))?;
-
+        let (clusters, instances) = describe_cluster(&self.0, cluster).await?;
         let members = clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
         let writer = members
             .filter(|member| member.is_cluster_writer() == Some(true))

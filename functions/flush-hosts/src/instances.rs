@@ -1,9 +1,9 @@
 //! A database's instances in the RDS API.
 
 use aws_sdk_rds::Client;
-use aws_sdk_rds::types::{DbInstance as Described, Filter};
+use aws_sdk_rds::types::DbInstance as Described;
 use failover_sync::error::AwsError;
-use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
+use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster};
 
 use crate::config::{Database, Kind};
 use crate::ports::{DbInstance, Endpoint, Instances};
@@ -22,13 +22,7 @@ impl Instances for Rds {
 
 impl Rds {
     async fn of_cluster(&self, cluster: &str) -> Result<Vec<DbInstance>, AwsError> {
-        let of_cluster = Filter::builder().name("db-cluster-id").values(cluster).build();
-        let clusters = self.0.describe_db_clusters().db_cluster_identifier(cluster).send();
-        // A cluster has at most 16 instances (RDS quota: 15 replicas), which is one page.
-        let described = self.0.describe_db_instances().filters(of_cluster).send();
-        let (clusters, described) = tokio::join!(clusters, described);
-        let clusters = clusters.map_err(|error| AwsError::new(DESCRIBE_CLUSTERS, cluster, error))?;
-        let described = described.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, cluster, error))?;
+        let (clusters, described) = describe_cluster(&self.0, cluster).await?;
         let members = clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
         let described: Vec<DbInstance> = described.db_instances().iter().filter_map(instance).collect();
         let instances: Vec<DbInstance> = members
