@@ -11,7 +11,7 @@ use lab::mariadb::{NAME, Options, Server};
 use lab::mysql_writer::{MysqlWriter, create_table, lost};
 use lab::nlb::Nlb;
 use lab::poll::{self, Look};
-use lab::rds::{Instance, RdsApi, SECRET_ARN};
+use lab::rds::{Instance, RdsApi};
 use lab::workspace::{Run, root};
 use lab::writer::Attempt;
 use serde_json::{Value, json};
@@ -146,17 +146,7 @@ impl Scene {
 
         let rds = RdsApi::start(vec![Instance::available(INSTANCE, "mariadb", NAME, addr.port())]).await?;
         rds.set_secret(USER, PASSWORD);
-        let authority = server.authority().display().to_string();
-        let url = rds.url();
-        let variables = [
-            ("AWS_ENDPOINT_URL_RDS", url.as_str()),
-            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url),
-            ("DATABASE_IDENTIFIER", INSTANCE),
-            ("DATABASE_KIND", "instance"),
-            ("DATABASE_ENGINE", "mariadb"),
-            ("SECRET_ARN", SECRET_ARN),
-            ("CA_BUNDLE", &authority),
-        ];
+        let variables = rds.variables(INSTANCE, server.authority());
         let function = Function::start(&binary()?, "flush-hosts", variables).await;
         let checks = HealthChecks::start(BALANCER, addr, INTERVAL);
         Ok(Self { server, nlb, function, checks, _rds: rds })

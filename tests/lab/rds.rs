@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
@@ -77,6 +78,20 @@ impl RdsApi {
         let address = listener.local_addr().context("the RDS API's own address")?;
         let task = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
         Ok(Self { address, state, task })
+    }
+
+    /// What flush-hosts needs to know to flush a MariaDB instance of this API, with the password in the secret.
+    pub fn variables(&self, instance: &str, authority: &Path) -> Vec<(&'static str, String)> {
+        let (url, authority) = (self.url(), authority.display().to_string());
+        vec![
+            ("AWS_ENDPOINT_URL_RDS", url.clone()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", url),
+            ("DATABASE_IDENTIFIER", instance.to_owned()),
+            ("DATABASE_KIND", "instance".to_owned()),
+            ("DATABASE_ENGINE", "mariadb".to_owned()),
+            ("SECRET_ARN", SECRET_ARN.to_owned()),
+            ("CA_BUNDLE", authority),
+        ]
     }
 
     /// Where it is.

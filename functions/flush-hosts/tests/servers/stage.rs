@@ -5,7 +5,7 @@ use std::path::Path;
 use lab::host_cache::{BALANCER, is_blocked};
 use lab::lambda::Function;
 use lab::mariadb::{NAME, Options, Server};
-use lab::rds::{Instance, RdsApi, SECRET_ARN};
+use lab::rds::{Instance, RdsApi};
 use lab::workspace::Run;
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ impl Stage {
     }
 
     /// Starts it with other variables as well; an empty one is absent.
-    pub(crate) async fn function_with(&self, changes: &[(&str, &str)]) -> Function {
+    pub(crate) async fn function_with(&self, changes: &[(&'static str, &str)]) -> Function {
         start(&self.rds, self.server.authority(), changes).await
     }
 
@@ -68,21 +68,12 @@ impl Stage {
 
 /// Starts the function for the instance of an RDS API: the binary that was built with these tests, or the one that
 /// `BOOTSTRAP` names.
-pub(crate) async fn start(rds: &RdsApi, authority: &Path, changes: &[(&str, &str)]) -> Function {
-    let url = rds.url();
-    let usual = [
-        ("AWS_ENDPOINT_URL_RDS", url.as_str()),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &url),
-        ("DATABASE_IDENTIFIER", INSTANCE),
-        ("DATABASE_KIND", "instance"),
-        ("DATABASE_ENGINE", "mariadb"),
-        ("SECRET_ARN", SECRET_ARN),
-        ("CA_BUNDLE", authority.to_str().unwrap()),
-    ];
-    let variables = usual.iter().chain(changes).filter(|(_, value)| !value.is_empty());
+pub(crate) async fn start(rds: &RdsApi, authority: &Path, changes: &[(&'static str, &str)]) -> Function {
+    let mut variables = rds.variables(INSTANCE, authority);
     // Of two values for a name the later one stands.
+    variables.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let absent = changes.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| *name).collect::<Vec<_>>();
-    let variables = variables.filter(|(name, _)| !absent.contains(name)).copied();
+    variables.retain(|(name, _)| !absent.contains(name));
     let built = env!("CARGO_BIN_EXE_flush-hosts").to_owned();
     let binary = std::env::var("BOOTSTRAP").unwrap_or(built);
     Function::start(Path::new(&binary), "flush-hosts", variables).await
