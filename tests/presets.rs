@@ -16,7 +16,7 @@ use lab::aws::{Aws, REGION};
 use lab::deploy;
 use lab::process::Program;
 use lab::progress::Quiet;
-use lab::workspace::{Run, venv_program};
+use lab::workspace::{self, Run, venv_program};
 use serde_json::{Value, json};
 use stack::{Stack, TEMPLATE, accepts, owned, root, strings, text};
 
@@ -76,7 +76,7 @@ fn stack(name: &str, answers: &[(&str, &str)]) -> Stack {
 }
 
 fn make(arguments: &[&str]) -> Output {
-    Command::new("make").args(arguments).current_dir(root()).output().expect("make runs")
+    workspace::make().args(arguments).output().expect("make runs")
 }
 
 // --- The file ---

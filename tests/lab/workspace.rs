@@ -1,6 +1,7 @@
 //! Where things are: the checkout, its Python environment, and one run's logs and scratch files.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -35,6 +36,14 @@ pub fn venv_program(name: &str) -> Result<PathBuf> {
 /// The directory of the Python environment's programs.
 pub fn venv_bin() -> PathBuf {
     root().join(".venv/bin")
+}
+
+/// `make` at the top of the checkout, as from a shell: what a `make` that runs the tests left in the environment for
+/// its own children would change what this one does and prints.
+pub fn make() -> Command {
+    let mut make = Command::new("make");
+    make.current_dir(root()).env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
+    make
 }
 
 impl Run {

@@ -84,8 +84,7 @@ fn the_check_explains_itself_and_is_a_target_of_make() {
     assert!(help.contains("Exit status: 0 = none overlap, 1 = some overlap, 2 = nothing was compared."), "{help}");
     for (ranges, expected) in [("10.50.0.0/21 172.20.0.0/20", true), ("172.19.0.0/20 172.19.0.0/20", false)] {
         let cidrs = format!("CIDRS={ranges}");
-        let make =
-            Command::new("make").args(["check-peering", &cidrs]).current_dir(root()).output().expect("make runs");
+        let make = workspace::make().args(["check-peering", &cidrs]).output().expect("make runs");
         assert_eq!(make.status.success(), expected, "{}", String::from_utf8_lossy(&make.stderr));
     }
 }

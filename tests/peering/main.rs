@@ -21,7 +21,7 @@ use lab::aws::Aws;
 use lab::cloudformation::Template;
 use lab::process::Program;
 use lab::progress::Quiet;
-use lab::workspace::{Run, venv_program};
+use lab::workspace::{self, Run, venv_program};
 use serde_json::{Map, Value, json};
 use stack::{Stack, attributes, load, owned, root, strings, takes, text};
 
