@@ -154,7 +154,8 @@ fn parse_bindings(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Binding> {
 
 fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut Mistakes) -> Option<Binding> {
     for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
-        mistakes.add(format!("{place}.{field}"), format!("is not a field: there are {}", FIELDS.join(", ")));
+        let place = format!("{place}.{}", field.escape_debug());
+        mistakes.add(place, format!("is not a field: there are {}", FIELDS.join(", ")));
     }
     let required = |field: &str| text(fields, field)?.ok_or_else(|| "is missing".to_owned());
     let name = mistakes.take(format!("{place}.name"), required("name").and_then(check_name));
@@ -324,6 +325,7 @@ mod tests {
             ("id", 7.into(), place("id"), "not a string"),
             ("id", "".into(), place("id"), "leave it out"),
             ("targetgroup", ARN.into(), place("targetgroup"), "is not a field"),
+            ("port\n", ARN.into(), place("port\\n"), "is not a field"),
             ("name", "".into(), "BINDINGS[0].name: ".into(), "is empty"),
             ("name", Value::Null, "BINDINGS[0].name: ".into(), "is missing"),
             ("name", "the writer".into(), "BINDINGS[0] \"the writer\".name: ".into(), "not a name"),
