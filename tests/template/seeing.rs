@@ -10,6 +10,15 @@ use serde_json::Value;
 use super::stack::{Stack, owned, section, text};
 use super::{LOAD_BALANCER, READERS, joined};
 
+/// A database whose host cache is flushed.
+const FLUSHING: [(&str, &str); 5] = [
+    ("DatabaseEngine", "mysql"),
+    ("FlushHostsUser", "flush_hosts"),
+    ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234"),
+    ("FlushHostsSubnetIds", "subnet-0123456789abcdef0"),
+    ("FlushHostsSecurityGroupIds", "sg-0123456789abcdef0"),
+];
+
 /// Every metric that the function can emit.
 fn emitted() -> BTreeSet<String> {
     let report = BindingReport {
@@ -119,7 +128,26 @@ fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last
         for word in ["{FunctionLogGroup}", "'reconciled'", "'updated'", "registered", "deregistered"] {
             assert!(query.contains(word), "{word} in {query}");
         }
-        let alarms = widgets.iter().find(|widget| widget["type"] == "alarm").unwrap();
-        assert_eq!(alarms["properties"]["alarms"].as_array().unwrap().len(), 6);
+    }
+}
+
+#[test]
+fn the_dashboard_shows_every_alarm_that_there_is_but_the_one_that_sums_up() {
+    for parameters in [&[][..], &[READERS], &FLUSHING, &[("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9")]]
+    {
+        let stack = Stack::with(parameters);
+        let body: Value = text(&stack.existing("Dashboard")["DashboardBody"]).parse().unwrap();
+        let widgets = body["widgets"].as_array().unwrap();
+        let shown = widgets.iter().find(|widget| widget["type"] == "alarm").unwrap();
+        let shown: BTreeSet<_> = shown["properties"]["alarms"].as_array().unwrap().iter().map(text).collect();
+        let alarms = section("Resources").iter().filter(|(_, one)| one["Type"] == "AWS::CloudWatch::Alarm");
+        let there = alarms.filter(|(name, _)| stack.resource(name).is_some());
+        assert_eq!(shown, there.map(|(name, _)| format!("{{{name}.Arn}}")).collect(), "{parameters:?}");
+        let metrics: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
+        assert_eq!(
+            metrics.contains("FailoverSync HostCacheFill Database app"),
+            parameters == FLUSHING,
+            "{parameters:?}"
+        );
     }
 }
