@@ -18,22 +18,22 @@ use lab::aurora::Cluster;
 use lab::aws::{Aws, members};
 use lab::dns::{Answer, DnsServer};
 use lab::nlb::Nlb;
-use lab::postgres::{ADDRESSES, Doors, Pair, USER};
+use lab::postgres::{ADDRESSES, Pair, USER};
 use lab::tls::{Authority, Flaw};
 use lab::workspace::Run;
 use reconcile::binding::Family;
 use reconcile::config::Config;
 use reconcile::report::BindingReport;
 use reconcile::trigger::Trigger;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// What an endpoint calls itself.
 const ENDPOINT_NAME: &str = "vpce-0a1b2c3d-4e5f.vpce-svc-0123456789abcdef0.us-east-1.vpce.amazonaws.com";
@@ -57,7 +57,6 @@ struct Provider<'a> {
     aws: &'a Aws,
     cluster: Cluster,
     databases: Pair,
-    doors: Doors,
     authority: Authority,
     dns: DnsServer,
     group: String,
@@ -67,17 +66,16 @@ struct Provider<'a> {
 impl<'a> Provider<'a> {
     async fn start(run: &Run, aws: &'a Aws) -> Result<Self> {
         let cluster = Cluster::create(aws.rds(), "orders").await?;
-        let databases = Pair::start(run).await?;
         let authority = Authority::new()?;
         let certificate = authority.issue(&cluster.endpoint, Flaw::None, &run.scratch("certificate")?)?;
-        let doors = Doors::open(&databases, &certificate).await?;
+        let databases = Pair::start_with_tls(run, &certificate).await?;
         let dns = DnsServer::start().await?;
         for (member, address) in cluster.members.iter().zip(ADDRESSES) {
             dns.set(&member.endpoint, Answer::addresses([address]));
         }
-        let group = target_group(aws, "link", doors.port()).await?;
+        let group = target_group(aws, "link", databases.port()).await?;
         let nlb = Nlb::start(aws.elbv2(), &group, Duration::from_secs(2)).await?;
-        let provider = Self { aws, cluster, databases, doors, authority, dns, group, nlb };
+        let provider = Self { aws, cluster, databases, authority, dns, group, nlb };
         provider.name_writer(0);
         Ok(provider)
     }
@@ -89,7 +87,7 @@ impl<'a> Provider<'a> {
     /// Lets the function look once, as it does on a schedule, until the load balancer leads to a server.
     async fn follow(&self, server: usize) -> Result<()> {
         let report = look(&self.function(&self.dns, &self.group, DATABASE_SUBNETS)?).await?;
-        let wanted = SocketAddr::new(ADDRESSES[server], self.doors.port());
+        let wanted = SocketAddr::new(ADDRESSES[server], self.databases.port());
         ensure!(report.registered == [wanted.to_string()], "the function did not register {wanted}: {report:?}");
         self.nlb.wait_for_targets(&BTreeSet::from([wanted]), DEADLINE).await
     }
@@ -110,7 +108,7 @@ impl<'a> Provider<'a> {
         let bindings = json!([{
             "name": "writer",
             "endpoint": self.cluster.endpoint,
-            "port": self.doors.port(),
+            "port": self.databases.port(),
             "targetGroupArn": group,
             "kind": "cluster",
             "id": self.cluster.id,
@@ -174,6 +172,8 @@ impl Consumer {
     async fn reach(&self, name: &str) -> Result<(IpAddr, bool)> {
         let client = self.connect(name).await?;
         let row = client.query_one("SELECT inet_server_addr(), NOT pg_is_in_recovery()", &[]).await?;
+        let tls = client.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await?;
+        ensure!(tls.get::<_, bool>(0), "the server itself speaks no TLS, so the certificate was someone else's");
         Ok((row.get(0), row.get(1)))
     }
 
@@ -243,15 +243,15 @@ async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     let reason = report.waiting_for.clone().unwrap_or_default();
     ensure!(report.is_disputed && reason.contains("the RDS API names"), "{report:?}");
     ensure!(report.registered.is_empty() && report.deregistered.is_empty(), "{report:?}");
-    let writer = SocketAddr::new(ADDRESSES[provider.databases.primary()], provider.doors.port());
+    let writer = SocketAddr::new(ADDRESSES[provider.databases.primary()], provider.databases.port());
     let held = members(&provider.aws.elbv2(), &provider.group).await?;
     ensure!(held == BTreeSet::from([writer]), "the group holds {held:?}");
 
     // An empty group is filled on the word of DNS alone. Then all looks well, and only AllowedCidrs would have helped.
-    let empty = target_group(provider.aws, "empty", provider.doors.port()).await?;
+    let empty = target_group(provider.aws, "empty", provider.databases.port()).await?;
     let narrow = look(&provider.function(&zone, &empty, DATABASE_SUBNETS)?).await?;
     ensure!(narrow.error.is_some_and(|error| error.kind == "AddressRefused"), "the endpoint was not refused");
     let wide = provider.function(&zone, &empty, "127.0.0.0/8")?;
-    ensure!(look(&wide).await?.registered == [SocketAddr::new(endpoint, provider.doors.port()).to_string()]);
+    ensure!(look(&wide).await?.registered == [SocketAddr::new(endpoint, provider.databases.port()).to_string()]);
     Ok(())
 }

@@ -4,7 +4,6 @@
 //! promoted, and the old primary comes back as the new one's standby.
 
 mod server;
-mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,9 +14,9 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::poll::{self, Look};
 use crate::process::free_port;
+use crate::tls::Files;
 use crate::workspace::Run;
 use server::{Installation, Server};
-pub use tls::Doors;
 
 /// The addresses of the two servers. All of 127.0.0.0/8 is loopback on Linux.
 pub const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 12))];
@@ -45,6 +44,18 @@ impl Pair {
     /// # Errors
     /// When PostgreSQL is not installed in the Python environment, or a server does not start.
     pub async fn start(run: &Run) -> Result<Self> {
+        Self::start_with(run, None).await
+    }
+
+    /// The same, and both offer TLS with this certificate to clients that ask for it.
+    ///
+    /// # Errors
+    /// As above, and when the certificate or its key cannot be read.
+    pub async fn start_with_tls(run: &Run, files: &Files) -> Result<Self> {
+        Self::start_with(run, Some(files)).await
+    }
+
+    async fn start_with(run: &Run, files: Option<&Files>) -> Result<Self> {
         let installation = Installation::prepare(run)?;
         let mut pair = Self {
             installation,
@@ -56,6 +67,9 @@ impl Pair {
         };
         let data = pair.new_data_directory()?;
         pair.installation.initialize(run, &data).await?;
+        if let Some(files) = files {
+            pair.installation.offer_tls(&data, files)?;
+        }
         pair.servers[0] = Some(pair.installation.start(run, 0, pair.address(0), data).await?);
         pair.rebuild_standby(run).await?;
         Ok(pair)

