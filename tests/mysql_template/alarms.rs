@@ -2,19 +2,20 @@
 
 use super::*;
 
+const ERRORS: &str = "FlushHostsErrorsAlarm";
+
 #[test]
 fn alarms_see_blocks_a_full_cache_failures_and_silence() {
     let topic = "arn:aws:sns:eu-west-1:111122223333:ops";
     let stack = with(&[("OperationsTopicArn", topic), ("DatabaseIdentifier", "other")]);
-    let custom = |metric: &str| format!("{METRIC_NAMESPACE} {metric} Maximum");
+    let custom = |metric: &str, statistic: &str| format!("{} {metric} {statistic}", metrics::NAMESPACE);
     let database = json!([{"Name": "Database", "Value": "other"}]);
     let function = json!([{"Name": "FunctionName", "Value": "{FlushHosts}"}]);
     let above = "GreaterThanThreshold";
     let expected = [
-        ("HostsBlockedAlarm", custom("HostsBlocked"), &database, above, 0, 1, "ignore"),
-        ("HostCacheFillAlarm", custom("HostCacheFill"), &database, above, 50, 1, "ignore"),
-        ("FlushFailedAlarm", custom("FlushFailed"), &database, above, 0, 1, "ignore"),
-        ("FlushHostsErrorsAlarm", "AWS/Lambda Errors Sum".to_owned(), &function, above, 0, 1, "ignore"),
+        ("HostsBlockedAlarm", custom("HostsBlocked", "Maximum"), &database, above, 0, 1, "ignore"),
+        ("HostCacheFillAlarm", custom("HostCacheFill", "Maximum"), &database, above, 50, 1, "ignore"),
+        ("FlushFailedAlarm", custom("FlushFailed", "Minimum"), &database, above, 0, 1, "ignore"),
         (
             "FlushHostsSilentAlarm",
             "AWS/Lambda Invocations Sum".to_owned(),
@@ -25,10 +26,8 @@ fn alarms_see_blocks_a_full_cache_failures_and_silence() {
             "breaching",
         ),
     ];
-    assert_eq!(
-        owned(expected.each_ref().map(|alarm| alarm.0)),
-        owned(PARTS.into_iter().filter(|p| p.ends_with("Alarm")))
-    );
+    let named = expected.each_ref().map(|alarm| alarm.0).into_iter().chain([ERRORS]);
+    assert_eq!(owned(named), owned(PARTS.into_iter().filter(|part| part.ends_with("Alarm"))));
     for (name, metric, dimensions, comparison, threshold, periods, missing) in &expected {
         let alarm = stack.existing(name);
         let measured = ["Namespace", "MetricName", "Statistic"].map(|key| text(&alarm[key])).join(" ");
@@ -37,6 +36,9 @@ fn alarms_see_blocks_a_full_cache_failures_and_silence() {
         let judged =
             ["ComparisonOperator", "Threshold", "EvaluationPeriods", "TreatMissingData"].map(|key| &alarm[key]);
         assert_eq!(judged, [&json!(comparison), &json!(threshold), &json!(periods), &json!(missing)], "{name}");
+    }
+    for name in PARTS.into_iter().filter(|part| part.ends_with("Alarm")) {
+        let alarm = stack.existing(name);
         assert_eq!([&alarm["AlarmActions"], &alarm["OKActions"]], [&json!([topic]), &json!([topic])], "{name}");
         assert_eq!(with(&[]).existing(name)["AlarmActions"], json!(["{OperationsTopic}"]), "{name}");
         assert!(text(&alarm["AlarmDescription"]).len() > 80, "{name} does not say what to do");
@@ -45,15 +47,38 @@ fn alarms_see_blocks_a_full_cache_failures_and_silence() {
     assert_eq!(by_endpoint["Dimensions"], json!([{"Name": "Database", "Value": "app"}]));
 }
 
+/// Lambda repeats a run that failed, minutes later: that one run failed is no news if the next one did not.
+#[test]
+fn only_a_period_in_which_every_run_failed_is_one_of_errors() {
+    let alarm = with(&[]).existing(ERRORS);
+    let [share, counts @ ..] = alarm["Metrics"].as_array().unwrap().as_slice() else { panic!("{alarm}") };
+    assert_eq!((&share["Expression"], share.get("ReturnData")), (&json!("errors / runs"), None));
+    for (count, (id, metric)) in counts.iter().zip([("errors", "Errors"), ("runs", "Invocations")]) {
+        assert_eq!((&count["Id"], &count["ReturnData"]), (&json!(id), &json!(false)));
+        let dimensions = json!([{"Name": "FunctionName", "Value": "{FlushHosts}"}]);
+        let expected = json!({"Namespace": "AWS/Lambda", "MetricName": metric, "Dimensions": dimensions});
+        assert_eq!((&count["MetricStat"]["Metric"], &count["MetricStat"]["Stat"]), (&expected, &json!("Sum")));
+    }
+    let judged = ["ComparisonOperator", "Threshold", "EvaluationPeriods", "TreatMissingData"].map(|key| &alarm[key]);
+    assert_eq!(judged, [&json!("GreaterThanOrEqualToThreshold"), &json!(1), &json!(1), &json!("ignore")]);
+}
+
+/// The seconds of an alarm's periods.
+fn periods(alarm: &Value) -> Vec<u64> {
+    let counts = alarm["Metrics"].as_array().into_iter().flatten().map(|metric| &metric["MetricStat"]["Period"]);
+    let all = counts.chain([&alarm["Period"]]).filter(|period| !period.is_null());
+    all.map(|period| text(period).parse().unwrap()).collect()
+}
+
 #[test]
 fn alarms_look_at_one_run_and_are_periods_that_cloudwatch_takes() {
     for (limit, interval) in limits_and_intervals() {
         let stack = with(&[("MaxConnectErrors", limit), ("HealthCheckIntervalSeconds", interval)]);
         for name in PARTS.into_iter().filter(|part| part.ends_with("Alarm")) {
             let alarm = stack.existing(name);
-            let period = text(&alarm["Period"]).parse::<u64>().unwrap();
-            let minutes = safe_minutes(limit, interval).max(SCHEDULE_MINUTES);
-            assert_eq!(period, minutes * 60, "{name} {limit} {interval}");
+            let period = safe_minutes(limit, interval).max(SCHEDULE_MINUTES) * 60;
+            let (given, expected) = (periods(&alarm), if name == ERRORS { vec![period; 2] } else { vec![period] });
+            assert_eq!(given, expected, "{name} {limit} {interval}");
             // At most a day in all for periods under an hour, else a week (PutMetricAlarm).
             let all = period * alarm["EvaluationPeriods"].as_u64().unwrap();
             let longest = if period < 3600 { 86_400 } else { 604_800 };

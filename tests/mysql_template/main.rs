@@ -22,7 +22,7 @@ use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
 use flush_hosts::config::{Config, Database, Kind, Login};
 use flush_hosts::flush::INSTANCE_LIMIT;
 use flush_hosts::login::GET_SECRET;
-use reconcile::report::METRIC_NAMESPACE;
+use reconcile::metrics;
 use serde_json::{Value, json};
 use stack::{ENDPOINTS, Stack, TEMPLATE, accepts, load, owned, root, section, strings, takes, text};
 

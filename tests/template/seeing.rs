@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reconcile::report::{BindingReport, METRIC_NAMESPACE};
+use reconcile::metrics;
+use reconcile::report::BindingReport;
 use serde_json::Value;
 
 use super::stack::{Stack, owned, section, text};
@@ -25,9 +26,10 @@ fn emitted() -> BTreeSet<String> {
         members_wrong: Some(0),
         observe_latency: Some(Duration::ZERO),
         switch_latency: Some(Duration::ZERO),
+        topology: Some(Vec::new()),
         ..BindingReport::default()
     };
-    let line = report.metrics("link", 0);
+    let line = report.metrics("link", 0).expect("a line");
     let named = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().clone();
     named.iter().map(|metric| text(&metric["Name"])).collect()
 }
@@ -35,7 +37,7 @@ fn emitted() -> BTreeSet<String> {
 #[test]
 fn alarms_look_at_metrics_that_the_function_emits() {
     let of_ours = |resource: &&Value| {
-        resource["Properties"]["Namespace"] == METRIC_NAMESPACE && resource["Condition"] != "FlushesHosts"
+        resource["Properties"]["Namespace"] == metrics::NAMESPACE && resource["Condition"] != "FlushesHosts"
     };
     let named: BTreeSet<_> =
         section("Resources").values().filter(of_ours).map(|alarm| text(&alarm["Properties"]["MetricName"])).collect();

@@ -239,6 +239,10 @@ impl fmt::Display for AwsError {
             write!(f, " (request id {request_id})")?;
         }
         match self.kind() {
+            // What a secret is encrypted with is refused in the name of the secret.
+            "AccessDenied" if self.source.to_string().contains("KMS") => f.write_str(
+                "; allow kms:Decrypt on the key that encrypts it in the function's role, and in the key's policy",
+            ),
             "AccessDenied" => write!(f, "; allow {} on this resource in the function's role", self.action),
             "TargetGroupNotFound" => f.write_str("; correct \"targetGroupArn\" or deploy the stack again"),
             "AwsUnreachable" if self.is_cut_off => write!(

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use reconcile::report::{BindingReport, Report, strings};
+use serde_json::Value;
 use tracing::{Level, Subscriber, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -41,9 +42,16 @@ where
 pub fn publish(report: &Report, function: &str, now: i64, metrics: &mut impl Write) {
     for binding in &report.bindings {
         log(&report.trigger, binding);
-        if let Err(error) = writeln!(metrics, "{}", binding.metrics(function, now)) {
-            warn!(%error, "the metrics could not be written");
-        }
+        write_metrics(binding.metrics(function, now), metrics);
+    }
+}
+
+/// Writes a line of metrics, if there is one.
+pub fn write_metrics(line: Option<Value>, metrics: &mut impl Write) {
+    if let Some(line) = line
+        && let Err(error) = writeln!(metrics, "{line}")
+    {
+        warn!(%error, "the metrics could not be written");
     }
 }
 

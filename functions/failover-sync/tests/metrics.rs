@@ -45,16 +45,16 @@ fn failover() -> Value {
 #[tokio::test]
 async fn each_state_has_the_numbers_that_its_alarm_looks_at() {
     let dry = json!({"dryRun": true});
-    let absent = Value::Null;
+    let (zero, one, absent) = (json!(0), json!(1), Value::Null);
     for (name, dns, rds, payload, in_sync, wrong, disagreement, failures) in [
-        ("all is well", Some(INSTANCE_A), "orders-a", &dry, 1, json!(0), 0, 0),
-        ("the group is behind", Some(INSTANCE_B), "orders-b", &dry, 0, json!(2), 0, 0),
-        ("the witnesses disagree", Some(INSTANCE_B), "orders-a", &dry, 0, json!(2), 1, 0),
-        ("no answer of DNS", None, "orders-a", &dry, 0, absent, 0, 1),
+        ("all is well", Some(INSTANCE_A), "orders-a", &dry, 1, &zero, &absent, 0),
+        ("the group is behind", Some(INSTANCE_B), "orders-b", &dry, 0, &json!(2), &zero, 0),
+        ("the witnesses disagree", Some(INSTANCE_B), "orders-a", &dry, 0, &json!(2), &one, 0),
+        ("no answer of DNS", None, "orders-a", &dry, 0, &absent, &absent, 1),
     ] {
         let metrics = measured(dns, rds, payload).await;
         let names = ["InSync", "MembersWrong", "WitnessDisagreement", "DnsFailures"];
-        let expected = [&json!(in_sync), &wrong, &json!(disagreement), &json!(failures)];
+        let expected = [&json!(in_sync), wrong, disagreement, &json!(failures)];
         assert_eq!(names.map(|name| &metrics[name]), expected, "{name}: {metrics}");
         assert_eq!((&metrics["Binding"], &metrics["Switches"]), (&json!("failover-sync/writer"), &json!(0)), "{name}");
         assert!(metrics["ObserveLatency"].as_f64().unwrap() > 0.0, "{name}: {metrics}");

@@ -163,7 +163,10 @@ fn remedy(code: u16) -> &'static str {
         1130 => {
             ": no account admits the function's address; create the user for the host '%' or the function's subnets"
         }
-        1142 => ": GRANT SELECT, DROP ON performance_schema.host_cache to the function's user",
+        1142 => {
+            ": GRANT SELECT ON performance_schema.host_cache to the function's user, and from MySQL 8.3 on, where TRUNCATE \
+             empties it, DROP as well"
+        }
         1227 => ": GRANT RELOAD ON *.* to the function's user",
         1290 => {
             ": an option of the server, such as read_only, forbids the statement on this instance; set host_cache_size=0 in \
@@ -232,7 +235,7 @@ mod tests {
         for (code, kind, remedy) in [
             (1045, "LoginRefused", "rds-db:connect"),
             (1698, "LoginRefused", "AWSAuthenticationPlugin"),
-            (1142, "PrivilegeMissing", "GRANT SELECT, DROP ON performance_schema.host_cache"),
+            (1142, "PrivilegeMissing", "GRANT SELECT ON performance_schema.host_cache"),
             (1227, "PrivilegeMissing", "GRANT RELOAD"),
             (1129, "FunctionBlocked", "it blocks this function's own address"),
             (1130, "HostNotAllowed", "the function's subnets"),

@@ -116,9 +116,11 @@ fn parse_secret(text: Option<&str>) -> Result<Credentials, String> {
 mod tests {
     use aws_config::BehaviorVersion;
     use aws_sdk_rds::config::Credentials as AwsCredentials;
-    use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput;
+    use aws_sdk_secretsmanager::error::ErrorMetadata;
+    use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use failover_sync::error::chain;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -140,7 +142,10 @@ mod tests {
         let rule = mock!(Client::get_secret_value)
             .match_requests(|request| request.secret_id() == Some(SECRET))
             .then_output(move || answer.clone());
-        let secrets = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, &[&rule]);
+        with(mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, &[&rule])).await
+    }
+
+    async fn with(secrets: Client) -> Result<Credentials, String> {
         let (login, role) = (Login::Secret(SECRET.into()), SdkConfig::builder().build());
         let doorman = Doorman { login, region: Region::new("eu-west-1"), role, secrets };
         doorman.credentials(&endpoint()).await.map_err(|error| chain(&error))
@@ -170,6 +175,40 @@ mod tests {
         let Ok(credentials) = with_secret(Some(text)).await else { panic!("no credentials") };
         assert_eq!((&credentials.username[..], &credentials.password[..]), ("flusher", "hunter2"));
         assert!(!credentials.is_token);
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_decrypted_is_told_from_what_may_not_be_read() {
+        for (message, needed) in [
+            ("Access to KMS is not allowed", "allow kms:Decrypt on the key"),
+            ("User is not authorized to perform: secretsmanager:GetSecretValue", "allow secretsmanager:GetSecretValue"),
+        ] {
+            let denied = move || {
+                let code = ErrorMetadata::builder().code("AccessDeniedException").message(message);
+                GetSecretValueError::generic(code.build())
+            };
+            let rule = mock!(Client::get_secret_value).then_error(denied);
+            let secrets = mock_client!(aws_sdk_secretsmanager, RuleMode::MatchAny, &[&rule]);
+            let error = with(secrets).await.err().expect("an error");
+            assert!(error.contains(needed) && error.contains(message), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_secret_holds_its_error_quotes_nothing_of_it(
+            (before, after) in ("[\\[\\]{}\",:a-z0-9 \\\\]{0,12}", any::<String>()),
+            key in prop::sample::select(vec!["username", "password", "engine"]),
+            cut in 0..60_usize,
+        ) {
+            let whole = format!(r#"{before}{{"username": "hunter2", "{key}": hunter2}}{after}"#);
+            let part: String = whole.chars().take(cut).collect();
+            for text in [whole, part] {
+                if let Err(problem) = parse_secret(Some(&text)) {
+                    prop_assert!(!problem.contains("hunter2") && problem.len() < 80, "{problem}");
+                }
+            }
+        }
     }
 
     #[tokio::test]

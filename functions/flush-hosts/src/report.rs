@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reconcile::report::{Failure, METRIC_NAMESPACE, milliseconds};
+use reconcile::metrics;
+use reconcile::report::{Failure, milliseconds};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -31,34 +32,18 @@ impl Report {
         self.instances.iter().filter_map(|instance| Some((instance, instance.error.as_ref()?)))
     }
 
-    /// The metrics as one line of CloudWatch's embedded metric format.
-    ///
-    /// `timestamp` is in milliseconds since 1970. `HostCacheFill` is left out when no instance's cache could be read:
-    /// a zero would look like an empty one.
-    pub fn metrics(&self, timestamp: i64) -> Value {
+    /// The metrics, as [`metrics::line`] writes them. `HostCacheFill` and `HostsBlocked` are known if a cache could be
+    /// read, `FlushFailed` if the run was to flush: one that only looked says nothing of the next that flushes.
+    pub fn metrics(&self, timestamp: i64) -> Option<Value> {
         let summaries = || self.instances.iter().filter_map(|instance| instance.cache.as_ref());
         let fill = summaries().map(|cache| cache.fill_percent).reduce(f64::max);
         let blocked: BTreeSet<&String> = summaries().flat_map(|cache| &cache.blocked).collect();
-        let mut metrics =
-            vec![json!({"Name": "HostsBlocked", "Unit": "Count"}), json!({"Name": "FlushFailed", "Unit": "Count"})];
-        metrics.extend(fill.map(|_| json!({"Name": "HostCacheFill", "Unit": "Percent"})));
-        let mut line = json!({
-            "_aws": {
-                "Timestamp": timestamp,
-                "CloudWatchMetrics": [{
-                    "Namespace": METRIC_NAMESPACE,
-                    "Dimensions": [["Database"]],
-                    "Metrics": metrics,
-                }],
-            },
-            "Database": self.database,
-            "HostsBlocked": blocked.len(),
-            "FlushFailed": self.failures().count(),
-        });
-        if let Some(fill) = fill {
-            line["HostCacheFill"] = json!(fill);
-        }
-        line
+        let values = [
+            ("HostsBlocked", "Count", fill.map(|_| json!(blocked.len()))),
+            ("FlushFailed", "Count", (!self.dry_run).then(|| json!(self.failures().count()))),
+            ("HostCacheFill", "Percent", fill.map(Value::from)),
+        ];
+        metrics::line(("Database", &self.database), &values, timestamp)
     }
 }
 
@@ -251,21 +236,24 @@ mod tests {
         let fuller = report(|report| report.cache = cache(80.0, &["10.0.0.1", "10.0.0.2"]));
         let emptier = report(|report| report.cache = cache(3.0, &["10.0.0.1"]));
         let failed = report(|report| report.error = failure());
-        let metrics = run(vec![emptier, fuller, failed]).metrics(1_795_260_241_431);
+        let metrics = run(vec![emptier, fuller, failed]).metrics(0).expect("a line");
         let numbers = ["HostCacheFill", "HostsBlocked", "FlushFailed"].map(|name| metrics[name].as_f64());
         assert_eq!(numbers, [Some(80.0), Some(2.0), Some(1.0)]);
-        let directive = &metrics["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!(
-            (&directive["Namespace"], &directive["Dimensions"]),
-            (&json!("FailoverSync"), &json!([["Database"]]))
-        );
-        assert_eq!(directive["Metrics"].as_array().map(Vec::len), Some(3));
     }
 
     #[test]
-    fn a_fill_that_nobody_could_read_is_not_reported_as_zero() {
-        let metrics = run(vec![report(|_| {})]).metrics(0);
-        assert_eq!((metrics.get("HostCacheFill"), &metrics["HostsBlocked"]), (None, &json!(0)));
-        assert!(!metrics["_aws"].to_string().contains("HostCacheFill"), "{metrics}");
+    fn what_nobody_could_read_is_not_reported_as_zero() {
+        let metrics = run(vec![report(|_| {})]).metrics(0).expect("a line");
+        let numbers = ["HostCacheFill", "HostsBlocked", "FlushFailed"].map(|name| metrics[name].as_f64());
+        assert_eq!(numbers, [None, None, Some(0.0)], "{metrics}");
+    }
+
+    #[test]
+    fn a_run_that_only_looks_does_not_speak_of_flushing() {
+        let dry = |instance| Report { dry_run: true, ..run(vec![instance]) };
+        let seen = dry(report(|report| report.cache = cache(3.0, &[])));
+        let metrics = seen.metrics(0).expect("a line");
+        assert_eq!((metrics.get("FlushFailed"), &metrics["HostsBlocked"]), (None, &json!(0)));
+        assert_eq!(dry(report(|report| report.error = failure())).metrics(0), None);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use tracing::{Level, warn};
+use failover_sync::telemetry::write_metrics;
+use tracing::Level;
 
 use crate::ports::Endpoint;
 use crate::report::{InstanceReport, Report};
@@ -15,9 +16,7 @@ pub fn publish(report: &Report, now: i64, metrics: &mut impl Write) {
     for instance in &report.instances {
         log(&report.database, instance);
     }
-    if let Err(error) = writeln!(metrics, "{}", report.metrics(now)) {
-        warn!(%error, "the metrics could not be written");
-    }
+    write_metrics(report.metrics(now), metrics);
 }
 
 fn log(database: &str, report: &InstanceReport) {
@@ -47,9 +46,9 @@ fn log(database: &str, report: &InstanceReport) {
     }
     if report.error.is_some() {
         line!(Level::ERROR)
-    } else if report.blocked().is_empty() {
-        line!(Level::INFO)
-    } else {
+    } else if !report.blocked().is_empty() || report.cache_problem.is_some() {
         line!(Level::WARN)
+    } else {
+        line!(Level::INFO)
     }
 }

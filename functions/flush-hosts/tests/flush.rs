@@ -223,7 +223,7 @@ async fn one_unreachable_instance_does_not_stop_the_others_and_is_named() {
         report.instances.iter().map(InstanceReport::state).collect::<Vec<_>>(),
         [State::Flushed, State::Failed, State::Flushed]
     );
-    assert_eq!(report.metrics(0)["FlushFailed"], 1);
+    assert_eq!(report.metrics(0).unwrap()["FlushFailed"], 1);
 }
 
 #[tokio::test(start_paused = true)]

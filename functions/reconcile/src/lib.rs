@@ -12,6 +12,7 @@ pub mod binding;
 pub mod config;
 pub mod event;
 pub mod evidence;
+pub mod metrics;
 pub mod network;
 pub mod plan;
 pub mod report;

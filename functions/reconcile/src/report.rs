@@ -8,6 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use crate::binding::Binding;
+use crate::metrics;
 use crate::trigger::Trigger;
 
 /// What became of every binding in one run.
@@ -149,49 +150,28 @@ impl BindingReport {
         !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
-    /// The metrics as one line of CloudWatch's embedded metric format.
-    ///
-    /// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root object with `_aws`,
-    /// at most 100 metrics, the dimension a string member of the root. `timestamp` is in milliseconds since 1970.
+    /// The metrics, as [`metrics::line`] writes them.
     ///
     /// The one dimension is `Binding`, as `function/binding`: functions have different names in an account, and their
-    /// bindings need not. What is unknown is left out: a zero would look like a good one.
-    pub fn metrics(&self, function: &str, timestamp: i64) -> Value {
+    /// bindings need not. Whether the witnesses disagree is known only if another than DNS was heard.
+    pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
         let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
-        let count = |value: bool| Some(json!(u8::from(value)));
+        let was_another_heard = self.is_disputed || self.topology.is_some() || self.event.is_some();
+        let count = |value: bool| json!(u8::from(value));
         let time = |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
         let values = [
-            ("InSync", "Count", count(is_in_sync)),
+            ("InSync", "Count", Some(count(is_in_sync))),
             ("MembersWrong", "Count", self.members_wrong.map(Value::from)),
-            ("Switches", "Count", count(self.state() == State::Updated)),
+            ("Switches", "Count", Some(count(self.state() == State::Updated))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
-            ("WitnessDisagreement", "Count", count(self.is_disputed)),
+            ("WitnessDisagreement", "Count", was_another_heard.then(|| count(self.is_disputed))),
             ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
             ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
             ("Elapsed", "Milliseconds", time(Some(self.elapsed))),
         ];
-        let known = || values.iter().filter_map(|(name, unit, value)| Some((name, unit, value.as_ref()?)));
-        let metrics: Vec<Value> = known().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
-        let mut line = json!({
-            "_aws": {
-                "Timestamp": timestamp,
-                "CloudWatchMetrics": [{
-                    "Namespace": METRIC_NAMESPACE,
-                    "Dimensions": [["Binding"]],
-                    "Metrics": metrics,
-                }],
-            },
-            "Binding": format!("{function}/{}", self.binding),
-        });
-        for (name, _, value) in known() {
-            line[*name] = value.clone();
-        }
-        line
+        metrics::line(("Binding", &format!("{function}/{}", self.binding)), &values, timestamp)
     }
 }
-
-/// The CloudWatch namespace of the metrics.
-pub const METRIC_NAMESPACE: &str = "FailoverSync";
 
 /// In the order in which a person reads it: what, how it ended, why, and then the details.
 impl Serialize for BindingReport {
@@ -240,6 +220,10 @@ mod tests {
         report
     }
 
+    fn metrics(report: &BindingReport) -> Value {
+        report.metrics("link", 1_795_260_241_431).expect("a line")
+    }
+
     fn failure() -> Option<Failure> {
         Some(Failure { kind: "AccessDenied", message: "denied".into() })
     }
@@ -279,14 +263,14 @@ mod tests {
             (0, 0, report(|report| report.waiting_for = Some("the witnesses disagree".to_owned()))),
             (0, 0, report(|report| report.error = failure())),
         ] {
-            let metrics = report.metrics("link", 1_795_260_241_431);
+            let metrics = metrics(&report);
             assert_eq!((&metrics["InSync"], &metrics["Switches"]), (&json!(in_sync), &json!(switches)), "{report:?}");
         }
     }
 
     #[test]
     fn the_binding_of_a_metric_is_one_in_the_whole_account() {
-        assert_eq!(report(|_| {}).metrics("link", 0)["Binding"], "link/writer");
+        assert_eq!(metrics(&report(|_| {}))["Binding"], "link/writer");
     }
 
     #[test]
@@ -295,12 +279,13 @@ mod tests {
             report.members_wrong = Some(2);
             report.observe_latency = Some(Duration::from_micros(2500));
             report.switch_latency = Some(Duration::from_secs(3));
+            report.topology = Some(Vec::new());
         };
         for (report, expected) in
-            [(report(|_| {}), [None, None, None]), (report(known), [Some(2.0), Some(2.5), Some(3000.0)])]
+            [(report(|_| {}), [None; 4]), (report(known), [Some(2.0), Some(2.5), Some(3000.0), Some(0.0)])]
         {
-            let metrics = report.metrics("link", 0);
-            let names = ["MembersWrong", "ObserveLatency", "SwitchLatency"];
+            let metrics = metrics(&report);
+            let names = ["MembersWrong", "ObserveLatency", "SwitchLatency", "WitnessDisagreement"];
             assert_eq!(names.map(|name| metrics[name].as_f64()), expected, "{metrics}");
             let directive = &metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"];
             let named: Vec<_> = directive.as_array().expect("metrics").iter().map(|metric| &metric["Name"]).collect();

@@ -90,7 +90,9 @@ async fn a_server_that_shows_nothing_is_flushed_and_the_report_says_that_it_show
     assert_eq!(instance["maxConnectErrors"], json!(5));
     assert!(!stage.balancer_is_blocked().await);
     let lines = function.stop().await;
-    assert_eq!(metrics(&lines)[0]["FlushFailed"], json!(0), "{lines:?}");
+    let metrics = &metrics(&lines)[0];
+    assert_eq!((&metrics["FlushFailed"], metrics.get("HostsBlocked")), (&json!(0), None), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("WARN") && line.contains("performance_schema is OFF")), "{lines:?}");
 }
 
 #[tokio::test]

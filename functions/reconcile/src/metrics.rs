@@ -1,0 +1,63 @@
+//! CloudWatch's embedded metric format: metrics as one line of a log.
+
+use serde_json::{Value, json};
+
+/// The CloudWatch namespace of the metrics.
+pub const NAMESPACE: &str = "FailoverSync";
+
+/// A metric: its name, its unit as CloudWatch calls it, and its value, if that is known.
+pub type Metric = (&'static str, &'static str, Option<Value>);
+
+/// The line for what is known, with one dimension, its name and value. There is none if nothing is known: what is unknown
+/// is left out, because a zero would look like a good one.
+///
+/// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root object with `_aws`, at most
+/// 100 metrics, the dimension a string member of the root. `timestamp` is in milliseconds since 1970.
+pub fn line((name, value): (&str, &str), metrics: &[Metric], timestamp: i64) -> Option<Value> {
+    let known = || metrics.iter().filter_map(|(name, unit, value)| Some((name, unit, value.as_ref()?)));
+    let named: Vec<Value> = known().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+    if named.is_empty() {
+        return None;
+    }
+    let mut line = json!({
+        "_aws": {
+            "Timestamp": timestamp,
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [[name]], "Metrics": named}],
+        },
+    });
+    line[name] = value.into();
+    for (name, _, value) in known() {
+        line[*name] = value.clone();
+    }
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_declares_what_it_holds_and_nothing_else() {
+        let metrics =
+            [("Fill", "Percent", Some(json!(42.5))), ("Unknown", "Count", None), ("Bad", "Count", Some(json!(0)))];
+        let expected = json!({
+            "_aws": {
+                "Timestamp": 1_795_260_241_431_i64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "FailoverSync",
+                    "Dimensions": [["Database"]],
+                    "Metrics": [{"Name": "Fill", "Unit": "Percent"}, {"Name": "Bad", "Unit": "Count"}],
+                }],
+            },
+            "Database": "orders",
+            "Fill": 42.5,
+            "Bad": 0,
+        });
+        assert_eq!(line(("Database", "orders"), &metrics, 1_795_260_241_431), Some(expected));
+    }
+
+    #[test]
+    fn nothing_known_is_no_line() {
+        assert_eq!(line(("Database", "orders"), &[("Unknown", "Count", None)], 0), None);
+    }
+}
