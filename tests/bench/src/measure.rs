@@ -85,40 +85,50 @@ fn single(binary: &Path, dns: &DnsServer, aws: &Aws) -> Result<Vec<Figure>> {
 fn growth(binary: &Path, dns: &DnsServer, aws: &Aws) -> Result<Vec<Figure>> {
     let mut world = World::new(dns, aws, LATENCY);
     let mut figures = Vec::new();
-    let (mut in_sync, mut switch) = (Vec::new(), Vec::new());
+    let (mut in_sync, mut switches) = (Vec::new(), Vec::new());
     let mut one = None;
     for size in SIZES {
-        let mut samples = Samples::default();
+        let [mut init, mut first, mut warm, mut switch] = std::array::from_fn(|_| Samples::default());
+        let mut memory = Vec::new();
         for _ in 0..GROWTH_PROCESSES {
-            let (mut function, _) = world.start(binary, size)?;
-            world.expect(&mut function, "in-sync")?;
+            let (mut function, cost) = world.start(binary, size)?;
+            init.add(cost);
+            first.add(world.expect(&mut function, "in-sync")?);
             for _ in 0..GROWTH_WARM {
                 aws.state().forget();
-                samples.add(world.expect(&mut function, "in-sync")?);
+                warm.add(world.expect(&mut function, "in-sync")?);
                 if size == 1 {
                     in_sync.push(number(aws.state().round_trips()));
                 }
             }
+            world.fail_over();
+            aws.state().forget();
+            switch.add(world.expect(&mut function, "updated")?);
             if size == 1 {
-                world.fail_over();
-                aws.state().forget();
-                world.expect(&mut function, "updated")?;
-                switch.push(number(aws.state().round_trips()));
+                switches.push(number(aws.state().round_trips()));
             }
+            memory.push(mebibytes(function.peak_memory()?));
         }
-        let name = |what: &str| format!("warm, {size} binding{}, {what}", if size == 1 { "" } else { "s" });
-        let wall = Figure::new(name("wall"), "ms", samples.wall, Budget::None);
+        let name = |what: &str| format!("{size} binding{}: {what}", if size == 1 { "" } else { "s" });
+        let shown = |what: &str, samples: Vec<f64>| Figure::new(name(what), "ms", samples, Budget::None);
+        let wall = shown("warm in sync, wall", warm.wall);
         let median = wall.median();
         let one = *one.get_or_insert(median);
-        figures.push(wall);
-        figures.push(Figure::new(name("CPU"), "ms", samples.cpu, Budget::None));
+        figures.extend([
+            shown("init, wall", init.wall),
+            shown("first invocation, wall", first.wall),
+            wall,
+            shown("warm in sync, CPU", warm.cpu),
+            shown("switch, wall", switch.wall),
+            Figure::new(name("peak memory"), "MiB", memory, Budget::Exact(14.0)),
+        ]);
         if size == 30 {
             let times = vec![median / one];
             figures.push(Figure::new("30 bindings, times one, wall", "", times, Budget::Noisy(6.0)));
         }
     }
     figures.push(Figure::new("AWS round trips in a row, in sync", "", in_sync, Budget::Exact(1.0)));
-    figures.push(Figure::new("AWS round trips in a row, switch", "", switch, Budget::Exact(5.0)));
+    figures.push(Figure::new("AWS round trips in a row, switch", "", switches, Budget::Exact(5.0)));
     Ok(figures)
 }
 
