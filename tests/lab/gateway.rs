@@ -212,13 +212,15 @@ async fn pass(State(way): State<Arc<Way>>, headers: HeaderMap, uri: Uri, body: B
     answer.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")).into_response())
 }
 
-/// What a request asks for, if it is signed and of the Query protocol.
+/// What a request asks for, if it is signed, and of the Query protocol or of one that names the operation in a header, as
+/// `secretsmanager.GetSecretValue`.
 fn call(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     let authorization = headers.get("authorization")?.to_str().ok()?;
     let (_, credential) = authorization.split_once("Credential=")?;
     let mut scope = credential.split('/');
     let (key, service) = (scope.next()?, scope.nth(2)?);
     let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
-    let action = format!("{service}:{}", parameters.remove("Action")?);
+    let named = || headers.get("x-amz-target")?.to_str().ok()?.rsplit('.').next().map(str::to_owned);
+    let action = format!("{service}:{}", parameters.remove("Action").or_else(named)?);
     Some(Call { action, key: key.to_owned(), parameters })
 }

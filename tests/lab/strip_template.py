@@ -4,7 +4,8 @@ usage: strip_template.py BUILT STRIPPED
 
 Exactly the resources of the refused types go, and with them the outputs and DependsOn entries that name them. Anything
 else that names one of them would change meaning without it, so that is an error and not something to paper over. One
-parameter loses its pattern, which the local ARNs do not fit. Prints one JSON array of {"id", "type"}.
+parameter loses its pattern, which the local ARNs do not fit, and an alarm on an expression looks at the first metric of
+it, since expressions are refused. Prints one JSON array of {"id", "type"}.
 """
 
 import json
@@ -48,11 +49,19 @@ def main(built, stripped):
     outputs = template.get("Outputs", {})
     for name in [name for name, body in outputs.items() if references(body) & left_out.keys()]:
         del outputs[name]
+    for body in resources.values():
+        if body["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in body["Properties"]:
+            without_expression(body["Properties"])
     template.get("Parameters", {}).get(UNLIKE_AWS, {}).pop("AllowedPattern", None)
 
     with open(stripped, "w", encoding="utf-8") as file:
         file.write(yaml_dump(template))
     print(json.dumps([{"id": name, "type": type_} for name, type_ in left_out.items()]))
+
+
+def without_expression(alarm):
+    first = next(metric["MetricStat"] for metric in alarm.pop("Metrics") if "MetricStat" in metric)
+    alarm.update(first["Metric"], Period=first["Period"], Statistic=first["Stat"])
 
 
 def references(node):

@@ -4,7 +4,6 @@
 //! Secrets Manager are stand-ins.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod access;
 mod cluster;

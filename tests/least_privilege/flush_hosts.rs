@@ -1,0 +1,176 @@
+//! The role of flush-hosts, once for each login. No database is behind the stacks: a run comes to its last call to AWS,
+//! and ends at the door of the instance.
+
+use super::*;
+
+use aws_sdk_secretsmanager::Client as Secrets;
+use lab::aurora::Cluster;
+use lab::cloudformation::Outputs;
+use lab::deploy::{self, Parameters};
+use lab::events::{self, Invocation};
+use lab::gateway::Gateway;
+
+const DESCRIBE_CLUSTERS: &str = "rds:DescribeDBClusters";
+const DESCRIBE_INSTANCES: &str = "rds:DescribeDBInstances";
+const GET_SECRET: &str = "secretsmanager:GetSecretValue";
+
+const USER: &str = "flush_hosts";
+const RESOURCE_ID: &str = "cluster-ABCDEFGHIJKL01234";
+const INSTANCE: &str = "billing";
+
+/// A stack whose flush-hosts logs in one way, and the instance that it is for.
+struct Flushing<'a> {
+    aws: &'a Aws,
+    gateway: &'a Gateway,
+    function: String,
+    queue: String,
+    log_group: String,
+    /// What a run that nothing was denied says at the door.
+    at_the_door: &'static str,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Result<()> {
+    let run = Run::new()?;
+    let logs = format!("the logs are in {}", run.logs().display());
+    async {
+        let built = deploy::build(&run, &Steps).await?;
+        let (aws, gateway) = Aws::start_guarded(&run).await?;
+        let cluster = Cluster::create(aws.rds(), "orders").await?;
+        let endpoint = create_instance(&aws).await?;
+        let secrets = Secrets::new(&aws.sdk_config().await);
+        let (secret, other) = (create_secret(&secrets, USER).await?, create_secret(&secrets, "other").await?);
+
+        Steps::begin("a cluster, and a login by IAM");
+        let login = [("FlushHostsUser", USER), ("DatabaseResourceIds", RESOURCE_ID)];
+        let parameters = parameters(&cluster.endpoint, "cluster", login);
+        let outputs = built.deploy(&run, &aws.environment(), "orders", parameters, &Steps).await?;
+        // The emulator's cluster is one of PostgreSQL, which is told after it was described and before any login.
+        let stack = Flushing::new(&aws, &gateway, "orders", &outputs, "aurora-postgresql")?;
+        let user = |name: &str| arn("rds-db", format!("dbuser:{RESOURCE_ID}/{name}"));
+        let (this, that) = (arn("rds", "cluster:orders"), Some(arn("rds", "cluster:other")));
+        let own = [
+            ("SeeThisCluster", Proof::Simulation(DESCRIBE_CLUSTERS, this, that.clone())),
+            ("SeeInstances", Proof::Simulation(DESCRIBE_INSTANCES, arn("rds", "db:*"), that)),
+            ("LogInAsThisUser", Proof::Simulation(LOG_IN, user(USER), Some(user("other")))),
+        ];
+        stack.is_guarded(&run, own).await?;
+
+        Steps::begin("an instance, and a login by secret");
+        let login = [("FlushHostsSecretArn", secret.as_str()), ("DatabaseIdentifier", INSTANCE)];
+        let parameters = self::parameters(&endpoint, "instance", login);
+        let outputs = built.deploy(&run, &aws.environment(), INSTANCE, parameters, &Steps).await?;
+        let stack = Flushing::new(&aws, &gateway, INSTANCE, &outputs, "the connection could not be made")?;
+        let (this, that) = (arn("rds", format!("db:{INSTANCE}")), Some(arn("rds", "db:other")));
+        let own = [
+            ("SeeInstances", Proof::Simulation(DESCRIBE_INSTANCES, this, that)),
+            ("ReadThisSecret", Proof::Run(GET_SECRET)),
+        ];
+        stack.is_guarded(&run, own).await?;
+        stack.is_refused_another_secret(&other).await
+    }
+    .await
+    .context(logs)
+}
+
+/// What both stacks have in common, and a login.
+fn parameters(endpoint: &str, kind: &str, login: [(&'static str, &str); 2]) -> Vec<(&'static str, String)> {
+    let usual = Parameters {
+        endpoint: endpoint.to_owned(),
+        port: 3306,
+        dns: "127.0.0.1:53".to_owned(),
+        schedule_minutes: 5,
+        deregistration_delay: std::time::Duration::from_secs(2),
+    };
+    let own = [
+        ("DatabaseEngine", "mysql"),
+        ("DatabaseKind", kind),
+        ("FlushHostsSubnetIds", "subnet-00000001"),
+        ("FlushHostsSecurityGroupIds", "sg-00000001"),
+    ];
+    let own = own.into_iter().chain(login).map(|(name, value)| (name, value.to_owned()));
+    let usual = usual.values().into_iter().filter(|(name, _)| !["DatabaseEngine", "DatabaseKind"].contains(name));
+    usual.chain(own).collect()
+}
+
+async fn create_instance(aws: &Aws) -> Result<String> {
+    let call = aws.rds().create_db_instance().db_instance_identifier(INSTANCE).engine("mysql").port(3306);
+    let answer = call.db_instance_class("db.r6g.large").allocated_storage(20).send().await.context("an instance")?;
+    let endpoint = answer.db_instance().and_then(|instance| instance.endpoint()?.address());
+    Ok(endpoint.context("the instance has no endpoint")?.to_owned())
+}
+
+async fn create_secret(secrets: &Secrets, name: &str) -> Result<String> {
+    let content = json!({"username": USER, "password": "only-in-the-lab"}).to_string();
+    let answer = secrets.create_secret().name(name).secret_string(content).send().await.context("a secret")?;
+    answer.arn().map(str::to_owned).context("the secret has no ARN")
+}
+
+impl<'a> Flushing<'a> {
+    fn new(
+        aws: &'a Aws,
+        gateway: &'a Gateway,
+        stack: &str,
+        outputs: &Outputs,
+        at_the_door: &'static str,
+    ) -> Result<Self> {
+        Ok(Self {
+            aws,
+            gateway,
+            function: outputs.get("FlushHostsFunctionName")?.to_owned(),
+            queue: outputs.get("FailureQueueUrl")?.rsplit('/').next().unwrap_or_default().to_owned(),
+            log_group: format!("/aws/lambda/{stack}-flush-hosts"),
+            at_the_door,
+        })
+    }
+
+    /// With the role of the template it comes to the door, and each statement of the role is needed for that, or for what
+    /// Lambda does with it.
+    async fn is_guarded<const N: usize>(&self, run: &Run, own: [(&'static str, Proof); N]) -> Result<()> {
+        let before = self.gateway.calls().len();
+        let message = self.fail().await?;
+        ensure!(message.contains(self.at_the_door), "{:?} is not in {message}", self.at_the_door);
+        let calls = self.gateway.calls().split_off(before);
+        ensure!(calls.iter().all(|call| call.key.starts_with("ASIA")), "not with the role's credentials: {calls:?}");
+        let role = Role::of_function(run, self.aws, &self.function).await?;
+        calls_are_what_is_allowed(calls.into_iter().map(|call| call.action).collect(), &role).await?;
+
+        let stream = |group: &str| arn("logs", format!("log-group:{group}:log-stream:one"));
+        let queue = |name: &str| arn("sqs", name);
+        let lambdas = [
+            (
+                "WriteOwnLogs",
+                Proof::Simulation("logs:PutLogEvents", stream(&self.log_group), Some(stream("/aws/lambda/other"))),
+            ),
+            ("ReportFailures", Proof::Simulation("sqs:SendMessage", queue(&self.queue), Some(queue("other")))),
+            ("AttachToSubnets", Proof::Simulation("ec2:CreateNetworkInterface", "*".to_owned(), None)),
+        ];
+        let proofs = own.into_iter().chain(lambdas).collect();
+        each_statement_is_needed(&role, &proofs, async |action| {
+            let message = self.fail().await?;
+            ensure!(message.contains(&remedy(action)), "{action} is not missed in {message}");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn is_refused_another_secret(&self, other: &str) -> Result<()> {
+        Steps::begin("another secret is denied, and the error says what is missing");
+        let client = self.aws.lambda();
+        let configuration = client.get_function_configuration().function_name(&self.function).send().await?;
+        let variables = configuration.environment().and_then(|all| all.variables()).context("no variables")?.clone();
+        let changed = variables.into_iter().chain([("SECRET_ARN".to_owned(), other.to_owned())]);
+        set_variables(self.aws, &self.function, changed).await?;
+        let message = self.fail().await?;
+        let denied = format!("{GET_SECRET} on {other} failed with AccessDenied");
+        ensure!(message.contains(&denied) && message.contains(&remedy(GET_SECRET)), "{message}");
+        Ok(())
+    }
+
+    /// Invokes the function, which cannot succeed, and returns its message.
+    async fn fail(&self) -> Result<String> {
+        let Invocation { payload, error } = events::invoke(self.aws, &self.function, &json!({})).await?;
+        ensure!(error.is_some(), "there is no database, and the function did not fail: {payload}");
+        Ok(payload["errorMessage"].as_str().with_context(|| format!("no message: {payload}"))?.to_owned())
+    }
+}
