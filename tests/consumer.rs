@@ -182,6 +182,26 @@ fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint
 }
 
 #[test]
+fn the_guide_makes_the_zone_of_a_second_database_as_the_stack_makes_the_first() {
+    let guide = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
+    let between = |start: &str, end: &str| {
+        let [_, rest] = guide.split(start).collect::<Vec<_>>()[..] else { panic!("{start} is not there once") };
+        rest.split(end).next().unwrap()
+    };
+    let batch = between("--change-batch '", "'");
+    let batch = batch.replace("ENDPOINT_ZONE", "Z1HUB23UULQXV").replace("ENDPOINT_NAME", ENDPOINT_NAME);
+    let batch: Value = serde_json::from_str(&batch).unwrap();
+    let host = between("create-hosted-zone --name ", " ");
+    let stack = consumer(&[("DatabaseHostName", host)]);
+    let mut record = stack.existing("Record");
+    record.as_object_mut().unwrap().remove("HostedZoneId");
+    assert_eq!(batch, json!({"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}));
+    let comment = text(&stack.existing("Zone")["HostedZoneConfig"]["Comment"]);
+    let warning = between("--hosted-zone-config \"PrivateZone=true,Comment=", "\"");
+    assert!(comment.ends_with(warning), "{warning}");
+}
+
+#[test]
 fn who_reads_of_the_zone_reads_of_the_functions_vpc() {
     let parameter = text(&CONSUMER_TEMPLATE["Parameters"]["DatabaseHostName"]["Description"]);
     let output = text(&CONSUMER_TEMPLATE["Outputs"]["ZoneId"]["Description"]);
