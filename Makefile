@@ -100,7 +100,9 @@ lint: setup ## Check formatting, clippy and the templates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cfn-lint template.yaml infra/*.yaml
-	sam validate --lint --region $(LINT_REGION)
+	@for template in template.yaml infra/*.yaml; do \
+		sam validate --lint --region $(LINT_REGION) --template-file $$template || exit 1; \
+	done
 
 # The advisories are a repository on the Internet; without it the rest is checked all the same.
 deny: $(DENY) ## Check the licenses and sources of all dependencies, and the advisories where they can be fetched

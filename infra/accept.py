@@ -48,7 +48,7 @@ def main():
 
 
 def run(stack, wanted):
-    # boto3 by itself does not read AWS_REGION, which the other tools do.
+    # boto3 by itself reads AWS_DEFAULT_REGION and no AWS_REGION, which version 2 of the AWS CLI prefers.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     service = service_of(session, stack)
     ec2 = session.client("ec2")

@@ -182,6 +182,26 @@ fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint
 }
 
 #[test]
+fn the_guide_makes_the_zone_of_a_second_database_as_the_stack_makes_the_first() {
+    let guide = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
+    let between = |start: &str, end: &str| {
+        let [_, rest] = guide.split(start).collect::<Vec<_>>()[..] else { panic!("{start} is not there once") };
+        rest.split(end).next().unwrap()
+    };
+    let batch = between("--change-batch '", "'");
+    let batch = batch.replace("ENDPOINT_ZONE", "Z1HUB23UULQXV").replace("ENDPOINT_NAME", ENDPOINT_NAME);
+    let batch: Value = serde_json::from_str(&batch).unwrap();
+    let host = between("create-hosted-zone --name ", " ");
+    let stack = consumer(&[("DatabaseHostName", host)]);
+    let mut record = stack.existing("Record");
+    record.as_object_mut().unwrap().remove("HostedZoneId");
+    assert_eq!(batch, json!({"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}));
+    let comment = text(&stack.existing("Zone")["HostedZoneConfig"]["Comment"]);
+    let warning = between("--hosted-zone-config \"PrivateZone=true,Comment=", "\"");
+    assert!(comment.ends_with(warning), "{warning}");
+}
+
+#[test]
 fn who_reads_of_the_zone_reads_of_the_functions_vpc() {
     let parameter = text(&CONSUMER_TEMPLATE["Parameters"]["DatabaseHostName"]["Description"]);
     let output = text(&CONSUMER_TEMPLATE["Outputs"]["ZoneId"]["Description"]);
@@ -193,10 +213,9 @@ fn who_reads_of_the_zone_reads_of_the_functions_vpc() {
 
 #[test]
 fn rules_refuse_what_cannot_work_or_misleads_the_function() {
-    let cases: [(&[(&str, &str)], &str); 3] = [
+    let cases: [(&[(&str, &str)], &str); 2] = [
         (&[("ClientCidrs", "")], "Give ClientSecurityGroupId, or ClientCidrs"),
         (&[("DatabaseHostName", HOST), ("FunctionVpcId", VPC)], "Put the endpoint into another VPC, or leave"),
-        (&[("DatabaseHostName", "rds.amazonaws.com")], "Give the full name of one database"),
     ];
     for (parameters, remedy) in cases {
         let refusals = consumer(parameters).refusals();
@@ -235,8 +254,41 @@ fn parameters_take_what_is_right_and_nothing_else() {
         (
             CONSUMER,
             "DatabaseHostName",
-            &["", HOST, "db.internal.example"],
-            &["example.com", "*.example.com", "db.example.com.", "DB.example.com"],
+            &[
+                "",
+                HOST,
+                "orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com",
+                "analysts.cluster-custom-abc123.eu-west-1.rds.amazonaws.com",
+                "orders-1.abc123.us-gov-west-1.rds.amazonaws.com",
+                "orders.proxy-abc123.eu-west-1.rds.amazonaws.com",
+                "readers.endpoint.proxy-abc123.eu-west-1.rds.amazonaws.com",
+                "orders.global-abc123.global.rds.amazonaws.com",
+                "orders-1.abc123.rds.cn-north-1.amazonaws.com.cn",
+                "orders.cluster-abc123.rds.cn-north-1.amazonaws.com.cn",
+                "db.internal.example",
+                "rds.example.com",
+                "db.on-aws.example.com",
+                "s.ws.aws",
+                "xn--bcher-kva.db.news.example.com.cn",
+            ],
+            &[
+                "example.com",
+                "*.example.com",
+                "db.example.com.",
+                "DB.example.com",
+                "-db.example.com",
+                "db-.example.com",
+                "rds.amazonaws.com",
+                "eu-west-1.rds.amazonaws.com",
+                "abc123.eu-west-1.rds.amazonaws.com",
+                "cluster-abc123.eu-west-1.rds.amazonaws.com",
+                "amazonaws.com.cn",
+                "rds.amazonaws.com.cn",
+                "rds.cn-north-1.amazonaws.com.cn",
+                "abc123.rds.cn-north-1.amazonaws.com.cn",
+                "eu-west-1.amazonaws.com",
+                "vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com",
+            ],
         ),
         (
             CONSUMER,

@@ -79,6 +79,14 @@ fn make(arguments: &[&str]) -> Output {
     workspace::make().args(arguments).output().expect("make runs")
 }
 
+/// The commands that `make` would run, each on one line.
+fn commands(arguments: &[&str]) -> Vec<String> {
+    let output = make(&[&["--dry-run"], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8_lossy(&output.stdout).replace("\\\n\t", "");
+    printed.lines().map(|line| line.trim_end().to_owned()).collect()
+}
+
 // --- The file ---
 
 #[test]
@@ -109,13 +117,63 @@ fn every_preset_names_its_source_and_its_date() {
 fn make_deploys_a_preset_to_its_own_stack() {
     for name in ["default", "starburst", "planetscale"] {
         let stack = text(&CONFIG[name]["stack_name"]);
-        let output = make(&["--dry-run", "deploy", &format!("PRESET={name}")]);
-        let printed = String::from_utf8_lossy(&output.stdout);
         let command = format!("sam deploy --guided --config-env {name} --stack-name {stack}");
-        assert_eq!(printed.lines().last(), Some(command.as_str()), "{name}");
+        assert_eq!(commands(&["deploy", &format!("PRESET={name}")]).last(), Some(&command), "{name}");
     }
-    let plain = make(&["--dry-run", "deploy"]);
-    assert_eq!(plain.stdout, make(&["--dry-run", "deploy", "PRESET=default"]).stdout);
+    assert_eq!(commands(&["deploy"]), commands(&["deploy", "PRESET=default"]));
+}
+
+#[test]
+fn make_accepts_at_the_stack_of_a_preset_and_only_the_endpoint_that_is_named() {
+    let cases: [(&[&str], &str); 5] = [
+        (&[], "failover-sync"),
+        (&["PRESET=starburst"], "failover-sync-starburst"),
+        (&["PRESET=starburst", "ENDPOINT=vpce-0123456789abcdef0"], "failover-sync-starburst vpce-0123456789abcdef0"),
+        (&["PRESET=orders", "ENDPOINT=all"], "failover-sync-orders all"),
+        (&["STACK=link"], "link"),
+    ];
+    for (given, expected) in cases {
+        let command = format!("python infra/accept.py {expected}");
+        assert_eq!(commands(&[&["accept"], given].concat()).last(), Some(&command), "{given:?}");
+    }
+}
+
+#[test]
+fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
+    let cases: [(&[&str], &str); 4] = [
+        (&[], "Function --config-env default --stack-name failover-sync --event '{}'"),
+        (
+            &["PRESET=starburst", r#"PAYLOAD={"dryRun": true}"#],
+            r#"Function --config-env starburst --stack-name failover-sync-starburst --event '{"dryRun": true}'"#,
+        ),
+        (&["PRESET=orders"], "Function --config-env orders --stack-name failover-sync-orders --event '{}'"),
+        (
+            &["PRESET=billing", "STACK=billing", "RESOURCE=Database/Function"],
+            "Database/Function --config-env billing --stack-name billing --event '{}'",
+        ),
+    ];
+    for (given, expected) in cases {
+        let command = format!("set -o pipefail; sam remote invoke {expected} | python3 -m json.tool");
+        assert_eq!(commands(&[&["invoke"], given].concat()).last(), Some(&command), "{given:?}");
+    }
+}
+
+#[test]
+fn make_adds_a_database_with_a_build_and_an_environment_of_its_own() {
+    let commands = commands(&["deploy-database", "STACK=billing"]);
+    let saved = root().join("samconfig.toml");
+    let expected = [
+        "sam build --template-file infra/database.yaml --build-dir .aws-sam/database".to_owned(),
+        format!(
+            "sam deploy --guided --template-file .aws-sam/database/template.yaml --config-file {} --config-env billing \
+             --stack-name billing --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND",
+            saved.display()
+        ),
+    ];
+    assert!(commands.ends_with(&expected), "{commands:#?}");
+    let nameless = make(&["deploy-database", "--assume-old=.venv/installed"]);
+    assert!(!nameless.status.success(), "it would be deployed over the link");
+    assert!(String::from_utf8_lossy(&nameless.stdout).contains("give its stack a name"));
 }
 
 #[test]

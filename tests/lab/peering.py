@@ -4,8 +4,9 @@ usage: peering.py REQUESTER_CIDR ACCEPTER_CIDR
        peering.py VPC
 
 With ranges: makes a VPC for each side, with two route tables and a security group; deploys infra/peering-accepter.yaml
-for the role and infra/peering.yaml, and updates infra/peering-accepter.yaml for the routes. Prints
-{"requester", "accepter", "connection", "role"}, where a side is {"routes", "ingress"}.
+for the role and infra/peering.yaml, accepts the connection, which the role's owner would, updates
+infra/peering-accepter.yaml for the routes, and performs the DNS commands of the outputs. Prints
+{"requester", "accepter", "connection", "state", "role"}, where a side is {"routes", "ingress", "options"}.
 With a VPC: prints its routes.
 
 The query nodes are on the requester's side, because moto loses the security group rules that an update adds.
@@ -32,7 +33,7 @@ def main(requester_cidr, accepter_cidr):
         "RequesterVpcId": requester["vpc"],
     }
     role = deploy("accepter", "peering-accepter.yaml", accepter_parameters)["RoleArn"]
-    connection = deploy(
+    outputs = deploy(
         "requester",
         "peering.yaml",
         {
@@ -42,10 +43,34 @@ def main(requester_cidr, accepter_cidr):
             "PeerVpcId": accepter["vpc"],
             "PeerCidrs": accepter_cidr,
         },
-    )["PeeringConnectionId"]
+    )
+    connection = outputs["PeeringConnectionId"]
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=connection)
     deploy("accepter", "peering-accepter.yaml", {**accepter_parameters, "PeeringConnectionId": connection}, update=True)
-    sides = {"requester": side(ec2, requester), "accepter": side(ec2, accepter)}
-    return {**sides, "connection": connection, "role": role}
+    for command in ("RequesterDnsCommand", "AccepterDnsCommand"):
+        set_options(outputs[command])
+    [seen] = ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[connection])["VpcPeeringConnections"]
+    return {
+        "requester": {**side(ec2, requester), "options": seen["RequesterVpcInfo"]["PeeringOptions"]},
+        "accepter": {**side(ec2, accepter), "options": seen["AccepterVpcInfo"]["PeeringOptions"]},
+        "connection": connection,
+        "state": seen["Status"]["Code"],
+        "role": role,
+    }
+
+
+def set_options(command):
+    """`aws ec2 modify-vpc-peering-connection-options` as an output spells it; a word that it does not know is an error."""
+    words = command.split()
+    assert words[:3] == ["aws", "ec2", "modify-vpc-peering-connection-options"], command
+    given = dict(zip(words[3::2], words[4::2]))
+    ec2 = boto3.client("ec2", region_name=given.pop("--region"))
+    connection = given.pop("--vpc-peering-connection-id")
+    [(side_of, option)] = given.items()
+    parameter = "".join(word.capitalize() for word in side_of.split("-"))
+    name, value = option.split("=")
+    options = {parameter: {name: {"true": True, "false": False}[value]}}
+    ec2.modify_vpc_peering_connection_options(VpcPeeringConnectionId=connection, **options)
 
 
 def network(ec2, cidr):

@@ -3,7 +3,7 @@
 use super::*;
 
 /// In one account and Region, because moto's CloudFormation looks for the peer nowhere else. So the role is created but
-/// not assumed, and the connection stays pending-acceptance.
+/// not assumed, and the test accepts the connection itself.
 #[tokio::test]
 async fn both_sides_deploy_in_order_and_route_to_each_other() -> Result<()> {
     let run = Run::new()?;
@@ -12,6 +12,10 @@ async fn both_sides_deploy_in_order_and_route_to_each_other() -> Result<()> {
     let connection = text(&seen["connection"]);
     assert!(connection.starts_with("pcx-"), "{seen}");
     assert!(text(&seen["role"]).contains(":role/accepter-AccepterRole"), "{seen}");
+    assert_eq!(seen["state"], "active");
+    for side in ["requester", "accepter"] {
+        assert_eq!(seen[side]["options"]["AllowDnsResolutionFromRemoteVpc"], true, "{seen}");
+    }
     let every_table = |range: &str| json!([{range: connection}, {range: connection}]);
     assert_eq!(seen["requester"]["routes"], every_table("172.20.0.0/20"));
     assert_eq!(seen["accepter"]["routes"], every_table("10.50.0.0/21"));

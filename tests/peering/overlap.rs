@@ -35,11 +35,30 @@ fn a_secondary_range_is_added_before_its_subnets() {
     let stack = overlap(&[&PEERED[..], &[("SecondaryCidr", "100.64.0.0/24")]].concat());
     let range = json!({"VpcId": "vpc-00000001", "CidrBlock": "100.64.0.0/24"});
     assert_eq!(stack.existing("SecondaryRange"), range);
-    assert_eq!(stack.output("PeerRoutes"), "100.64.0.0/24");
     for subnet in created(&OVERLAP, &stack, "AWS::EC2::Subnet").values() {
         assert_eq!(attributes(&subnet["Tags"])["SecondaryRange"], "{SecondaryRange}", "nothing else makes it wait");
     }
     assert_eq!(overlap(&PEERED).resource("SecondaryRange"), None);
+}
+
+#[test]
+fn what_the_peer_routes_is_told_in_the_form_that_the_other_side_takes() {
+    let added = ("SecondaryCidr", "100.64.0.0/24");
+    let cases = [
+        (&[PEERED[0], PEERED[1], added][..], Some("100.64.0.0/24")),
+        (&PEERED, None),
+        (&[SERVICE[0], added], None),
+        (&SERVICE, None),
+    ];
+    for (parameters, expected) in cases {
+        let outputs = overlap(parameters).outputs();
+        let told = outputs.get("PeerRoutes").map(String::as_str);
+        assert_eq!(told, expected, "{parameters:?}");
+        for (template, parameter) in [(&REQUESTER, "PeerCidrs"), (&ACCEPTER, "RequesterCidrs")] {
+            let definition = &template["Parameters"][parameter];
+            assert!(told.is_none_or(|ranges| takes(definition, ranges)), "{parameter} refuses {told:?}");
+        }
+    }
 }
 
 #[test]
@@ -63,9 +82,21 @@ fn the_load_balancer_is_internal_and_forwards_each_port_to_its_own_target_group(
         assert_eq!(attributes["preserve_client_ip.enabled"], "false", "a node could not answer the client");
     }
     assert_eq!(created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::Listener").len(), QUERY_PORTS.len());
-    let attach = stack.output("AttachCommand");
-    assert!(attach.starts_with("aws autoscaling attach-load-balancer-target-groups --region eu-west-1"), "{attach}");
-    assert!(attach.ends_with("--target-group-arns {TargetGroup8888} {TargetGroup9088} {TargetGroup9095}"), "{attach}");
+}
+
+#[test]
+fn the_query_nodes_are_attached_to_every_target_group_and_detached_from_the_same() {
+    let stack = overlap(&SERVICE);
+    let groups = created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::TargetGroup");
+    let groups: Vec<_> = groups.keys().map(|name| format!("{{{name}}}")).collect();
+    for (output, verb) in [("AttachCommand", "attach"), ("DetachCommand", "detach")] {
+        let expected = format!(
+            "aws autoscaling {verb}-load-balancer-target-groups --region eu-west-1 --auto-scaling-group-name GROUP \
+             --target-group-arns {}",
+            groups.join(" ")
+        );
+        assert_eq!(stack.output(output), expected);
+    }
 }
 
 #[test]
