@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+// CloudFormation's patterns are Java's, which look ahead.
+use fancy_regex::Regex as Pattern;
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -223,13 +225,12 @@ pub(crate) fn accepts(parameter: &str, value: &str) -> bool {
 pub(crate) fn takes(definition: &Value, value: &str) -> bool {
     let number = || value.parse::<f64>().ok();
     let bound = |key: &str| definition.get(key).and_then(Value::as_f64);
-    definition
-        .get("AllowedPattern")
-        .is_none_or(|pattern| Regex::new(&format!("^(?:{})$", pattern.as_str().unwrap())).unwrap().is_match(value))
-        && definition
-            .get("AllowedValues")
-            .and_then(Value::as_array)
-            .is_none_or(|all| all.iter().any(|v| text(v) == value))
+    definition.get("AllowedPattern").is_none_or(|pattern| {
+        Pattern::new(&format!("^(?:{})$", pattern.as_str().unwrap())).unwrap().is_match(value).unwrap()
+    }) && definition
+        .get("AllowedValues")
+        .and_then(Value::as_array)
+        .is_none_or(|all| all.iter().any(|v| text(v) == value))
         && bound("MinValue").is_none_or(|minimum| number().is_some_and(|number| number >= minimum))
         && bound("MaxValue").is_none_or(|maximum| number().is_some_and(|number| number <= maximum))
         && bound("MaxLength").is_none_or(|maximum| value.len() as f64 <= maximum)
