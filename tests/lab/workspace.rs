@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+
+/// How many runs this process has begun.
+static RUNS: AtomicUsize = AtomicUsize::new(0);
 
 /// One run of the lab. Its logs stay; its scratch files go when it is dropped.
 pub struct Run {
@@ -47,15 +51,17 @@ pub fn make() -> Command {
 }
 
 impl Run {
-    /// Makes the directories of a new run: `target/lab/<seconds since 1970>-<process id>` for logs, and one for scratch
-    /// files in the system's temporary directory, which an unprivileged user can reach even if the checkout is not
-    /// readable to it.
+    /// Makes the directories of a new run: `target/lab/<seconds since 1970>-<process id>-<number>` for logs, and one for
+    /// scratch files in the system's temporary directory, which an unprivileged user can reach even if the checkout is not
+    /// readable to it. Tests of one program run beside each other, so the number counts the runs of the process.
     ///
     /// # Errors
     /// When a directory cannot be made.
     pub fn new() -> Result<Self> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-        let logs = root().join(format!("target/lab/{}-{}", started.as_secs(), std::process::id()));
+        let number = RUNS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{}-{number}", started.as_secs(), std::process::id());
+        let logs = root().join("target/lab").join(name);
         std::fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
         let scratch = TempDir::with_prefix("lab-").context("create a directory for scratch files")?;
         Ok(Self { logs, scratch })
