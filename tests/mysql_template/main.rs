@@ -24,7 +24,9 @@ use flush_hosts::flush::INSTANCE_LIMIT;
 use flush_hosts::login::GET_SECRET;
 use reconcile::metrics;
 use serde_json::{Value, json};
-use stack::{ENDPOINTS, Stack, TEMPLATE, accepts, load, owned, root, section, strings, takes, text};
+use stack::{
+    ENDPOINTS, NETWORK_INTERFACE_ACTIONS, Stack, TEMPLATE, accepts, load, owned, root, section, strings, takes, text,
+};
 
 /// How many checks the schedule expects from one address of the load balancer in one interval. AWS tells no number.
 const CHECKS_AN_INTERVAL: u64 = 6;

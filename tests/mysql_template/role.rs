@@ -18,17 +18,6 @@ fn statements(stack: &Stack, effect: &str) -> Vec<(String, Vec<String>, Option<V
     matching.flat_map(each).collect()
 }
 
-fn interfaces() -> BTreeSet<String> {
-    owned([
-        "ec2:AssignPrivateIpAddresses",
-        "ec2:CreateNetworkInterface",
-        "ec2:DeleteNetworkInterface",
-        "ec2:DescribeNetworkInterfaces",
-        "ec2:DescribeSubnets",
-        "ec2:UnassignPrivateIpAddresses",
-    ])
-}
-
 #[test]
 fn the_role_sees_the_instances_logs_in_and_no_more() {
     let arn = |service: &str, rest: &str| format!("arn:aws:{service}:eu-west-1:111122223333:{rest}");
@@ -50,7 +39,7 @@ fn the_role_sees_the_instances_logs_in_and_no_more() {
         expected.insert(("logs:CreateLogStream".into(), logs.clone()));
         expected.insert(("logs:PutLogEvents".into(), logs));
         expected.insert(("sqs:SendMessage".into(), "{FailureQueue.Arn}".into()));
-        expected.extend(interfaces().into_iter().map(|action| (action, "*".into())));
+        expected.extend(owned(NETWORK_INTERFACE_ACTIONS).into_iter().map(|action| (action, "*".into())));
         let allowed = statements(&stack, "Allow").into_iter();
         let allowed: BTreeSet<_> =
             allowed.flat_map(|(a, all, _)| all.into_iter().map(move |r| (a.clone(), r))).collect();
@@ -75,7 +64,10 @@ fn the_user_logs_in_where_the_resource_ids_are() {
 #[test]
 fn network_interfaces_are_lambdas_to_handle_and_not_the_codes() {
     let denied = statements(&with(&[]), "Deny");
-    assert_eq!(denied.iter().map(|(action, ..)| action.clone()).collect::<BTreeSet<_>>(), interfaces());
+    assert_eq!(
+        denied.iter().map(|(action, ..)| action.clone()).collect::<BTreeSet<_>>(),
+        owned(NETWORK_INTERFACE_ACTIONS)
+    );
     let any_function = "arn:aws:lambda:eu-west-1:111122223333:function:*";
     let from_code = json!({"ArnLike": {"lambda:SourceFunctionArn": any_function}});
     assert!(denied.iter().all(|(_, all, condition)| *all == ["*"] && condition.as_ref() == Some(&from_code)));

@@ -4,20 +4,12 @@ use std::collections::BTreeSet;
 
 use failover_sync::{elbv2, rds};
 
-use super::stack::{ENDPOINTS, READER_TARGET_GROUP, Stack, TARGET_GROUP, owned, strings};
+use super::stack::{ENDPOINTS, NETWORK_INTERFACE_ACTIONS, READER_TARGET_GROUP, Stack, TARGET_GROUP, owned, strings};
 use super::{FUNCTION_IN_VPC, READERS, joined};
 
 /// What the role allows beside the calls of the adapters.
 const LOG_ACTIONS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 const QUEUE_ACTIONS: [&str; 1] = ["sqs:SendMessage"];
-const NETWORK_INTERFACE_ACTIONS: [&str; 6] = [
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-];
 
 /// The statements of the function's role with this effect: actions and resources.
 fn statements(stack: &Stack, effect: &str) -> Vec<(BTreeSet<String>, Vec<String>)> {

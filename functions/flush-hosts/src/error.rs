@@ -236,6 +236,7 @@ mod tests {
             (1045, "LoginRefused", "rds-db:connect"),
             (1698, "LoginRefused", "AWSAuthenticationPlugin"),
             (1142, "PrivilegeMissing", "GRANT SELECT ON performance_schema.host_cache"),
+            (1142, "PrivilegeMissing", "from MySQL 8.3 on, where TRUNCATE empties it, DROP as well"),
             (1227, "PrivilegeMissing", "GRANT RELOAD"),
             (1129, "FunctionBlocked", "it blocks this function's own address"),
             (1130, "HostNotAllowed", "the function's subnets"),
