@@ -3,7 +3,7 @@
 //! The message's shape is that of real ones: the event's identifier is the fragment of a documentation URL, the time
 //! has no zone, and some messages lack tags.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::LogType;
 use chrono::Utc;
@@ -55,6 +55,19 @@ pub async fn invoke(aws: &Aws, function: &str, payload: &Value) -> Result<Invoca
         format!("{function} returned something else than JSON: {}", String::from_utf8_lossy(payload))
     })?;
     Ok(Invocation { payload, error: answer.function_error().map(str::to_owned) })
+}
+
+impl Invocation {
+    /// The `errorType` and the `errorMessage` of a failure.
+    ///
+    /// # Errors
+    /// When it succeeded.
+    pub fn failure(&self) -> Result<(String, String)> {
+        let payload = &self.payload;
+        ensure!(self.error.is_some(), "the function did not fail: {payload}");
+        let text = |key: &str| payload[key].as_str().map(str::to_owned).with_context(|| format!("no {key}: {payload}"));
+        Ok((text("errorType")?, text("errorMessage")?))
+    }
 }
 
 impl ClusterEvent {

@@ -3,16 +3,13 @@
 
 use super::*;
 
+use ::flush_hosts::login::GET_SECRET;
 use aws_sdk_secretsmanager::Client as Secrets;
 use lab::aurora::Cluster;
 use lab::cloudformation::Outputs;
 use lab::deploy::{self, Parameters};
-use lab::events::{self, Invocation};
+use lab::events;
 use lab::gateway::Gateway;
-
-const DESCRIBE_CLUSTERS: &str = "rds:DescribeDBClusters";
-const DESCRIBE_INSTANCES: &str = "rds:DescribeDBInstances";
-const GET_SECRET: &str = "secretsmanager:GetSecretValue";
 
 const USER: &str = "flush_hosts";
 const RESOURCE_ID: &str = "cluster-ABCDEFGHIJKL01234";
@@ -23,6 +20,7 @@ struct Flushing<'a> {
     aws: &'a Aws,
     gateway: &'a Gateway,
     function: String,
+    /// The URL of its failure queue.
     queue: String,
     log_group: String,
     /// What a run that nothing was denied says at the door.
@@ -118,7 +116,7 @@ impl<'a> Flushing<'a> {
             aws,
             gateway,
             function: outputs.get("FlushHostsFunctionName")?.to_owned(),
-            queue: outputs.get("FailureQueueUrl")?.rsplit('/').next().unwrap_or_default().to_owned(),
+            queue: outputs.get("FailureQueueUrl")?.to_owned(),
             log_group: format!("/aws/lambda/{stack}-flush-hosts"),
             at_the_door,
         })
@@ -135,17 +133,8 @@ impl<'a> Flushing<'a> {
         let role = Role::of_function(run, self.aws, &self.function).await?;
         calls_are_what_is_allowed(calls.into_iter().map(|call| call.action).collect(), &role).await?;
 
-        let stream = |group: &str| arn("logs", format!("log-group:{group}:log-stream:one"));
-        let queue = |name: &str| arn("sqs", name);
-        let lambdas = [
-            (
-                "WriteOwnLogs",
-                Proof::Simulation("logs:PutLogEvents", stream(&self.log_group), Some(stream("/aws/lambda/other"))),
-            ),
-            ("ReportFailures", Proof::Simulation("sqs:SendMessage", queue(&self.queue), Some(queue("other")))),
-            ("AttachToSubnets", Proof::Simulation("ec2:CreateNetworkInterface", "*".to_owned(), None)),
-        ];
-        let proofs = own.into_iter().chain(lambdas).collect();
+        let attach = ("AttachToSubnets", Proof::Simulation("ec2:CreateNetworkInterface", "*".to_owned(), None));
+        let proofs = own.into_iter().chain(logs_and_failures(&self.log_group, &self.queue)).chain([attach]).collect();
         each_statement_is_needed(&role, &proofs, async |action| {
             let message = self.fail().await?;
             ensure!(message.contains(&remedy(action)), "{action} is not missed in {message}");
@@ -156,10 +145,8 @@ impl<'a> Flushing<'a> {
 
     async fn is_refused_another_secret(&self, other: &str) -> Result<()> {
         Steps::begin("another secret is denied, and the error says what is missing");
-        let client = self.aws.lambda();
-        let configuration = client.get_function_configuration().function_name(&self.function).send().await?;
-        let variables = configuration.environment().and_then(|all| all.variables()).context("no variables")?.clone();
-        let changed = variables.into_iter().chain([("SECRET_ARN".to_owned(), other.to_owned())]);
+        let mut changed = variables(self.aws, &self.function).await?;
+        changed.insert("SECRET_ARN".to_owned(), other.to_owned());
         set_variables(self.aws, &self.function, changed).await?;
         let message = self.fail().await?;
         let denied = format!("{GET_SECRET} on {other} failed with AccessDenied");
@@ -169,8 +156,7 @@ impl<'a> Flushing<'a> {
 
     /// Invokes the function, which cannot succeed, and returns its message.
     async fn fail(&self) -> Result<String> {
-        let Invocation { payload, error } = events::invoke(self.aws, &self.function, &json!({})).await?;
-        ensure!(error.is_some(), "there is no database, and the function did not fail: {payload}");
-        Ok(payload["errorMessage"].as_str().with_context(|| format!("no message: {payload}"))?.to_owned())
+        let (_, message) = events::invoke(self.aws, &self.function, &json!({})).await?.failure()?;
+        Ok(message)
     }
 }

@@ -10,11 +10,12 @@ mod flush_hosts;
 #[path = "../stack.rs"]
 mod stack;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
 use aws_sdk_lambda::types::Environment;
+use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
 use lab::aws::{ACCOUNT, Aws, REGION};
 use lab::deploy::VPC;
 use lab::gateway::Call;
@@ -78,10 +79,7 @@ async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
     let create = create.protocol(ProtocolEnum::Tcp).port(5432).target_type(TargetTypeEnum::Ip).send().await?;
     let other = create.target_groups().first().and_then(|group| group.target_group_arn()).context("no other group")?;
 
-    let client = lab.aws.lambda();
-    let configuration = client.get_function_configuration().function_name(&lab.stack.function).send().await?;
-    let variables =
-        configuration.environment().and_then(|environment| environment.variables()).context("no variables")?;
+    let variables = variables(&lab.aws, &lab.stack.function).await?;
     let mut bindings: Value = serde_json::from_str(&variables["BINDINGS"])?;
     let mut stranger = bindings[0].clone();
     (stranger["name"], stranger["targetGroupArn"]) = ("stranger".into(), other.into());
@@ -96,7 +94,7 @@ async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
     for words in ["1 of 2 bindings failed: stranger: ", &remedy, &format!("allow {REGISTER} on this resource")] {
         ensure!(message.contains(words), "{words:?} is not in {message}");
     }
-    set_variables(&lab.aws, &lab.stack.function, variables.clone()).await?;
+    set_variables(&lab.aws, &lab.stack.function, variables).await?;
     lab.succeed(json!({}), "in-sync").await?;
     Ok(())
 }
@@ -121,16 +119,15 @@ fn proofs(lab: &Guarded) -> BTreeMap<&'static str, Proof> {
         let call = calls.iter().rfind(|call| call.action == action);
         call.and_then(|call| call.parameters.get(parameter)).map_or("*", String::as_str)
     };
-    let stream = |group: &str| arn("logs", format!("log-group:/aws/lambda/{group}:log-stream:one"));
-    let queue = lab.stack.failure_queue.rsplit('/').next().unwrap_or_default().to_owned();
-    [
+    let log_group = format!("/aws/lambda/{}", lab.stack.function);
+    let own = [
         ("SeeTargets", Proof::Run(DESCRIBE)),
         ("ChangeTargetsOfTheseGroups", Proof::Run(REGISTER)),
         (
             "SeeThisCluster",
             Proof::Simulation(
-                "rds:DescribeDBClusters",
-                arn("rds", format!("cluster:{}", asked("rds:DescribeDBClusters", "DBClusterIdentifier"))),
+                DESCRIBE_CLUSTERS,
+                arn("rds", format!("cluster:{}", asked(DESCRIBE_CLUSTERS, "DBClusterIdentifier"))),
                 Some(arn("rds", "cluster:other")),
             ),
         ),
@@ -138,15 +135,13 @@ fn proofs(lab: &Guarded) -> BTreeMap<&'static str, Proof> {
         (
             "SeeInstances",
             Proof::Simulation(
-                "rds:DescribeDBInstances",
-                arn("rds", format!("db:{}", asked("rds:DescribeDBInstances", "DBInstanceIdentifier"))),
+                DESCRIBE_INSTANCES,
+                arn("rds", format!("db:{}", asked(DESCRIBE_INSTANCES, "DBInstanceIdentifier"))),
                 Some(arn("rds", "cluster:other")),
             ),
         ),
-        ("WriteOwnLogs", Proof::Simulation("logs:PutLogEvents", stream(&lab.stack.function), Some(stream("other")))),
-        ("ReportFailures", Proof::Simulation("sqs:SendMessage", arn("sqs", queue), Some(arn("sqs", "other")))),
-    ]
-    .into()
+    ];
+    own.into_iter().chain(logs_and_failures(&log_group, &lab.stack.failure_queue)).collect()
 }
 
 // --- For every function ---
@@ -157,6 +152,17 @@ enum Proof {
     Run(&'static str),
     /// IAM decides so about this action on the first resource, and against it on the second and without the statement.
     Simulation(&'static str, String, Option<String>),
+}
+
+/// What Lambda itself does with the role of a function: it writes to this log group and to the queue of this URL alone.
+fn logs_and_failures(log_group: &str, queue: &str) -> [(&'static str, Proof); 2] {
+    let stream = |group: &str| arn("logs", format!("log-group:{group}:log-stream:one"));
+    let queue = arn("sqs", queue.rsplit('/').next().unwrap_or_default());
+    let (logs, failures) = (Some(stream("/aws/lambda/other")), Some(arn("sqs", "other")));
+    [
+        ("WriteOwnLogs", Proof::Simulation("logs:PutLogEvents", stream(log_group), logs)),
+        ("ReportFailures", Proof::Simulation("sqs:SendMessage", queue, failures)),
+    ]
 }
 
 /// Every action that the role allows to the code was called by it, and no other.
@@ -209,6 +215,12 @@ fn remedy(action: &str) -> String {
 
 fn arn(service: &str, rest: impl std::fmt::Display) -> String {
     format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}")
+}
+
+async fn variables(aws: &Aws, function: &str) -> Result<HashMap<String, String>> {
+    let configuration = aws.lambda().get_function_configuration().function_name(function).send().await?;
+    let variables = configuration.environment().and_then(|environment| environment.variables());
+    Ok(variables.context("no variables")?.clone())
 }
 
 async fn set_variables(aws: &Aws, function: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<()> {
