@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use lab::aws::Aws;
 use lab::workspace::Run;
 use serde_json::{Value, json};
@@ -440,9 +440,12 @@ fn the_templates_are_clean() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stacks_are_created_and_a_client_verifies_the_database_by_its_own_name() -> Result<()> {
     let run = Run::new()?;
-    let logs = || format!("the logs are in {}", run.logs().display());
-    let aws = Aws::start(&run).await.with_context(logs)?;
-    deployment::consumer(&run, &aws).await.with_context(logs)?;
-    deployment::api_endpoints(&run, &aws).await.with_context(logs)?;
-    link::by_the_databases_own_name(&run, &aws).await.with_context(logs)
+    let outcome = async {
+        let aws = Aws::start(&run).await?;
+        deployment::consumer(&run, &aws).await?;
+        deployment::api_endpoints(&run, &aws).await?;
+        link::by_the_databases_own_name(&run, &aws).await
+    }
+    .await;
+    run.ended(outcome)
 }

@@ -35,8 +35,7 @@ const RARE_MINUTES: u8 = 5;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn databases_on_one_link_have_ports_target_groups_and_functions_of_their_own() -> Result<()> {
     let run = Run::new()?;
-    let logs = format!("the logs are in {}", run.logs().display());
-    share_a_link(&run).await.context(logs)
+    run.ended(share_a_link(&run).await)
 }
 
 async fn share_a_link(run: &Run) -> Result<()> {

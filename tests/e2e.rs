@@ -50,10 +50,8 @@ const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_of_starting_the_function_moves_the_target_group() -> Result<()> {
     let run = Run::new()?;
-    let logs = format!("the logs are in {}", run.logs().display());
-    let mut lab = Lab::start(&run, Options { schedule_minutes: RARE_MINUTES, ..Options::default() }, &Steps)
-        .await
-        .context(logs.clone())?;
+    let options = Options { schedule_minutes: RARE_MINUTES, ..Options::default() };
+    let mut lab = run.ended(Lab::start(&run, options, &Steps).await)?;
     let outcome = async {
         by_hand(&lab).await?;
         failovers(&mut lab).await
@@ -63,7 +61,7 @@ async fn every_way_of_starting_the_function_moves_the_target_group() -> Result<(
         let log = lab.function_log(20).await;
         eprintln!("the function's log ends:\n{}", log.unwrap_or_else(|error| format!("cannot be read: {error:#}")));
     }
-    outcome.context(logs)
+    run.ended(outcome)
 }
 
 async fn by_hand(lab: &Lab<'_>) -> Result<()> {

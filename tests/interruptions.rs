@@ -24,8 +24,7 @@ const WITHOUT_DNS: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_run_after_an_interrupted_one_converges_and_the_group_is_never_empty() -> Result<()> {
     let run = Run::new()?;
-    let logs = format!("the logs are in {}", run.logs().display());
-    async {
+    let outcome = async {
         let mut lab = Guarded::start(&run, &Steps).await?;
         lab.succeed(json!({}), "updated").await?;
         lab.holds(&[0]).await?;
@@ -38,8 +37,8 @@ async fn the_run_after_an_interrupted_one_converges_and_the_group_is_never_empty
         ensure!(changes.iter().all(|(_, held)| !held.is_empty()), "the group was empty for a while: {changes:?}");
         Ok(())
     }
-    .await
-    .context(logs)
+    .await;
+    run.ended(outcome)
 }
 
 async fn killed_between_register_and_deregister(lab: &Guarded) -> Result<()> {

@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
                 outcome = perform(&arguments.command, &run, &terminal) => outcome,
                 name = interruption() => name.and_then(|name| arguments.command.interrupted(name)),
             };
-            outcome.with_context(|| format!("the logs are in {}", run.logs().display()))
+            run.ended(outcome)
         }
         Err(error) => Err(error),
     };

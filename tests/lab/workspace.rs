@@ -72,6 +72,14 @@ impl Run {
         &self.logs
     }
 
+    /// What the run came to; an error also says where its logs are.
+    ///
+    /// # Errors
+    /// The given one.
+    pub fn ended<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.with_context(|| format!("the logs are in {}", self.logs.display()))
+    }
+
     /// A new directory for scratch files.
     ///
     /// # Errors

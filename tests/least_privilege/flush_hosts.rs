@@ -30,8 +30,7 @@ struct Flushing<'a> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Result<()> {
     let run = Run::new()?;
-    let logs = format!("the logs are in {}", run.logs().display());
-    async {
+    let outcome = async {
         let built = deploy::build(&run, &Steps).await?;
         let (aws, gateway) = Aws::start_guarded(&run).await?;
         let cluster = Cluster::create(aws.rds(), "orders").await?;
@@ -67,8 +66,8 @@ async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Resul
         stack.is_guarded(&run, own).await?;
         stack.is_refused_another_secret(&other).await
     }
-    .await
-    .context(logs)
+    .await;
+    run.ended(outcome)
 }
 
 /// What both stacks have in common, and a login.

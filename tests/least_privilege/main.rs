@@ -37,8 +37,7 @@ const LOG_IN: &str = "rds-db:connect";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_deployed_role_allows_what_the_function_does_and_nothing_else() -> Result<()> {
     let run = Run::new()?;
-    let logs = format!("the logs are in {}", run.logs().display());
-    async {
+    let outcome = async {
         let lab = Guarded::start(&run, &Steps).await?;
         let role = Role::of_function(&run, &lab.aws, &lab.stack.function).await?;
         everything_works(&lab).await?;
@@ -46,8 +45,8 @@ async fn the_deployed_role_allows_what_the_function_does_and_nothing_else() -> R
         another_target_group_is_denied(&lab).await?;
         no_statement_can_be_missed(&lab, &role).await
     }
-    .await
-    .context(logs)
+    .await;
+    run.ended(outcome)
 }
 
 /// Leaves the group on member 1.
