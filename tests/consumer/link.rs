@@ -21,6 +21,7 @@ use lab::nlb::Nlb;
 use lab::postgres::{ADDRESSES, Pair, USER};
 use lab::tls::{Authority, Flaw};
 use lab::workspace::Run;
+use reconcile::because::Because;
 use reconcile::binding::Family;
 use reconcile::config::Config;
 use reconcile::report::BindingReport;
@@ -240,8 +241,8 @@ async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     // In one zone it is held back by what the RDS API says, as long as that can be read.
     zone.set(name, Answer::addresses([endpoint]));
     let report = look(&wide).await?;
-    let reason = report.waiting_for.clone().unwrap_or_default();
-    ensure!(report.is_disputed && reason.contains("the RDS API names"), "{report:?}");
+    let because = report.because.as_ref().map(Because::to_string).unwrap_or_default();
+    ensure!(because.starts_with("contradiction: ") && because.contains("the RDS API names"), "{report:?}");
     ensure!(report.registered.is_empty() && report.deregistered.is_empty(), "{report:?}");
     let writer = SocketAddr::new(ADDRESSES[provider.databases.primary()], provider.databases.port());
     let held = members(&provider.aws.elbv2(), &provider.group).await?;

@@ -1,7 +1,7 @@
 //! The function's side of Lambda: an invocation in, a result or an error out.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{self, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use reconcile::trigger::Trigger;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::instrument::Instrumented;
-use tracing::{Instrument, error, error_span};
+use tracing::{Instrument, error, error_span, warn};
 
 use crate::error::{RunError, chain};
 use crate::ports::{Clock, Dns, TargetGroups, Topology};
@@ -39,7 +39,9 @@ where
     let synchronizer = Arc::new(synchronizer);
     // Before Lambda is asked for the first event. In a task of its own: whatever goes wrong, the function starts.
     let _ = tokio::spawn(Arc::clone(&synchronizer).warm_up()).await;
+    let first = Once::new();
     let service = service_fn(|event: LambdaEvent<Value>| {
+        first.call_once(|| warn_of_a_short_limit(&event.context, synchronizer.watch()));
         let synchronizer = Arc::clone(&synchronizer);
         async move { invoke(&synchronizer, event).await }
     });
@@ -65,6 +67,20 @@ pub async fn refuse_to_start(cause: &(dyn std::error::Error + Send + Sync + 'sta
 pub fn deadline(context: &Context) -> Instant {
     let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + remaining.saturating_sub(MARGIN)
+}
+
+/// Lambda tells the function's time limit with each event and not before, so that the first one has to say it.
+fn warn_of_a_short_limit(context: &Context, watch: Duration) {
+    let left = deadline(context) - Instant::now();
+    if left < watch {
+        let (limit_seconds, watch_seconds) = ((left + MARGIN).as_secs(), watch.as_secs());
+        warn!(
+            limit_seconds,
+            watch_seconds,
+            "the function's time limit is below the watch, which will be cut short: raise Timeout, or lower WATCH_SECONDS \
+             (template parameter WatchSeconds)"
+        );
+    }
 }
 
 /// Puts the request id on every line of an invocation, those of the runtime too. Its span has the level ERROR, so that

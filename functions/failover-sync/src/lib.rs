@@ -1,9 +1,10 @@
 //! The Lambda function failover-sync: it keeps a target group pointed at the database writer.
 //!
-//! [`sync`] runs the bindings side by side; `look` is the loop for one of them: observe, judge, plan, apply, observe
-//! again. It sees the world through the traits of [`ports`]; [`dns`], [`elbv2`] and [`rds`] implement them for the real
-//! one and decide nothing, and `limit` keeps the bindings from crowding AWS. [`handler`] turns an invocation into a run
-//! and a report into its answer. What follows from what was seen is decided in the crate
+//! [`sync`] runs the bindings side by side; `run` is the loop for one of them: observe, judge, plan, apply, observe
+//! again. `look` is what it has seen and how it looks again, and `memory` what a process remembers between runs. They see
+//! the world through the traits of [`ports`]; [`dns`], [`elbv2`] and [`rds`] implement them for the real one and decide
+//! nothing, and `limit` keeps the bindings from crowding AWS. [`handler`] turns an invocation into a run and a report into
+//! its answer. What follows from what was seen is decided in the crate
 //! `reconcile`.
 
 pub mod aws;
@@ -13,7 +14,10 @@ pub mod error;
 pub mod handler;
 mod limit;
 mod look;
+mod memory;
 pub mod ports;
 pub mod rds;
+mod run;
+mod sources;
 pub mod sync;
 pub mod telemetry;

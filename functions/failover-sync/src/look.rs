@@ -1,32 +1,20 @@
-//! One run's look at one binding.
-
-mod apply;
+//! What a run has seen of one binding, and how it looks again: DNS, the target group and topology.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reconcile::binding::{Binding, Kind};
-use reconcile::evidence::{ClusterMember, Evidence, Topology as Witness};
-use reconcile::plan::Plan;
-use reconcile::report::{BindingReport, strings};
-use reconcile::target::{Addresses, DescribedTarget};
-use reconcile::trigger::Trigger;
-use reconcile::verdict::{Reason, Verdict, verdict};
-use reconcile::watch::{EVENT_LIFETIME, Watch, age};
-use tokio::time::{Instant, sleep, timeout};
+use reconcile::agenda::Agenda;
+use reconcile::binding::Binding;
+use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology as Witness};
+use reconcile::target::Addresses;
+use reconcile::verdict::{Verdict, verdict};
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::error::{DnsError, SyncError, chain};
 use crate::ports::{Clock, Dns, TargetGroups, Topology};
-use crate::sync::{PAUSE, Synchronizer};
-
-/// While nothing is to be written, a description this old will do: ELBv2 gives the whole account ten describes a second.
-const DESCRIBE_EVERY: Duration = Duration::from_secs(15);
-
-/// The RDS API is throttled at an unpublished rate, for the whole account.
-const ASK_TOPOLOGY_EVERY: Duration = Duration::from_secs(2);
+use crate::sources::Sources;
 
 /// Nothing waits longer than this for topology, which is silent then. With the pause and an answer of DNS it must stay
 /// under the five seconds after which a row of equal answers is broken: else DNS is never steady while topology hangs.
@@ -35,355 +23,190 @@ const TOPOLOGY_LIMIT: Duration = Duration::from_secs(3);
 /// What errors say about what may have been done before them.
 const UNREAD: &str = "the target group could not be read";
 
-/// What a run knows about a binding so far, and what it has to say.
+/// What was seen of a binding.
 pub(crate) struct Look<'a, D, G, T, C> {
-    world: &'a Synchronizer<D, G, T, C>,
-    binding: &'a Binding,
-    /// When the last event that concerns the binding happened, if that says anything about now.
-    announced: Option<DateTime<Utc>>,
-    watch: Watch,
-    evidence: Evidence,
-    group: Option<(Instant, Vec<DescribedTarget>)>,
-    topology_asked: Option<Instant>,
-    /// Where the members' endpoints were found last: a lookup that fails must not silence an RDS API that answers.
-    located: BTreeMap<String, Addresses>,
+    pub(crate) sources: &'a Sources<D, G, T, C>,
+    pub(crate) binding: &'a Binding,
+    pub(crate) agenda: Agenda,
+    pub(crate) evidence: Evidence,
+    /// How often DNS and the target group were looked at.
+    pub(crate) observations: u32,
+    /// How many of them got no usable answer from DNS.
+    pub(crate) dns_failures: u32,
+    /// How long the first took.
+    pub(crate) first_took: Option<Duration>,
     /// What DNS said instead of an answer, the last time it gave none.
     unanswered: Option<DnsError>,
-    /// Whether the last answer of DNS differs from the one before.
-    has_moved: bool,
-    /// Writes in a row that did not make the group what it should be.
-    unsettled: u32,
-    report: BindingReport,
-    doing: String,
+    /// Where the members' endpoints were found last: a lookup that fails must not silence an RDS API that answers.
+    located: BTreeMap<String, Addresses>,
+    /// An answer of the RDS API for which DNS had no addresses yet, and when it came.
+    unlocated: Option<Members>,
 }
 
-/// What follows from one observation.
-enum Next {
-    End,
-    Verify,
-    LookAgain,
-}
+/// The members of a cluster, and when the RDS API told them.
+type Members = (Vec<ClusterMember>, DateTime<Utc>);
 
-/// What topology told, when it was asked, and when it answered.
-struct Told {
-    at: Instant,
-    time: DateTime<Utc>,
-    answer: Result<Witness, String>,
-}
-
-/// The group, and when it was like that. What is asked at the same time may take longer, and must not make it younger.
-struct Seen {
-    at: Instant,
-    time: DateTime<Utc>,
-    group: Vec<DescribedTarget>,
-}
+/// What topology told, and when it did or was given up.
+type Told = (Result<(Witness, Members), String>, DateTime<Utc>);
 
 impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     pub(crate) fn new(
-        world: &'a Synchronizer<D, G, T, C>,
+        sources: &'a Sources<D, G, T, C>,
         binding: &'a Binding,
-        trigger: &Trigger,
-        report: BindingReport,
+        agenda: Agenda,
+        evidence: Evidence,
     ) -> Self {
-        let now = world.clock.now();
-        let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
-        let young = concerning.filter_map(|event| event.time).filter(|time| age(*time, now) <= EVENT_LIFETIME);
         Look {
-            world,
+            sources,
             binding,
-            announced: young.max(),
-            watch: Watch::new(binding, trigger, world.config.watch, now),
-            evidence: Evidence::new(binding, &trigger.events, world.departures(&binding.target_group), now),
-            group: None,
-            topology_asked: None,
-            located: BTreeMap::new(),
+            agenda,
+            evidence,
+            observations: 0,
+            dns_failures: 0,
+            first_took: None,
             unanswered: None,
-            has_moved: false,
-            unsettled: 0,
-            report,
-            doing: "starting".to_owned(),
+            located: BTreeMap::new(),
+            unlocated: None,
         }
     }
 
-    /// What it is doing, for the error of a run whose time is up.
-    pub(crate) fn doing(&self) -> String {
-        self.doing.clone()
-    }
-
-    pub(crate) fn into_report(self) -> BindingReport {
-        self.report
-    }
-
-    /// Observes and applies until the watch is over. In a watch an error is not the end: the next look may succeed.
-    pub(crate) async fn converge(&mut self) -> Result<(), SyncError> {
-        let mut has_verified = false;
-        loop {
-            let next = match self.step().await {
-                Err(error) if !self.watch.is_on() || self.watch.is_up(self.now()) => return Err(error),
-                Err(error) => {
-                    warn!(binding = self.binding.name, error = chain(&error), "a look failed, the watch goes on");
-                    self.watch.differ();
-                    Next::LookAgain
-                }
-                Ok(next) => next,
-            };
-            match next {
-                Next::End => return Ok(()),
-                // The verification right after a write needs no pause; a write that does not show does.
-                Next::Verify if !has_verified => has_verified = true,
-                Next::Verify | Next::LookAgain => {
-                    has_verified = false;
-                    self.doing = "waiting to look again".to_owned();
-                    sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-
-    async fn step(&mut self) -> Result<Next, SyncError> {
-        // What an earlier look saw says nothing about a look that fails.
-        (self.report.members_wrong, self.report.is_disputed, self.report.waiting_for) = (None, false, None);
-        let has_topology = self.observe().await?;
+    /// Looks at what the agenda names, and judges it.
+    ///
+    /// # Errors
+    /// When the target group could not be read, or nobody has ever said where the writer is.
+    pub(crate) async fn look(&mut self) -> Result<Verdict, SyncError> {
+        self.observe().await?;
         let mut judged = self.judge();
-        if self.needs_topology(&judged, has_topology) {
-            self.doing = "asking the RDS API for the writer".to_owned();
+        if self.agenda.asks_topology_after(&judged, &self.evidence, self.sources.now()) {
             let told = self.ask_topology().await;
             self.hear_topology(told);
             judged = self.judge();
         }
-        if matches!(judged, Verdict::Switch(_)) && !self.report.dry_run && !self.is_described_now() {
-            self.describe(UNREAD).await?;
-            judged = self.judge();
+        match self.unanswered.take() {
+            // No answer is no evidence; only if none ever came the run cannot do its work.
+            Some(error) if matches!(judged, Verdict::Wait(_)) && self.evidence.answer().is_none() => {
+                Err(SyncError::Dns(error))
+            }
+            _ => Ok(judged),
         }
-        self.report.members_wrong = self.members_wrong(&judged);
-        self.report.is_disputed = matches!(judged, Verdict::Wait(Reason::Disagreement { .. }));
-        match judged {
-            Verdict::InSync => {
-                self.unsettled = 0;
-                if self.report.is_changed() {
-                    let since_event = self.announced.map(|event| age(event, self.now()));
-                    self.report.switch_latency = self.report.switch_latency.or(since_event);
-                }
-                self.world.settle(&self.binding.target_group, &self.report.resolved);
-                let is_over = self.report.dry_run || self.watch.ends_in_agreement(self.now());
-                return Ok(if is_over { Next::End } else { Next::LookAgain });
-            }
-            Verdict::Refuse(refusal) => return Err(SyncError::Refused(refusal)),
-            Verdict::Switch(plan) if self.report.dry_run => {
-                self.report.registered = strings(&plan.register);
-                self.report.deregistered = strings(&plan.deregister);
-                self.report.kept = strings(&plan.keep);
-                return Ok(Next::End);
-            }
-            Verdict::Switch(plan) if self.unsettled >= 2 && self.watch.is_up(self.now()) => {
-                return Err(SyncError::Unsettled(plan));
-            }
-            Verdict::Switch(plan) => {
-                self.watch.differ();
-                self.unsettled += 1;
-                self.apply(plan).await?;
-                return Ok(Next::Verify);
-            }
-            Verdict::Wait(reason) => {
-                // No answer is no evidence; only if none ever came the run cannot do its work.
-                if let Some(error) = self.unanswered.take_if(|_| !self.evidence.has_answer()) {
-                    return Err(SyncError::Dns(error));
-                }
-                self.report.waiting_for = Some(reason.to_string());
-            }
-        }
-        self.watch.differ();
-        let is_over = self.report.dry_run || self.watch.is_up(self.now());
-        Ok(if is_over { Next::End } else { Next::LookAgain })
     }
 
-    /// What the verdict would change. Where it waits, nobody knows who is right; then what DNS would change.
-    fn members_wrong(&self, judged: &Verdict) -> Option<usize> {
-        match judged {
-            Verdict::InSync => Some(0),
-            Verdict::Switch(plan) => Some(plan.register.len() + plan.deregister.len()),
-            Verdict::Wait(Reason::NoAnswer) | Verdict::Refuse(_) => None,
-            Verdict::Wait(_) => {
-                let (_, group) = self.group.as_ref()?;
-                let resolved = Addresses::new(self.report.resolved.iter().copied())?;
-                let plan = Plan::new(&resolved, self.binding.port, group);
-                Some(plan.register.len() + plan.deregister.len())
-            }
-        }
+    /// Describes the group, and judges by that.
+    ///
+    /// # Errors
+    /// When the target group could not be read; `progress` is what was done before.
+    pub(crate) async fn describe(&mut self, progress: &'static str) -> Result<Verdict, SyncError> {
+        let group = self.sources.groups.describe(&self.binding.target_group).await;
+        let group = group.map_err(|source| SyncError::Aws { progress, source })?;
+        self.evidence.group.see(group, self.sources.now());
+        Ok(self.judge())
+    }
+
+    /// The same look with a description that is young enough to write by.
+    ///
+    /// # Errors
+    /// As [`Look::describe`].
+    pub(crate) async fn look_closer(&mut self, judged: Verdict) -> Result<Verdict, SyncError> {
+        if self.agenda.may_write(&self.evidence, self.sources.now()) { Ok(judged) } else { self.describe(UNREAD).await }
     }
 
     fn judge(&self) -> Verdict {
-        let group = self.group.as_ref().map_or(&[][..], |(_, group)| group);
-        verdict(self.binding, &self.world.config.allowed, &self.evidence, group, self.now())
+        verdict(self.binding, &self.sources.config.allowed, &self.evidence, self.sources.now())
     }
 
-    /// DNS, and the target group if its description is old, at the same time. Topology is asked meanwhile if it will
-    /// be needed; whether it was is returned.
-    async fn observe(&mut self) -> Result<bool, SyncError> {
-        self.doing = "reading DNS and the target group".to_owned();
-        self.report.observations += 1;
+    /// DNS, topology and the target group at the same time, as far as they are due. What takes longer must not make the
+    /// others younger.
+    async fn observe(&mut self) -> Result<(), SyncError> {
+        self.observations += 1;
         let start = Instant::now();
-        let is_due = self.group.as_ref().is_none_or(|(at, _)| at.elapsed() >= DESCRIBE_EVERY);
+        let is_due = self.agenda.describes(&self.evidence, self.sources.now());
         let describe = async {
-            let group =
-                if is_due { self.world.groups.describe(&self.binding.target_group).await.map(Some) } else { Ok(None) };
-            group.map(|group| group.map(|group| Seen { at: Instant::now(), time: self.now(), group }))
+            let group = if is_due {
+                self.sources.groups.describe(&self.binding.target_group).await.map(Some)
+            } else {
+                Ok(None)
+            };
+            (group.map(|group| group.map(|group| (group, self.sources.now()))), start.elapsed())
         };
         let witnesses = async {
-            let dns = self.world.resolve(self.binding).await.map(|answer| (answer, self.now()));
-            let resolved = dns.as_ref().ok().map(|(answer, _)| answer.addresses.iter().collect::<Vec<_>>());
-            let told = if self.will_need_topology(resolved) { Some(self.ask_topology().await) } else { None };
-            (dns, told)
+            let dns = self.sources.resolve(self.binding).await.map(|answer| (answer, self.sources.now()));
+            let (answer, took) = (dns.as_ref().ok().map(|(answer, _)| &answer.addresses), start.elapsed());
+            let is_due = self.agenda.asks_topology(&self.evidence, answer, self.sources.now());
+            (dns, took, if is_due { Some(self.ask_topology().await) } else { None })
         };
-        let ((dns, told), group) = tokio::join!(witnesses, describe);
-        let has_topology = told.is_some();
-        if self.report.observe_latency.is_none() {
-            let asked = told.as_ref().map_or_else(Instant::now, |told| told.at);
-            let seen = group.as_ref().ok().and_then(Option::as_ref).map_or(asked, |seen| seen.at);
-            self.report.observe_latency = Some(asked.max(seen) - start);
+        let ((dns, dns_took, told), (group, group_took)) = tokio::join!(witnesses, describe);
+        self.first_took.get_or_insert(dns_took.max(group_took));
+        self.hear_dns(dns);
+        if let Some(told) = told {
+            self.hear_topology(told);
         }
-        self.unanswered = match dns {
-            Ok((answer, time)) => {
-                let resolved: Vec<_> = answer.addresses.iter().collect();
-                self.has_moved = self.report.resolved != resolved;
-                self.report.resolved = resolved;
-                self.evidence.hear_dns(answer, time);
-                None
-            }
-            Err(error) => {
-                self.report.dns_failures += 1;
-                Some(error)
-            }
-        };
-        let seen = match group {
+        match group {
             Ok(group) => {
-                group.into_iter().for_each(|group| self.see(group));
-                Ok(has_topology)
+                group.into_iter().for_each(|(group, at)| self.evidence.group.see(group, at));
+                Ok(())
             }
-            Err(group) => Err(match self.unanswered.take_if(|_| !self.evidence.has_answer()) {
+            Err(group) => Err(match self.unanswered.take_if(|_| self.evidence.answer().is_none()) {
                 Some(dns) => SyncError::Blind { dns, group },
                 None => SyncError::Aws { progress: UNREAD, source: group },
             }),
-        };
-        told.into_iter().for_each(|told| self.hear_topology(told));
-        seen
+        }
     }
 
-    async fn describe(&mut self, progress: &'static str) -> Result<(), SyncError> {
-        self.doing = "describing the target group".to_owned();
-        let group = self.world.groups.describe(&self.binding.target_group).await;
-        let group = group.map_err(|source| SyncError::Aws { progress, source })?;
-        self.see(Seen { at: Instant::now(), time: self.now(), group });
-        Ok(())
-    }
-
-    fn see(&mut self, Seen { at, time, group }: Seen) {
-        let members = group.iter().filter(|described| described.is_member()).map(DescribedTarget::to_string);
-        self.report.kept = members.filter(|member| !self.report.registered.contains(member)).collect();
-        self.evidence.see_group(&group, time);
-        self.group = Some((at, group));
-    }
-
-    fn is_described_now(&self) -> bool {
-        self.group.as_ref().is_some_and(|(at, _)| at.elapsed() < PAUSE)
-    }
-
-    /// On drift, in a watch, and when a member is unhealthy, which is a hint and no proof.
-    fn needs_topology(&self, judged: &Verdict, was_asked: bool) -> bool {
-        let is_wanted = match judged {
-            Verdict::Refuse(_) => false,
-            Verdict::Wait(Reason::NoAnswer) => self.watch.is_on(),
-            Verdict::Wait(_) => true,
-            Verdict::Switch(plan) => !plan.deregister.is_empty() || self.binding.kind == Kind::Readers,
-            Verdict::InSync => {
-                self.watch.is_on() || self.group.iter().flat_map(|(_, group)| group).any(DescribedTarget::is_ill)
+    fn hear_dns(&mut self, answer: Result<(Answer, DateTime<Utc>), DnsError>) {
+        match answer {
+            Ok((answer, at)) => {
+                self.agenda.hear_dns(&self.evidence, &answer.addresses);
+                self.evidence.hear_dns(answer, at);
+                self.unanswered = None;
             }
-        };
-        let pause = match judged {
-            // Nothing is written unless topology had a chance to object to it: now, and not while a description that
-            // takes its time was under way.
-            Verdict::Switch(_) if was_asked => PAUSE,
-            Verdict::Switch(_) => Duration::ZERO,
-            _ => self.topology_pause(self.has_moved),
-        };
-        self.has_topology() && is_wanted && self.topology_is_due(pause)
-    }
-
-    /// In a watch, and when the writer's name leads elsewhere than when this process last saw the group in sync. It
-    /// saves a round trip: without it the drift shows only once the target group is described. Not for readers, whose
-    /// endpoint answers with another of them each time.
-    fn will_need_topology(&self, resolved: Option<Vec<IpAddr>>) -> bool {
-        let settled = self.world.settled(&self.binding.target_group);
-        let has_left = resolved.as_ref().is_some_and(|resolved| settled.is_some_and(|settled| settled != *resolved));
-        let is_wanted = self.watch.is_on() || (has_left && self.binding.kind == Kind::Cluster);
-        let has_moved = resolved.is_some_and(|resolved| resolved != self.report.resolved);
-        self.has_topology() && is_wanted && self.topology_is_due(self.topology_pause(has_moved))
-    }
-
-    fn has_topology(&self) -> bool {
-        matches!(self.binding.kind, Kind::Cluster | Kind::Readers) && self.binding.id.is_some()
-    }
-
-    fn topology_pause(&self, has_moved: bool) -> Duration {
-        if has_moved || self.is_announced() { PAUSE } else { ASK_TOPOLOGY_EVERY }
-    }
-
-    fn topology_is_due(&self, pause: Duration) -> bool {
-        self.topology_asked.is_none_or(|asked| asked.elapsed() >= pause)
-    }
-
-    /// Whether an event names an instance that is not registered yet.
-    fn is_announced(&self) -> bool {
-        let Some((named, _)) = self.evidence.named(self.now()) else { return false };
-        let mut members = self.group.iter().flat_map(|(_, group)| group).filter(|target| target.is_member());
-        !members.any(|member| member.target().is_some_and(|target| named.contains(target.address)))
+            Err(error) => {
+                self.dns_failures += 1;
+                self.unanswered = Some(error);
+            }
+        }
     }
 
     /// Topology: cluster → members → their endpoints → addresses. What goes wrong makes it silent.
     async fn ask_topology(&self) -> Told {
-        let at = Instant::now();
-        let asked = async {
-            let cluster = self.binding.id.as_deref().unwrap_or_default();
-            let members = self.world.topology.members(cluster).await.map_err(|error| chain(&error))?;
-            Ok(self.locate(members).await)
+        let answer = async {
+            let cluster = self.binding.cluster().unwrap_or_default();
+            let members = self.sources.topology.members(cluster).await.map(|members| (members, self.sources.now()));
+            let members = members.or_else(|error| self.unlocated.clone().ok_or_else(|| chain(&error)))?;
+            Ok((self.locate(&members.0).await, members))
         };
-        let answer = timeout(TOPOLOGY_LIMIT, asked).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-        Told { at, time: self.now(), answer }
+        let answer = timeout(TOPOLOGY_LIMIT, answer).await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+        (answer, self.sources.now())
     }
 
-    fn hear_topology(&mut self, told: Told) {
-        self.topology_asked = Some(told.at);
-        for (member, addresses) in told.answer.iter().flat_map(|topology| &topology.0) {
+    fn hear_topology(&mut self, (answer, heard): Told) {
+        self.agenda.hear_topology(heard);
+        for (member, addresses) in answer.iter().flat_map(|(topology, _)| &topology.0) {
             self.located.extend(member.endpoint.clone().map(|endpoint| (endpoint, addresses.clone())));
         }
-        let time = told.time;
-        let told = told.answer.and_then(|topology| match topology.writer() {
-            Some(_) => Ok(topology),
-            None => Err("the writer has no address".to_owned()),
-        });
-        let topology = told
-            .inspect_err(|reason| {
-                warn!(binding = self.binding.name, reason, "the RDS API gave no answer and is left out");
-            })
-            .ok();
-        self.report.topology = topology.as_ref().and_then(Witness::writer).map(|writer| writer.iter().collect());
-        self.evidence.hear_topology(topology, time);
-        self.report.event = self.evidence.named(self.now()).map(|(named, _)| named.iter().collect());
+        let silence = match answer {
+            Ok((topology, (_, at))) if topology.writer().is_some() => {
+                self.unlocated = None;
+                return self.evidence.hear_topology(Some(topology), at);
+            }
+            Ok((_, members)) => {
+                self.unlocated = Some(members);
+                "the writer has no address".to_owned()
+            }
+            Err(reason) => reason,
+        };
+        warn!(binding = self.binding.name, reason = silence, "the RDS API gave no answer and is left out");
+        self.evidence.hear_topology(None, heard);
     }
 
     /// The members' addresses, looked up at the same time; only the writer's must be there.
-    async fn locate(&self, members: Vec<ClusterMember>) -> Witness {
-        let lookups = members.into_iter().map(|member| async {
-            let endpoint = member.endpoint.clone()?;
-            let answer = self.world.dns.lookup(&endpoint, self.binding.family).await;
+    async fn locate(&self, members: &[ClusterMember]) -> Witness {
+        let lookups = members.iter().map(|member| async {
+            let endpoint = member.endpoint.as_ref()?;
+            let answer = self.sources.dns.lookup(endpoint, self.binding.family).await;
             let addresses = answer.ok().map(|answer| answer.addresses);
-            Some((member, addresses.or_else(|| self.located.get(&endpoint).cloned())?))
+            Some((member.clone(), addresses.or_else(|| self.located.get(endpoint).cloned())?))
         });
         let located = futures_util::future::join_all(lookups).await;
         Witness(located.into_iter().flatten().collect())
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        self.world.clock.now()
     }
 }

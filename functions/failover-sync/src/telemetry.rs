@@ -6,7 +6,8 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use reconcile::report::{BindingReport, Report, strings};
+use reconcile::because::Because;
+use reconcile::report::{BindingReport, Report, State, strings};
 use serde_json::Value;
 use tracing::{Level, Subscriber, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -75,17 +76,18 @@ fn log(trigger: &str, report: &BindingReport) {
                 kept = report.kept.join(","),
                 observations = report.observations,
                 elapsed_ms = report.elapsed.as_millis() as u64,
-                waiting_for = report.waiting_for,
+                because = report.because.as_ref().map(Because::to_string),
+                cut_short = report.is_cut_short,
                 error_type = report.error.as_ref().map(|error| error.kind),
                 error = report.error.as_ref().map(|error| error.message.as_str()),
                 "reconciled"
             )
         };
     }
-    match (&report.error, &report.waiting_for) {
-        (Some(_), _) => line!(Level::ERROR),
-        (None, Some(_)) => line!(Level::WARN),
-        (None, None) => line!(Level::INFO),
+    match report.state() {
+        State::Failed => line!(Level::ERROR),
+        State::Waiting => line!(Level::WARN),
+        _ => line!(Level::INFO),
     }
 }
 

@@ -118,7 +118,9 @@ async fn a_payload_with_a_wrong_type_is_refused_and_the_next_is_served() {
     let (kind, message) = function.invoke(&json!({"binding": "reader"})).await.error();
     assert_eq!(kind, "UnknownBinding");
     assert!(message.contains("writer"), "{message}");
-    assert_eq!(aws.state().calls, ["elasticloadbalancing:DescribeTargetHealth"], "the warm-up's");
+    let calls: BTreeSet<String> = aws.state().calls.iter().cloned().collect();
+    let reads = [elbv2::IAM_ACTIONS[0], rds::IAM_ACTIONS[0], rds::IAM_ACTIONS[1]].map(str::to_owned).into();
+    assert_eq!((calls, aws.state().calls.len()), (reads, 3), "the warm-up's");
     assert_eq!(function.invoke(&json!({})).await.result()["bindings"][0]["state"], "updated");
 }
 
@@ -137,7 +139,7 @@ async fn a_panic_is_told_as_an_error_and_the_next_event_is_served() {
 }
 
 #[tokio::test]
-async fn the_first_invocation_finds_its_connection_open() {
+async fn the_first_invocation_finds_its_connections_open() {
     let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
     let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     // A payload that is refused: when it is answered, the start is over and nothing else has been done.
@@ -146,9 +148,9 @@ async fn the_first_invocation_finds_its_connection_open() {
         let state = aws.state();
         (state.connections, state.calls.len())
     };
-    assert_eq!(seen(&aws), (1, 1), "the warm-up");
+    assert_eq!(seen(&aws), (3, 3), "the warm-up: the group, the cluster and its instances");
     assert_eq!(function.invoke(&json!({})).await.result()["bindings"][0]["state"], "in-sync");
-    assert_eq!(seen(&aws), (1, 2));
+    assert_eq!(seen(&aws), (3, 6));
 }
 
 #[tokio::test]
@@ -284,6 +286,25 @@ async fn a_function_stops_before_its_deadline_and_serves_the_next_event() {
     assert!(message.contains("while reading DNS and the target group"), "{message}");
     dns.set(ENDPOINT, Answer::alias(INSTANCE_B));
     function.invoke(&json!({})).await.result();
+}
+
+#[tokio::test]
+async fn a_time_limit_below_the_watch_is_told_once_and_fails_no_event() {
+    let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let mut event = event("sns-cluster-failover");
+    let message = event["Records"][0]["Sns"]["Message"].as_str().unwrap();
+    let now = chrono::Utc::now().format("%Y-%m-%d %H:%M:%S").to_string();
+    event["Records"][0]["Sns"]["Message"] = message.replace("2024-05-06 23:08:24.252", &now).into();
+    for _ in 0..2 {
+        let result = function.invoke_within(&event, Duration::from_secs(4)).await.result();
+        let binding = &result["bindings"][0];
+        assert_eq!((&binding["state"], &binding["cutShort"]), (&json!("in-sync"), &json!(true)), "{result}");
+    }
+    let lines = function.stop().await;
+    let warned = lines.iter().filter(|line| line.contains("below the watch")).collect::<Vec<_>>();
+    assert_eq!(warned.len(), 1, "{lines:?}");
+    assert!(warned[0].contains("\"watch_seconds\":180") && warned[0].contains("raise Timeout"), "{warned:?}");
 }
 
 #[tokio::test]

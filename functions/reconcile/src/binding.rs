@@ -22,6 +22,13 @@ pub struct Binding {
     pub family: Family,
 }
 
+impl Binding {
+    /// The cluster that the RDS API is asked about; the other kinds have nothing there that names an address.
+    pub fn cluster(&self) -> Option<&str> {
+        self.id.as_deref().filter(|_| matches!(self.kind, Kind::Cluster | Kind::Readers))
+    }
+}
+
 /// What a binding follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {

@@ -2,19 +2,16 @@
 //!
 //! Each witness has a say of its own, and silence is never a statement: what could not be read is left out.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::binding::Binding;
+use crate::claim::{Cause, Claim, Doubt, Witness, age};
 use crate::event::{RdsEvent, Tidings};
-use crate::target::{Addresses, DescribedTarget, Target, TargetState};
-use crate::watch::age;
-
-/// The template's deregistration delay: how long a target that was left is described as draining.
-const DRAIN: Duration = Duration::from_secs(120);
+use crate::group::{DRAIN, Departures, Group};
+use crate::target::Addresses;
 
 /// What DNS or the RDS API said counts as long as it is not older than this. DNS is asked every second, the RDS API
 /// every two, and a call to AWS between an answer and its use may take much longer.
@@ -23,25 +20,19 @@ const CURRENT: Duration = Duration::from_secs(5);
 /// The RDS API fails in bursts: what it said last still contradicts others for this long, although it proves nothing.
 const RECENT: Duration = Duration::from_secs(10);
 
+/// A named event contradicts DNS and topology for this long: longer than both lag.
+const EVENT_VETO: Duration = Duration::from_secs(90);
+
 /// What was said about one binding in one run.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
+    /// What was seen of the target group.
+    pub group: Group,
     dns: Option<Steady>,
     topology: Option<Told>,
+    /// The readers that the RDS API named last, and since when it has named no others.
+    readers: Option<(Addresses, DateTime<Utc>)>,
     named: Vec<(String, DateTime<Utc>)>,
-    left: BTreeMap<IpAddr, DateTime<Utc>>,
-    members: Option<Memory>,
-}
-
-/// What this run saw of the group's members.
-#[derive(Clone, Debug, Default)]
-struct Memory {
-    /// When a member was seen that had not been there at the look before, or that was registered a moment ago.
-    appeared: BTreeMap<IpAddr, DateTime<Utc>>,
-    /// When an address was last seen as a member.
-    seen: BTreeMap<IpAddr, DateTime<Utc>>,
-    /// When the first look was, if it showed several members.
-    mixed: Option<DateTime<Utc>>,
 }
 
 /// One answer with addresses. An empty answer is no evidence and has no value of this type.
@@ -134,13 +125,8 @@ struct Told {
 
 impl Evidence {
     /// What is known before anything was asked: the events that concern the binding, and when targets were left.
-    pub fn new(
-        binding: &Binding,
-        events: &[RdsEvent],
-        left: BTreeMap<IpAddr, DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Evidence {
-        let mut evidence = Evidence { left, ..Evidence::default() };
+    pub fn new(binding: &Binding, events: &[RdsEvent], left: Departures, now: DateTime<Utc>) -> Evidence {
+        let mut evidence = Evidence { group: Group::new(left), ..Evidence::default() };
         for event in events.iter().filter(|event| event.concerns(binding)) {
             // Without a time it cannot be told from one that comes late: no witness.
             let Some(time) = event.time.map(|time| time.min(now)) else { continue };
@@ -165,6 +151,10 @@ impl Evidence {
 
     /// The RDS API answered, or was silent.
     pub fn hear_topology(&mut self, topology: Option<Topology>, now: DateTime<Utc>) {
+        let readers = topology.as_ref().and_then(Topology::readers);
+        if let Some(readers) = readers.filter(|new| self.readers.as_ref().is_none_or(|(last, _)| last != new)) {
+            self.readers = Some((readers, now));
+        }
         match (topology, &mut self.topology) {
             (Some(topology), told) => *told = Some(Told { topology, at: now, is_silent: false }),
             (None, Some(told)) => told.is_silent = true,
@@ -172,52 +162,39 @@ impl Evidence {
         }
     }
 
-    /// The group was described.
-    pub fn see_group(&mut self, group: &[DescribedTarget], now: DateTime<Utc>) {
-        let is_first = self.members.is_none();
-        let memory = self.members.get_or_insert_default();
-        let before = std::mem::take(&mut memory.appeared);
-        for target in group.iter().filter(|target| target.is_member()) {
-            let Some(Target { address, .. }) = target.target() else { continue };
-            let is_new = target.state == TargetState::Initial || !(is_first || memory.seen.contains_key(&address));
-            if let Some(time) = before.get(&address).copied().or(is_new.then_some(now)) {
-                memory.appeared.insert(address, time);
-            }
-            memory.seen.insert(address, now);
-        }
-        if is_first && memory.seen.len() > 1 {
-            memory.mixed = Some(now);
-        }
+    /// Who says now where the one writer is, DNS first.
+    pub fn claims(&self, now: DateTime<Utc>) -> Vec<Claim<'_>> {
+        let dns = self.dns(now).map(|steady| Claim {
+            witness: Witness::Dns,
+            addresses: &steady.answer.addresses,
+            speaks_of: None,
+            proves: true,
+            contradicts: false,
+        });
+        let event = self.named(now).map(|(addresses, time)| Claim {
+            witness: Witness::Event,
+            addresses,
+            speaks_of: Some(time),
+            proves: true,
+            contradicts: age(time, now) < EVENT_VETO,
+        });
+        let told = self.topology.as_ref().filter(|told| age(told.at, now) <= RECENT);
+        let writer = told.and_then(|told| told.topology.writer());
+        let topology = writer.map(|addresses| Claim {
+            witness: Witness::Topology,
+            addresses,
+            speaks_of: None,
+            proves: self.topology(now).is_some(),
+            contradicts: true,
+        });
+        [dns, event, topology].into_iter().flatten().collect()
     }
 
-    /// When it was first seen that the address had just been registered, by this run or another.
-    pub fn appeared(&self, address: IpAddr) -> Option<DateTime<Utc>> {
-        self.members.as_ref()?.appeared.get(&address).copied()
-    }
-
-    /// When the first look was, if it showed several members: nobody knows then which of them came last.
-    pub fn mixed(&self) -> Option<DateTime<Utc>> {
-        self.members.as_ref()?.mixed
-    }
-
-    /// When the address was last seen as a member.
-    pub fn last_member(&self, address: IpAddr) -> Option<DateTime<Utc>> {
-        self.members.as_ref()?.seen.get(&address).copied()
-    }
-
-    /// The target is being deregistered; whether the call succeeds may never be known.
-    pub fn leave(&mut self, address: IpAddr, now: DateTime<Utc>) {
-        self.left.insert(address, now);
-    }
-
-    /// When this process left the address, if it is still draining then. A description may not show it yet.
-    pub fn left_lately(&self, address: IpAddr, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.left.get(&address).copied().filter(|left| age(*left, now) <= DRAIN)
-    }
-
-    /// When targets were left, as far as this process knows.
-    pub fn left(&self) -> &BTreeMap<IpAddr, DateTime<Utc>> {
-        &self.left
+    /// Why what was said so far proves nothing for these addresses, in no order.
+    pub fn doubts(&self, named: &Addresses, now: DateTime<Utc>) -> impl Iterator<Item = Doubt> {
+        let contradicted = self.topology.as_ref().filter(|told| told.topology.writer() != Some(named));
+        let contradicted = contradicted.map(|told| Doubt { since: told.at, cause: Cause::Contradicted });
+        self.group.doubts(named, now).chain(contradicted)
     }
 
     /// The last answer of DNS, while it is current.
@@ -225,9 +202,9 @@ impl Evidence {
         self.dns.as_ref().filter(|steady| age(steady.last, now) <= CURRENT)
     }
 
-    /// Whether DNS has ever answered.
-    pub fn has_answer(&self) -> bool {
-        self.dns.is_some()
+    /// The addresses of the last answer of DNS, however old.
+    pub fn answer(&self) -> Option<&Addresses> {
+        self.dns.as_ref().map(|steady| &steady.answer.addresses)
     }
 
     /// The topology, while it is readable.
@@ -236,16 +213,9 @@ impl Evidence {
         (!told.is_silent && age(told.at, now) <= CURRENT).then_some(&told.topology)
     }
 
-    /// Another writer that the RDS API named a moment ago, although it may be silent by now.
-    pub fn other_writer(&self, named: &Addresses, now: DateTime<Utc>) -> Option<&Addresses> {
-        let told = self.topology.as_ref().filter(|told| age(told.at, now) <= RECENT)?;
-        told.topology.writer().filter(|writer| *writer != named)
-    }
-
-    /// When the RDS API last named another writer, however long it has been silent since.
-    pub fn contradicted(&self, named: &Addresses) -> Option<DateTime<Utc>> {
-        let told = self.topology.as_ref()?;
-        (told.topology.writer() != Some(named)).then_some(told.at)
+    /// For how long the RDS API has named the readers that it named last, and no others.
+    pub fn readers_lasted(&self, now: DateTime<Utc>) -> Duration {
+        self.readers.as_ref().map(|(_, since)| age(*since, now)).unwrap_or_default()
     }
 
     /// The addresses of the instance that the newest event names, and the event's time. A text only selects among the

@@ -5,18 +5,24 @@
 //! cargo enforces that: they are not among its dependencies. The Lambda function, the property tests and the
 //! simulation all run this code.
 //!
-//! Read it in the order of the loop: [`config`] and [`trigger`] say what is asked, [`evidence`] what was seen,
-//! [`verdict`] what follows from it, [`plan`] what to do, [`report`] what is told afterwards.
+//! Read it in the order of the loop: [`config`] and [`trigger`] say what is asked, [`agenda`] which source is asked next,
+//! [`evidence`] and [`group`] what was seen, [`claim`] what each witness says, [`verdict`] what follows from it and
+//! [`because`] of which rule, [`plan`] what to do, [`unshown`] what of it need not be sent again, [`report`] what is told afterwards.
 
+pub mod agenda;
+pub mod because;
 pub mod binding;
+pub mod claim;
 pub mod config;
 pub mod event;
 pub mod evidence;
+pub mod group;
 pub mod metrics;
 pub mod network;
 pub mod plan;
 pub mod report;
 pub mod target;
 pub mod trigger;
+pub mod unshown;
 pub mod verdict;
 pub mod watch;

@@ -3,13 +3,19 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
+use crate::because::Because;
 use crate::binding::Binding;
+use crate::evidence::{Evidence, Topology};
 use crate::metrics;
+use crate::plan::Plan;
+use crate::target::{Addresses, DescribedTarget};
 use crate::trigger::Trigger;
+use crate::verdict::Verdict;
 
 /// What became of every binding in one run.
 #[derive(Clone, Debug, Serialize)]
@@ -98,12 +104,15 @@ pub struct BindingReport {
     pub elapsed: Duration,
     /// Whether the run was a dry run.
     pub dry_run: bool,
-    /// Whether DNS and the RDS API named different writers when the run ended.
-    pub is_disputed: bool,
     /// The ids of the RDS events that started the run, as far as they have one.
     pub rds_events: Vec<String>,
-    /// What the run still waited for when it ended.
-    pub waiting_for: Option<String>,
+    /// Which rule made the last verdict, or if the group was changed, the last change, and on whose word; absent if
+    /// nothing was judged.
+    pub because: Option<Because>,
+    /// Whether the run ended without a verdict that it could act on.
+    pub is_waiting: bool,
+    /// Whether the function's time ended the watch; the last look found the group right.
+    pub is_cut_short: bool,
     /// Why the run could not finish.
     pub error: Option<Failure>,
 }
@@ -134,7 +143,7 @@ impl BindingReport {
     pub fn state(&self) -> State {
         if self.error.is_some() {
             State::Failed
-        } else if self.waiting_for.is_some() {
+        } else if self.is_waiting {
             State::Waiting
         } else if !self.is_changed() {
             State::InSync
@@ -143,6 +152,43 @@ impl BindingReport {
         } else {
             State::Updated
         }
+    }
+
+    /// Notes what was seen and judged last.
+    pub fn judge(&mut self, binding: &Binding, evidence: &Evidence, verdict: &Verdict, now: DateTime<Utc>) {
+        let list = |addresses: &Addresses| addresses.iter().collect();
+        self.resolved = evidence.answer().map(list).unwrap_or_default();
+        self.topology = evidence.topology(now).and_then(Topology::writer).map(list);
+        self.event = evidence.named(now).map(|(named, _)| list(named));
+        let members = evidence.group.targets().iter().filter(|target| target.is_member());
+        self.kept = members.map(DescribedTarget::to_string).filter(|it| !self.registered.contains(it)).collect();
+        let wrong = |plan: &Plan| plan.register.len() + plan.deregister.len();
+        let by_dns = || Some(wrong(&Plan::new(evidence.answer()?, binding.port, evidence.group.targets())));
+        self.is_waiting = matches!(verdict, Verdict::Wait(_));
+        let (members_wrong, because) = match verdict {
+            Verdict::InSync(because) => (Some(0), Some(because)),
+            Verdict::Switch(plan, because) => (Some(wrong(plan)), Some(because)),
+            Verdict::Wait(because @ Because::Silence) => (None, Some(because)),
+            // Nobody knows who is right; then what DNS would change.
+            Verdict::Wait(because) => (by_dns(), Some(because)),
+            Verdict::Refuse(_) => (None, None),
+        };
+        self.members_wrong = members_wrong;
+        if !(self.is_changed() && matches!(verdict, Verdict::InSync(_))) {
+            self.because = because.cloned();
+        }
+    }
+
+    /// What an earlier look saw says nothing about one that failed.
+    pub fn forget(&mut self) {
+        (self.members_wrong, self.because, self.is_waiting) = (None, None, false);
+    }
+
+    /// Notes what a dry run would do.
+    pub fn plan(&mut self, plan: &Plan) {
+        self.registered = strings(&plan.register);
+        self.deregistered = strings(&plan.deregister);
+        self.kept = strings(&plan.keep);
     }
 
     /// Whether something was, or in a dry run would be, registered or deregistered.
@@ -156,7 +202,8 @@ impl BindingReport {
     /// bindings need not. Whether the witnesses disagree is known only if another than DNS was heard.
     pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
         let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
-        let was_another_heard = self.is_disputed || self.topology.is_some() || self.event.is_some();
+        let is_disputed = matches!(self.because, Some(Because::Contradiction { .. }));
+        let was_another_heard = is_disputed || self.topology.is_some() || self.event.is_some();
         let count = |value: bool| json!(u8::from(value));
         let time = |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
         let values = [
@@ -164,7 +211,7 @@ impl BindingReport {
             ("MembersWrong", "Count", self.members_wrong.map(Value::from)),
             ("Switches", "Count", Some(count(self.state() == State::Updated))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
-            ("WitnessDisagreement", "Count", was_another_heard.then(|| count(self.is_disputed))),
+            ("WitnessDisagreement", "Count", was_another_heard.then(|| count(is_disputed))),
             ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
             ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
             ("Elapsed", "Milliseconds", time(Some(self.elapsed))),
@@ -182,8 +229,11 @@ impl Serialize for BindingReport {
         if let Some(error) = &self.error {
             map.serialize_entry("error", error)?;
         }
-        if let Some(reason) = &self.waiting_for {
-            map.serialize_entry("waitingFor", reason)?;
+        if let Some(because) = &self.because {
+            map.serialize_entry("because", &because.to_string())?;
+        }
+        if self.is_cut_short {
+            map.serialize_entry("cutShort", &true)?;
         }
         map.serialize_entry("endpoint", &self.endpoint)?;
         map.serialize_entry("resolved", &self.resolved)?;
@@ -231,15 +281,14 @@ mod tests {
     #[test]
     fn the_state_says_how_the_run_ended_whatever_was_done_before() {
         let registered = || vec!["10.0.0.2:5432".to_owned()];
-        let waiting = || Some("the witnesses disagree".to_owned());
         for (expected, report) in [
             (State::InSync, report(|_| {})),
             (State::InSync, report(|report| report.dry_run = true)),
             (State::Updated, report(|report| report.registered = registered())),
             (State::Updated, report(|report| report.deregistered = registered())),
             (State::WouldUpdate, report(|report| (report.registered, report.dry_run) = (registered(), true))),
-            (State::Waiting, report(|report| (report.registered, report.waiting_for) = (registered(), waiting()))),
-            (State::Failed, report(|report| (report.waiting_for, report.error) = (waiting(), failure()))),
+            (State::Waiting, report(|report| (report.registered, report.is_waiting) = (registered(), true))),
+            (State::Failed, report(|report| (report.is_waiting, report.error) = (true, failure()))),
         ] {
             assert_eq!(report.state(), expected, "{report:?}");
         }
@@ -260,7 +309,7 @@ mod tests {
             (1, 0, report(|_| {})),
             (1, 1, report(changed)),
             (0, 0, report(|report| (report.dry_run, report.registered) = (true, vec!["10.0.0.2:5432".to_owned()]))),
-            (0, 0, report(|report| report.waiting_for = Some("the witnesses disagree".to_owned()))),
+            (0, 0, report(|report| report.is_waiting = true)),
             (0, 0, report(|report| report.error = failure())),
         ] {
             let metrics = metrics(&report);

@@ -1,67 +1,47 @@
 //! The verdict: what follows from the evidence. The only place that decides where a target group should point.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::because::Because;
 use crate::binding::{Binding, Kind};
+use crate::claim::{Cause, Claim, Doubt, Witness, age};
 use crate::evidence::{Evidence, Steady, Topology};
 use crate::network::{AllowedNetworks, Refusal};
 use crate::plan::Plan;
 use crate::target::{Addresses, DescribedTarget, TargetState};
-use crate::watch::age;
 
-/// What should become of a target group.
+/// What should become of a target group, and which rule says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The members are what the evidence says.
-    InSync,
+    InSync(Because),
     /// Apply the plan that makes the witnessed addresses the members.
-    Switch(Plan),
+    Switch(Plan, Because),
     /// Change nothing and look again.
-    Wait(Reason),
+    Wait(Because),
     /// Change nothing, and say why.
     Refuse(Refusal),
 }
 
-/// What a verdict waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// DNS has not answered, or not for a while.
-    NoAnswer,
-    /// Two witnesses name different addresses.
-    Disagreement {
-        /// What DNS says.
-        dns: Addresses,
-        /// Who says otherwise.
-        witness: &'static str,
-        /// What it says.
-        other: Addresses,
-    },
-    /// DNS has not given the same answer for long enough.
-    Unsteady {
-        /// What DNS says.
-        dns: Addresses,
-        /// For how long it has.
-        lasted: Duration,
-        /// How long it must.
-        needed: Duration,
-    },
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Verdict {
+    /// The verdict in one word, for the log.
+    pub fn name(&self) -> &'static str {
         match self {
-            Reason::NoAnswer => f.write_str("DNS does not answer"),
-            Reason::Disagreement { dns, witness, other } => {
-                write!(f, "DNS names {dns} as the writer and {witness} names {other}")
-            }
-            Reason::Unsteady { dns, lasted, needed } => {
-                let (lasted, needed) = (lasted.as_secs(), needed.as_secs());
-                write!(f, "DNS has named {dns} for {lasted} s, {needed} s are needed without a second witness")
-            }
+            Verdict::InSync(_) => "in sync",
+            Verdict::Switch(..) => "switch",
+            Verdict::Wait(_) => "wait",
+            Verdict::Refuse(_) => "refuse",
+        }
+    }
+
+    /// Which rule says so; a refusal gives its own reason.
+    pub fn because(&self) -> Option<&Because> {
+        match self {
+            Verdict::InSync(because) | Verdict::Switch(_, because) | Verdict::Wait(because) => Some(because),
+            Verdict::Refuse(_) => None,
         }
     }
 }
@@ -78,72 +58,31 @@ const AGAINST_DOUBT_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
 /// DNS without topology is believed against a doubt after this: longer than stale and flapping answers last together.
 const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 
-/// A named event contradicts DNS and topology for this long: longer than both lag.
-const EVENT_VETO: Duration = Duration::from_secs(90);
-
-const RDS_API: &str = "the RDS API";
-const EVENT: &str = "a failover event";
-
 /// Judges one binding.
 ///
-/// For the kinds with one writer, `cluster` and `instance`; R is what is registered, B what is proposed. B is *fresh* if
-/// it was not left a moment ago (it is not draining), and *uncontested* if no surplus member was registered a moment ago,
-/// or not after the event, which would be somebody's proof of something else. The first row that applies decides.
-///
-/// | #  | evidence                                                                          | verdict                |
-/// |----|-----------------------------------------------------------------------------------|------------------------|
-/// | 1  | B may not be registered, or is more than one address                              | refuse                 |
-/// | 2  | a named event and topology name B, whatever DNS says, if that is a member's address; uncontested; B is fresh, or was left before the event | switch |
-/// | 3  | DNS does not answer                                                               | wait                   |
-/// | 4  | R is B on the binding's port, and no readable topology says otherwise             | in sync                |
-/// | 5  | R holds no address but B's: it is empty, or only the port is wrong                | switch                 |
-/// | 6  | a named event younger than 90 s names another address than DNS                    | wait                   |
-/// | 7  | topology names another address than DNS, or did when it was last readable, 10 s ago or less | wait         |
-/// | 8  | DNS and topology name B, R is another member's address; uncontested, fresh, and not several at the first look | switch |
-/// | 9  | DNS and a named event name B; uncontested, fresh                                  | switch                 |
-/// | 10 | a doubt: B is not fresh, or contested, or there was other news: topology named another address in this run, or the group held several at its first look | steady for 30 s with topology, 90 s without |
-/// | 11 | anything else: DNS names B                                                        | steady for 2 × TTL, 10 to 20 s |
-///
-/// *Steady* is the time in which every answer of DNS was B, counted from the moment when that began to say something:
-/// not before B was last a member, was left, or came into doubt.
-///
-/// DNS and topology are not independent when only an address behind an unchanged name moved: row 8 therefore asks that R
-/// is the address of *another* member. A writer switch never waits for health: while it waited, clients would write to a
-/// database that no longer takes it.
-///
-/// What the simulation taught (`tests/simulation`):
-///
-/// * An unnamed failover event must not shorten the steady time: DNS flaps right then, and each resolver's cache holds
-///   an answer for its TTL.
-/// * A silence of topology must not end its veto at once, because it fails in bursts.
-/// * DNS and an event must not outvote topology: both may tell of the failover before.
-/// * DNS must not veto an event with topology: the switch would come 29 s after them at the median instead of 1.6 s, and
-///   there were more wrong-way switches, not fewer, because DNS is the last to know. So when an event and topology both
-///   tell of the failover before the last, a DNS that knows better is outvoted.
-/// * Runs overlap, so what another run just registered has to count. Two runs that see both addresses and have opposite
-///   evidence must not both take a member away. ELBv2 has no conditional write, so that only time keeps them apart: the
-///   one that wants the older member back needs more of it.
+/// For the kinds with one writer, `cluster` and `instance`, three rules follow one another, each with its table at its
+/// function: **quorum**, two independent claims that no doubt is newer than; **contradiction**, a claim for something
+/// else; **patience**, one claim that is steady for as long as the doubt asks. Before the last two, DNS alone fills a group
+/// that holds nothing else. A writer switch never waits for health: while it waited, clients would write to a database
+/// that no longer takes it.
 ///
 /// | kind       | wanted                                                                  | when                         |
 /// |------------|-------------------------------------------------------------------------|------------------------------|
-/// | `readers`  | every reader of a readable topology that can serve, else as `proxy`     | at once                      |
+/// | `readers`  | every reader of a readable topology that can serve, else as `proxy`     | at once; others leave when it was steady for 10 s |
 /// | `proxy`    | the addresses of DNS, and members absent from it that are not ill       | at once                      |
-/// | `hostname` | the addresses of DNS                                                    | steady, as in row 11         |
+/// | `hostname` | the addresses of DNS                                                    | steady, as without a doubt   |
 /// | `address`  | the address                                                             | at once                      |
 ///
 /// For these four a healthy member leaves only when a wanted one is healthy. A proxy's or reader endpoint gives a part of
 /// its addresses in each answer, so absence alone is no reason to leave.
-pub fn verdict(
-    binding: &Binding,
-    allowed: &AllowedNetworks,
-    evidence: &Evidence,
-    group: &[DescribedTarget],
-    now: DateTime<Utc>,
-) -> Verdict {
-    if binding.kind.is_single_writer() {
-        Judge { binding, allowed, evidence, group, now }.single_writer()
-    } else {
-        Judge { binding, allowed, evidence, group, now }.several()
+pub fn verdict(binding: &Binding, allowed: &AllowedNetworks, evidence: &Evidence, now: DateTime<Utc>) -> Verdict {
+    let judge = Judge { binding, allowed, evidence, now };
+    match binding.kind {
+        Kind::Cluster | Kind::Instance => judge.one_writer(),
+        Kind::Readers => judge.readers(),
+        Kind::Proxy => judge.proxy(),
+        Kind::Hostname => judge.hostname(),
+        Kind::Address => judge.address(),
     }
 }
 
@@ -151,131 +90,195 @@ struct Judge<'a> {
     binding: &'a Binding,
     allowed: &'a AllowedNetworks,
     evidence: &'a Evidence,
-    group: &'a [DescribedTarget],
     now: DateTime<Utc>,
 }
 
 impl Judge<'_> {
-    fn single_writer(&self) -> Verdict {
-        let topology = self.evidence.topology(self.now);
-        let writer = topology.and_then(Topology::writer);
-        let event = self.evidence.named(self.now);
-        if let Some(verdict) = self.event_with_topology(event, writer) {
-            return verdict;
+    fn one_writer(&self) -> Verdict {
+        let claims = self.evidence.claims(self.now);
+        if let Some((named, witnesses)) = self.quorum(&claims) {
+            return self.make(named, named, Because::Quorum { witnesses, addresses: named.clone() });
         }
-        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Reason::NoAnswer) };
+        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
         let named = &dns.answer.addresses;
-        if let Some(refusal) = self.refusal(named) {
-            return Verdict::Refuse(refusal);
-        }
-        let plan = self.plan(named);
-        let disagree = |witness, other: &Addresses| {
-            Verdict::Wait(Reason::Disagreement { dns: named.clone(), witness, other: other.clone() })
-        };
-        if plan.is_empty() {
-            let other = writer.filter(|writer| *writer != named);
-            return other.map_or(Verdict::InSync, |writer| disagree(RDS_API, writer));
-        }
-        if self.surplus(named).next().is_none() {
-            return Verdict::Switch(plan);
-        }
-        let is_young = |time| age(time, self.now) < EVENT_VETO;
-        if let Some((other, _)) = event.filter(|(by_event, time)| *by_event != named && is_young(*time)) {
-            return disagree(EVENT, other);
-        }
-        if let Some(writer) = self.evidence.other_writer(named, self.now) {
-            return disagree(RDS_API, writer);
-        }
-        let is_fresh = self.is_fresh(named);
-        let is_uncontested = self.contested(named).max(self.evidence.mixed()).is_none();
-        let agrees = writer == Some(named);
-        let is_other_members = |topology: &Topology| self.surplus(named).all(|address| topology.has(address));
-        if is_fresh && is_uncontested && agrees && topology.is_some_and(is_other_members) {
-            return Verdict::Switch(plan);
-        }
-        let agrees_now = |(by_event, time)| by_event == named && self.is_uncontested_at(named, time);
-        if is_fresh && event.is_some_and(agrees_now) {
-            return Verdict::Switch(plan);
-        }
-        let other_news = self.evidence.mixed().max(self.evidence.contradicted(named));
-        let needed = if is_fresh && is_uncontested && other_news.is_none() {
-            steady_time(dns)
-        } else if agrees {
-            AGAINST_DOUBT_WITH_TOPOLOGY
-        } else {
-            AGAINST_DOUBT_ALONE
-        };
-        self.once_steady(dns, needed, other_news, plan)
-    }
-
-    /// Row 2: two witnesses that do not need DNS.
-    fn event_with_topology(
-        &self,
-        event: Option<(&Addresses, DateTime<Utc>)>,
-        writer: Option<&Addresses>,
-    ) -> Option<Verdict> {
-        let (named, time) = event.filter(|(named, _)| Some(*named) == writer)?;
-        if self.is_moving() {
-            return None;
-        }
-        if let Some(refusal) = self.refusal(named) {
-            return Some(Verdict::Refuse(refusal));
-        }
-        let plan = self.plan(named);
-        let was_left_before = |address| self.evidence.left().get(&address).is_some_and(|left| *left < time);
-        if plan.is_empty() {
-            Some(Verdict::InSync)
-        } else if self.is_uncontested_at(named, time) && (self.is_fresh(named) || named.iter().all(was_left_before)) {
-            Some(Verdict::Switch(plan))
-        } else {
-            None
+        let made = self.make(named, named, Because::claim(Witness::Dns, named));
+        let takes_nothing = self.surplus(named).next().is_none();
+        match (made, self.contradiction(&claims, named)) {
+            (Verdict::Switch(plan, because), _) if takes_nothing => Verdict::Switch(plan, because),
+            (Verdict::InSync(_) | Verdict::Switch(..), Some(because)) => Verdict::Wait(because),
+            (Verdict::Switch(plan, _), None) => self.patience(&claims, dns, plan),
+            (made, _) => made,
         }
     }
 
-    /// Whether DNS names no member's address. Then the address behind a member's name is moving, and topology and event,
-    /// which both name a member by its name, are one witness and a lookup that may be stale.
-    fn is_moving(&self) -> bool {
-        let (dns, topology) = (self.evidence.dns(self.now), self.evidence.topology(self.now));
-        let is_members = |address| topology.is_some_and(|topology| topology.has(address));
-        dns.is_some_and(|dns| !dns.answer.addresses.iter().all(is_members))
+    /// **Quorum.** Two claims for the same addresses are enough at once if they are independent, nobody contradicts them,
+    /// and no doubt is newer than they are.
+    ///
+    /// | claims               | independent                                     | newer than                        |
+    /// |----------------------|-------------------------------------------------|-----------------------------------|
+    /// | event and topology   | unless the address behind a name moves          | doubts from before the event      |
+    /// | event and DNS        | always                                          | doubts from before the event      |
+    /// | topology and DNS     | if another member's address is to leave         | no doubt: both lag                |
+    ///
+    /// What the simulation taught (`tests/simulation`):
+    ///
+    /// * DNS and an event must not outvote topology: both may tell of the failover before.
+    /// * DNS must not veto an event with topology: the switch would come 29 s after them at the median instead of 1.6 s,
+    ///   and there were more wrong-way switches, not fewer, because DNS is the last to know. So when an event and topology
+    ///   both tell of the failover before the last, a DNS that knows better is outvoted.
+    /// * Runs overlap, so what another run just registered has to count. Two runs that see both addresses and have
+    ///   opposite evidence must not both take a member away. ELBv2 has no conditional write, so that only time keeps them
+    ///   apart: the one that wants the older member back needs more of it.
+    fn quorum<'c>(&self, claims: &[Claim<'c>]) -> Option<(&'c Addresses, [Witness; 2])> {
+        let proofs = || claims.iter().filter(|claim| claim.proves);
+        let pairs = proofs().flat_map(|one| proofs().map(move |other| (one, other)));
+        let mut pairs = pairs.filter(|(one, other)| one.witness < other.witness && one.addresses == other.addresses);
+        let (one, other) = pairs.find(|(one, other)| {
+            let named = one.addresses;
+            let moment = one.speaks_of.max(other.speaks_of);
+            self.are_independent([one.witness, other.witness], named)
+                && !claims.iter().any(|claim| claim.contradicts && claim.addresses != named)
+                && self.evidence.doubts(named, self.now).all(|doubt| doubt.is_older_than(moment))
+        })?;
+        Some((one.addresses, [one.witness, other.witness]))
     }
 
-    fn several(&self) -> Verdict {
-        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Reason::NoAnswer) };
+    /// When only an address behind an unchanged name moves, all who name a member by its name are one witness and a lookup
+    /// that may be stale. It shows in an address that is no member's: the one that DNS names, or the one that leaves.
+    fn are_independent(&self, witnesses: [Witness; 2], named: &Addresses) -> bool {
         let topology = self.evidence.topology(self.now);
-        let readers = topology.and_then(Topology::readers).filter(|_| self.binding.kind == Kind::Readers);
-        let named = readers.as_ref().unwrap_or(&dns.answer.addresses);
-        if let Some(refusal) = self.refusal(named) {
-            return Verdict::Refuse(refusal);
-        }
-        let keeps_absent = match self.binding.kind {
-            Kind::Proxy => true,
-            Kind::Readers => readers.is_none(),
-            _ => false,
-        };
-        let wanted = if keeps_absent {
-            // A target that is still in its first health checks is not ill. If it left with every answer that lacks
-            // it, an endpoint that gives one address at a time would never have two targets.
-            named.with(self.on_port(|target| target.is_member() && !target.is_ill()))
-        } else if self.on_port(|target| target.state == TargetState::Healthy).any(|address| named.contains(address)) {
-            named.clone()
-        } else {
-            named.with(self.on_port(|target| target.state == TargetState::Healthy))
-        };
-        let plan = self.plan(&wanted);
-        if plan.is_empty() {
-            Verdict::InSync
-        } else if self.binding.kind == Kind::Hostname && self.surplus(named).next().is_some() {
-            self.once_steady(dns, steady_time(dns), None, plan)
-        } else {
-            Verdict::Switch(plan)
+        let is_members = |address| topology.is_some_and(|topology| topology.has(address));
+        match witnesses {
+            [Witness::Topology, Witness::Event] => {
+                self.evidence.dns(self.now).is_none_or(|dns| dns.answer.addresses.iter().all(is_members))
+            }
+            [Witness::Dns, Witness::Topology] => self.surplus(named).all(is_members),
+            _ => true,
         }
     }
 
-    /// The addresses of the targets on the binding's port that are so.
-    fn on_port(&self, is_so: impl Fn(&DescribedTarget) -> bool) -> impl Iterator<Item = IpAddr> {
-        let targets = self.group.iter().filter(move |target| is_so(target)).filter_map(DescribedTarget::target);
-        targets.filter(|target| target.port == self.binding.port).map(|target| target.address)
+    /// **Contradiction.** Nothing is changed, and nothing is called right, while a current claim names something else
+    /// than DNS.
+    ///
+    /// | claim      | contradicts for                                                                           |
+    /// |------------|-------------------------------------------------------------------------------------------|
+    /// | event      | 90 s from its time: longer than DNS and topology lag                                      |
+    /// | topology   | 10 s from its last answer, also when it is silent by then, because it fails in bursts     |
+    fn contradiction(&self, claims: &[Claim], named: &Addresses) -> Option<Because> {
+        let other = claims.iter().find(|claim| claim.contradicts && claim.addresses != named)?;
+        let [dns, other_addresses] = [named, other.addresses].map(Clone::clone);
+        Some(Because::Contradiction { dns, witness: other.witness, other: other_addresses })
+    }
+
+    /// **Patience.** DNS is believed once every answer was the same for long enough, counted from the newest doubt: what it
+    /// said before that proves nothing.
+    ///
+    /// | doubt | topology agrees | needed               | why                                                         |
+    /// |-------|-----------------|----------------------|-------------------------------------------------------------|
+    /// | no    | either          | 2 × TTL, 10 to 20 s  | each resolver's cache holds an answer for its TTL           |
+    /// | yes   | yes             | 30 s                 | DNS flaps for 20 to 30 s                                    |
+    /// | yes   | no              | 90 s                 | longer than stale and flapping answers last together        |
+    ///
+    /// An unnamed failover event must not shorten it: DNS flaps right then.
+    fn patience(&self, claims: &[Claim], dns: &Steady, plan: Plan) -> Verdict {
+        let named = &dns.answer.addresses;
+        let agrees = |claim: &&Claim| claim.witness == Witness::Topology && claim.proves && claim.addresses == named;
+        let supporter = claims.iter().find(agrees).map(|claim| claim.witness);
+        let doubt = self.evidence.doubts(named, self.now).max_by_key(|doubt| doubt.since);
+        let needed = match (doubt, supporter) {
+            (None, _) => steady_time(dns),
+            (Some(_), Some(_)) => AGAINST_DOUBT_WITH_TOPOLOGY,
+            (Some(_), None) => AGAINST_DOUBT_ALONE,
+        };
+        self.once_steady(dns, needed, doubt, supporter, plan)
+    }
+
+    fn once_steady(
+        &self,
+        dns: &Steady,
+        needed: Duration,
+        doubt: Option<Doubt>,
+        supporter: Option<Witness>,
+        plan: Plan,
+    ) -> Verdict {
+        let lasted = dns.lasted_since(doubt.map(|doubt| doubt.since));
+        let doubt = doubt.map(|doubt| (doubt.cause, age(doubt.since, self.now)));
+        let addresses = dns.answer.addresses.clone();
+        let witness = Witness::Dns;
+        let because = Because::Patience { witness, addresses, supporter, lasted, needed, doubt };
+        if lasted >= needed { Verdict::Switch(plan, because) } else { Verdict::Wait(because) }
+    }
+
+    /// A reader joins at once, and leaves only when the RDS API has named the same readers for a while and one of them is
+    /// healthy: two runs that hear it change its mind, or a member's name flap, must not take each other's target away.
+    fn readers(&self) -> Verdict {
+        let topology = self.evidence.topology(self.now);
+        let (dns, readers) = (self.evidence.dns(self.now), topology.and_then(Topology::readers));
+        let Some(readers) = readers.filter(|_| dns.is_some()) else { return self.proxy() };
+        let because = || Because::claim(Witness::Topology, &readers);
+        let joined = self.make(&readers, &readers.with(self.on_port(DescribedTarget::is_member)), because());
+        let mut healthy = self.on_port(|target| target.state == TargetState::Healthy);
+        if !matches!(joined, Verdict::InSync(_)) || !healthy.any(|address| readers.contains(address)) {
+            return joined;
+        }
+        let lasted = self.evidence.readers_lasted(self.now);
+        match self.make(&readers, &readers, because()) {
+            Verdict::Switch(..) if lasted < STEADY_AT_LEAST => Verdict::Wait(Because::Patience {
+                witness: Witness::Topology,
+                addresses: readers.clone(),
+                supporter: None,
+                lasted,
+                needed: STEADY_AT_LEAST,
+                doubt: None,
+            }),
+            left => left,
+        }
+    }
+
+    fn proxy(&self) -> Verdict {
+        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let named = &dns.answer.addresses;
+        // A target that is still in its first health checks is not ill. If it left with every answer that lacks it, an
+        // endpoint that gives one address at a time would never have two targets.
+        let wanted = named.with(self.on_port(|target| target.is_member() && !target.is_ill()));
+        self.make(named, &wanted, Because::claim(Witness::Dns, named))
+    }
+
+    fn hostname(&self) -> Verdict {
+        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let named = &dns.answer.addresses;
+        match self.replace(named, Because::claim(Witness::Dns, named)) {
+            Verdict::Switch(plan, _) if self.surplus(named).next().is_some() => {
+                // Several members are nothing strange here.
+                let doubts = self.evidence.doubts(named, self.now).filter(|doubt| doubt.cause != Cause::Mixed);
+                self.once_steady(dns, steady_time(dns), doubts.max_by_key(|doubt| doubt.since), None, plan)
+            }
+            judged => judged,
+        }
+    }
+
+    fn address(&self) -> Verdict {
+        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        self.replace(&dns.answer.addresses, Because::claim(Witness::Dns, &dns.answer.addresses))
+    }
+
+    /// Makes the named addresses the members; a healthy one leaves only when a named one is healthy.
+    fn replace(&self, named: &Addresses, because: Because) -> Verdict {
+        let healthy = || self.on_port(|target| target.state == TargetState::Healthy);
+        if healthy().any(|address| named.contains(address)) {
+            self.make(named, named, because)
+        } else {
+            self.make(named, &named.with(healthy()), because)
+        }
+    }
+
+    /// Makes the wanted addresses the members, unless one that a witness named may not be registered.
+    fn make(&self, named: &Addresses, wanted: &Addresses, because: Because) -> Verdict {
+        if let Some(refusal) = self.refusal(named) {
+            return Verdict::Refuse(refusal);
+        }
+        let plan = Plan::new(wanted, self.binding.port, self.evidence.group.targets());
+        if plan.is_empty() { Verdict::InSync(because) } else { Verdict::Switch(plan, because) }
     }
 
     fn refusal(&self, named: &Addresses) -> Option<Refusal> {
@@ -284,48 +287,15 @@ impl Judge<'_> {
         not_allowed.or_else(|| is_split.then(|| Refusal::SeveralWriters(named.iter().collect())))
     }
 
-    fn plan(&self, wanted: &Addresses) -> Plan {
-        Plan::new(wanted, self.binding.port, self.group)
-    }
-
-    /// The addresses of members that are not named. An `Id` that is no address has none and is passed over: in a group
-    /// of IP targets there is none.
     fn surplus(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
-        let members = self.group.iter().filter(|target| target.is_member());
-        members
-            .filter_map(DescribedTarget::target)
-            .map(|target| target.address)
-            .filter(|address| !named.contains(*address))
+        self.evidence.group.surplus(named)
     }
 
-    fn is_fresh(&self, named: &Addresses) -> bool {
-        let draining = self.group.iter().filter(|target| target.state == TargetState::Draining);
-        let is_draining = draining.filter_map(DescribedTarget::target).any(|target| named.contains(target.address));
-        !is_draining && named.iter().all(|address| self.evidence.left_lately(address, self.now).is_none())
-    }
-
-    /// Since when there has been proof of something else: one of the surplus was registered a moment ago.
-    fn contested(&self, named: &Addresses) -> Option<DateTime<Utc>> {
-        self.surplus(named).filter_map(|address| self.evidence.appeared(address)).max()
-    }
-
-    /// Whether all proof of something else is older than the event.
-    fn is_uncontested_at(&self, named: &Addresses, event: DateTime<Utc>) -> bool {
-        self.contested(named).is_none_or(|since| since < event)
-    }
-
-    /// What DNS said while it was still true, or before there was other news, proves nothing now.
-    fn once_steady(&self, dns: &Steady, needed: Duration, other_news: Option<DateTime<Utc>>, plan: Plan) -> Verdict {
-        let wanted = &dns.answer.addresses;
-        let is_missing = |address: &IpAddr| plan.register.iter().any(|target| target.address == *address);
-        let gone = wanted.iter().filter(is_missing).filter_map(|address| self.evidence.last_member(address)).max();
-        let left = wanted.iter().filter_map(|address| self.evidence.left_lately(address, self.now)).max();
-        let lasted = dns.lasted_since(gone.max(left).max(self.contested(wanted)).max(other_news));
-        if lasted >= needed {
-            Verdict::Switch(plan)
-        } else {
-            Verdict::Wait(Reason::Unsteady { dns: dns.answer.addresses.clone(), lasted, needed })
-        }
+    /// The addresses of the targets on the binding's port that are so.
+    fn on_port(&self, is_so: impl Fn(&DescribedTarget) -> bool) -> impl Iterator<Item = IpAddr> {
+        let targets = self.evidence.group.targets().iter();
+        let targets = targets.filter(move |target| is_so(target)).filter_map(DescribedTarget::target);
+        targets.filter(|target| target.port == self.binding.port).map(|target| target.address)
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::binding::Binding;
-use crate::trigger::Trigger;
+use crate::claim::age;
+use crate::event::RdsEvent;
 
 /// The longest watch. Failovers of clusters take up to a minute, those of instances up to two; DNS follows within one.
 pub const WATCH_LIMIT: Duration = Duration::from_secs(180);
@@ -35,19 +35,23 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch of `limit` if an event that concerns the binding calls for one; else one that lasts only while there is
-    /// a drift, [`DRIFT_LIMIT`] at most. A payload may set the length itself.
-    pub fn new(binding: &Binding, trigger: &Trigger, limit: Duration, now: DateTime<Utc>) -> Watch {
-        let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
+    /// A watch of `limit` if one of these events, which concern the binding, calls for one; else one that lasts only while
+    /// there is a drift, [`DRIFT_LIMIT`] at most. A payload may ask for a length of its own.
+    pub fn new<'a>(
+        events: impl Iterator<Item = &'a RdsEvent>,
+        asked_for: Option<Duration>,
+        limit: Duration,
+        now: DateTime<Utc>,
+    ) -> Watch {
         // An event without a readable time counts from now: it was just delivered.
-        let times = concerning.map(|event| event.time.unwrap_or(now).min(now));
+        let times = events.map(|event| event.time.unwrap_or(now).min(now));
         let event = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
-        let limit = match (trigger.watch, event) {
-            (Some(watch), _) => watch,
+        let limit = match (asked_for, event) {
+            (Some(asked_for), _) => asked_for,
             (None, Some(_)) => limit,
             (None, None) => DRIFT_LIMIT,
         };
-        let event = event.or(trigger.watch.map(|_| now));
+        let event = event.or(asked_for.map(|_| now));
         Watch { start: now, limit, event, agreed_since: None }
     }
 
@@ -74,9 +78,4 @@ impl Watch {
     pub fn differ(&mut self) {
         self.agreed_since = None;
     }
-}
-
-/// How long ago it was; nothing for a time to come.
-pub fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
-    (now - time).to_std().unwrap_or_default()
 }

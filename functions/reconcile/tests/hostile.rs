@@ -260,17 +260,18 @@ fn topology(writer: usize) -> Topology {
 /// What a first look decides with these events about a group that holds 10.0.0.1, the address of `orders-a`.
 fn judge(binding: &Binding, trigger: &Trigger, dns: Option<Addresses>, topology: Option<Topology>) -> Verdict {
     let now = at(NOW);
-    let mut watch = Watch::new(binding, trigger, WATCH_LIMIT, now);
+    let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
+    let mut watch = Watch::new(concerning, trigger.watch, WATCH_LIMIT, now);
     assert!(watch.is_up(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
     watch.ends_in_agreement(now);
-    let group = [DescribedTarget { id: "10.0.0.1".into(), port: 5432, state: TargetState::Healthy, reason: None }];
+    let group = vec![DescribedTarget { id: "10.0.0.1".into(), port: 5432, state: TargetState::Healthy, reason: None }];
     let mut evidence = Evidence::new(binding, &trigger.events, BTreeMap::new(), now);
-    evidence.see_group(&group, now);
+    evidence.group.see(group, now);
     if let Some(addresses) = dns {
         evidence.hear_dns(Answer { addresses, ttl: Duration::from_secs(5) }, now);
     }
     evidence.hear_topology(topology, now);
-    verdict(binding, &AllowedNetworks::default(), &evidence, &group, now)
+    verdict(binding, &AllowedNetworks::default(), &evidence, now)
 }
 
 fn binding(kind: Kind) -> Binding {
@@ -313,13 +314,13 @@ proptest! {
         for kind in [Kind::Cluster, Kind::Instance, Kind::Readers, Kind::Proxy, Kind::Hostname] {
             let binding = binding(kind);
             let alone = judge(&binding, &trigger, None, None);
-            prop_assert!(!matches!(alone, Verdict::Switch(_)), "{}: {:?} by {}", name, alone, payload);
+            prop_assert!(!matches!(alone, Verdict::Switch(..)), "{}: {:?} by {}", name, alone, payload);
         }
         let cluster = binding(Kind::Cluster);
         let agreed = judge(&cluster, &trigger, Some(set([10, 0, 0, 1])), Some(topology(0)));
-        prop_assert!(!matches!(agreed, Verdict::Switch(_)), "{}: {:?} by {}", name, agreed, payload);
+        prop_assert!(!matches!(agreed, Verdict::Switch(..)), "{}: {:?} by {}", name, agreed, payload);
         for (dns, writer) in [([10, 0, 0, 1], 1), ([10, 0, 0, 2], 1), ([10, 0, 0, 2], 0)] {
-            if let Verdict::Switch(plan) = judge(&cluster, &trigger, Some(set(dns)), Some(topology(writer))) {
+            if let Verdict::Switch(plan, _) = judge(&cluster, &trigger, Some(set(dns)), Some(topology(writer))) {
                 let registered: Vec<String> = plan.register.iter().map(ToString::to_string).collect();
                 prop_assert_eq!(registered, ["10.0.0.2:5432"], "{} by {}", name, payload);
             }

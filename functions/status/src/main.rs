@@ -71,7 +71,7 @@ mod tests {
         };
         let right = || binding(|_| {});
         let wrong = || binding(|binding| binding.registered = vec!["10.0.0.2:5432".into()]);
-        let waiting = || binding(|binding| binding.waiting_for = Some("a witness".into()));
+        let waiting = || binding(|binding| binding.is_waiting = true);
         let failed = || binding(|binding| binding.error = Some(Failure { kind: "AccessDenied", message: "no".into() }));
         for (bindings, expected) in [
             (vec![right()], 0),

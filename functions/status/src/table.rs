@@ -1,9 +1,10 @@
 //! A report as a table for people.
 
 use comfy_table::{Cell, Table, presets};
+use reconcile::because::Because;
 use reconcile::report::{BindingReport, Report, State, strings};
 
-/// One row a binding, and below it in whole sentences what needs attention.
+/// One row a binding, and below it the rule that made each verdict, or what went wrong.
 pub fn render(report: &Report) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -48,8 +49,9 @@ fn verdict(binding: &BindingReport) -> String {
     }
 }
 
-fn why(binding: &BindingReport) -> Option<&str> {
-    binding.error.as_ref().map(|error| error.message.as_str()).or(binding.waiting_for.as_deref())
+fn why(binding: &BindingReport) -> Option<String> {
+    let because = || binding.because.as_ref().map(Because::to_string);
+    binding.error.as_ref().map(|error| error.message.clone()).or_else(because)
 }
 
 fn lines(items: &[String]) -> String {
@@ -106,9 +108,11 @@ writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.
                 "writer: allow this",
             ),
             (
-                Box::new(|binding: &mut BindingReport| binding.waiting_for = Some("a witness".into())),
+                Box::new(|binding: &mut BindingReport| {
+                    (binding.is_waiting, binding.because) = (true, Some(Because::Silence));
+                }),
                 "waiting",
-                "writer: a witness",
+                "writer: silence: DNS does not answer",
             ),
         ] {
             let shown = render(&binding(change));

@@ -17,6 +17,7 @@ use crate::measure::{CONVERGENCE_LIMIT, Measures};
 use crate::payload::scheduled;
 use crate::scenario::{Host, PORT, Scenario};
 use crate::strategy::{Events, Strategy};
+use crate::trace;
 use crate::world::{Ports, World};
 
 /// A process: one warm copy of a function.
@@ -61,6 +62,7 @@ pub fn live(scenario: &Arc<Scenario>, strategy: &Arc<dyn Strategy>, is_traced: b
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without I/O").block_on(async {
         let world = World::new(Arc::clone(scenario), strategy.deregistration_delay(), is_traced);
+        let _log = is_traced.then(|| tracing::subscriber::set_default(trace::subscriber(Arc::clone(&world))));
         let end = scenario.settled.max(scenario.moves.last().map_or(0, |last| last.moved) + CONVERGENCE_LIMIT);
         let lambda = Arc::new(Lambda {
             world: Arc::clone(&world),

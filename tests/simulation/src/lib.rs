@@ -11,6 +11,7 @@
 //! scenario       what happens in a world whatever the function does, a pure function of seed and moment
 //! world          the ports, and what the function did          group  the target group's state machine
 //! lambda         invocations, retries, kills, the schedule      check  the invariants
+//! trace          what the loop logs, in a replay
 //! strategy       ours                                           baselines  what other projects do
 //! campaign       many worlds on all cores                       measure, report  the numbers
 //! ```
@@ -28,4 +29,5 @@ pub mod payload;
 pub mod report;
 pub mod scenario;
 pub mod strategy;
+mod trace;
 pub mod world;

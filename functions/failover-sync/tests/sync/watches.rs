@@ -1,5 +1,7 @@
 //! How long a run looks, and what an event changes.
 
+use reconcile::because::Because;
+
 use super::*;
 
 /// An RDS event about the cluster, as old as given.
@@ -66,7 +68,8 @@ async fn a_watch_ends_after_three_minutes_whatever_it_saw() {
     world.state().writer = Some("orders-a");
     let moved = event(&world, "0385", "Cluster topology is updated.", Duration::ZERO);
     let report = watch(&world, "cluster", &moved).await;
-    assert_eq!((report.state(), report.is_disputed), (State::Waiting, true));
+    assert_eq!(report.state(), State::Waiting);
+    assert!(matches!(report.because, Some(Because::Contradiction { .. })), "{:?}", report.because);
     assert_eq!(report.elapsed.as_secs(), 180);
 }
 
@@ -77,7 +80,7 @@ async fn an_old_event_starts_no_watch() {
     world.group("db", &["10.0.0.1:5432 healthy"]);
     let old = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(601));
     let report = watch(&world, "cluster", &old).await;
-    assert_eq!((report.observations, world.count("topology")), (1, 0));
+    assert_eq!((report.observations, world.count("topology")), (1, 1), "the look of a new process");
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,4 +180,46 @@ async fn readers_that_dns_gives_one_at_a_time_are_all_registered_and_stay() {
     }
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 initial"]);
     assert_eq!(world.writes().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_cut_short_while_all_is_right_is_no_failure() {
+    for (drift, state) in [(&["10.0.0.2:5432 healthy"], State::InSync), (&["10.0.0.1:5432 healthy"], State::Updated)] {
+        let world = failed_over();
+        world.group("db", drift);
+        let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+        let synchronizer = world.synchronizer(&[("db", "cluster")]);
+        let report = synchronizer.run(&completed, Instant::now() + Duration::from_secs(20)).await.unwrap();
+        let report = &report.bindings[0];
+        assert_eq!((report.state(), report.is_cut_short, report.members_wrong), (state, true, Some(0)));
+        assert_eq!(report.elapsed.as_secs(), 20);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_cut_short_in_a_drift_or_blind_is_a_failure() {
+    type Change = fn(&World);
+    let changes: [(&str, Change); 3] = [
+        ("the witnesses differ", |world| world.state().writer = Some("orders-a")),
+        ("DNS hangs", |world| world.state().hanging.push("lookup db".into())),
+        ("the group cannot be read", |world| world.state().hanging.push("describe".into())),
+    ];
+    for (title, change) in changes {
+        let world = failed_over();
+        world.group("db", &["10.0.0.2:5432 healthy"]);
+        later(&world, 8, change);
+        let moved = event(&world, "0385", "Cluster topology is updated.", Duration::from_secs(5));
+        let synchronizer = world.synchronizer(&[("db", "cluster")]);
+        let outcome = synchronizer.run(&moved, Instant::now() + Duration::from_secs(28)).await;
+        let Err(RunError::Bindings(report)) = outcome else { panic!("{title}: it did not fail") };
+        assert_eq!(error_of(&report.bindings[0]).0, "DeadlineNear", "{title}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_succeeded_and_does_not_show_is_repeated_after_growing_pauses() {
+    let world = failed_over();
+    world.state().stale_describes = usize::MAX;
+    run_db(&world, "cluster").await;
+    assert_eq!(world.writes(), ["register db 10.0.0.2:5432"; 4], "after 10, 20 and 40 s, in a hundred seconds");
 }

@@ -89,25 +89,80 @@ fn evidence(binding: &Binding, said: &Said) -> Evidence {
     evidence
 }
 
-fn check(kind: Kind, said: &Said, group: &[&str]) -> String {
+fn judged(kind: Kind, said: &Said, group: &[&str]) -> Verdict {
     let binding = binding(kind);
     let described = |group: &[&str]| group.iter().map(|text| described(text)).collect::<Vec<DescribedTarget>>();
     let mut evidence = evidence(&binding, said);
-    said.saw.iter().for_each(|(ago, group)| evidence.see_group(&described(group), at(1000 - ago)));
-    let group = described(group);
-    evidence.see_group(&group, at(1000));
-    match verdict(&binding, &AllowedNetworks::default(), &evidence, &group, at(1000)) {
-        Verdict::InSync => "in sync".into(),
-        Verdict::Switch(plan) => plan.to_string(),
-        Verdict::Wait(reason) => format!("wait: {reason}"),
+    said.saw.iter().for_each(|(ago, group)| evidence.group.see(described(group), at(1000 - ago)));
+    evidence.group.see(described(group), at(1000));
+    verdict(&binding, &AllowedNetworks::default(), &evidence, at(1000))
+}
+
+fn check(kind: Kind, said: &Said, group: &[&str]) -> String {
+    match judged(kind, said, group) {
+        Verdict::InSync(_) => "in sync".into(),
+        Verdict::Switch(plan, _) => plan.to_string(),
+        Verdict::Wait(because) => format!("wait: {because}"),
         Verdict::Refuse(refusal) => format!("refuse: {refusal}"),
+    }
+}
+
+/// The verdict in one word, and why.
+fn explain(kind: Kind, said: &Said, group: &[&str]) -> String {
+    let judged = judged(kind, said, group);
+    format!("{}, {}", judged.name(), judged.because().map(Because::to_string).unwrap_or_default())
+}
+
+#[test]
+fn a_verdict_says_which_rule_made_it_and_on_whose_word() {
+    const DRAINING: [&str; 2] = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
+    let b = Said { dns: &["10.0.0.2"], ..Said::default() };
+    for (said, group, expected) in [
+        (b, &["10.0.0.2:5432"][..], "in sync, claim: DNS names 10.0.0.2"),
+        (Said { writer: Some("b"), ..b }, &["10.0.0.2:5432"], "in sync, quorum: DNS and the RDS API name 10.0.0.2"),
+        (b, &[], "switch, claim: DNS names 10.0.0.2"),
+        (Said { writer: Some("b"), ..b }, &["10.0.0.1:5432"], "switch, quorum: DNS and the RDS API name 10.0.0.2"),
+        (
+            Said { dns: &[], writer: Some("b"), events: &[NAMES_B], ..b },
+            &["10.0.0.1:5432"],
+            "switch, quorum: the RDS API and a failover event name 10.0.0.2",
+        ),
+        (
+            Said { writer: Some("a"), ..b },
+            &["10.0.0.1:5432"],
+            "wait, contradiction: DNS names 10.0.0.2 and the RDS API names 10.0.0.1",
+        ),
+        (Said { steady: 7, ..b }, &["10.0.0.1:5432"], "wait, patience: DNS alone names 10.0.0.2 for 7 of 10 s"),
+        (
+            Said { steady: 600, left: &[("10.0.0.2", 40)], ..b },
+            &DRAINING,
+            "wait, patience: DNS alone names 10.0.0.2 for 40 of 90 s, because 10.0.0.2 was left 40 s ago",
+        ),
+        (
+            Said { steady: 600, writer: Some("b"), saw: &[(5, &["10.0.0.2:5432"])], ..b },
+            &["10.0.0.1:5432", "10.0.0.2:5432"],
+            "wait, patience: DNS and the RDS API name 10.0.0.2 for 0 of 30 s, because 10.0.0.1 was registered 0 s ago",
+        ),
+        (
+            Said { steady: 600, writer: Some("a"), told: 11, ..b },
+            &["10.0.0.1:5432"],
+            "wait, patience: DNS alone names 10.0.0.2 for 11 of 90 s, because the RDS API named another writer 11 s ago",
+        ),
+        (
+            Said { steady: 600, saw: &[(20, &["10.0.0.1:5432", "10.0.0.2:5432"])], ..b },
+            &["10.0.0.1:5432", "10.0.0.2:5432"],
+            "wait, patience: DNS alone names 10.0.0.2 for 20 of 90 s, because the group held several members 20 s ago",
+        ),
+        (Said { dns: &[], ..b }, &["10.0.0.1:5432"], "wait, silence: DNS does not answer"),
+    ] {
+        assert_eq!(explain(Kind::Cluster, &said, group), expected);
     }
 }
 
 const NAMES_B: (&str, &str, i64) = ("0071", "Completed failover to DB instance: b", 5);
 
 #[test]
-fn row_1_refuses_what_may_not_be_registered() {
+fn what_may_not_be_registered_is_refused() {
     for (_, kind) in Kind::NAMES {
         let refused = check(kind, &Said { dns: &["10.0.0.1", "52.1.2.3"], ..Said::default() }, &["10.0.0.1:5432"]);
         assert!(refused.starts_with("refuse: 52.1.2.3"), "{kind}: {refused}");
@@ -119,14 +174,14 @@ fn row_1_refuses_what_may_not_be_registered() {
 }
 
 #[test]
-fn row_3_waits_for_dns() {
+fn without_an_answer_of_dns_nothing_is_done() {
     for (_, kind) in Kind::NAMES {
-        assert_eq!(check(kind, &Said::default(), &[]), "wait: DNS does not answer");
+        assert_eq!(check(kind, &Said::default(), &[]), "wait: silence: DNS does not answer");
     }
 }
 
 #[test]
-fn row_5_fills_an_empty_group_and_mends_the_port_on_dns_alone() {
+fn dns_alone_fills_an_empty_group_and_mends_the_port() {
     let said = Said { dns: &["10.0.0.2"], writer: Some("a"), ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &[]), "register 10.0.0.2:5432");
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:5432 draining"]), "register 10.0.0.2:5432");
@@ -135,7 +190,7 @@ fn row_5_fills_an_empty_group_and_mends_the_port_on_dns_alone() {
 }
 
 #[test]
-fn row_2_believes_a_named_event_and_topology_whatever_dns_says() {
+fn quorum_of_a_named_event_and_topology_whatever_dns_says() {
     let said = Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[NAMES_B], ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432"]), SWITCH);
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:5432"]), "in sync");
@@ -143,13 +198,13 @@ fn row_2_believes_a_named_event_and_topology_whatever_dns_says() {
 }
 
 #[test]
-fn row_2_goes_back_to_a_draining_target_only_if_it_was_left_before_the_event() {
+fn quorum_goes_back_to_a_draining_target_only_if_it_was_left_before_the_event() {
     let group = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
     let said = |left| Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[NAMES_B], left, ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said(&[("10.0.0.2", 60)]), &group), SWITCH);
     for left in [&[][..], &[("10.0.0.2", 2)], &[("10.0.0.3", 60)]] {
         let waited = check(Kind::Cluster, &said(left), &group);
-        assert!(waited.starts_with("wait: DNS names 10.0.0.1"), "{left:?}: {waited}");
+        assert!(waited.starts_with("wait: contradiction: DNS names 10.0.0.1"), "{left:?}: {waited}");
     }
 }
 
@@ -162,7 +217,7 @@ fn an_event_that_is_old_foreign_or_names_no_member_is_no_witness() {
     ] {
         let said = Said { dns: &["10.0.0.1"], writer: Some("b"), events: &[event], ..Said::default() };
         let waited = check(Kind::Cluster, &said, &["10.0.0.1:5432"]);
-        assert!(waited.starts_with("wait: DNS names 10.0.0.1 as the writer"), "{event:?}: {waited}");
+        assert!(waited.starts_with("wait: contradiction: DNS names 10.0.0.1"), "{event:?}: {waited}");
     }
 }
 
@@ -174,24 +229,27 @@ fn of_several_named_events_the_newest_counts() {
 }
 
 #[test]
-fn row_8_believes_dns_and_topology_when_another_member_is_registered() {
+fn quorum_of_dns_and_topology_when_another_member_is_registered() {
     let said = Said { dns: &["10.0.0.2"], writer: Some("b"), ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said, &["10.0.0.1:5432 healthy"]), SWITCH);
     let registered = ["10.0.0.1:5432", "10.0.0.2:5432 initial"];
     let judged = check(Kind::Cluster, &Said { saw: &[(1, &["10.0.0.1:5432"])], ..said }, &registered);
     assert_eq!(judged, "deregister 10.0.0.1:5432", "a switch does not wait for health");
     let waited = check(Kind::Cluster, &said, &["10.0.9.9:5432"]);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 0 s, 10 s"), "only an address moved: {waited}");
+    assert!(
+        waited.starts_with("wait: patience: DNS and the RDS API name 10.0.0.2 for 0 of 10 s"),
+        "only an address moved: {waited}"
+    );
 }
 
 #[test]
-fn row_9_believes_dns_and_a_named_event_unless_topology_objects() {
+fn quorum_of_dns_and_a_named_event_unless_topology_objects() {
     let said = |writer, told| Said { dns: &["10.0.0.2"], writer, told, events: &[NAMES_B], ..Said::default() };
     assert_eq!(check(Kind::Cluster, &said(Some("b"), 6), &["10.0.0.1:5432"]), SWITCH, "it is silent");
     for told in [0, 6, 10] {
         let waited = check(Kind::Cluster, &said(Some("a"), told), &["10.0.0.1:5432"]);
         assert!(
-            waited.starts_with("wait: DNS names 10.0.0.2 as the writer and the RDS API names 10.0.0.1"),
+            waited.starts_with("wait: contradiction: DNS names 10.0.0.2 and the RDS API names 10.0.0.1"),
             "{waited}"
         );
     }
@@ -199,24 +257,27 @@ fn row_9_believes_dns_and_a_named_event_unless_topology_objects() {
 }
 
 #[test]
-fn row_7_waits_while_a_readable_topology_contradicts_dns() {
+fn contradiction_of_topology_outlives_its_silence() {
     let said = |told, steady| Said { dns: &["10.0.0.2"], steady, writer: Some("a"), told, ..Said::default() };
-    let veto = "wait: DNS names 10.0.0.2 as the writer and the RDS API names 10.0.0.1";
+    let veto = "wait: contradiction: DNS names 10.0.0.2 and the RDS API names 10.0.0.1";
     assert_eq!(check(Kind::Cluster, &said(0, 600), &["10.0.0.1:5432"]), veto);
     assert_eq!(check(Kind::Cluster, &said(10, 600), &["10.0.0.1:5432"]), veto, "silence does not end the veto");
     let waited = check(Kind::Cluster, &said(11, 600), &["10.0.0.1:5432"]);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 11 s, 90 s"), "nor what is left of it: {waited}");
+    assert!(
+        waited.starts_with("wait: patience: DNS alone names 10.0.0.2 for 11 of 90 s"),
+        "nor what is left of it: {waited}"
+    );
     assert_eq!(check(Kind::Cluster, &said(90, 600), &["10.0.0.1:5432"]), SWITCH);
     assert_eq!(check(Kind::Cluster, &said(0, 20), &["10.0.0.2:5432"]), veto, "in sync is not what it contradicts");
 }
 
 #[test]
-fn row_10_steps_back_only_with_more_proof() {
+fn patience_asks_for_more_against_a_doubt() {
     let group = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
     for (writer, steady, switches) in
         [(Some("b"), 29, false), (Some("b"), 30, true), (None, 30, false), (None, 89, false), (None, 90, true)]
     {
-        let said = Said { dns: &["10.0.0.2"], steady, writer, ..Said::default() };
+        let said = Said { dns: &["10.0.0.2"], steady, writer, saw: &[(90, &group)], ..Said::default() };
         assert_eq!(check(Kind::Cluster, &said, &group) == SWITCH, switches, "{writer:?} {steady}");
     }
     let hurried = Said { dns: &["10.0.0.2"], steady: 30, events: &[("0049", "", 5)], ..Said::default() };
@@ -224,7 +285,7 @@ fn row_10_steps_back_only_with_more_proof() {
 }
 
 #[test]
-fn row_11_believes_dns_alone_once_it_is_steady() {
+fn patience_believes_dns_alone_once_it_is_steady() {
     for (kind, events, steady, switches) in [
         (Kind::Cluster, &[][..], 9, false),
         (Kind::Cluster, &[], 10, true),
@@ -241,14 +302,15 @@ fn row_11_believes_dns_alone_once_it_is_steady() {
 #[test]
 fn the_steady_time_follows_the_ttl_between_its_bounds() {
     let binding = binding(Kind::Instance);
-    let group = [described("10.0.0.1:5432")];
+    let group = vec![described("10.0.0.1:5432")];
     for (ttl, needed) in [(0, 10), (5, 10), (8, 16), (10, 20), (300, 20)] {
         for (lasted, switches) in [(needed - 1, false), (needed, true)] {
             let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+            evidence.group.see(group.clone(), at(0));
             let answer = Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(ttl) };
             (0..=lasted).for_each(|second| evidence.hear_dns(answer.clone(), at(second)));
-            let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, &group, at(lasted));
-            assert_eq!(matches!(judged, Verdict::Switch(_)), switches, "ttl {ttl}, {lasted} s");
+            let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, at(lasted));
+            assert_eq!(matches!(judged, Verdict::Switch(..)), switches, "ttl {ttl}, {lasted} s");
         }
     }
 }
@@ -262,8 +324,9 @@ fn another_answer_begins_a_new_row_and_silence_does_not_lengthen_one() {
     for (seconds, text) in rows {
         seconds.for_each(|second| evidence.hear_dns(answer(text), at(second)));
     }
-    let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, &[described("10.0.0.1:5432")], at(19));
-    let Verdict::Wait(Reason::Unsteady { lasted, .. }) = judged else { panic!("{judged:?}") };
+    evidence.group.see(vec![described("10.0.0.1:5432")], at(0));
+    let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, at(19));
+    let Verdict::Wait(Because::Patience { lasted, .. }) = judged else { panic!("{judged:?}") };
     assert_eq!(lasted, Duration::from_secs(5));
 }
 
@@ -274,9 +337,9 @@ fn what_was_registered_a_moment_ago_is_proof_against_two_witnesses() {
         Said { dns: &["10.0.0.2"], steady: 600, writer: Some("b"), saw, ..Said::default() }
     }
     let waited = check(Kind::Cluster, &said(&[]), &both);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 0 s"), "{waited}");
+    assert!(waited.starts_with("wait: patience: DNS and the RDS API name 10.0.0.2 for 0 of 30 s"), "{waited}");
     let waited = check(Kind::Cluster, &said(&[(29, &both)]), &both);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 29 s, 30 s"), "{waited}");
+    assert!(waited.starts_with("wait: patience: DNS and the RDS API name 10.0.0.2 for 29 of 30 s"), "{waited}");
     let held = check(Kind::Cluster, &said(&[(30, &both)]), &both);
     assert_eq!(held, "deregister 10.0.0.1:5432", "DNS held against it");
 
@@ -296,14 +359,15 @@ fn several_members_at_the_first_look_are_somebodys_unfinished_work() {
         assert_eq!(judged == "deregister 10.0.0.1:5432", switches, "{writer:?} {ago}: {judged}");
     }
     let said = Said { dns: &["10.0.0.2"], writer: Some("b"), events: &[NAMES_B], ..Said::default() };
-    assert_eq!(check(Kind::Cluster, &said, both), "deregister 10.0.0.1:5432", "an event with topology is newer");
+    let waited = check(Kind::Cluster, &said, both);
+    assert!(waited.starts_with("wait: patience"), "nobody knows whether they came after the event: {waited}");
 }
 
 #[test]
 fn a_member_whose_address_moves_is_not_named_twice() {
     let said = Said { dns: &["10.0.9.9"], writer: Some("b"), events: &[NAMES_B], ..Said::default() };
     let waited = check(Kind::Cluster, &said, &["10.0.0.1:5432"]);
-    assert!(waited.starts_with("wait: DNS names 10.0.9.9"), "{waited}");
+    assert!(waited.starts_with("wait: contradiction: DNS names 10.0.9.9"), "{waited}");
 }
 
 #[test]
@@ -311,19 +375,22 @@ fn what_dns_said_before_its_address_was_left_proves_nothing() {
     let group = ["10.0.0.1:5432"];
     let said = |steady, left, saw| Said { dns: &["10.0.0.2"], steady, left, saw, ..Said::default() };
     let waited = check(Kind::Instance, &said(600, &[], &[(6, &["10.0.0.1:5432"]), (5, &["10.0.0.2:5432"])]), &group);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 5 s"), "another run left it: {waited}");
+    assert!(waited.starts_with("wait: patience: DNS alone names 10.0.0.2 for 5 of"), "another run left it: {waited}");
     let waited = check(Kind::Instance, &said(600, &[("10.0.0.2", 89)], &[]), &group);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 89 s, 90 s"), "this process left it: {waited}");
+    assert!(
+        waited.starts_with("wait: patience: DNS alone names 10.0.0.2 for 89 of 90 s"),
+        "this process left it: {waited}"
+    );
     assert_eq!(check(Kind::Instance, &said(600, &[("10.0.0.2", 90)], &[]), &group), SWITCH);
 }
 
 #[test]
-fn row_6_waits_while_a_young_event_contradicts_dns_and_topology() {
+fn contradiction_of_a_young_event_with_dns_and_topology() {
     let said = |age| {
         let events = Vec::leak(vec![("0071", "Completed failover to DB instance: a", age)]);
         Said { dns: &["10.0.0.2"], steady: 600, writer: Some("b"), events, ..Said::default() }
     };
-    let veto = "wait: DNS names 10.0.0.2 as the writer and a failover event names 10.0.0.1";
+    let veto = "wait: contradiction: DNS names 10.0.0.2 and a failover event names 10.0.0.1";
     assert_eq!(check(Kind::Cluster, &said(89), &["10.0.0.1:5432"]), veto);
     assert_eq!(check(Kind::Cluster, &said(90), &["10.0.0.1:5432"]), SWITCH);
 }
@@ -362,17 +429,39 @@ fn a_proxy_keeps_an_absent_address_until_it_is_ill() {
 fn readers_are_those_that_topology_says_can_serve() {
     let said = Said { dns: &["10.0.0.2"], writer: Some("a"), ..Said::default() };
     assert_eq!(check(Kind::Readers, &said, &[]), "register 10.0.0.2:5432", "10.0.0.3 is being created");
-    let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
-    assert_eq!(check(Kind::Readers, &said, &group), "deregister 10.0.0.1:5432", "the writer is no reader");
     let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 initial"];
-    assert_eq!(check(Kind::Readers, &said, &group), "in sync", "a healthy one leaves only for a healthy one");
+    assert_eq!(check(Kind::Readers, &said, &group), "in sync", "one leaves only for a healthy one");
+    let group = ["10.0.0.1:5432 initial", "10.0.0.2:5432 initial"];
+    assert_eq!(check(Kind::Readers, &said, &group), "in sync", "whatever it is itself");
+}
+
+#[test]
+fn a_reader_leaves_when_the_rds_api_has_named_the_others_for_a_while() {
+    let binding = binding(Kind::Readers);
+    let both = || vec![described("10.0.0.1:5432 healthy"), described("10.0.0.2:5432 healthy")];
+    let judge = |changed: i64, now: i64| {
+        let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+        for second in 0..=now {
+            let writer = if second < changed { "b" } else { "a" };
+            evidence.hear_dns(Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(5) }, at(second));
+            evidence.hear_topology(Some(topology(writer)), at(second));
+        }
+        evidence.group.see(both(), at(now));
+        verdict(&binding, &AllowedNetworks::default(), &evidence, at(now))
+    };
+    let Verdict::Switch(plan, _) = judge(0, 10) else { panic!("the writer is no reader") };
+    assert_eq!(plan.to_string(), "deregister 10.0.0.1:5432");
+    for (changed, now, lasted) in [(0, 9, 9), (8, 16, 8)] {
+        let expected = format!("patience: the RDS API alone names 10.0.0.2 for {lasted} of 10 s");
+        assert_eq!(judge(changed, now).because().map(Because::to_string), Some(expected));
+    }
 }
 
 #[test]
 fn a_host_name_is_followed_once_steady_and_a_healthy_target_leaves_for_a_healthy_one() {
     let said = |steady| Said { dns: &["10.0.0.2"], steady, ..Said::default() };
     let waited = check(Kind::Hostname, &said(9), &["10.0.0.1:5432 unhealthy"]);
-    assert!(waited.starts_with("wait: DNS has named 10.0.0.2 for 9 s, 10 s"), "{waited}");
+    assert!(waited.starts_with("wait: patience: DNS alone names 10.0.0.2 for 9 of 10 s"), "{waited}");
     let steady = said(10);
     assert_eq!(check(Kind::Hostname, &steady, &["10.0.0.1:5432 unhealthy"]), SWITCH);
     assert_eq!(check(Kind::Hostname, &steady, &["10.0.0.1:5432 healthy"]), "register 10.0.0.2:5432");
@@ -430,7 +519,9 @@ fn any_group() -> impl Strategy<Value = Vec<DescribedTarget>> {
 
 fn judge(kind: Kind, said: &Said, group: &[DescribedTarget]) -> Verdict {
     let binding = binding(kind);
-    verdict(&binding, &AllowedNetworks::default(), &evidence(&binding, said), group, at(1000))
+    let mut evidence = evidence(&binding, said);
+    evidence.group.see(group.to_vec(), at(1000));
+    verdict(&binding, &AllowedNetworks::default(), &evidence, at(1000))
 }
 
 fn single_writer() -> impl Strategy<Value = Kind> {
@@ -442,7 +533,7 @@ proptest! {
     fn a_switch_leads_to_one_allowed_address_that_a_witness_named(
         kind in single_writer(), said in any_said(), group in any_group(),
     ) {
-        if let Verdict::Switch(plan) = judge(kind, &said, &group) {
+        if let Verdict::Switch(plan, _) = judge(kind, &said, &group) {
             let wanted: Vec<IpAddr> = plan.keep.iter().chain(&plan.register).map(|target| target.address).collect();
             prop_assert_eq!(wanted.len(), 1);
             prop_assert!(AllowedNetworks::default().refusal(wanted[0]).is_none());
@@ -457,20 +548,21 @@ proptest! {
         kind in single_writer(), said in any_said(), group in any_group(),
     ) {
         let said = Said { dns: &[], events: &[], ..said };
-        prop_assert_eq!(judge(kind, &said, &group), Verdict::Wait(Reason::NoAnswer));
+        prop_assert_eq!(judge(kind, &said, &group), Verdict::Wait(Because::Silence));
     }
 
     #[test]
     fn a_member_that_all_name_is_never_touched(kind in single_writer(), said in any_said()) {
         let said = Said { dns: &["10.0.0.2"], writer: said.writer.map(|_| "b"), events: &[NAMES_B], ..said };
-        prop_assert_eq!(judge(kind, &said, &[described("10.0.0.2:5432 unhealthy")]), Verdict::InSync);
+        let judged = judge(kind, &said, &[described("10.0.0.2:5432 unhealthy")]);
+        prop_assert!(matches!(judged, Verdict::InSync(_)), "{judged:?}");
     }
 
     #[test]
     fn topology_alone_never_moves_a_writer(said in any_said(), steady in 0..200i64) {
         let said = Said { dns: &["10.0.0.1"], steady, events: &[], ..said };
         let judged = judge(Kind::Cluster, &said, &[described("10.0.0.1:5432 healthy")]);
-        prop_assert!(!matches!(judged, Verdict::Switch(_)), "{judged:?}");
+        prop_assert!(!matches!(judged, Verdict::Switch(..)), "{judged:?}");
     }
 
     #[test]
@@ -478,8 +570,8 @@ proptest! {
         kind in single_writer(), said in any_said(), group in any_group(), more in 0..100i64,
     ) {
         let later = Said { steady: said.steady + more, ..said };
-        if matches!(judge(kind, &said, &group), Verdict::Switch(_)) {
-            prop_assert!(matches!(judge(kind, &later, &group), Verdict::Switch(_)));
+        if matches!(judge(kind, &said, &group), Verdict::Switch(..)) {
+            prop_assert!(matches!(judge(kind, &later, &group), Verdict::Switch(..)));
         }
     }
 }

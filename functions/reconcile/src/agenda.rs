@@ -1,0 +1,131 @@
+//! The agenda: which source a look asks, and when.
+//!
+//! | source                        | asked                                                                     | at most every     |
+//! |-------------------------------|---------------------------------------------------------------------------|-------------------|
+//! | DNS                           | in every look                                                             | 1 s               |
+//! | the target group              | if its description is 15 s old; before a write, if it is 1 s old          | 1 s               |
+//! | topology, beside DNS          | in a watch; when the writer's name leads elsewhere than when this process last saw the group in sync; three minutes after it was last found to agree | 2 s |
+//! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; when a member is ill, which is a hint and no proof | 2 s; before a switch 1 s |
+//!
+//! Topology is asked every second while DNS moves, or while an event names an instance that is not registered. Asking it
+//! beside DNS saves a round trip: else the drift shows only once the target group is described.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::because::Because;
+use crate::binding::{Binding, Kind};
+use crate::claim::age;
+use crate::evidence::Evidence;
+use crate::target::{Addresses, DescribedTarget};
+use crate::verdict::Verdict;
+
+/// Between two looks of one run.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// While nothing is to be written, a description this old will do: ELBv2 gives the whole account ten describes a second.
+const DESCRIBE_EVERY: Duration = Duration::from_secs(15);
+
+/// The RDS API is throttled at an unpublished rate, for the whole account.
+const ASK_TOPOLOGY_EVERY: Duration = Duration::from_secs(2);
+
+/// In sync is a claim of DNS alone. A DNS that is wrong for good is seen by nobody else.
+const CHECK_EVERY: Duration = Duration::from_secs(180);
+
+/// What a process knows of the last time it saw a group in sync.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// What DNS said then.
+    pub addresses: Option<Addresses>,
+    /// When topology was last asked and did not contradict.
+    pub checked: Option<DateTime<Utc>>,
+}
+
+/// What one run asks for one binding.
+#[derive(Clone, Debug)]
+pub struct Agenda {
+    kind: Kind,
+    has_topology: bool,
+    is_watching: bool,
+    settled: Settled,
+    /// When topology last answered or was given up: while it hangs, it must not keep the others waiting all the time.
+    heard: Option<DateTime<Utc>>,
+    has_moved: bool,
+}
+
+impl Agenda {
+    /// The agenda of a run that begins.
+    pub fn new(binding: &Binding, is_watching: bool, settled: Settled) -> Agenda {
+        let has_topology = binding.cluster().is_some();
+        Agenda { kind: binding.kind, has_topology, is_watching, settled, heard: None, has_moved: false }
+    }
+
+    /// Whether a look describes the target group.
+    pub fn describes(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        evidence.group.described_at().is_none_or(|at| age(at, now) >= DESCRIBE_EVERY)
+    }
+
+    /// Whether the description is young enough to write by it.
+    pub fn may_write(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        evidence.group.described_at().is_some_and(|at| age(at, now) < PAUSE)
+    }
+
+    /// Whether topology is asked beside DNS, which gave this answer, or none. The evidence is that of the look before.
+    pub fn asks_topology(&self, evidence: &Evidence, answer: Option<&Addresses>, now: DateTime<Utc>) -> bool {
+        let settled = self.settled.addresses.as_ref();
+        let has_left = answer.is_some_and(|answer| settled.is_some_and(|settled| settled != answer));
+        let is_check = self.settled.checked.is_none_or(|at| age(at, now) >= CHECK_EVERY);
+        // A reader endpoint answers with another of them each time.
+        let is_wanted = self.is_watching || is_check || (has_left && self.kind == Kind::Cluster);
+        let has_moved = answer.is_some_and(|answer| evidence.answer() != Some(answer));
+        self.has_topology && is_wanted && self.is_due(self.pause(has_moved, evidence, now), now)
+    }
+
+    /// Whether topology is asked before this verdict counts.
+    pub fn asks_topology_after(&self, verdict: &Verdict, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        let is_wanted = match verdict {
+            Verdict::Refuse(_) => false,
+            Verdict::Wait(Because::Silence) => self.is_watching,
+            Verdict::Wait(_) => true,
+            Verdict::Switch(plan, _) => !plan.deregister.is_empty() || self.kind == Kind::Readers,
+            Verdict::InSync(_) => self.is_watching || evidence.group.targets().iter().any(DescribedTarget::is_ill),
+        };
+        let pause = match verdict {
+            // Nothing is written unless topology had a chance to object to it: now, and not while a description that
+            // takes its time was under way.
+            Verdict::Switch(..) => PAUSE,
+            _ => self.pause(self.has_moved, evidence, now),
+        };
+        self.has_topology && is_wanted && self.is_due(pause, now)
+    }
+
+    /// DNS answers; the evidence is that of the look before.
+    pub fn hear_dns(&mut self, evidence: &Evidence, answer: &Addresses) {
+        self.has_moved = evidence.answer() != Some(answer);
+    }
+
+    /// Topology was asked, and answered or was given up now.
+    pub fn hear_topology(&mut self, now: DateTime<Utc>) {
+        self.heard = Some(now);
+    }
+
+    /// The group is in sync with this answer of DNS, and what was asked in this run does not contradict it.
+    pub fn settle(&mut self, answer: Option<&Addresses>) -> &Settled {
+        self.settled.addresses = answer.cloned();
+        self.settled.checked = self.heard.or(self.settled.checked);
+        &self.settled
+    }
+
+    fn pause(&self, has_moved: bool, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
+        let is_announced = evidence.named(now).is_some_and(|(named, _)| !evidence.group.has_member(named));
+        if has_moved || is_announced { PAUSE } else { ASK_TOPOLOGY_EVERY }
+    }
+
+    fn is_due(&self, pause: Duration, now: DateTime<Utc>) -> bool {
+        self.heard.is_none_or(|heard| age(heard, now) >= pause)
+    }
+}
+
+#[cfg(test)]
+mod tests;

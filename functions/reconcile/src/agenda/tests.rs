@@ -1,0 +1,156 @@
+use super::*;
+use crate::binding::{Endpoint, Family, TargetGroupArn};
+use crate::claim::Witness;
+use crate::evidence::{Answer, ClusterMember, Topology};
+use crate::plan::Plan;
+use crate::target::tests::described;
+
+const B: [u8; 4] = [10, 0, 0, 2];
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + second, 0).expect("a time")
+}
+
+fn set(address: [u8; 4]) -> Addresses {
+    std::net::IpAddr::from(address).into()
+}
+
+fn binding(kind: Kind, id: Option<&str>) -> Binding {
+    let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+    Binding {
+        name: "writer".into(),
+        endpoint: Endpoint::Name("db.example".into()),
+        port: 5432,
+        target_group: TargetGroupArn::parse(arn).expect("valid"),
+        kind,
+        id: id.map(str::to_owned),
+        family: Family::Ipv4,
+    }
+}
+
+/// The group as it was described at the time 100 s, when DNS named 10.0.0.1.
+fn evidence(group: &[&str]) -> Evidence {
+    let mut evidence = Evidence::new(&binding(Kind::Cluster, Some("orders")), &[], Default::default(), at(100));
+    evidence.hear_dns(Answer { addresses: set([10, 0, 0, 1]), ttl: Duration::from_secs(5) }, at(100));
+    evidence.group.see(group.iter().map(|text| described(text)).collect(), at(100));
+    evidence
+}
+
+fn settled(address: [u8; 4], checked: Option<i64>) -> Settled {
+    Settled { addresses: Some(set(address)), checked: checked.map(at) }
+}
+
+#[test]
+fn the_group_is_described_every_fifteen_seconds_and_right_before_a_write() {
+    let agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), false, Settled::default());
+    let evidence = evidence(&["10.0.0.1:5432"]);
+    for (now, describes, may_write) in
+        [(100, false, true), (101, false, false), (114, false, false), (115, true, false)]
+    {
+        let asked = (agenda.describes(&evidence, at(now)), agenda.may_write(&evidence, at(now)));
+        assert_eq!(asked, (describes, may_write), "at {now} s");
+    }
+    let mut written = evidence;
+    written.group.forget();
+    assert!(agenda.describes(&written, at(101)) && !agenda.may_write(&written, at(101)));
+}
+
+#[test]
+fn topology_is_asked_beside_dns_in_a_watch_after_a_move_and_every_three_minutes() {
+    const A: [u8; 4] = [10, 0, 0, 1];
+    for (title, kind, is_watching, settled, answer, asks) in [
+        ("a new process", Kind::Cluster, false, Settled::default(), A, true),
+        ("checked two minutes ago", Kind::Cluster, false, settled(A, Some(-20)), A, false),
+        ("checked three minutes ago", Kind::Cluster, false, settled(A, Some(-80)), A, true),
+        ("never checked", Kind::Cluster, false, settled(A, None), A, true),
+        ("in a watch", Kind::Cluster, true, settled(A, Some(90)), A, true),
+        ("the name leads elsewhere", Kind::Cluster, false, settled(A, Some(90)), B, true),
+        ("a reader endpoint always does", Kind::Readers, false, settled(A, Some(90)), B, false),
+        ("no topology of an instance", Kind::Instance, true, Settled::default(), B, false),
+        ("no topology of a proxy", Kind::Proxy, true, Settled::default(), B, false),
+    ] {
+        let agenda = Agenda::new(&binding(kind, Some("orders")), is_watching, settled);
+        let asked = agenda.asks_topology(&evidence(&["10.0.0.1:5432"]), Some(&set(answer)), at(100));
+        assert_eq!(asked, asks, "{title}");
+    }
+    let without_id = Agenda::new(&binding(Kind::Cluster, None), true, Settled::default());
+    assert!(!without_id.asks_topology(&evidence(&[]), Some(&set(B)), at(100)));
+}
+
+#[test]
+fn topology_is_asked_every_two_seconds_and_every_second_while_dns_moves() {
+    let mut agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), true, Settled::default());
+    agenda.hear_topology(at(100));
+    for (answer, now, asks) in
+        [([10, 0, 0, 1], 101, false), ([10, 0, 0, 1], 102, true), (B, 101, true), (B, 100, false)]
+    {
+        let asked = agenda.asks_topology(&evidence(&["10.0.0.1:5432"]), Some(&set(answer)), at(now));
+        assert_eq!(asked, asks, "{answer:?} at {now} s");
+    }
+}
+
+#[test]
+fn topology_is_asked_after_a_verdict_that_it_may_change() {
+    let because = || Because::claim(Witness::Dns, &set(B));
+    let switch = |group: &[&str]| {
+        let group: Vec<_> = group.iter().map(|text| described(text)).collect();
+        Verdict::Switch(Plan::new(&set(B), 5432, &group), because())
+    };
+    let healthy = ["10.0.0.1:5432"];
+    for (title, kind, is_watching, verdict, group, asks) in [
+        ("it takes a target away", Kind::Cluster, false, switch(&healthy), healthy, true),
+        ("it only registers", Kind::Cluster, false, switch(&[]), healthy, false),
+        ("readers are more than DNS names", Kind::Readers, false, switch(&[]), healthy, true),
+        ("it waits for a witness", Kind::Cluster, false, Verdict::Wait(because()), healthy, true),
+        ("it waits for DNS", Kind::Cluster, false, Verdict::Wait(Because::Silence), healthy, false),
+        ("a watch waits for DNS", Kind::Cluster, true, Verdict::Wait(Because::Silence), healthy, true),
+        ("in sync", Kind::Cluster, false, Verdict::InSync(because()), healthy, false),
+        ("in sync and ill", Kind::Cluster, false, Verdict::InSync(because()), ["10.0.0.1:5432 unhealthy"], true),
+        ("in sync in a watch", Kind::Cluster, true, Verdict::InSync(because()), healthy, true),
+    ] {
+        let agenda = Agenda::new(&binding(kind, Some("orders")), is_watching, settled(B, Some(90)));
+        assert_eq!(agenda.asks_topology_after(&verdict, &evidence(&group), at(100)), asks, "{title}");
+    }
+}
+
+#[test]
+fn before_a_switch_topology_is_asked_again_if_its_answer_is_a_second_old() {
+    let group = [described("10.0.0.1:5432")];
+    let switch = Verdict::Switch(Plan::new(&set(B), 5432, &group), Because::claim(Witness::Dns, &set(B)));
+    for (heard, now, asks) in [(100, 100, false), (100, 101, true), (103, 103, false)] {
+        let mut agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), false, Settled::default());
+        agenda.hear_topology(at(heard));
+        let asked = agenda.asks_topology_after(&switch, &evidence(&["10.0.0.1:5432"]), at(now));
+        assert_eq!(asked, asks, "heard at {heard} s, at {now} s");
+    }
+}
+
+#[test]
+fn a_run_that_never_asked_topology_leaves_the_check_to_the_next() {
+    let mut agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), false, settled(B, Some(7)));
+    assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(7)));
+    agenda.hear_topology(at(100));
+    assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(100)));
+}
+
+#[test]
+fn an_event_that_names_an_address_that_is_not_registered_hurries_topology() {
+    let event = crate::event::RdsEvent {
+        id: Some("RDS-EVENT-0071".into()),
+        time: Some(at(95)),
+        source_arn: None,
+        source_id: Some("orders".into()),
+        message: "Completed failover to DB instance: b".into(),
+    };
+    let binding = binding(Kind::Cluster, Some("orders"));
+    for (group, asks) in [("10.0.0.1:5432", true), ("10.0.0.2:5432", false)] {
+        let mut agenda = Agenda::new(&binding, true, Settled::default());
+        let mut evidence = Evidence::new(&binding, std::slice::from_ref(&event), Default::default(), at(100));
+        let member = ClusterMember { id: "b".into(), is_writer: true, endpoint: None, status: "available".into() };
+        evidence.hear_topology(Some(Topology(vec![(member, set(B))])), at(100));
+        evidence.hear_dns(Answer { addresses: set(B), ttl: Duration::from_secs(5) }, at(100));
+        evidence.group.see(vec![described(group)], at(100));
+        agenda.hear_topology(at(100));
+        assert_eq!(agenda.asks_topology(&evidence, Some(&set(B)), at(101)), asks, "{group}");
+    }
+}

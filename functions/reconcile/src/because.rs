@@ -1,0 +1,92 @@
+//! The reason of a verdict, in words for the person who reads it at night.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::claim::{Cause, Told, Witness};
+use crate::target::Addresses;
+
+/// Which rule made a verdict, and the claims that it rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// Two independent claims.
+    Quorum {
+        /// Who makes them.
+        witnesses: [Witness; 2],
+        /// For these addresses.
+        addresses: Addresses,
+    },
+    /// A claim for something else than DNS says.
+    Contradiction {
+        /// What DNS says.
+        dns: Addresses,
+        /// Who says otherwise.
+        witness: Witness,
+        /// What it says.
+        other: Addresses,
+    },
+    /// How long one witness has said the same.
+    Patience {
+        /// Who says it.
+        witness: Witness,
+        /// What it says.
+        addresses: Addresses,
+        /// Who says so too.
+        supporter: Option<Witness>,
+        /// For how long it has, since the doubt.
+        lasted: Duration,
+        /// How long it must.
+        needed: Duration,
+        /// The newest doubt, and how long ago it arose.
+        doubt: Option<(Cause, Duration)>,
+    },
+    /// One claim where one is enough: it takes no writer away.
+    Claim {
+        /// Who makes it.
+        witness: Witness,
+        /// For these addresses.
+        addresses: Addresses,
+    },
+    /// DNS has not answered, or not for a while.
+    Silence,
+}
+
+impl Because {
+    /// One claim is enough.
+    pub(crate) fn claim(witness: Witness, addresses: &Addresses) -> Because {
+        Because::Claim { witness, addresses: addresses.clone() }
+    }
+
+    /// The rule, in one word.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Because::Quorum { .. } => "quorum",
+            Because::Contradiction { .. } => "contradiction",
+            Because::Patience { .. } => "patience",
+            Because::Claim { .. } => "claim",
+            Because::Silence => "silence",
+        }
+    }
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.rule())?;
+        match self {
+            Because::Quorum { witnesses: [one, other], addresses } => write!(f, "{one} and {other} name {addresses}"),
+            Because::Contradiction { dns, witness, other } => {
+                write!(f, "DNS names {dns} and {witness} names {other}")
+            }
+            Because::Patience { witness, addresses, supporter, lasted, needed, doubt } => {
+                match supporter {
+                    Some(supporter) => write!(f, "{witness} and {supporter} name {addresses}")?,
+                    None => write!(f, "{witness} alone names {addresses}")?,
+                }
+                write!(f, " for {} of {} s", lasted.as_secs(), needed.as_secs())?;
+                doubt.map_or(Ok(()), |(cause, age)| write!(f, ", because {}", Told(cause, age)))
+            }
+            Because::Claim { witness, addresses } => write!(f, "{witness} names {addresses}"),
+            Because::Silence => f.write_str("DNS does not answer"),
+        }
+    }
+}
