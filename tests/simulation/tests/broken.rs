@@ -17,10 +17,12 @@ use simulation::baselines::{Script, deregister, describe, resolve_once};
 use simulation::campaign::{self, Outcome};
 use simulation::check::Invariant;
 use simulation::deliveries::{Delivery, Path};
+use simulation::kinds::Kind;
 use simulation::lambda::{Invocation, Process};
+use simulation::ports::Ports;
 use simulation::report::PROMPT;
 use simulation::strategy::{Loop, Strategy};
-use simulation::world::{Ports, World};
+use simulation::world::World;
 use tokio::time::Instant;
 
 /// A broken variant: how a process of it is made, and what it is invoked with.
@@ -56,7 +58,7 @@ fn as_sent(delivery: &Delivery, _world: &World) -> Arc<Value> {
 }
 
 fn outcome_of(process: fn(Ports) -> Arc<dyn Process>, receive: fn(&Delivery, &World) -> Arc<Value>) -> Outcome {
-    campaign::run(&[Arc::new(Broken { process, receive })], 1_000, 2_000, |_| ())
+    campaign::run(Kind::Writer, &[Arc::new(Broken { process, receive })], 1_000, 2_000, |_| ())
 }
 
 fn count(outcome: &Outcome, invariant: Invariant) -> usize {
@@ -167,7 +169,7 @@ fn caching_dns_is_caught() {
 /// Takes no answer for an empty set, and applies it.
 async fn apply_an_empty_set(ports: Ports) -> Result<(), String> {
     let binding = &ports.scenario().config.bindings[0];
-    if ports.lookup(&ports.scenario().endpoint, Family::Ipv4).await.is_ok() {
+    if ports.lookup(&ports.scenario().database.endpoint, Family::Ipv4).await.is_ok() {
         return resolve_once(ports.clone()).await;
     }
     let listed = describe(&ports, binding).await?;
@@ -199,10 +201,10 @@ struct Vouching(Ports);
 impl Topology for Vouching {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let mut members = self.0.members(cluster).await?;
-        let (scenario, now) = (self.0.scenario(), self.0.world().now());
-        let (host, _) = scenario.writer_by_dns(self.0.resolver(), now);
+        let (database, now) = (&self.0.scenario().database, self.0.world().now());
+        let (host, _) = database.writer_by_dns(self.0.resolver(), now);
         for (member, described) in members.iter_mut().enumerate() {
-            described.is_writer = member == scenario.hosts[host].1;
+            described.is_writer = member == database.hosts[host].1;
         }
         Ok(members)
     }
