@@ -108,6 +108,12 @@ pub enum What {
 }
 
 impl Change {
+    /// The host that it is about: the new writer's, or that of the reader which comes, goes or restarts.
+    pub fn host(&self) -> Host {
+        let reader = self.replaced.iter().chain(&self.restarts).chain(&self.lost).chain(self.roster.last()).next();
+        reader.copied().filter(|_| !self.moves_the_writer()).unwrap_or(self.to)
+    }
+
     /// Whether the writer has another address now.
     pub fn moves_the_writer(&self) -> bool {
         self.from != self.to

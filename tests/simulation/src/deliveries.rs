@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::database::{Change, Host, ID, What};
+use crate::database::{Host, ID, What};
 use crate::dice::{Moment, between, chance};
 use crate::distributions as d;
 use crate::payload::{Event, Source, subscription_test, without_id};
@@ -92,7 +92,7 @@ fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
     let database = &scenario.database;
     let is_cluster = database.engine.is_cluster();
     for (number, change) in database.changes.iter().enumerate() {
-        let member = database.hosts[subject_of(change)].1;
+        let member = database.hosts[change.host()].1;
         let instance = if is_cluster { database.members[member].id.clone() } else { ID.to_owned() };
         let of_instance = |number, message: &str, time| Happening {
             event: Event { number, message: message.to_owned(), source: Source::Instance, id: instance.clone(), time },
@@ -171,12 +171,6 @@ fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
 
 /// "There are DNS changes to the DB cluster for the DB instance": when it comes was never seen.
 const TOPOLOGY_UPDATED: &str = "Cluster topology is updated.";
-
-/// The host whose instance the events of a change are about.
-fn subject_of(change: &Change) -> Host {
-    let others = || change.replaced.iter().chain(&change.restarts).chain(&change.lost).chain(change.roster.last());
-    if change.moves_the_writer() { change.to } else { others().next().copied().unwrap_or(change.to) }
-}
 
 /// Messages that have nothing to do with a failover, and people who press the console's button.
 fn noise(scenario: &Scenario, rng: &mut Rng, deliveries: &mut Vec<Delivery>) {

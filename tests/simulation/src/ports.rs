@@ -199,7 +199,7 @@ impl Ports {
         };
         let family = self.scenario().config.bindings[binding].family;
         if !targets.iter().all(|target| family.has(&target.address)) {
-            // ELBv2: "The IP address … is not a valid … address".
+            // A target group takes the addresses of its own family only.
             fate = Fate::Refused;
         }
         self.audit().bindings[binding].group_failed = !matches!(fate, Fate::Succeeds);

@@ -227,10 +227,9 @@ impl Scenario {
                 What::Reboot => "reboot of a reader",
             };
             if !change.moves_the_writer() {
-                let hosts = [&change.replaced[..], &change.restarts, &change.lost].concat();
-                let hosts: Vec<IpAddr> = hosts.into_iter().map(|host| self.database.hosts[host].0).collect();
-                let hosts = crate::subject::list(&hosts);
-                story.push((change.started, format!("world     {what} begins, of {hosts} if they are known")));
+                let host = self.database.hosts[change.host()].0;
+                story.push((change.started, format!("world     {what} at {host} begins")));
+                story.push((change.moved, format!("world     it is real from now on at {host}")));
                 story.push((change.dns.steady, format!("world     DNS knows of the {what}, but for caches")));
                 continue;
             }
