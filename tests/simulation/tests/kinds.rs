@@ -2,11 +2,32 @@
 
 use std::sync::Arc;
 
-use simulation::campaign;
+use simulation::campaign::{self, run_world};
 use simulation::kinds::Kind;
 use simulation::lambda::live;
 use simulation::scenario::Scenario;
 use simulation::strategy::{Ours, Strategy};
+
+/// Worlds in which a rule that was tried did something wrong, and what that was.
+const REGRESSIONS: [(Kind, u64, &str); 9] = [
+    (
+        Kind::Readers,
+        10_000_014,
+        "runs with stale and with new answers of a reader's name took away each other's target",
+    ),
+    (Kind::Readers, 10_000_200, "as 10000014"),
+    (
+        Kind::Readers,
+        10_000_129,
+        "the writer stayed among the readers, because a run that saw no drift never asked the RDS API",
+    ),
+    (Kind::Readers, 10_000_256, "as 10000129"),
+    (Kind::Readers, 20_000_623, "a failback while the description still showed who had just left"),
+    (Kind::Readers, 20_000_640, "the RDS API changed its mind between two runs, while the description lagged"),
+    (Kind::ReadersIpv6, 10_000_791, "as 20000640"),
+    (Kind::Several, 10_000_387, "as 10000014, in a function with more bindings"),
+    (Kind::Several, 10_000_415, "as 10000129, in a function with more bindings"),
+];
 
 fn assert_holds(kind: Kind, changes: usize) {
     let outcome = campaign::run(kind, &[Arc::new(Ours)], changes, 1_001, |_| ());
@@ -51,5 +72,28 @@ fn a_world_of_each_kind_is_the_same_each_time() {
         let [first, second] = [0; 2].map(|_| live(&scenario, &strategy, true).trace);
         assert_eq!(first, second, "{kind}");
         assert!(first.len() > 100, "{kind}: a trace of {} lines", first.len());
+    }
+}
+
+#[test]
+fn the_readers_of_a_cluster_are_followed() {
+    assert_holds(Kind::Readers, 1_500);
+}
+
+#[test]
+fn readers_are_followed_by_their_ipv6_addresses() {
+    assert_holds(Kind::ReadersIpv6, 500);
+}
+
+#[test]
+fn a_binding_in_trouble_disturbs_no_other() {
+    assert_holds(Kind::Several, 200);
+}
+
+#[test]
+fn what_was_wrong_once_is_right() {
+    for (kind, seed, what) in REGRESSIONS {
+        let outcome = run_world(kind, &[Arc::new(Ours)], seed);
+        assert!(outcome.violations.is_empty(), "{what}: {}", outcome.violations[0]);
     }
 }
