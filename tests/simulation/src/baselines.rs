@@ -14,10 +14,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::dice::{Moment, SECOND};
-use crate::lambda::{Done, Invocation, Process};
+use crate::lambda::{Done, Ending, Invocation, Process};
+use crate::ports::Ports;
 use crate::scenario::PORT;
 use crate::strategy::{Events, Strategy};
-use crate::world::Ports;
 
 /// `aws-samples/amazon-rds-crossaccount-access`, as copied by `redis/rdi-cloud-automation`: on an SNS message of the
 /// categories failover and failure it resolves once, registers what is new and deregisters what is old. It has no
@@ -113,7 +113,13 @@ where
 {
     fn invoke(self: Arc<Self>, _payload: Arc<Value>, _deadline: Instant) -> Invocation {
         let run = (self.run)(self.ports.clone());
-        Box::pin(async move { run.await.map(|()| Done::NotInSync) })
+        Box::pin(async move {
+            let (claims, error) = match run.await {
+                Ok(()) => (vec![(0, Done::NotInSync)], None),
+                Err(error) => (Vec::new(), Some(error)),
+            };
+            Ending { claims, error }
+        })
     }
 }
 
@@ -143,14 +149,14 @@ async fn replace_first(ports: Ports) -> Result<(), String> {
 
 async fn follow_topology(ports: Ports) -> Result<(), String> {
     let binding = &ports.scenario().config.bindings[0];
-    let address = if ports.scenario().is_cluster {
+    let address = if ports.scenario().database.engine.is_cluster() {
         let members = ports.members("orders").await.map_err(|error| chain(&error))?;
         let writer = members.into_iter().find(|member| member.is_writer && serves(&member.status));
         match writer.and_then(|writer| writer.endpoint) {
             Some(endpoint) => Some(resolve(&ports, &endpoint).await?),
             None => None,
         }
-    } else if serves(ports.scenario().status(0, ports.world().now())) {
+    } else if ports.scenario().database.status(0, ports.world().now()).is_some_and(serves) {
         Some(resolve_endpoint(&ports, binding).await?)
     } else {
         None

@@ -6,9 +6,10 @@ use std::thread;
 
 use crate::baselines;
 use crate::check::Violation;
+use crate::kinds::Kind;
 use crate::lambda::live;
 use crate::measure::Measures;
-use crate::scenario::{MOVES, Scenario};
+use crate::scenario::{CHANGES, Scenario};
 use crate::strategy::{Ours, ScheduleOnly, Strategy};
 
 /// The seeds of two campaigns are this far apart.
@@ -26,10 +27,53 @@ pub fn strategies() -> Vec<Arc<dyn Strategy>> {
 pub struct Outcome {
     /// Each strategy with its numbers, in order.
     pub strategies: Vec<(&'static str, Measures)>,
+    /// Our strategy in each of the other kinds of worlds.
+    pub kinds: Vec<(Kind, Measures)>,
     /// The invariants that did not hold.
     pub violations: Vec<Violation>,
     /// The worlds in which a strategy of ours made a wrong-way switch against witnesses that were not outvoted.
-    pub misled: Vec<(u64, &'static str)>,
+    pub misled: Vec<(Kind, u64, &'static str)>,
+}
+
+impl Outcome {
+    /// How many invariants did not hold in the worlds of a kind.
+    pub fn violations_in(&self, kind: Kind) -> usize {
+        self.violations.iter().filter(|violation| violation.kind == kind).count()
+    }
+}
+
+/// The worlds of each other kind get this share of the failovers of the writers' worlds; in those of several bindings a
+/// change takes some times as long to live through, because what is broken is tried again and again.
+fn share(kind: Kind) -> usize {
+    match kind {
+        Kind::Writer => 1,
+        Kind::Several => 128,
+        _ => 32,
+    }
+}
+
+/// How many changes the worlds of each kind get, with so many failovers in the worlds that the rivals live in too.
+pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
+    let kinds = [Kind::Writer].into_iter().chain(Kind::OURS);
+    kinds.map(|kind| (kind, failovers / share(kind))).collect()
+}
+
+/// Lets every strategy live in the worlds that the rivals know, and ours in those of the other kinds.
+pub fn run_kinds(shares: &[(Kind, usize)], seed: u64, progress: impl Fn(usize) + Sync) -> Outcome {
+    let (mut total, mut done) = (Outcome::default(), 0);
+    for (kind, changes) in shares {
+        let strategies = if *kind == Kind::Writer { strategies() } else { vec![Arc::new(Ours) as Arc<dyn Strategy>] };
+        let outcome = run(*kind, &strategies, *changes, seed, |part| progress(done + part));
+        done += changes;
+        if *kind == Kind::Writer {
+            total.strategies = outcome.strategies;
+        } else {
+            total.kinds.extend(outcome.strategies.into_iter().map(|(_, ours)| (*kind, ours)));
+        }
+        total.violations.extend(outcome.violations);
+        total.misled.extend(outcome.misled);
+    }
+    total
 }
 
 /// The world's seed in a campaign.
@@ -37,9 +81,15 @@ pub fn world_seed(campaign: u64, number: usize) -> u64 {
     campaign * SEEDS + number as u64
 }
 
-/// Lets every strategy live in as many worlds as the failovers need. The outcome depends on the seed alone.
-pub fn run(strategies: &[Arc<dyn Strategy>], failovers: usize, seed: u64, progress: impl Fn(usize) + Sync) -> Outcome {
-    let worlds = failovers.div_ceil(MOVES);
+/// Lets every strategy live in as many worlds as the changes need. The outcome depends on the kind and the seed alone.
+pub fn run(
+    kind: Kind,
+    strategies: &[Arc<dyn Strategy>],
+    changes: usize,
+    seed: u64,
+    progress: impl Fn(usize) + Sync,
+) -> Outcome {
+    let worlds = changes.div_ceil(CHANGES);
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -50,9 +100,9 @@ pub fn run(strategies: &[Arc<dyn Strategy>], failovers: usize, seed: u64, progre
                     if number >= worlds {
                         break;
                     }
-                    let outcome = run_world(strategies, world_seed(seed, number));
+                    let outcome = run_world(kind, strategies, world_seed(seed, number));
                     results.lock().unwrap_or_else(PoisonError::into_inner).push((number, outcome));
-                    progress((number + 1) * MOVES);
+                    progress((number + 1) * CHANGES);
                 }
             });
         }
@@ -75,13 +125,13 @@ pub fn run(strategies: &[Arc<dyn Strategy>], failovers: usize, seed: u64, progre
 }
 
 /// One world.
-pub fn run_world(strategies: &[Arc<dyn Strategy>], seed: u64) -> Outcome {
-    let scenario = Scenario::new(seed);
+pub fn run_world(kind: Kind, strategies: &[Arc<dyn Strategy>], seed: u64) -> Outcome {
+    let scenario = Scenario::new(kind, seed);
     let mut outcome = Outcome::default();
     for strategy in strategies {
         let life = live(&scenario, strategy, false);
         if strategy.is_checked() && life.measures.wrong_ways_despite_witnesses > 0 {
-            outcome.misled.push((seed, strategy.name()));
+            outcome.misled.push((kind, seed, strategy.name()));
         }
         if strategy.is_checked() {
             outcome.violations.extend(life.violations);

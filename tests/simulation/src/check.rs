@@ -1,14 +1,22 @@
 //! The invariants, checked at every write and at the end of every invocation and world.
 
+mod several;
+mod wrong_way;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use reconcile::target::{DescribedTarget, Target, TargetState};
+use reconcile::binding;
+use reconcile::evidence::ClusterMember;
+use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 
-use crate::dice::{Moment, SECOND};
-use crate::scenario::{Host, PORT, Service};
-use crate::world::{Ports, Switch, WrongWay};
+use crate::database::Host;
+use crate::dice::Moment;
+use crate::kinds::Kind;
+use crate::ports::Ports;
+use crate::scenario::{Name, PORT};
+use crate::world::Switch;
 
 /// What must hold in every world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +35,17 @@ pub enum Invariant {
     EventuallyStable,
     /// 7: a run that could not do its work returns an error.
     FailsLoudly,
+    /// 8: where a group has several members, those that are healthy do not all leave.
+    LastHealthyStays,
+    /// 9: a proxy's address or a reader that an answer of DNS lacks leaves only when its target is not healthy, or when
+    /// the RDS API says that it is no reader that can serve.
+    AbsenceIsNoProof,
+    /// 10: once the sources agree, the writer is among the readers only if there is no reader.
+    WriterIsNoReader,
+    /// 11: no member of a name of one's own leaves on a single answer of DNS.
+    NoFlapOnOneAnswer,
+    /// 12: a binding that is slow or broken disturbs no other.
+    OthersUndisturbed,
 }
 
 impl fmt::Display for Invariant {
@@ -39,6 +58,11 @@ impl fmt::Display for Invariant {
             Invariant::Idempotent => "5 (a second run makes no write call)",
             Invariant::EventuallyStable => "6 (eventually stable)",
             Invariant::FailsLoudly => "7 (a run that could not do its work returns an error)",
+            Invariant::LastHealthyStays => "8 (the healthy members do not all leave)",
+            Invariant::AbsenceIsNoProof => "9 (absence from one answer is no reason to leave)",
+            Invariant::WriterIsNoReader => "10 (the writer is among the readers only if there is none)",
+            Invariant::NoFlapOnOneAnswer => "11 (no member leaves on a single answer)",
+            Invariant::OthersUndisturbed => "12 (a binding in trouble disturbs no other)",
         })
     }
 }
@@ -46,6 +70,8 @@ impl fmt::Display for Invariant {
 /// An invariant that did not hold.
 #[derive(Clone, Debug)]
 pub struct Violation {
+    /// The kind of the world.
+    pub kind: Kind,
     /// The seed of the world.
     pub seed: u64,
     /// When.
@@ -58,8 +84,8 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { seed, at, invariant, text } = self;
-        write!(f, "world {seed} at {:.3} s: invariant {invariant}: {text}", *at as f64 / 1e3)
+        let Violation { kind, seed, at, invariant, text } = self;
+        write!(f, "{kind} world {seed} at {:.3} s: invariant {invariant}: {text}", *at as f64 / 1e3)
     }
 }
 
@@ -76,22 +102,40 @@ pub struct Audit {
     pub is_dead: bool,
     /// The address that the invocation's event names, and when that event happened.
     pub names: Option<(Host, Moment)>,
-    /// Whether DNS was asked for the endpoint.
-    pub dns_asked: bool,
-    /// Whether it ever answered.
-    pub dns_answered: bool,
     /// The member that the RDS API called the writer, and when it did so last.
     pub writer_told: Option<(usize, Moment)>,
-    /// The address that DNS named, and when it did so last.
-    pub dns_told: Option<(Host, Moment)>,
+    /// The members that the RDS API called readers that can serve, when it said so last.
+    pub readers_told: Vec<usize>,
+    /// Where DNS located each member last.
+    pub located: BTreeMap<usize, IpAddr>,
+    /// The address that DNS named as the writer, and when it did so last.
+    pub dns_told: Option<(IpAddr, Moment)>,
+    /// What each witness said last, for the trace.
+    pub last_answers: BTreeMap<(u8, String), String>,
+    /// What it does for each binding.
+    pub bindings: Vec<BindingAudit>,
+}
+
+/// What a process does for one binding in one invocation.
+#[derive(Clone, Default)]
+pub struct BindingAudit {
+    /// Whether DNS was asked for the endpoint.
+    pub dns_asked: bool,
+    /// The last answer, and since when all answers were that one.
+    pub answer: Option<(Addresses, Moment)>,
     /// Whether the last call to the target group failed.
     pub group_failed: bool,
     /// The last description.
     pub shown: Option<Vec<DescribedTarget>>,
     /// The last wrong registration, so that the deregistration that completes it is not counted again.
     pub wronged: Option<Moment>,
-    /// What each witness said last, for the trace.
-    pub last_answers: BTreeMap<(u8, String), String>,
+}
+
+impl Audit {
+    /// Of a process that has done nothing for so many bindings.
+    pub fn new(bindings: usize) -> Audit {
+        Audit { bindings: vec![BindingAudit::default(); bindings], ..Audit::default() }
+    }
 }
 
 /// The two writes.
@@ -103,134 +147,158 @@ pub enum Write {
     Deregister,
 }
 
-/// A witness is asked every two seconds at most: it counts as honest if it was when it could be asked last.
-const ASKED_EVERY: Moment = 2_500;
-
-/// An event that is older than this is no witness.
-const EVENT_LIFETIME: Moment = 600 * SECOND;
-
 impl Ports {
+    /// Notes an answer of DNS: which addresses it names for which binding.
+    pub(crate) fn hear(&self, name: Name, addresses: &Addresses) {
+        let now = self.world().now();
+        let bindings = &self.scenario().config.bindings;
+        match name {
+            Name::Endpoint(binding) => {
+                {
+                    let mut audit = self.audit();
+                    if bindings[binding].kind.is_single_writer() {
+                        audit.dns_told = addresses.iter().next().map(|address| (address, now));
+                    }
+                    let answer = &mut audit.bindings[binding].answer;
+                    if answer.as_ref().is_none_or(|(before, _)| before != addresses) {
+                        *answer = Some((addresses.clone(), now));
+                    }
+                }
+                let kept = &mut self.world().state().kept[binding];
+                addresses.iter().for_each(|address| kept.name(address));
+            }
+            Name::Member(member) => {
+                self.audit().located.extend(addresses.iter().next().map(|address| (member, address)));
+                self.name_members();
+            }
+        }
+    }
+
+    /// A member that the RDS API or an event tells of is named where it was located last: a lookup that fails does not make
+    /// it unknown.
+    fn name_members(&self) {
+        let located = self.audit().located.clone();
+        for (binding, kind) in self.scenario().config.bindings.iter().map(|binding| binding.kind).enumerate() {
+            for (member, address) in &located {
+                if self.is_told(kind, *member) {
+                    self.world().state().kept[binding].name(*address);
+                }
+            }
+        }
+    }
+
+    /// Notes that an event names the instance at this address as the writer.
+    pub(crate) fn hear_event(&self, address: IpAddr) {
+        let bindings = &self.scenario().config.bindings;
+        let mut state = self.world().state();
+        let kept = state.kept.iter_mut().zip(bindings).filter(|(_, binding)| binding.kind.is_single_writer());
+        kept.for_each(|(kept, _)| kept.name(address));
+    }
+
+    /// Notes what the RDS API says.
+    pub(crate) fn hear_topology(&self, members: &[ClusterMember]) {
+        let (now, known) = (self.world().now(), &self.scenario().database.members);
+        let number = |member: &ClusterMember| known.iter().position(|known| known.id == member.id);
+        {
+            let mut audit = self.audit();
+            let writer = members.iter().find(|member| member.is_writer).and_then(number);
+            audit.writer_told = writer.map(|writer| (writer, now));
+            let readers = members.iter().filter(|member| !member.is_writer && member.can_serve());
+            audit.readers_told = readers.filter_map(number).collect();
+        }
+        self.name_members();
+    }
+
+    /// Whether the RDS API or the invocation's event says that the member belongs into the group.
+    fn is_told(&self, kind: binding::Kind, member: usize) -> bool {
+        let audit = self.audit();
+        if kind == binding::Kind::Readers {
+            return audit.readers_told.contains(&member);
+        }
+        let by_event = audit.names.map(|(host, _)| self.scenario().database.hosts[host].1);
+        let by_topology = audit.writer_told.map(|(told, _)| told);
+        kind == binding::Kind::Cluster && [by_event, by_topology].contains(&Some(member))
+    }
+
     /// Checks a write that was carried out. `before` are the members without it.
-    pub(crate) fn examine(&self, write: Write, targets: &[Target], before: &[Target]) {
+    pub(crate) fn examine(&self, binding: usize, write: Write, targets: &[Target], before: &[Target]) {
         let world = self.world();
-        let now = world.now();
-        let writer = self.scenario().writer_address(now);
-        let after: Vec<Target> = world.state().group.members().collect();
+        let after = world.members(binding);
         if !before.is_empty() && after.is_empty() {
             world.violate(Invariant::AMemberStays, format_args!("{} left the group empty", list(targets)));
         }
         match write {
             Write::Register => {
-                let unnamed = |target: &&Target| target.port != PORT || !world.state().is_named(target.address);
-                if let Some(unnamed) = targets.iter().find(unnamed) {
+                let is_named = |target: &Target| world.state().kept[binding].is_named(target.address);
+                if let Some(unnamed) = targets.iter().find(|target| target.port != PORT || !is_named(target)) {
                     world.violate(Invariant::NamedByAWitness, format_args!("{unnamed} was registered"));
                 }
             }
             Write::Deregister => {
-                if let Some(unknown) = targets.iter().find(|target| !world.state().group.knows(**target)) {
+                let is_known = |target: &Target| world.state().kept[binding].group.knows(*target);
+                if let Some(unknown) = targets.iter().find(|target| !is_known(target)) {
                     let text = format_args!("{unknown} was deregistered and never was a member");
                     world.violate(Invariant::DeregistersWhatWasDescribed, text);
                 }
             }
         }
-        if self.is_wrong_way(write, targets, before, writer) {
+        if self.scenario().config.bindings[binding].kind.is_single_writer() {
+            self.examine_switch(binding, write, targets, before, &after);
+        }
+    }
+
+    fn examine_switch(&self, binding: usize, write: Write, targets: &[Target], before: &[Target], after: &[Target]) {
+        let world = self.world();
+        let now = world.now();
+        let writer = self.scenario().database.writer_address(now);
+        if self.is_wrong_way(binding, write, targets, before, writer) {
             let way = self.wrong_way(now);
             world.note(format_args!("WRONG WAY to {}: the writer is {writer}; {way}", list(targets)));
-            world.state().wrong_ways.push(way);
+            world.state().kept[binding].wrong_ways.push(way);
         }
         let is_exact = |members: &[Target]| matches!(members, [only] if only.address == writer && only.port == PORT);
-        if is_exact(&after) && !is_exact(before) {
-            world.state().switches.push(Switch { at: now, resolver: self.resolver() });
+        if is_exact(after) && !is_exact(before) {
+            world.state().kept[binding].switches.push(Switch { at: now, resolver: self.resolver() });
         }
-    }
-
-    /// A registration of an address that is not the writer, or the deregistration of the writer. The two halves of one
-    /// switch count once.
-    fn is_wrong_way(&self, write: Write, targets: &[Target], before: &[Target], writer: IpAddr) -> bool {
-        let now = self.world().now();
-        let mut audit = self.audit();
-        match write {
-            Write::Register => {
-                let is_wrong = |target: &Target| target.address != writer && !before.contains(target);
-                let is_wrong = targets.iter().any(is_wrong);
-                if is_wrong {
-                    audit.wronged = Some(now);
-                }
-                is_wrong
-            }
-            Write::Deregister => {
-                let is_writer = |target: &Target| target.address == writer && target.port == PORT;
-                let was_counted = audit.wronged.take().is_some_and(|at| now < at + 10 * SECOND);
-                !was_counted && targets.iter().any(|target| is_writer(target) && before.contains(target))
-            }
-        }
-    }
-
-    /// Which witnesses could be read, and which of them were honest. An event is readable if the process is told it and
-    /// was told the cluster's members too, among whom it selects.
-    fn wrong_way(&self, now: Moment) -> WrongWay {
-        let (names, writer_told, dns_told) = {
-            let audit = self.audit();
-            (audit.names, audit.writer_told, audit.dns_told)
-        };
-        let (scenario, resolver) = (self.scenario(), self.resolver());
-        let is_honest_at = |at: Moment| {
-            let writer = scenario.writer(at);
-            let dns = !scenario.refuses(Service::Dns, at);
-            let dns = dns.then(|| scenario.writer_by_dns(resolver, at).0 == writer);
-            let topology = scenario.is_cluster && !scenario.refuses(Service::Rds, at);
-            let topology =
-                topology.then(|| scenario.member_by_dns(scenario.writer_by_topology(at), resolver, at).0 == writer);
-            let event = names.filter(|(_, time)| writer_told.is_some() && at < time + EVENT_LIFETIME);
-            [dns, topology, event.map(|(host, _)| host == writer)]
-        };
-        let then = is_honest_at(now.saturating_sub(ASKED_EVERY));
-        // What it told a moment ago is what the process goes by, even if it would say something else by now.
-        let is_current = |at: Moment| now < at + 2 * ASKED_EVERY;
-        let writer = scenario.writer(now);
-        let misled = [
-            dns_told.is_some_and(|(told, at)| is_current(at) && told != writer),
-            writer_told.is_some_and(|(told, at)| is_current(at) && told != scenario.hosts[writer].1),
-            false,
-        ];
-        // One that misled at any of these moments misleads; an honest one must have been readable at both.
-        let is_honest = |((then, now), misled): ((Option<bool>, Option<bool>), bool)| match (then, now) {
-            (Some(false), _) | (_, Some(false)) => Some(false),
-            (Some(true), Some(true)) => Some(!misled),
-            _ => misled.then_some(false),
-        };
-        let readable: Vec<bool> = then.into_iter().zip(is_honest_at(now)).zip(misled).filter_map(is_honest).collect();
-        let honest = readable.iter().filter(|is_honest| **is_honest).count();
-        WrongWay { at: now, honest, misleading: readable.len() - honest }
     }
 
     /// Checks a deregistration as it was asked for.
-    pub(crate) fn examine_request(&self, targets: &[DescribedTarget]) {
+    pub(crate) fn examine_request(&self, binding: usize, targets: &[DescribedTarget]) {
         if let Some(draining) = targets.iter().find(|target| target.state == TargetState::Draining) {
             let text = format_args!("{draining} was deregistered while it was described as draining");
             self.world().violate(Invariant::DrainingIsLeftAlone, text);
         }
+        if !self.scenario().config.bindings[binding].kind.is_single_writer() {
+            self.examine_leaving(binding, targets);
+        }
     }
 
-    /// Checks an invocation that returned no error. `claims_in_sync` is whether it says that the group is right.
-    pub(crate) fn examine_success(&self, claims_in_sync: bool) {
-        let audit = self.audit();
-        // A run that ends without a claim says itself what it waits for.
-        let shown = audit.shown.iter().flatten().filter(|target| target.is_member());
-        let is_one = shown.clone().count() == 1 && shown.clone().all(|target| target.port == PORT);
-        let problem = if audit.shown.is_none() {
-            "the target group was never read"
-        } else if claims_in_sync && audit.group_failed {
-            "its last call to the target group failed and it says that the group is right"
-        } else if audit.dns_asked && !audit.dns_answered {
-            "DNS never answered"
-        } else if claims_in_sync && !is_one {
-            "it says that the group is right, and the group it was shown has not exactly one member on the port"
-        } else {
-            return;
+    /// Checks what an invocation says of a binding without an error: whether it claims that the group is right.
+    pub(crate) fn examine_claim(&self, binding: usize, claims_in_sync: bool) {
+        let is_single_writer = self.scenario().config.bindings[binding].kind.is_single_writer();
+        let problem = {
+            let process = self.audit();
+            let audit = &process.bindings[binding];
+            // An event and the RDS API together name a writer without DNS.
+            let needs_dns = !(is_single_writer && process.names.is_some() && process.writer_told.is_some());
+            // A run that ends without a claim says itself what it waits for.
+            let shown = audit.shown.iter().flatten().filter(|target| target.is_member());
+            let (count, all_on_port) = (shown.clone().count(), shown.clone().all(|target| target.port == PORT));
+            if audit.shown.is_none() {
+                "the target group was never read"
+            } else if claims_in_sync && audit.group_failed {
+                "its last call to the target group failed and it says that the group is right"
+            } else if needs_dns && audit.dns_asked && audit.answer.is_none() {
+                "DNS never answered"
+            } else if claims_in_sync && is_single_writer && !(count == 1 && all_on_port) {
+                "it says that the group is right, and the group it was shown has not exactly one member on the port"
+            } else if claims_in_sync && !(count > 0 && all_on_port) {
+                "it says that the group is right, and the group it was shown has no member, or one on another port"
+            } else {
+                return;
+            }
         };
-        let text = format!("invocation {} succeeded although {problem}", audit.invocation);
-        drop(audit);
+        let text = format!("invocation {} succeeded although {problem}", self.audit().invocation);
         self.world().violate(Invariant::FailsLoudly, text);
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use crate::database::{Host, ID, What};
 use crate::dice::{Moment, between, chance};
 use crate::distributions as d;
-use crate::payload::{Event, subscription_test, without_id};
-use crate::scenario::{Host, Scenario};
+use crate::payload::{Event, Source, subscription_test, without_id};
+use crate::scenario::Scenario;
 
 /// A message that reaches the function.
 #[derive(Clone)]
@@ -48,10 +49,12 @@ struct Happening {
 pub(crate) fn deliver(scenario: &Scenario, rng: &mut Rng) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     let is_down = [chance(rng, d::PATH_DOWN), chance(rng, d::PATH_DOWN)];
+    // The subscription of a cluster does not hold the events of its instances, nor any those of deployments; the rule
+    // does.
+    let subscribed = if scenario.database.engine.is_cluster() { Source::Cluster } else { Source::Instance };
     for happening in happenings(scenario, rng) {
         for (path, is_down) in [Path::Sns, Path::EventBridge].into_iter().zip(is_down) {
-            // The subscription of a cluster does not hold the events of its instances; the rule does.
-            let is_subscribed = path == Path::EventBridge || happening.event.is_cluster == scenario.is_cluster;
+            let is_subscribed = path == Path::EventBridge || happening.event.source == subscribed;
             if is_subscribed && !is_down && !chance(rng, d::LOST) {
                 let first = happening.event.time + d::delivery(rng);
                 let copies = if chance(rng, d::DOUBLED) { vec![first, first + d::delivery(rng)] } else { vec![first] };
@@ -77,7 +80,7 @@ fn on_its_way(happening: &Happening, path: Path, rng: &mut Rng) -> Delivery {
     if chance(rng, d::GARBLED) {
         (payload, text) = match path {
             Path::Sns => (subscription_test(), format!("garbled: {text}")),
-            _ => (without_id(&event.source), format!("without an id: {text}")),
+            _ => (without_id(&event.id), format!("without an id: {text}")),
         };
         names = None;
     }
@@ -86,51 +89,76 @@ fn on_its_way(happening: &Happening, path: Path, rng: &mut Rng) -> Delivery {
 
 fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
     let mut all = Vec::new();
-    for (number, change) in scenario.moves.iter().enumerate() {
-        let member = scenario.hosts[change.to].1;
-        let instance = if scenario.is_cluster { scenario.members[member].clone() } else { "orders".to_owned() };
+    let database = &scenario.database;
+    let is_cluster = database.engine.is_cluster();
+    for (number, change) in database.changes.iter().enumerate() {
+        let member = database.hosts[change.host()].1;
+        let instance = if is_cluster { database.members[member].id.clone() } else { ID.to_owned() };
         let of_instance = |number, message: &str, time| Happening {
-            event: Event { number, message: message.to_owned(), is_cluster: false, source: instance.clone(), time },
+            event: Event { number, message: message.to_owned(), source: Source::Instance, id: instance.clone(), time },
             names: None,
             is_failover: false,
         };
         let of_cluster = |number, what: &str, host: Host, time| {
-            let member = &scenario.members[scenario.hosts[host].1];
-            let message = format!("{what}: {member}");
-            let event = Event { number, message, is_cluster: true, source: "orders".to_owned(), time };
+            let message = format!("{what}: {}", database.members[database.hosts[host].1].id);
+            let event = Event { number, message, source: Source::Cluster, id: ID.to_owned(), time };
             Happening { event, names: Some(host), is_failover: true }
         };
+        let of_deployment = |number, message: &str| Happening {
+            event: Event {
+                number,
+                message: message.to_owned(),
+                source: Source::Deployment,
+                id: "bgd-hdqs3ik6vrwgutsn".to_owned(),
+                time: change.completed,
+            },
+            names: None,
+            is_failover: false,
+        };
         let failover = |happening| Happening { is_failover: true, ..happening };
-        if change.is_replacement {
-            all.push(of_instance("0422", "RDS will replace the host of the DB instance", change.started));
-            all.push(of_instance("0006", "DB instance restarted", change.moved));
-        } else if scenario.is_cluster {
-            let (id, text) = if chance(rng, 0.8) {
-                ("0073", "Started cross AZ failover to DB instance")
-            } else {
-                ("0072", "Started same AZ failover to DB instance")
-            };
-            all.push(of_cluster(id, text, change.to, change.started));
-            all.push(of_instance("0006", "DB instance restarted", change.moved));
-            all.push(of_cluster("0071", "Completed failover to DB instance", change.to, change.completed));
-            // "There are DNS changes to the DB cluster for the DB instance": when it comes was never seen.
-            let changed = change.moved + between(rng, 0.0, 60.0);
-            all.push(of_instance("0385", "Cluster topology is updated.", changed));
-        } else {
-            all.push(failover(of_instance("0013", "Multi-AZ instance failover started.", change.started)));
-            all.push(of_instance("0006", "DB instance restarted", change.moved));
-            all.push(failover(of_instance("0049", "Multi-AZ instance failover completed", change.completed)));
+        match change.what {
+            What::Replacement => {
+                all.push(of_instance("0422", "RDS will replace the host of the DB instance", change.started));
+                all.push(of_instance("0006", "DB instance restarted", change.moved));
+            }
+            What::Failover if is_cluster => {
+                let (id, text) = if chance(rng, 0.8) {
+                    ("0073", "Started cross AZ failover to DB instance")
+                } else {
+                    ("0072", "Started same AZ failover to DB instance")
+                };
+                all.push(of_cluster(id, text, change.to, change.started));
+                all.push(of_instance("0006", "DB instance restarted", change.moved));
+                all.push(of_cluster("0071", "Completed failover to DB instance", change.to, change.completed));
+                all.push(of_instance("0385", TOPOLOGY_UPDATED, change.moved + between(rng, 0.0, 60.0)));
+            }
+            What::Failover => {
+                all.push(failover(of_instance("0013", "Multi-AZ instance failover started.", change.started)));
+                all.push(of_instance("0006", "DB instance restarted", change.moved));
+                all.push(failover(of_instance("0049", "Multi-AZ instance failover completed", change.completed)));
+            }
+            What::Switchover { .. } => {
+                let (id, text) = if is_cluster { ("0260", "cluster") } else { ("0251", "instance") };
+                all.push(of_deployment(id, &format!("Switchover completed. Renamed the green {text}")));
+                all.push(of_deployment("0248", "Switchover completed on blue/green deployment"));
+            }
+            What::Joins { .. } | What::Leaves { .. } => {
+                all.push(of_instance("0385", TOPOLOGY_UPDATED, change.moved + between(rng, 0.0, 60.0)));
+            }
+            What::Reboot => all.push(of_instance("0006", "DB instance restarted", change.moved)),
         }
-        if chance(rng, d::ABANDONED) {
+        if matches!(change.what, What::Failover | What::Replacement) && chance(rng, d::ABANDONED) {
             let begun = change.completed + between(rng, 10.0, 120.0);
             let given_up = begun + between(rng, 10.0, 40.0);
+            let mut others = change.roster.iter().map(|host| database.hosts[*host].1);
+            let other = others.find(|other| *other != database.hosts[change.to].1);
             // It ends before the next one begins.
-            if scenario.moves.get(number + 1).is_none_or(|next| given_up < next.started) {
-                if scenario.is_cluster {
-                    let other = (0..scenario.members.len()).find(|other| *other != member).unwrap_or_default();
+            if database.changes.get(number + 1).is_none_or(|next| given_up < next.started) {
+                if let Some(other) = other.filter(|_| is_cluster) {
+                    let other = database.members[other].host;
                     all.push(of_cluster("0073", "Started cross AZ failover to DB instance", other, begun));
                     all.push(of_cluster("0070", "Promoting previous primary again", change.to, given_up));
-                } else {
+                } else if !is_cluster {
                     all.push(failover(of_instance("0013", "Multi-AZ instance failover started.", begun)));
                     let text = "Abandoning user requested failover since a failover recently occurred";
                     all.push(failover(of_instance("0034", text, given_up)));
@@ -141,9 +169,12 @@ fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
     all
 }
 
+/// "There are DNS changes to the DB cluster for the DB instance": when it comes was never seen.
+const TOPOLOGY_UPDATED: &str = "Cluster topology is updated.";
+
 /// Messages that have nothing to do with a failover, and people who press the console's button.
 fn noise(scenario: &Scenario, rng: &mut Rng, deliveries: &mut Vec<Delivery>) {
-    let end = scenario.moves.last().map_or(0.0, |change| change.completed as f64 / 1e3);
+    let end = scenario.database.changes.last().map_or(0.0, |change| change.completed as f64 / 1e3);
     let mut push = |rng: &mut Rng, path, payload, text: &str| {
         let (at, text) = (between(rng, 0.0, end), text.to_owned());
         deliveries.push(Delivery { at, path, payload: Arc::new(payload), names: None, text, is_failover: false });
@@ -152,7 +183,7 @@ fn noise(scenario: &Scenario, rng: &mut Rng, deliveries: &mut Vec<Delivery>) {
         push(rng, Path::Sns, subscription_test(), "subscription test, no JSON");
     }
     if chance(rng, 0.3) {
-        push(rng, Path::EventBridge, without_id(&scenario.members[0]), "an event without an id");
+        push(rng, Path::EventBridge, without_id(&scenario.database.members[0].id), "an event without an id");
     }
     if chance(rng, 0.3) {
         push(rng, Path::Console, json!({"key1": "value1", "key2": "value2", "key3": "value3"}), "hello world");

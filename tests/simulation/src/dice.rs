@@ -4,6 +4,8 @@
 
 use fastrand::Rng;
 
+use crate::kinds::Kind;
+
 /// Milliseconds since the world began.
 pub type Moment = u64;
 
@@ -29,12 +31,18 @@ pub enum Topic {
     Call,
     /// Whether and when a process dies: invocation.
     Death,
+    /// How a name of one's own or a proxy is made, and what becomes of it: its number.
+    Pool,
+    /// Which part of its addresses a name gives: name, resolver, refill.
+    Part,
+    /// Which bindings are in trouble, and how slow the calls of one are: invocation, call.
+    Trouble,
 }
 
 impl Dice {
-    /// The dice of the world with this seed.
-    pub fn new(seed: u64) -> Dice {
-        Dice(scramble(seed))
+    /// The dice of the world of this kind with this seed.
+    pub fn new(kind: Kind, seed: u64) -> Dice {
+        Dice(scramble(seed.wrapping_add((kind as u64) << 48)))
     }
 
     /// The numbers for this topic at these keys.

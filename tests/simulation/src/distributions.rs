@@ -2,7 +2,9 @@
 //!
 //! Each number has its source. *AWS* is a statement of AWS's guides or SDKs, *measured* a public log or report, and
 //! *assumed* a number that nobody publishes, chosen wide and before any strategy was run. No number here is tuned to a
-//! strategy.
+//! strategy. Those of readers, proxies, names of one's own and blue/green deployments are in [`kinds`].
+
+pub mod kinds;
 
 use fastrand::Rng;
 

@@ -8,7 +8,7 @@ use reconcile::target::{DescribedTarget, Target, TargetState};
 use crate::dice::{Moment, SECOND};
 
 /// From a registration to the first health check.
-const INITIAL: Moment = 30 * SECOND;
+pub(crate) const INITIAL: Moment = 30 * SECOND;
 
 /// A target group.
 pub struct Group {

@@ -5,20 +5,24 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reconcile::binding;
 use reconcile::target::Target;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::check::{Invariant, Violation};
+use crate::database::Host;
 use crate::deliveries::{Delivery, Path};
 use crate::dice::{Moment, SECOND, Topic, chance};
 use crate::distributions as d;
-use crate::measure::{CONVERGENCE_LIMIT, Measures};
+use crate::measure::Measures;
 use crate::payload::scheduled;
-use crate::scenario::{Host, PORT, Scenario};
+use crate::ports::Ports;
+use crate::scenario::{PORT, Scenario};
 use crate::strategy::{Events, Strategy};
+use crate::subject::list;
 use crate::trace;
-use crate::world::{Ports, World};
+use crate::world::World;
 
 /// A process: one warm copy of a function.
 pub trait Process: Send + Sync {
@@ -27,9 +31,18 @@ pub trait Process: Send + Sync {
 }
 
 /// An invocation under way.
-pub type Invocation = Pin<Box<dyn Future<Output = Result<Done, String>> + Send>>;
+pub type Invocation = Pin<Box<dyn Future<Output = Ending> + Send>>;
 
-/// What an invocation without an error says.
+/// How an invocation ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// What it says of each binding that it did not fail for: its number, and whether its group is right.
+    pub claims: Vec<(usize, Done)>,
+    /// Its error, for which Lambda tries it again.
+    pub error: Option<String>,
+}
+
+/// What an invocation says of a binding without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     /// The group is right.
@@ -63,7 +76,7 @@ pub fn live(scenario: &Arc<Scenario>, strategy: &Arc<dyn Strategy>, is_traced: b
     runtime.expect("a runtime without I/O").block_on(async {
         let world = World::new(Arc::clone(scenario), strategy.deregistration_delay(), is_traced);
         let _log = is_traced.then(|| tracing::subscriber::set_default(trace::subscriber(Arc::clone(&world))));
-        let end = scenario.settled.max(scenario.moves.last().map_or(0, |last| last.moved) + CONVERGENCE_LIMIT);
+        let end = scenario.end();
         let lambda = Arc::new(Lambda {
             world: Arc::clone(&world),
             strategy: Arc::clone(strategy),
@@ -108,7 +121,7 @@ impl Lambda {
         loop {
             let now = self.world.now();
             if judged_at.is_none() && now >= end && (self.fleet().pending == 0 || now >= end + PATIENCE) {
-                judged_at = Some(self.world.state().group.drained().max(now) + TWO_RUNS);
+                judged_at = Some(self.world.state().drained().max(now) + TWO_RUNS);
             }
             if judged_at.is_some_and(|judged_at| now >= judged_at || !self.strategy.is_checked()) {
                 break;
@@ -145,35 +158,61 @@ impl Lambda {
         }
     }
 
-    /// The group is exactly the writer, and two more runs write nothing.
+    /// Each group is what it should be, and two more runs write nothing. A binding in trouble may be as it is.
     async fn judge(self: &Arc<Self>) {
-        let writer = Target { address: self.world.scenario.writer_address(self.world.now()), port: PORT };
-        let members: Vec<Target> = self.world.state().group.members().collect();
-        if members != [writer] {
-            let members: Vec<String> = members.iter().map(Target::to_string).collect();
-            let text = format!("the writer is {writer} and the members are [{}]", members.join(", "));
-            self.world.violate(Invariant::EventuallyStable, text);
-        }
+        let scenario = &self.world.scenario;
+        let sound: Vec<usize> = scenario.sound().collect();
+        sound.iter().for_each(|binding| self.judge_members(*binding));
         let _ = self.once(Arc::clone(&self.scheduled), None).await;
-        let writes = self.world.state().writes;
-        let _ = self.once(Arc::clone(&self.scheduled), None).await;
-        if self.world.state().writes != writes {
+        let writes = || sound.iter().map(|binding| self.world.state().kept[*binding].writes).sum::<u32>();
+        let before = writes();
+        let ending = self.once(Arc::clone(&self.scheduled), None).await;
+        if writes() != before {
             self.world.violate(Invariant::Idempotent, "a run right after another one wrote");
         }
+        if scenario.is_troubled() {
+            let claims = ending.map(|ending| ending.claims).unwrap_or_default();
+            for binding in sound {
+                if !claims.contains(&(binding, Done::InSync)) {
+                    let name = &scenario.config.bindings[binding].name;
+                    let text =
+                        format_args!("nothing is wrong with {name} and the last run does not say that it is right");
+                    self.world.violate(Invariant::OthersUndisturbed, text);
+                }
+            }
+        }
+    }
+
+    fn judge_members(&self, binding: usize) {
+        if self.world.is_right(binding) {
+            return;
+        }
+        let scenario = &self.world.scenario;
+        let (wanted, members) = (scenario.subjects[binding].wanted(self.world.now()), self.world.members(binding));
+        let has_writer =
+            members.contains(&Target { address: scenario.database.writer_address(self.world.now()), port: PORT });
+        let invariant = match scenario.config.bindings[binding].kind {
+            binding::Kind::Readers if has_writer => Invariant::WriterIsNoReader,
+            _ if scenario.is_troubled() => Invariant::OthersUndisturbed,
+            _ => Invariant::EventuallyStable,
+        };
+        let members: Vec<String> = members.iter().map(Target::to_string).collect();
+        let text = format!("{} should be members and [{}] are", list(&wanted.needed), members.join(", "));
+        self.world.violate(invariant, text);
     }
 
     /// An asynchronous invocation: what fails or is killed is tried again.
     async fn with_retries(self: Arc<Self>, payload: Arc<Value>, names: Option<(Host, Moment)>, is_event: bool) {
         let mut waits = d::RETRIES.into_iter().take(self.strategy.retries());
-        while self.once(Arc::clone(&payload), names).await.is_err() {
+        while self.once(Arc::clone(&payload), names).await.is_none_or(|ending| ending.error.is_some()) {
             let Some(wait) = waits.next() else { break };
             sleep(Duration::from_millis(wait)).await;
         }
         self.fleet().pending -= usize::from(is_event);
     }
 
-    /// One attempt in an idle process, or in a new one.
-    async fn once(&self, payload: Arc<Value>, names: Option<(Host, Moment)>) -> Result<Done, String> {
+    /// One attempt in an idle process, or in a new one. A process that was killed tells nothing.
+    async fn once(&self, payload: Arc<Value>, names: Option<(Host, Moment)>) -> Option<Ending> {
         let (invocation, process, is_cold) = self.take_process();
         let (ports, process) = process;
         if is_cold {
@@ -183,27 +222,29 @@ impl Lambda {
         ports.begin(invocation, names);
         let begin = self.world.now();
         let deadline = self.world.instant(begin + d::FUNCTION_TIMEOUT - MARGIN);
-        let outcome = tokio::select! {
+        let ending = tokio::select! {
             biased;
-            () = ports.killed() => return Err("killed".to_owned()),
-            outcome = Arc::clone(&process).invoke(payload, deadline) => outcome,
+            () = ports.killed() => return None,
+            ending = Arc::clone(&process).invoke(payload, deadline) => ending,
             () = sleep_until(self.world.instant(begin + d::FUNCTION_TIMEOUT)) => {
                 ports.kill();
                 self.world.note(format_args!("p{:<3} i{invocation:<4} killed at the time limit", ports.number()));
-                return Err("the time limit".to_owned());
+                return None;
             }
         };
-        match &outcome {
-            Ok(done) => {
-                self.world.note(format_args!("p{:<3} i{invocation:<4} ends: {done:?}", ports.number()));
-                if self.strategy.is_checked() {
-                    ports.examine_success(*done == Done::InSync);
-                }
-            }
-            Err(error) => self.world.note(format_args!("p{:<3} i{invocation:<4} fails: {error}", ports.number())),
+        let claims = ending.claims.iter();
+        claims.clone().for_each(|(binding, done)| {
+            let name = &self.world.scenario.config.bindings[*binding].name;
+            self.world.note(format_args!("p{:<3} i{invocation:<4} ends: {name} {done:?}", ports.number()));
+        });
+        if let Some(error) = &ending.error {
+            self.world.note(format_args!("p{:<3} i{invocation:<4} fails: {error}", ports.number()));
+        }
+        if self.strategy.is_checked() {
+            claims.for_each(|(binding, done)| ports.examine_claim(*binding, *done == Done::InSync));
         }
         self.fleet().idle.push((ports, process));
-        outcome
+        Some(ending)
     }
 
     fn take_process(&self) -> (u64, (Ports, Arc<dyn Process>), bool) {

@@ -4,12 +4,18 @@
 //! behind resolvers with caches, an RDS API that lags and fails, events that come late, twice, garbled or never, a
 //! target group that drains and throttles and shows writes late, and a Lambda whose processes overlap and die. The loop
 //! runs in it unchanged over the ports of `failover_sync::ports`, in tokio's paused time, so that an hour takes
-//! milliseconds.
+//! milliseconds. In other kinds of worlds it keeps readers, proxies, names of one's own, IPv6 addresses, or several of
+//! these at a time, and blue/green deployments switch over.
 //!
 //! ```text
 //! distributions  how long things take, each with its source
+//! kinds          which worlds there are
 //! scenario       what happens in a world whatever the function does, a pure function of seed and moment
-//! world          the ports, and what the function did          group  the target group's state machine
+//! database, making   a cluster or instance: what is true, what its witnesses say, and how its life is made
+//! pool           a proxy, or a name of one's own          resolvers  what lies between DNS and a process
+//! subject        what a binding follows, and who should be in its group
+//! world, ports   what the function did, and how it sees the world
+//! group          the target group's state machine         payload, deliveries  what it is invoked with
 //! lambda         invocations, retries, kills, the schedule      check  the invariants
 //! trace          what the loop logs, in a replay
 //! strategy       ours                                           baselines  what other projects do
@@ -19,15 +25,22 @@
 pub mod baselines;
 pub mod campaign;
 pub mod check;
+pub mod database;
 pub mod deliveries;
 pub mod dice;
 pub mod distributions;
 pub mod group;
+pub mod kinds;
 pub mod lambda;
+mod making;
 pub mod measure;
 pub mod payload;
+pub mod pool;
+pub mod ports;
 pub mod report;
+pub mod resolvers;
 pub mod scenario;
 pub mod strategy;
+pub mod subject;
 mod trace;
 pub mod world;

@@ -1,5 +1,6 @@
 //! `simulate`: lets failover-sync and its rivals live through many failovers, or replays one world.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Parser;
 use simulation::campaign::{self, Outcome, strategies};
+use simulation::kinds::Kind;
 use simulation::lambda::live;
 use simulation::scenario::Scenario;
 
@@ -25,6 +27,9 @@ struct Arguments {
     /// Replay the world with this seed and print what each witness said and each call.
     #[arg(long, value_name = "SEED")]
     world: Option<u64>,
+    /// Only worlds of this kind; with --world, its kind (default: writer).
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
     /// With --world: the strategy to follow.
     #[arg(long, requires = "world", default_value = "failover-sync")]
     strategy: String,
@@ -33,26 +38,33 @@ struct Arguments {
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     match arguments.world {
-        Some(seed) => replay(seed, &arguments.strategy),
-        None => simulate(arguments.failovers, arguments.seed),
+        Some(seed) => replay(arguments.kind.unwrap_or(Kind::Writer), seed, &arguments.strategy),
+        None => simulate(arguments.kind, arguments.failovers, arguments.seed),
     }
 }
 
-fn simulate(failovers: usize, seed: u64) -> anyhow::Result<ExitCode> {
+fn simulate(only: Option<Kind>, failovers: usize, seed: u64) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let twentieths = AtomicUsize::new(0);
     let is_terminal = io::stderr().is_terminal();
-    let outcome = campaign::run(&strategies(), failovers, seed, |done| {
-        let twentieth = done * 20 / failovers.max(1);
+    let shares: Vec<(Kind, usize)> = match only {
+        Some(kind) => vec![(kind, failovers)],
+        None => campaign::shares(failovers),
+    };
+    let total: usize = shares.iter().map(|(_, changes)| changes).sum();
+    let outcome = campaign::run_kinds(&shares, seed, |done| {
+        let twentieth = done * 20 / total.max(1);
         if is_terminal && twentieths.fetch_max(twentieth, Ordering::Relaxed) < twentieth {
-            let _ = write!(io::stderr(), "\r{:>3} % of {failovers} failovers", twentieth * 5);
+            let _ = write!(io::stderr(), "\r{:>3} % of {total} changes", twentieth * 5);
         }
     });
     let mut out = io::stdout().lock();
     if is_terminal {
         writeln!(io::stderr(), "\r{:40}\r", "")?;
     }
-    writeln!(out, "{failovers} failovers, seed {seed}, {:.0} s\n\n{outcome}", start.elapsed().as_secs_f64())?;
+    let seconds = start.elapsed().as_secs_f64();
+    let shares: Vec<String> = shares.iter().map(|(kind, changes)| format!("{kind} {changes}")).collect();
+    writeln!(out, "changes: {}; seed {seed}, {seconds:.0} s\n\n{outcome}", shares.join(", "))?;
     explain(&outcome, &mut out)?;
     let path = target().join("simulation/report.json");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
@@ -63,36 +75,43 @@ fn simulate(failovers: usize, seed: u64) -> anyhow::Result<ExitCode> {
 
 /// What was promised and not kept, with the commands that show it.
 fn explain(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
-    let ours = &outcome.strategies[0].1;
-    writeln!(
-        out,
-        "invariant violations: {}; from the second honest witness to the switch: p50 {:.1} s; \
-         wrong-way switches although the honest witnesses were not outvoted: {}, with any honest witness: {}",
-        outcome.violations.len(),
-        ours.promptness(50.0),
-        ours.wrong_ways_despite_witnesses,
-        ours.wrong_ways_with_honest_witness
-    )?;
+    writeln!(out, "invariant violations: {}", outcome.violations.len())?;
+    if let Some((_, ours)) = outcome.strategies.first() {
+        writeln!(
+            out,
+            "from the second honest witness to the switch: p50 {:.1} s; \
+             wrong-way switches although the honest witnesses were not outvoted: {}, with any honest witness: {}",
+            ours.promptness(50.0),
+            ours.wrong_ways_despite_witnesses,
+            ours.wrong_ways_with_honest_witness
+        )?;
+    }
     for missed in outcome.missed() {
         writeln!(out, "MISSED: {missed}")?;
     }
-    for violation in outcome.violations.iter().take(10) {
-        writeln!(out, "{violation}\n  replay: cargo run -p simulation -- --world {}", violation.seed)?;
+    let mut counts = BTreeMap::new();
+    outcome.violations.iter().for_each(|violation| *counts.entry(violation.invariant).or_insert(0_usize) += 1);
+    for (invariant, count) in counts {
+        writeln!(out, "{count} violations of invariant {invariant}")?;
     }
-    for (seed, name) in outcome.misled.iter().take(10) {
-        let command = format!("cargo run -p simulation -- --world {seed} --strategy {name}");
-        writeln!(out, "{name} was misled in world {seed}\n  replay: {command}")?;
+    for violation in outcome.violations.iter().take(10) {
+        let (seed, kind) = (violation.seed, violation.kind);
+        writeln!(out, "{violation}\n  replay: cargo run -p simulation -- --world {seed} --kind {kind}")?;
+    }
+    for (kind, seed, name) in outcome.misled.iter().take(10) {
+        let command = format!("cargo run -p simulation -- --world {seed} --kind {kind} --strategy {name}");
+        writeln!(out, "{name} was misled in {kind} world {seed}\n  replay: {command}")?;
     }
     Ok(())
 }
 
-fn replay(seed: u64, name: &str) -> anyhow::Result<ExitCode> {
+fn replay(kind: Kind, seed: u64, name: &str) -> anyhow::Result<ExitCode> {
     let strategies = strategies();
     let Some(strategy) = strategies.iter().find(|strategy| strategy.name() == name) else {
         let names: Vec<&str> = strategies.iter().map(|strategy| strategy.name()).collect();
         bail!("there is no strategy {name:?}: there are {}", names.join(", "));
     };
-    let life = live(&Scenario::new(seed), strategy, true);
+    let life = live(&Scenario::new(kind, seed), strategy, true);
     let mut out = io::stdout().lock();
     for (at, line) in &life.trace {
         writeln!(out, "{:>9.3} {line}", *at as f64 / 1e3)?;

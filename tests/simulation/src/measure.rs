@@ -2,28 +2,34 @@
 
 use reconcile::target::Target;
 
+use crate::database::{Change, What};
 use crate::dice::{Moment, SECOND};
-use crate::scenario::{Move, PORT, Scenario};
-use crate::world::State;
+use crate::group::INITIAL;
+use crate::kinds::Kind;
+use crate::scenario::Scenario;
+use crate::subject::Subject;
+use crate::world::{Kept, State};
 
-/// A failover after which the group is not exactly the writer within this time has not converged.
-pub const CONVERGENCE_LIMIT: Moment = 900 * SECOND;
-
-/// The numbers of one strategy in one or many worlds. A failover is a move of the writer to another address.
+/// The numbers of one strategy in one or many worlds. A change is a moment at which a group should have other members:
+/// for a writer, a move to another address.
 #[derive(Clone, Debug, Default)]
 pub struct Measures {
-    /// How many failovers there were.
-    pub failovers: usize,
-    /// Seconds from the writer's move until the group was exactly the writer of that moment, for each failover that
-    /// converged. When the writer moves on before, the clock goes on.
+    /// How many changes there were.
+    pub changes: usize,
+    /// Seconds from the real change until the group was what it should be at that moment, for each change that converged.
+    /// When another change comes before, the clock goes on.
     pub converged: Vec<f32>,
+    /// Seconds after which a change has not converged.
+    pub limit: f32,
     /// Seconds from the first moment at which two witnesses named the new writer until the group was exactly that
     /// writer, for each failover in which both came.
     pub pair_to_switch: Vec<f32>,
-    /// Seconds in which a target that was not the writer was a member.
-    pub nonwriter_s: f64,
+    /// Seconds in which a target that should not be one was a member.
+    pub wrong_s: f64,
     /// Seconds in which the group was empty.
     pub empty_s: f64,
+    /// Seconds in which no member was healthy. Not counted in the worlds of the rivals.
+    pub unserved_s: f64,
     /// Switches to an address that was not the writer at that moment.
     pub wrong_ways: usize,
     /// Those among them for which at least as many readable witnesses were honest as were not.
@@ -35,76 +41,106 @@ pub struct Measures {
 }
 
 impl Measures {
+    /// Of every binding that nothing is wrong with.
     pub(crate) fn of(scenario: &Scenario, state: &State, end: Moment) -> Measures {
-        let moves = &scenario.moves;
-        let first_moved = moves.first().map_or(end, |change| change.moved);
-        let mut changes: Vec<Moment> = state.group.history.iter().map(|(at, _)| *at).collect();
-        changes.extend(moves.iter().map(|change| change.moved));
-        changes.retain(|at| (first_moved..end).contains(at));
-        changes.sort_unstable();
-        changes.dedup();
+        let mut sum = Measures::default();
+        for binding in scenario.sound() {
+            sum.add(Measures::of_binding(scenario, binding, &state.kept[binding], end));
+        }
+        sum
+    }
+
+    fn of_binding(scenario: &Scenario, binding: usize, kept: &Kept, end: Moment) -> Measures {
+        let (subject, limit) = (&*scenario.subjects[binding], scenario.kind.convergence_limit());
+        let changes = subject.changes();
+        let first = changes.first().copied().unwrap_or(end);
         let mut measures = Measures {
-            failovers: moves.len(),
-            wrong_ways: state.wrong_ways.len(),
-            wrong_ways_despite_witnesses: state.wrong_ways.iter().filter(|way| way.is_despite_witnesses()).count(),
-            wrong_ways_with_honest_witness: state.wrong_ways.iter().filter(|way| way.honest > 0).count(),
-            writes: state.writes as usize,
+            changes: changes.len(),
+            limit: seconds(limit),
+            wrong_ways: kept.wrong_ways.len(),
+            wrong_ways_despite_witnesses: kept.wrong_ways.iter().filter(|way| way.is_despite_witnesses()).count(),
+            wrong_ways_with_honest_witness: kept.wrong_ways.iter().filter(|way| way.honest > 0).count(),
+            writes: kept.writes as usize,
             ..Measures::default()
         };
-        let mut exact_from = Vec::new();
-        for (number, at) in changes.iter().enumerate() {
-            let members = members_at(&state.group.history, *at);
-            let writer = Target { address: scenario.writer_address(*at), port: PORT };
-            let lasted = (changes.get(number + 1).unwrap_or(&end) - at) as f64 / 1e3;
-            if members.iter().any(|member| *member != writer) {
-                measures.nonwriter_s += lasted;
-            }
-            if members.is_empty() {
-                measures.empty_s += lasted;
-            }
-            if members == [writer] {
-                exact_from.push(*at);
-            }
+        let right_from = measures.watch_members(subject, kept, first, end);
+        for change in &changes {
+            let right = right_from.iter().find(|at| **at >= *change);
+            measures.converged.extend(right.map(|at| at - change).filter(|time| *time <= limit).map(seconds));
         }
-        for (number, change) in moves.iter().enumerate() {
-            let exact = exact_from.iter().find(|at| **at >= change.moved);
-            measures
-                .converged
-                .extend(exact.map(|at| at - change.moved).filter(|t| *t <= CONVERGENCE_LIMIT).map(seconds));
-            let next = moves.get(number + 1);
-            let superseded = next.map_or(end, |next| next.moved);
-            let switch = state.switches.iter().find(|switch| (change.moved..superseded).contains(&switch.at));
-            if let Some(switch) = switch
-                && let Some(pair) = second_witness(scenario, change, next, switch.resolver)
-            {
-                measures.pair_to_switch.push(seconds(switch.at.saturating_sub(pair)));
-            }
+        if scenario.kind != Kind::Writer {
+            measures.unserved_s = unserved(subject, &kept.group.history, first, end);
+        }
+        if scenario.config.bindings[binding].kind.is_single_writer() {
+            measures.time_switches(scenario, kept, end);
         }
         measures
     }
 
+    /// Adds up for how long the members were not what they should be. Returns when they began to be.
+    fn watch_members(&mut self, subject: &dyn Subject, kept: &Kept, first: Moment, end: Moment) -> Vec<Moment> {
+        let mut moments: Vec<Moment> = kept.group.history.iter().map(|(at, _)| *at).collect();
+        moments.extend(subject.changes());
+        moments.retain(|at| (first..end).contains(at));
+        moments.sort_unstable();
+        moments.dedup();
+        let mut right_from = Vec::new();
+        for (number, at) in moments.iter().enumerate() {
+            let members = members_at(&kept.group.history, *at);
+            let wanted = subject.wanted(*at);
+            let lasted = (moments.get(number + 1).unwrap_or(&end) - at) as f64 / 1e3;
+            if members.iter().any(|member| wanted.is_wrong(*member)) {
+                self.wrong_s += lasted;
+            }
+            if members.is_empty() {
+                self.empty_s += lasted;
+            }
+            if wanted.is_met_by(members) {
+                right_from.push(*at);
+            }
+        }
+        right_from
+    }
+
+    /// From the second witness of each move of the writer to the switch.
+    fn time_switches(&mut self, scenario: &Scenario, kept: &Kept, end: Moment) {
+        let moves: Vec<&Change> = scenario.database.moves().collect();
+        for (number, change) in moves.iter().enumerate() {
+            let next = moves.get(number + 1).copied();
+            let superseded = next.map_or(end, |next| next.moved);
+            let switch = kept.switches.iter().find(|switch| (change.moved..superseded).contains(&switch.at));
+            if let Some(switch) = switch
+                && let Some(pair) = second_witness(scenario, change, next, switch.resolver)
+            {
+                self.pair_to_switch.push(seconds(switch.at.saturating_sub(pair)));
+            }
+        }
+    }
+
     /// Adds the numbers of other worlds.
     pub fn add(&mut self, other: Measures) {
-        self.failovers += other.failovers;
+        self.changes += other.changes;
         self.converged.extend(other.converged);
+        self.limit = self.limit.max(other.limit);
         self.pair_to_switch.extend(other.pair_to_switch);
-        self.nonwriter_s += other.nonwriter_s;
+        self.wrong_s += other.wrong_s;
         self.empty_s += other.empty_s;
+        self.unserved_s += other.unserved_s;
         self.wrong_ways += other.wrong_ways;
         self.wrong_ways_despite_witnesses += other.wrong_ways_despite_witnesses;
         self.wrong_ways_with_honest_witness += other.wrong_ways_with_honest_witness;
         self.writes += other.writes;
     }
 
-    /// The share of failovers that converged, in percent.
+    /// The share of changes that converged, in percent.
     pub fn converged_pct(&self) -> f64 {
-        100.0 * self.converged.len() as f64 / self.failovers.max(1) as f64
+        100.0 * self.converged.len() as f64 / self.changes.max(1) as f64
     }
 
-    /// A percentile of the seconds to convergence. A failover that did not converge counts as the limit.
+    /// A percentile of the seconds to convergence. A change that did not converge counts as the limit.
     pub fn convergence(&self, percent: f64) -> f64 {
         let mut times = self.converged.clone();
-        times.resize(self.failovers, seconds(CONVERGENCE_LIMIT));
+        times.resize(self.changes, self.limit);
         percentile(times, percent)
     }
 
@@ -113,19 +149,21 @@ impl Measures {
         percentile(self.pair_to_switch.clone(), percent)
     }
 
-    /// A total per failover.
+    /// A total per change.
     pub fn mean(&self, total: f64) -> f64 {
-        total / self.failovers.max(1) as f64
+        total / self.changes.max(1) as f64
     }
 }
 
 /// When a second witness named the new writer: DNS at that resolver, the RDS API, or an event that was delivered.
-fn second_witness(scenario: &Scenario, change: &Move, next: Option<&Move>, resolver: usize) -> Option<Moment> {
+fn second_witness(scenario: &Scenario, change: &Change, next: Option<&Change>, resolver: usize) -> Option<Moment> {
+    let database = &scenario.database;
     let limit = next.map_or(Moment::MAX, |next| next.moved);
-    let dns = (change.moved..limit.min(change.dns_steady + 20 * SECOND))
+    let dns = (change.moved..limit.min(change.dns.steady + 20 * SECOND))
         .step_by(250)
-        .find(|at| scenario.writer_by_dns(resolver, *at).0 == change.to);
-    let topology = scenario.is_cluster.then_some(change.topology).filter(|_| !change.is_replacement);
+        .find(|at| database.writer_by_dns(resolver, *at).0 == change.to);
+    let is_told = database.engine.is_cluster() && change.what == What::Failover;
+    let topology = is_told.then_some(change.topology);
     let about = change.started..next.map_or(Moment::MAX, |next| next.started);
     let event = scenario
         .deliveries
@@ -135,6 +173,27 @@ fn second_witness(scenario: &Scenario, change: &Move, next: Option<&Move>, resol
     let mut witnesses: Vec<Moment> = [dns, topology, event].into_iter().flatten().filter(|at| *at < limit).collect();
     witnesses.sort_unstable();
     witnesses.get(1).copied()
+}
+
+/// Seconds in which no member was healthy, in steps of one.
+fn unserved(subject: &dyn Subject, history: &[(Moment, Vec<Target>)], first: Moment, end: Moment) -> f64 {
+    let mut since: Vec<(Target, Moment)> = Vec::new();
+    let mut coming = history.iter().peekable();
+    let mut unserved = 0.0;
+    for at in (0..end).step_by(SECOND as usize) {
+        while let Some((from, members)) = coming.next_if(|(from, _)| *from <= at) {
+            since.retain(|(target, _)| members.contains(target));
+            let new = members.iter().filter(|member| !since.iter().any(|(target, _)| target == *member));
+            let new: Vec<(Target, Moment)> = new.map(|member| (*member, *from)).collect();
+            since.extend(new);
+        }
+        let is_healthy =
+            |(target, from): &(Target, Moment)| from + INITIAL <= at && !subject.is_down(target.address, at);
+        if at >= first && !since.iter().any(is_healthy) {
+            unserved += 1.0;
+        }
+    }
+    unserved
 }
 
 fn members_at(history: &[(Moment, Vec<Target>)], at: Moment) -> &[Target] {

@@ -13,12 +13,52 @@ pub struct Event {
     pub number: &'static str,
     /// The text.
     pub message: String,
-    /// Whether the source is a cluster; else it is an instance.
-    pub is_cluster: bool,
+    /// What it is about.
+    pub source: Source,
     /// The identifier of the source.
-    pub source: String,
+    pub id: String,
     /// When it happened.
     pub time: Moment,
+}
+
+/// What an event may be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A cluster.
+    Cluster,
+    /// An instance.
+    Instance,
+    /// A blue/green deployment, which has an identifier of its own.
+    Deployment,
+}
+
+impl Source {
+    /// As RDS's own JSON names it.
+    fn by_sns(self) -> &'static str {
+        match self {
+            Source::Cluster => "db-cluster",
+            Source::Instance => "db-instance",
+            Source::Deployment => "blue-green-deployment",
+        }
+    }
+
+    /// As EventBridge names it: the detail type, and the type of the source.
+    fn by_eventbridge(self) -> (&'static str, &'static str) {
+        match self {
+            Source::Cluster => ("RDS DB Cluster Event", "CLUSTER"),
+            Source::Instance => ("RDS DB Instance Event", "DB_INSTANCE"),
+            Source::Deployment => ("RDS Blue Green Deployment Event", "BLUE_GREEN_DEPLOYMENT"),
+        }
+    }
+
+    /// As ARNs name it.
+    fn resource(self) -> &'static str {
+        match self {
+            Source::Cluster => "cluster",
+            Source::Instance => "db",
+            Source::Deployment => "deployment",
+        }
+    }
 }
 
 /// The time of day at a moment of the world.
@@ -28,23 +68,22 @@ pub fn time_of_day(moment: Moment) -> DateTime<Utc> {
 
 impl Event {
     fn arn(&self) -> String {
-        let resource = if self.is_cluster { "cluster" } else { "db" };
-        format!("arn:aws:rds:eu-west-1:{ACCOUNT}:{resource}:{}", self.source)
+        format!("arn:aws:rds:eu-west-1:{ACCOUNT}:{}:{}", self.source.resource(), self.id)
     }
 
-    fn id(&self) -> String {
+    fn event_id(&self) -> String {
         format!("RDS-EVENT-{}", self.number)
     }
 
     /// As a record of SNS with RDS's own JSON. The ARN was absent before 2021.
     pub fn by_sns(&self, has_arn: bool) -> Value {
         let mut message = json!({
-            "Event Source": if self.is_cluster { "db-cluster" } else { "db-instance" },
+            "Event Source": self.source.by_sns(),
             "Event Time": time_of_day(self.time).format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
             "Identifier Link": "https://console.aws.amazon.com/rds/home?region=eu-west-1",
-            "Source ID": self.source,
+            "Source ID": self.id,
             "Event ID":
-                format!("http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html#{}", self.id()),
+                format!("http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html#{}", self.event_id()),
             "Event Message": self.message,
             "Tags": {},
         });
@@ -56,11 +95,7 @@ impl Event {
 
     /// As an event of EventBridge.
     pub fn by_eventbridge(&self) -> Value {
-        let (detail_type, source_type) = if self.is_cluster {
-            ("RDS DB Cluster Event", "CLUSTER")
-        } else {
-            ("RDS DB Instance Event", "DB_INSTANCE")
-        };
+        let (detail_type, source_type) = self.source.by_eventbridge();
         json!({
             "version": "0", "id": "82bf3a7b-43d7-95e6-db0a-0b97af305ac2", "detail-type": detail_type,
             "source": "aws.rds", "account": ACCOUNT, "region": "eu-west-1",
@@ -69,7 +104,7 @@ impl Event {
             "detail": {
                 "EventCategories": ["failover"], "SourceType": source_type, "SourceArn": self.arn(),
                 "Date": time_of_day(self.time).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-                "Message": self.message, "SourceIdentifier": self.source, "EventID": self.id(), "Tags": {},
+                "Message": self.message, "SourceIdentifier": self.id, "EventID": self.event_id(), "Tags": {},
             },
         })
     }
@@ -84,12 +119,12 @@ pub fn subscription_test() -> Value {
 }
 
 /// An EventBridge event without an id, as RDS sends some.
-pub fn without_id(source: &str) -> Value {
+pub fn without_id(instance: &str) -> Value {
     let event = Event {
         number: "",
         message: "Performance Insights has been disabled".to_owned(),
-        is_cluster: false,
-        source: source.to_owned(),
+        source: Source::Instance,
+        id: instance.to_owned(),
         time: 0,
     };
     let mut payload = event.by_eventbridge();

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use failover_sync::error::chain;
+use failover_sync::error::{RunError, chain};
 use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
 use failover_sync::sync::Synchronizer;
-use reconcile::report::State;
+use reconcile::config::Config;
+use reconcile::report::{BindingReport, State};
 use reconcile::trigger::Trigger;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -13,8 +14,9 @@ use tokio::time::Instant;
 use crate::deliveries::Delivery;
 use crate::dice::Moment;
 use crate::distributions as d;
-use crate::lambda::{Done, Invocation, Process};
-use crate::world::{Ports, World};
+use crate::lambda::{Done, Ending, Invocation, Process};
+use crate::ports::Ports;
+use crate::world::World;
 
 /// A way to keep a target group.
 pub trait Strategy: Send + Sync {
@@ -74,7 +76,11 @@ pub struct Loop<D, G, T, C>(Arc<Synchronizer<D, G, T, C>>);
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Loop<D, G, T, C> {
     /// A process of the function.
     pub fn new(ports: &Ports, dns: D, groups: G, topology: T, clock: C) -> Arc<Loop<D, G, T, C>> {
-        let config = ports.scenario().config.clone();
+        Loop::configured(ports.scenario().config.clone(), dns, groups, topology, clock)
+    }
+
+    /// A process of the function with a configuration of its own.
+    pub fn configured(config: Config, dns: D, groups: G, topology: T, clock: C) -> Arc<Loop<D, G, T, C>> {
         Arc::new(Loop(Arc::new(Synchronizer::new(config, dns, groups, topology, clock))))
     }
 }
@@ -82,13 +88,29 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Loop<D, G, T, C> {
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Process for Loop<D, G, T, C> {
     fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
         Box::pin(async move {
-            let trigger = Trigger::parse(&payload).map_err(|error| chain(&error))?;
-            let report = self.0.run(&trigger, deadline).await.map_err(|error| chain(&error))?;
-            let is_right = |state| matches!(state, State::InSync | State::Updated);
-            let is_in_sync = report.bindings.iter().all(|binding| is_right(binding.state()));
-            Ok(if is_in_sync { Done::InSync } else { Done::NotInSync })
+            let trigger = match Trigger::parse(&payload) {
+                Ok(trigger) => trigger,
+                Err(error) => return Ending { claims: Vec::new(), error: Some(chain(&error)) },
+            };
+            match self.0.run(&trigger, deadline).await {
+                Ok(report) => Ending { claims: claims(&report.bindings), error: None },
+                Err(error) => {
+                    let reports = if let RunError::Bindings(report) = &error { &report.bindings[..] } else { &[] };
+                    Ending { claims: claims(reports), error: Some(chain(&error)) }
+                }
+            }
         })
     }
+}
+
+/// What a run says of the bindings that it did not fail for.
+fn claims(reports: &[BindingReport]) -> Vec<(usize, Done)> {
+    let claim = |(binding, report): (usize, &BindingReport)| match report.state() {
+        State::Failed => None,
+        State::InSync | State::Updated => Some((binding, Done::InSync)),
+        State::WouldUpdate | State::Waiting => Some((binding, Done::NotInSync)),
+    };
+    reports.iter().enumerate().filter_map(claim).collect()
 }
 
 /// failover-sync as its template deploys it: two paths for events, and a schedule.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use simulation::campaign::{self, run_world};
+use simulation::kinds::Kind;
 use simulation::lambda::live;
 use simulation::report::PROMPT;
 use simulation::scenario::Scenario;
@@ -43,19 +44,19 @@ fn ours() -> Vec<Arc<dyn Strategy>> {
 
 #[test]
 fn every_invariant_holds_in_5000_failovers() {
-    let outcome = campaign::run(&ours(), 5_000, 1_000, |_| ());
+    let outcome = campaign::run(Kind::Writer, &ours(), 5_000, 1_000, |_| ());
     let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
     assert!(violations.is_empty(), "replay with cargo run -p simulation -- --world SEED\n{}", violations.join("\n"));
     assert!(outcome.misled.is_empty(), "wrong-way switches in {:?}", outcome.misled);
     let (_, ours) = &outcome.strategies[0];
-    assert_eq!(ours.converged.len(), ours.failovers, "not every failover converged");
+    assert_eq!(ours.converged.len(), ours.changes, "not every failover converged");
     assert!(ours.promptness(50.0) <= PROMPT, "from the second witness to the switch: {:.1} s", ours.promptness(50.0));
 }
 
 #[test]
 fn what_was_wrong_once_is_right() {
     for (seed, what) in REGRESSIONS {
-        let outcome = run_world(&ours(), seed);
+        let outcome = run_world(Kind::Writer, &ours(), seed);
         assert!(outcome.violations.is_empty(), "{what}: {}", outcome.violations[0]);
         assert!(outcome.misled.is_empty(), "{what}: cargo run -p simulation -- --world {seed}");
     }
@@ -63,7 +64,7 @@ fn what_was_wrong_once_is_right() {
 
 #[test]
 fn a_world_is_the_same_each_time() {
-    let scenario = Scenario::new(7);
+    let scenario = Scenario::new(Kind::Writer, 7);
     let strategy: Arc<dyn Strategy> = Arc::new(Ours);
     let [first, second] = [0; 2].map(|_| live(&scenario, &strategy, true).trace);
     assert_eq!(first, second);

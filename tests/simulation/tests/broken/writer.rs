@@ -1,66 +1,32 @@
-//! failover-sync with one rule broken at a time: the simulation must notice each.
-//!
-//! The breakage is put around the ports or in place of the loop, never into the loop itself.
+//! What the function knows about one writer.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use failover_sync::error::{AwsError, DnsError};
+use failover_sync::error::AwsError;
 use failover_sync::ports::{Dns, TargetGroups, Topology};
 use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::event::Tidings;
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::evidence::ClusterMember;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use reconcile::trigger::Trigger;
 use serde_json::{Value, json};
 use simulation::baselines::{Script, deregister, describe, resolve_once};
-use simulation::campaign::{self, Outcome};
+use simulation::campaign::Outcome;
 use simulation::check::Invariant;
 use simulation::deliveries::{Delivery, Path};
+use simulation::kinds::Kind;
 use simulation::lambda::{Invocation, Process};
+use simulation::ports::Ports;
 use simulation::report::PROMPT;
-use simulation::strategy::{Loop, Strategy};
-use simulation::world::{Ports, World};
+use simulation::strategy::Loop;
+use simulation::world::World;
 use tokio::time::Instant;
 
-/// A broken variant: how a process of it is made, and what it is invoked with.
-struct Broken {
-    process: fn(Ports) -> Arc<dyn Process>,
-    receive: fn(&Delivery, &World) -> Arc<Value>,
-}
-
-impl Strategy for Broken {
-    fn name(&self) -> &'static str {
-        "broken"
-    }
-
-    fn process(&self, ports: Ports) -> Arc<dyn Process> {
-        (self.process)(ports)
-    }
-
-    fn is_checked(&self) -> bool {
-        true
-    }
-
-    fn receive(&self, delivery: &Delivery, world: &World) -> Arc<Value> {
-        (self.receive)(delivery, world)
-    }
-}
-
-fn sound(ports: Ports) -> Arc<dyn Process> {
-    Loop::new(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone())
-}
-
-fn as_sent(delivery: &Delivery, _world: &World) -> Arc<Value> {
-    Arc::clone(&delivery.payload)
-}
+use crate::wrappers::{Altered, Cached};
+use crate::{as_sent, count, outcome_in, sound};
 
 fn outcome_of(process: fn(Ports) -> Arc<dyn Process>, receive: fn(&Delivery, &World) -> Arc<Value>) -> Outcome {
-    campaign::run(&[Arc::new(Broken { process, receive })], 1_000, 2_000, |_| ())
-}
-
-fn count(outcome: &Outcome, invariant: Invariant) -> usize {
-    outcome.violations.iter().filter(|violation| violation.invariant == invariant).count()
+    outcome_in(Kind::Writer, 1_000, process, receive)
 }
 
 /// Deregisters the old members before it registers the new one.
@@ -96,24 +62,6 @@ fn deregistering_first_is_caught() {
     assert!(count(&outcome, Invariant::AMemberStays) > 100);
 }
 
-/// Changes what descriptions show.
-struct Altered(Ports, fn(DescribedTarget) -> Option<DescribedTarget>);
-
-impl TargetGroups for Altered {
-    async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
-        let listed = TargetGroups::describe(&self.0, group).await?;
-        Ok(listed.into_iter().filter_map(self.1).collect())
-    }
-
-    async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
-        self.0.register(group, targets).await
-    }
-
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
-        TargetGroups::deregister(&self.0, group, targets).await
-    }
-}
-
 #[test]
 fn counting_draining_targets_as_members_is_caught() {
     let outcome = outcome_of(
@@ -137,26 +85,11 @@ fn trusting_the_first_answer_is_caught() {
     assert!(outcome.strategies[0].1.wrong_ways_despite_witnesses > 10);
 }
 
-/// Keeps every answer for as long as the process lives.
-struct Cached(Ports, Mutex<BTreeMap<String, Answer>>);
-
-impl Dns for Cached {
-    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
-        let kept = self.1.lock().expect("not poisoned").get(name).cloned();
-        if let Some(answer) = kept {
-            return Ok(answer);
-        }
-        let answer = self.0.lookup(name, family).await?;
-        self.1.lock().expect("not poisoned").insert(name.to_owned(), answer.clone());
-        Ok(answer)
-    }
-}
-
 #[test]
 fn caching_dns_is_caught() {
     let outcome = outcome_of(
         |ports| {
-            let dns = Cached(ports.clone(), Mutex::default());
+            let dns = Cached::new(ports.clone(), |_| true);
             Loop::new(&ports, dns, ports.clone(), ports.clone(), ports.clone())
         },
         as_sent,
@@ -167,7 +100,7 @@ fn caching_dns_is_caught() {
 /// Takes no answer for an empty set, and applies it.
 async fn apply_an_empty_set(ports: Ports) -> Result<(), String> {
     let binding = &ports.scenario().config.bindings[0];
-    if ports.lookup(&ports.scenario().endpoint, Family::Ipv4).await.is_ok() {
+    if ports.lookup(&ports.scenario().database.endpoint, Family::Ipv4).await.is_ok() {
         return resolve_once(ports.clone()).await;
     }
     let listed = describe(&ports, binding).await?;
@@ -199,10 +132,10 @@ struct Vouching(Ports);
 impl Topology for Vouching {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let mut members = self.0.members(cluster).await?;
-        let (scenario, now) = (self.0.scenario(), self.0.world().now());
-        let (host, _) = scenario.writer_by_dns(self.0.resolver(), now);
+        let (database, now) = (&self.0.scenario().database, self.0.world().now());
+        let (host, _) = database.writer_by_dns(self.0.resolver(), now);
         for (member, described) in members.iter_mut().enumerate() {
-            described.is_writer = member == scenario.hosts[host].1;
+            described.is_writer = member == database.hosts[host].1;
         }
         Ok(members)
     }
@@ -230,7 +163,7 @@ fn a_late_unnamed_event_as_a_witness_is_caught() {
 }
 
 /// Goes back to an address that was left a moment ago as soon as DNS names it, and then does as ever.
-struct Hasty(Ports);
+pub(crate) struct Hasty(pub(crate) Ports);
 
 impl Process for Hasty {
     fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {

@@ -1,0 +1,118 @@
+//! The kinds of worlds: what the function has to keep in them.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use fastrand::Rng;
+use reconcile::binding::{self, Family};
+
+use crate::dice::{Moment, SECOND, chance};
+
+/// A kind of world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// The writer of an Aurora cluster or a Multi-AZ instance, as the rivals know it too.
+    Writer,
+    /// The writer of a Multi-AZ DB cluster, with its two readable standbys.
+    MultiAzCluster,
+    /// As `writer`, in a target group of IPv6 addresses.
+    WriterIpv6,
+    /// The writer of a cluster or an instance that blue/green deployments switch over, besides failovers.
+    BlueGreen,
+    /// The readers of an Aurora cluster that grows and shrinks, or of a Multi-AZ DB cluster.
+    Readers,
+    /// As `readers`, in a target group of IPv6 addresses.
+    ReadersIpv6,
+    /// A proxy, whose answers each name a part of its addresses.
+    Proxy,
+    /// A name of one's own with one or several addresses.
+    Hostname,
+    /// Writer, readers, proxy and a name of one's own in one function; one binding is slow and another one broken.
+    Several,
+}
+
+/// What a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// A writer, and readers that come and go.
+    Aurora,
+    /// A writer and two readable standbys.
+    MultiAzCluster,
+    /// An instance and a standby that nobody sees.
+    Instance,
+}
+
+impl Engine {
+    /// Whether the RDS API names its members.
+    pub fn is_cluster(self) -> bool {
+        self != Engine::Instance
+    }
+}
+
+impl Kind {
+    /// Every kind that only our strategy lives in.
+    pub const OURS: [Kind; 8] = [
+        Kind::MultiAzCluster,
+        Kind::WriterIpv6,
+        Kind::BlueGreen,
+        Kind::Readers,
+        Kind::ReadersIpv6,
+        Kind::Proxy,
+        Kind::Hostname,
+        Kind::Several,
+    ];
+
+    /// The kinds of its bindings; that of a writer depends on the engine.
+    pub fn bindings(self, engine: Engine) -> Vec<binding::Kind> {
+        let writer = if engine.is_cluster() { binding::Kind::Cluster } else { binding::Kind::Instance };
+        match self {
+            Kind::Writer | Kind::MultiAzCluster | Kind::WriterIpv6 | Kind::BlueGreen => vec![writer],
+            Kind::Readers | Kind::ReadersIpv6 => vec![binding::Kind::Readers],
+            Kind::Proxy => vec![binding::Kind::Proxy],
+            Kind::Hostname => vec![binding::Kind::Hostname],
+            Kind::Several => {
+                vec![writer, binding::Kind::Readers, binding::Kind::Proxy, binding::Kind::Hostname]
+            }
+        }
+    }
+
+    /// The family of its target groups.
+    pub fn family(self) -> Family {
+        match self {
+            Kind::WriterIpv6 | Kind::ReadersIpv6 => Family::Ipv6,
+            _ => Family::Ipv4,
+        }
+    }
+
+    /// Whether its readers come and go.
+    pub fn has_readers(self) -> bool {
+        matches!(self, Kind::Readers | Kind::ReadersIpv6 | Kind::Several)
+    }
+
+    /// A change after which the group is not right within this time has not converged. Where one answer of DNS names a
+    /// part of the addresses and nothing else knows the rest, a scheduled run a minute sees one part each.
+    pub fn convergence_limit(self) -> Moment {
+        match self {
+            Kind::Readers | Kind::ReadersIpv6 | Kind::Proxy | Kind::Several => 3_600 * SECOND,
+            _ => 900 * SECOND,
+        }
+    }
+
+    pub(crate) fn engine(self, rng: &mut Rng) -> Engine {
+        match self {
+            Kind::MultiAzCluster => Engine::MultiAzCluster,
+            Kind::Several => Engine::Aurora,
+            Kind::Readers | Kind::ReadersIpv6 if chance(rng, 0.25) => Engine::MultiAzCluster,
+            Kind::Readers | Kind::ReadersIpv6 => Engine::Aurora,
+            _ if chance(rng, 0.7) => Engine::Aurora,
+            _ => Engine::Instance,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
+}

@@ -1,0 +1,258 @@
+//! What the function knows about readers, proxies, names of one's own, IPv6, blue/green deployments and several bindings.
+
+use std::sync::Arc;
+
+use failover_sync::error::{AwsError, DnsError};
+use failover_sync::ports::{Dns, TargetGroups};
+use reconcile::binding::{self, Family, TargetGroupArn};
+use reconcile::config::Config;
+use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::network::AllowedNetworks;
+use reconcile::target::{DescribedTarget, Target, TargetState};
+use serde_json::Value;
+use simulation::baselines::{Script, deregister, describe};
+use simulation::campaign::Outcome;
+use simulation::check::Invariant;
+use simulation::kinds::Kind;
+use simulation::lambda::{Ending, Invocation, Process};
+use simulation::measure::Measures;
+use simulation::ports::Ports;
+use simulation::scenario::PORT;
+use simulation::strategy::Loop;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::wrappers::{Altered, Cached, Retold};
+use crate::writer::Hasty;
+use crate::{as_sent, count, outcome_in, sound};
+
+/// So many changes show each breakage.
+const CHANGES: usize = 200;
+
+fn outcome_of(kind: Kind, process: fn(Ports) -> Arc<dyn Process>) -> Outcome {
+    outcome_in(kind, CHANGES, process, as_sent)
+}
+
+fn measures(outcome: &Outcome) -> &Measures {
+    &outcome.strategies[0].1
+}
+
+/// Asserts that the variant breaks the invariant so often, and the loop as it is far less.
+fn assert_breaks(kind: Kind, invariant: Invariant, at_least: usize, process: fn(Ports) -> Arc<dyn Process>) {
+    let broken = count(&outcome_of(kind, process), invariant);
+    let whole = count(&outcome_of(kind, sound), invariant);
+    assert!(broken >= at_least && broken >= 10 * whole, "invariant {invariant}: {broken} times, {whole} with the rule");
+}
+
+/// The loop as if every binding were of this kind.
+fn as_kind(ports: &Ports, kind: binding::Kind) -> Arc<dyn Process> {
+    let mut config = ports.scenario().config.clone();
+    config.bindings.iter_mut().for_each(|binding| binding.kind = kind);
+    configured(ports, config)
+}
+
+fn configured(ports: &Ports, config: Config) -> Arc<dyn Process> {
+    Loop::configured(config, ports.clone(), ports.clone(), ports.clone(), ports.clone())
+}
+
+fn with_topology(ports: Ports, retell: fn(Vec<ClusterMember>) -> Vec<ClusterMember>) -> Arc<dyn Process> {
+    let topology = Retold(ports.clone(), retell);
+    Loop::new(&ports, ports.clone(), ports.clone(), topology, ports.clone())
+}
+
+#[test]
+fn taking_one_answer_for_all_readers_is_caught() {
+    let process: fn(Ports) -> _ = |ports| as_kind(&ports, binding::Kind::Hostname);
+    assert_breaks(Kind::Readers, Invariant::AbsenceIsNoProof, 10, process);
+}
+
+#[test]
+fn counting_the_writer_among_the_readers_is_caught() {
+    assert_breaks(Kind::Readers, Invariant::WriterIsNoReader, 10, |ports| {
+        with_topology(ports, |mut members| {
+            let writers: Vec<ClusterMember> = members.iter().filter(|member| member.is_writer).cloned().collect();
+            members.extend(writers.into_iter().map(|writer| ClusterMember { is_writer: false, ..writer }));
+            members
+        })
+    });
+}
+
+#[test]
+fn counting_readers_that_come_and_go_is_caught() {
+    let wrong = |process| measures(&outcome_of(Kind::Readers, process)).wrong_s;
+    let broken = wrong(|ports| {
+        with_topology(ports, |mut members| {
+            members.iter_mut().for_each(|member| member.status = "available".to_owned());
+            members
+        })
+    });
+    let whole = wrong(sound);
+    assert!(broken > 1.2 * whole, "a wrong target for {broken:.0} s, {whole:.0} s with the rule");
+}
+
+#[test]
+fn reducing_a_proxy_to_one_answer_is_caught() {
+    let process: fn(Ports) -> _ = |ports| as_kind(&ports, binding::Kind::Hostname);
+    assert_breaks(Kind::Proxy, Invariant::AbsenceIsNoProof, 10, process);
+}
+
+#[test]
+fn not_looking_at_the_health_of_a_proxy_is_caught() {
+    assert_breaks(Kind::Proxy, Invariant::EventuallyStable, 10, |ports| {
+        let groups = Altered(ports.clone(), |mut target| {
+            if target.is_ill() {
+                target.state = TargetState::Healthy;
+            }
+            Some(target)
+        });
+        Loop::new(&ports, ports.clone(), groups, ports.clone(), ports.clone())
+    });
+}
+
+#[test]
+fn keeping_what_a_name_of_ones_own_lacks_is_caught() {
+    let process: fn(Ports) -> _ = |ports| as_kind(&ports, binding::Kind::Proxy);
+    assert_breaks(Kind::Hostname, Invariant::EventuallyStable, 10, process);
+}
+
+/// Registers what is new in one answer, and deregisters what it lacks.
+async fn follow_one_answer(ports: Ports) -> Result<(), String> {
+    let binding = &ports.scenario().config.bindings[0];
+    let answer =
+        ports.lookup(&binding.endpoint.to_string(), binding.family).await.map_err(|error| error.to_string())?;
+    let wanted: Vec<Target> = answer.addresses.iter().map(|address| Target { address, port: PORT }).collect();
+    let registered = TargetGroups::register(&ports, &binding.target_group, &wanted).await;
+    registered.map_err(|error| error.to_string())?;
+    let is_old =
+        |target: &DescribedTarget| target.is_member() && target.target().is_none_or(|it| !wanted.contains(&it));
+    let old: Vec<DescribedTarget> = describe(&ports, binding).await?.into_iter().filter(is_old).collect();
+    deregister(&ports, binding, &old).await
+}
+
+#[test]
+fn following_a_name_of_ones_own_at_once_is_caught() {
+    let process: fn(Ports) -> Arc<dyn Process> = |ports| Arc::new(Script { ports, run: follow_one_answer });
+    assert_breaks(Kind::Hostname, Invariant::NoFlapOnOneAnswer, 100, process);
+    assert_breaks(Kind::Hostname, Invariant::LastHealthyStays, 10, process);
+}
+
+/// Asks for the addresses of one family, whatever it is asked for.
+struct OnlyIpv4(Ports);
+
+impl Dns for OnlyIpv4 {
+    async fn lookup(&self, name: &str, _family: Family) -> Result<Answer, DnsError> {
+        self.0.lookup(name, Family::Ipv4).await
+    }
+}
+
+#[test]
+fn asking_for_ipv4_addresses_is_caught() {
+    assert_breaks(Kind::WriterIpv6, Invariant::EventuallyStable, 10, |ports| {
+        let mut config = ports.scenario().config.clone();
+        config.allowed = AllowedNetworks::default();
+        Loop::configured(config, OnlyIpv4(ports.clone()), ports.clone(), ports.clone(), ports.clone())
+    });
+}
+
+#[test]
+fn taking_only_the_private_networks_of_ipv4_is_caught() {
+    assert_breaks(Kind::ReadersIpv6, Invariant::EventuallyStable, 10, |ports| {
+        let config = Config { allowed: AllowedNetworks::default(), ..ports.scenario().config.clone() };
+        configured(&ports, config)
+    });
+}
+
+#[test]
+fn remembering_where_members_were_is_caught() {
+    let p99 = |process| measures(&outcome_of(Kind::BlueGreen, process)).convergence(99.0);
+    let broken = p99(|ports| {
+        let is_members = |name: &str| !name.contains(".cluster-") && name.starts_with("orders-");
+        let dns = Cached::new(ports.clone(), is_members);
+        Loop::new(&ports, dns, ports.clone(), ports.clone(), ports.clone())
+    });
+    let whole = p99(sound);
+    assert!(broken > 2.0 * whole, "p99 is {broken:.0} s, {whole:.0} s with the rule");
+}
+
+#[test]
+fn going_back_to_blue_at_once_is_caught() {
+    let wrong_ways = |process| measures(&outcome_of(Kind::BlueGreen, process)).wrong_ways;
+    let broken = wrong_ways(|ports| Arc::new(Hasty(ports)));
+    let whole = wrong_ways(sound);
+    assert!(2 * broken > 3 * whole, "{broken} wrong-way switches, {whole} with the rule");
+}
+
+/// A loop for each binding, one after the other.
+struct InTurn {
+    loops: Vec<Arc<dyn Process>>,
+    ends_at_an_error: bool,
+}
+
+impl Process for InTurn {
+    fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
+        Box::pin(async move {
+            let mut whole = Ending { claims: Vec::new(), error: None };
+            for (number, one) in self.loops.iter().enumerate() {
+                let Ending { claims, error } = Arc::clone(one).invoke(Arc::clone(&payload), deadline).await;
+                whole.claims.extend(claims.into_iter().map(|(_, done)| (number, done)));
+                whole.error = whole.error.or(error);
+                if whole.error.is_some() && self.ends_at_an_error {
+                    break;
+                }
+            }
+            whole
+        })
+    }
+}
+
+fn in_turn(ports: &Ports, ends_at_an_error: bool) -> Arc<dyn Process> {
+    let config = &ports.scenario().config;
+    let one =
+        |binding: &binding::Binding| configured(ports, Config { bindings: vec![binding.clone()], ..config.clone() });
+    Arc::new(InTurn { loops: config.bindings.iter().map(one).collect(), ends_at_an_error })
+}
+
+#[test]
+fn one_binding_after_the_other_is_caught() {
+    assert_disturbs(|ports| in_turn(&ports, false));
+}
+
+#[test]
+fn ending_a_run_at_the_first_broken_binding_is_caught() {
+    assert_disturbs(|ports| in_turn(&ports, true));
+}
+
+/// Lets one call at a time through to ELBv2.
+struct OneCall(Ports, Mutex<()>);
+
+impl TargetGroups for OneCall {
+    async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
+        let _place = self.1.lock().await;
+        TargetGroups::describe(&self.0, group).await
+    }
+
+    async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
+        let _place = self.1.lock().await;
+        TargetGroups::register(&self.0, group, targets).await
+    }
+
+    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+        let _place = self.1.lock().await;
+        TargetGroups::deregister(&self.0, group, targets).await
+    }
+}
+
+#[test]
+fn one_call_at_a_time_for_all_bindings_is_caught() {
+    assert_disturbs(|ports| {
+        let groups = OneCall(ports.clone(), Mutex::default());
+        Loop::new(&ports, ports.clone(), groups, ports.clone(), ports.clone())
+    });
+}
+
+/// Bindings that nothing is wrong with are not what they should be in the end, and changes do not converge.
+fn assert_disturbs(process: fn(Ports) -> Arc<dyn Process>) {
+    let outcome = outcome_in(Kind::Several, 150, process, as_sent);
+    let (disturbed, converged) = (count(&outcome, Invariant::OthersUndisturbed), measures(&outcome).converged_pct());
+    assert!(disturbed >= 5 && converged < 98.0, "{disturbed} disturbed bindings, {converged:.1} % converged");
+}

@@ -1,0 +1,64 @@
+//! failover-sync with one rule broken at a time: the simulation must notice each.
+//!
+//! The breakage is put around the ports, into the configuration, or in place of the loop, never into the loop itself.
+
+mod kinds;
+mod wrappers;
+mod writer;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use simulation::campaign::{self, Outcome};
+use simulation::check::Invariant;
+use simulation::deliveries::Delivery;
+use simulation::kinds::Kind;
+use simulation::lambda::Process;
+use simulation::ports::Ports;
+use simulation::strategy::{Loop, Strategy};
+use simulation::world::World;
+
+/// A broken variant: how a process of it is made, and what it is invoked with.
+struct Broken {
+    process: fn(Ports) -> Arc<dyn Process>,
+    receive: fn(&Delivery, &World) -> Arc<Value>,
+}
+
+impl Strategy for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn process(&self, ports: Ports) -> Arc<dyn Process> {
+        (self.process)(ports)
+    }
+
+    fn is_checked(&self) -> bool {
+        true
+    }
+
+    fn receive(&self, delivery: &Delivery, world: &World) -> Arc<Value> {
+        (self.receive)(delivery, world)
+    }
+}
+
+fn sound(ports: Ports) -> Arc<dyn Process> {
+    Loop::new(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone())
+}
+
+fn as_sent(delivery: &Delivery, _world: &World) -> Arc<Value> {
+    Arc::clone(&delivery.payload)
+}
+
+fn outcome_in(
+    kind: Kind,
+    changes: usize,
+    process: fn(Ports) -> Arc<dyn Process>,
+    receive: fn(&Delivery, &World) -> Arc<Value>,
+) -> Outcome {
+    campaign::run(kind, &[Arc::new(Broken { process, receive })], changes, 2_000, |_| ())
+}
+
+fn count(outcome: &Outcome, invariant: Invariant) -> usize {
+    outcome.violations.iter().filter(|violation| violation.invariant == invariant).count()
+}

@@ -1,0 +1,99 @@
+//! failover-sync in the worlds of every kind.
+
+use std::sync::Arc;
+
+use simulation::campaign::{self, run_world};
+use simulation::kinds::Kind;
+use simulation::lambda::live;
+use simulation::scenario::Scenario;
+use simulation::strategy::{Ours, Strategy};
+
+/// Worlds in which a rule that was tried did something wrong, and what that was.
+const REGRESSIONS: [(Kind, u64, &str); 9] = [
+    (
+        Kind::Readers,
+        10_000_014,
+        "runs with stale and with new answers of a reader's name took away each other's target",
+    ),
+    (Kind::Readers, 10_000_200, "as 10000014"),
+    (
+        Kind::Readers,
+        10_000_129,
+        "the writer stayed among the readers, because a run that saw no drift never asked the RDS API",
+    ),
+    (Kind::Readers, 10_000_256, "as 10000129"),
+    (Kind::Readers, 20_000_623, "a failback while the description still showed who had just left"),
+    (Kind::Readers, 20_000_640, "the RDS API changed its mind between two runs, while the description lagged"),
+    (Kind::ReadersIpv6, 10_000_791, "as 20000640"),
+    (Kind::Several, 10_000_387, "as 10000014, in a function with more bindings"),
+    (Kind::Several, 10_000_415, "as 10000129, in a function with more bindings"),
+];
+
+fn assert_holds(kind: Kind, changes: usize) {
+    let outcome = campaign::run(kind, &[Arc::new(Ours)], changes, 1_001, |_| ());
+    let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
+    let replay = format!("replay with cargo run -p simulation -- --kind {kind} --world SEED");
+    assert!(violations.is_empty(), "{replay}\n{}", violations.join("\n"));
+    assert!(outcome.misled.is_empty(), "{replay}\nwrong-way switches in {:?}", outcome.misled);
+    let (_, ours) = &outcome.strategies[0];
+    assert_eq!(ours.converged.len(), ours.changes, "{kind}: not every change converged");
+}
+
+#[test]
+fn the_writer_of_a_multi_az_cluster_is_followed() {
+    assert_holds(Kind::MultiAzCluster, 800);
+}
+
+#[test]
+fn a_writer_is_followed_by_its_ipv6_addresses() {
+    assert_holds(Kind::WriterIpv6, 500);
+}
+
+#[test]
+fn blue_green_switchovers_are_followed() {
+    assert_holds(Kind::BlueGreen, 1_000);
+}
+
+#[test]
+fn a_proxy_keeps_all_its_addresses() {
+    assert_holds(Kind::Proxy, 1_500);
+}
+
+#[test]
+fn a_name_of_ones_own_is_followed_to_the_letter() {
+    assert_holds(Kind::Hostname, 1_500);
+}
+
+#[test]
+fn a_world_of_each_kind_is_the_same_each_time() {
+    let strategy: Arc<dyn Strategy> = Arc::new(Ours);
+    for kind in Kind::OURS {
+        let scenario = Scenario::new(kind, 7);
+        let [first, second] = [0; 2].map(|_| live(&scenario, &strategy, true).trace);
+        assert_eq!(first, second, "{kind}");
+        assert!(first.len() > 100, "{kind}: a trace of {} lines", first.len());
+    }
+}
+
+#[test]
+fn the_readers_of_a_cluster_are_followed() {
+    assert_holds(Kind::Readers, 1_500);
+}
+
+#[test]
+fn readers_are_followed_by_their_ipv6_addresses() {
+    assert_holds(Kind::ReadersIpv6, 500);
+}
+
+#[test]
+fn a_binding_in_trouble_disturbs_no_other() {
+    assert_holds(Kind::Several, 200);
+}
+
+#[test]
+fn what_was_wrong_once_is_right() {
+    for (kind, seed, what) in REGRESSIONS {
+        let outcome = run_world(kind, &[Arc::new(Ours)], seed);
+        assert!(outcome.violations.is_empty(), "{what}: {}", outcome.violations[0]);
+    }
+}
