@@ -19,7 +19,7 @@ fn what_has_no_safe_default_has_none() {
 fn defaults_are_the_stated_ones() {
     let expected = json!({
         "AcceptanceRequired": "true",
-        "AllowedCidrs": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10",
+        "AllowedCidrs": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7",
         "DatabaseKind": "cluster",
         "DeregistrationDelaySeconds": 120,
         "EnforceConsumerCidrs": "false",
@@ -77,7 +77,21 @@ fn parameters_take_what_is_right_and_nothing_else() {
         ),
         ("ConsumerCidrs", &["", "10.0.0.0/8", &six], &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/33", "10.0.0.0/8,", "::/64"]),
         ("DatabaseCidrs", &["", "10.0.1.7/32", &six], &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/8, 10.0.0.0/8"]),
-        ("AllowedCidrs", &["10.0.0.0/16"], &["", "0.0.0.0/0", "10.0.0.0/8,0.0.0.0/0"]),
+        (
+            "AllowedCidrs",
+            &["10.0.0.0/16", "fd00:ec2::/56", "2600:1f18:0:1::/64,10.0.0.0/16", "1:2:3:4:5:6:7:8/128"],
+            &[
+                "",
+                "0.0.0.0/0",
+                "::/0",
+                "10.0.0.0/8,0.0.0.0/0",
+                "10.0.0.0/8,::/0",
+                "fd00::",
+                "fd00::/129",
+                "fd00/8",
+                "10.0.0.0/8, fc00::/7",
+            ],
+        ),
         ("DatabaseSecurityGroupId", &["", "sg-01234567"], &["sg-", "sg-01234567,sg-01234567", "default"]),
         (
             "DnsServers",

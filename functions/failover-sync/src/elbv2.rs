@@ -1,10 +1,12 @@
 //! Target groups in Elastic Load Balancing v2.
 
 use aws_sdk_elasticloadbalancingv2::Client;
+use aws_sdk_elasticloadbalancingv2::config::Builder;
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 
+use crate::answer::WholeAnswer;
 use crate::error::AwsError;
 use crate::ports::TargetGroups;
 
@@ -25,7 +27,8 @@ impl TargetGroups for Elbv2 {
     async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
         // No `Targets` in the request: only then are draining targets listed. The answer is not paginated.
         let request = self.0.describe_target_health().target_group_arn(group.as_str());
-        let response = request.send().await.map_err(|error| AwsError::new(DESCRIBE, group.as_str(), error))?;
+        let response = request.customize().config_override(whole()).send().await;
+        let response = response.map_err(|error| AwsError::new(DESCRIBE, group.as_str(), error))?;
         let targets = response.target_health_descriptions().iter().map(described);
         targets
             .collect::<Option<Vec<_>>>()
@@ -35,15 +38,21 @@ impl TargetGroups for Elbv2 {
     async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
         let targets = targets.iter().map(|target| description(target.address.to_string(), target.port)).collect();
         let request = self.0.register_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
-        request.send().await.map(drop).map_err(|error| AwsError::new(REGISTER, group.as_str(), error))
+        let response = request.customize().config_override(whole()).send().await;
+        response.map(drop).map_err(|error| AwsError::new(REGISTER, group.as_str(), error))
     }
 
     async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
         // An `Id` without its port does nothing when the target is on another port than the group's, and returns 200.
         let targets = targets.iter().map(|target| description(target.id.clone(), target.port)).collect();
         let request = self.0.deregister_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
-        request.send().await.map(drop).map_err(|error| AwsError::new(DEREGISTER, group.as_str(), error))
+        let response = request.customize().config_override(whole()).send().await;
+        response.map(drop).map_err(|error| AwsError::new(DEREGISTER, group.as_str(), error))
     }
+}
+
+fn whole() -> Builder {
+    Builder::default().interceptor(WholeAnswer).retry_classifier(WholeAnswer)
 }
 
 fn description(id: String, port: u16) -> TargetDescription {

@@ -102,13 +102,10 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         }
     }
 
-    /// The run's time is up.
-    ///
-    /// # Errors
-    /// When its work was not done: the group was not found right a moment ago.
-    pub(crate) fn stop(&mut self) -> Result<(), SyncError> {
+    /// What the run failed with because its time is up: nothing, if the group was found right a moment ago.
+    pub(crate) fn stop(&mut self) -> Option<SyncError> {
         self.report.is_cut_short = self.right_at.is_some_and(|at| at.elapsed() <= RIGHT_FOR);
-        if self.report.is_cut_short { Ok(()) } else { Err(SyncError::DeadlineNear { doing: self.doing.clone() }) }
+        (!self.report.is_cut_short).then(|| SyncError::DeadlineNear { doing: self.doing.clone() })
     }
 
     pub(crate) fn into_report(self) -> BindingReport {

@@ -96,12 +96,12 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
     ) -> BindingReport {
         let start = Instant::now();
         let mut run = Run::new(&self.sources, &binding, &trigger, report);
-        let outcome = match timeout_at(deadline, run.converge()).await {
-            Ok(outcome) => outcome,
+        let error = match timeout_at(deadline, run.converge()).await {
+            Ok(outcome) => outcome.err(),
             Err(_) => run.stop(),
         };
         let mut report = run.into_report();
-        report.error = outcome.err().as_ref().map(SyncError::failure);
+        report.error = error.as_ref().map(SyncError::failure);
         report.elapsed = start.elapsed();
         report
     }

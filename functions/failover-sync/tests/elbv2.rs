@@ -10,7 +10,7 @@ use aws_sdk_elasticloadbalancingv2::operation::deregister_targets::DeregisterTar
 use aws_sdk_elasticloadbalancingv2::operation::register_targets::RegisterTargetsOutput;
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use failover_sync::elbv2::Elbv2;
-use failover_sync::error::{SyncError, chain};
+use failover_sync::error::{AwsError, SyncError, chain};
 use failover_sync::ports::TargetGroups;
 use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
@@ -24,7 +24,15 @@ fn arn() -> TargetGroupArn {
 }
 
 fn elbv2(rules: &[&Rule]) -> Elbv2 {
-    let retries = RetryConfig::standard().with_max_attempts(4);
+    elbv2_with(RetryConfig::standard().with_max_attempts(4), rules)
+}
+
+/// For tests with many errors: the clients of a process share what they may spend on further tries.
+fn elbv2_without_retries(rule: &Rule) -> Elbv2 {
+    elbv2_with(RetryConfig::disabled(), &[rule])
+}
+
+fn elbv2_with(retries: RetryConfig, rules: &[&Rule]) -> Elbv2 {
     Elbv2(mock_client!(aws_sdk_elasticloadbalancingv2, RuleMode::Sequential, rules, |conf| conf
         .retry_config(retries.clone())))
 }
@@ -150,22 +158,72 @@ async fn an_answer_that_is_no_description_is_an_error() {
     ] {
         let body = body.to_owned();
         let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &body));
-        assert!(elbv2(&[&rule]).describe(&arn()).await.is_err(), "{title}");
+        assert!(elbv2_without_retries(&rule).describe(&arn()).await.is_err(), "{title}");
     }
 }
 
-/// The SDK takes a document that ends early for a short one. That is harmless: a target that is not seen is not
-/// deregistered, and one that is registered again stays as it is.
+/// The SDK would take it for a smaller group.
 #[tokio::test]
-async fn a_description_that_ends_early_never_invents_a_target() {
-    let whole = {
-        let rule = mock!(Client::describe_target_health).then_http_response(|| response(200, DESCRIPTION));
-        elbv2(&[&rule]).describe(&arn()).await.unwrap()
-    };
-    for end in (0..DESCRIPTION.len()).step_by(7) {
+async fn a_description_that_ends_early_is_an_error_wherever_it_ends() {
+    for end in 0..DESCRIPTION.trim_end().len() {
         let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &DESCRIPTION[..end]));
-        let group = elbv2(&[&rule]).describe(&arn()).await.unwrap_or_default();
-        let seen = |target: &DescribedTarget| whole.iter().any(|entry| entry.target() == target.target());
-        assert!(group.iter().all(seen), "cut at {end}: {group:?}");
+        let failed = elbv2_without_retries(&rule).describe(&arn()).await.expect_err(&DESCRIPTION[..end]);
+        assert_eq!(failed.kind(), "AwsAnswerUnreadable", "cut at {end}");
+        let message = chain(&failed);
+        assert!(message.starts_with("elasticloadbalancing:DescribeTargetHealth on arn:aws:"), "{message}");
+        assert!(message.contains("request id c534f810-0000-4000-8000-0123456789ab"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_description_without_a_request_id_is_an_error() {
+    let (before, after) = DESCRIPTION.split_once("<ResponseMetadata>").unwrap();
+    let (_, after) = after.split_once("</ResponseMetadata>").unwrap();
+    let body = before.to_owned() + after;
+    let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &body));
+    let failed = elbv2_without_retries(&rule).describe(&arn()).await.unwrap_err();
+    assert_eq!(failed.kind(), "AwsAnswerUnreadable");
+    assert!(chain(&failed).ends_with("the answer has no ResponseMetadata with a RequestId"), "{}", chain(&failed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_cut_once_is_asked_for_again() {
+    let rule = mock!(Client::describe_target_health)
+        .sequence()
+        .http_response(|| response(200, &DESCRIPTION[..DESCRIPTION.len() / 2]))
+        .http_response(|| response(200, DESCRIPTION))
+        .build();
+    let group = elbv2(&[&rule]).describe(&arn()).await.unwrap();
+    assert_eq!((group.len(), rule.num_calls()), (5, 2));
+}
+
+/// The SDK does not look at what these two answer.
+#[tokio::test]
+async fn a_write_that_is_not_confirmed_by_a_whole_answer_is_an_error() {
+    for action in ["RegisterTargets", "DeregisterTargets"] {
+        let whole = format!(
+            "<{action}Response><{action}Result/><ResponseMetadata><RequestId>c534f810-0000-4000-8000-0123456789ab\
+             </RequestId></ResponseMetadata></{action}Response>"
+        );
+        let cuts = (0..whole.len()).map(|end| whole[..end].to_owned());
+        for body in cuts.chain(["<html><body>Bad Gateway</body></html>".to_owned()]) {
+            let failed = write(action, body.clone()).await.expect_err(&body);
+            assert_eq!(failed.kind(), "AwsAnswerUnreadable", "{body}");
+            assert_eq!(failed.action, format!("elasticloadbalancing:{action}"));
+        }
+        write(action, whole).await.unwrap();
+    }
+}
+
+async fn write(action: &str, body: String) -> Result<(), AwsError> {
+    let answer = move || response(200, &body);
+    if action == "RegisterTargets" {
+        let rule = mock!(Client::register_targets).then_http_response(answer);
+        let new = Target { address: "10.0.0.2".parse().unwrap(), port: 5432 };
+        elbv2_without_retries(&rule).register(&arn(), &[new]).await
+    } else {
+        let rule = mock!(Client::deregister_targets).then_http_response(answer);
+        let old = DescribedTarget { id: "10.0.0.1".into(), port: 5432, state: TargetState::Healthy, reason: None };
+        elbv2_without_retries(&rule).deregister(&arn(), &[old]).await
     }
 }

@@ -121,6 +121,15 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
 }
 
+/// The group, if this answer describes one.
+fn described(body: String) -> Option<Vec<DescribedTarget>> {
+    let rule = mock!(aws_sdk_elasticloadbalancingv2::Client::describe_target_health)
+        .then_http_response(move || response(200, &body));
+    let client = mock_client!(aws_sdk_elasticloadbalancingv2, RuleMode::MatchAny, &[&rule], |config| config
+        .retry_config(RetryConfig::disabled()));
+    wait(Elbv2(client).describe(&TargetGroupArn::parse(ARN).expect("an ARN"))).ok()
+}
+
 fn names(failed: &AwsError, actions: &[&str], resource: &str) -> Result<(), TestCaseError> {
     prop_assert!(actions.contains(&failed.action), "{}", failed.action);
     let message = chain(failed);
@@ -161,16 +170,22 @@ proptest! {
     /// What it reads stands in the document: no address, no port comes from nowhere.
     #[test]
     fn no_description_holds_what_the_answer_does_not(body in body(TARGETS)) {
-        let group = TargetGroupArn::parse(ARN).expect("an ARN");
-        let document = body.clone();
-        let rule = mock!(aws_sdk_elasticloadbalancingv2::Client::describe_target_health)
-            .then_http_response(move || response(200, &body));
-        let client = mock_client!(aws_sdk_elasticloadbalancingv2, RuleMode::MatchAny, &[&rule]);
-        let described = wait(Elbv2(client).describe(&group)).unwrap_or_default();
+        let described = described(body.clone()).unwrap_or_default();
         // An entity such as &amp; stands for another character.
-        for target in described.iter().filter(|_| !document.contains('&')) {
-            prop_assert!(document.contains(&target.id), "{} is not in {}", target.id, document);
-            prop_assert!(document.contains(&target.port.to_string()), "{} is not in {}", target.port, document);
+        for target in described.iter().filter(|_| !body.contains('&')) {
+            prop_assert!(body.contains(&target.id), "{} is not in {}", target.id, body);
+            prop_assert!(body.contains(&target.port.to_string()), "{} is not in {}", target.port, body);
+        }
+    }
+
+    /// Wherever a description ends, and whatever it says until then: it is the whole group or an error.
+    #[test]
+    fn no_cut_of_a_description_is_a_smaller_group(body in body(TARGETS), end in any::<prop::sample::Index>()) {
+        let Some(whole) = described(body.clone()) else { return Ok(()) };
+        let ends: Vec<usize> = body.char_indices().map(|(at, _)| at).collect();
+        let cut = body[..ends[end.index(ends.len())]].to_owned();
+        if let Some(seen) = described(cut.clone()) {
+            prop_assert_eq!(seen, whole, "{}", cut);
         }
     }
 

@@ -5,6 +5,7 @@
 mod wire;
 
 use aws_sdk_rds::Client;
+use aws_sdk_rds::config::retry::RetryConfig;
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use failover_sync::error::chain;
 use failover_sync::ports::Topology;
@@ -31,8 +32,9 @@ fn instances(body: String) -> Rule {
 }
 
 async fn members(clusters: &Rule, instances: &Rule) -> Result<Vec<ClusterMember>, String> {
-    let rds = Rds(mock_client!(aws_sdk_rds, RuleMode::MatchAny, &[clusters, instances]));
-    rds.members("orders").await.map_err(|error| chain(&error))
+    let client = mock_client!(aws_sdk_rds, RuleMode::MatchAny, &[clusters, instances], |conf| conf
+        .retry_config(RetryConfig::disabled()));
+    Rds(client).members("orders").await.map_err(|error| chain(&error))
 }
 
 #[tokio::test]
@@ -59,6 +61,17 @@ async fn a_cluster_without_a_writer_is_an_error() {
     let clusters = clusters(CLUSTERS.replace(">true<", ">false<"));
     let message = members(&clusters, &instances(INSTANCES.into())).await.unwrap_err();
     assert!(message.contains("rds:DescribeDBClusters on orders") && message.contains("no member"), "{message}");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_early_names_no_member_wherever_it_ends() {
+    for (action, whole) in [("rds:DescribeDBClusters", CLUSTERS), ("rds:DescribeDBInstances", INSTANCES)] {
+        for end in (0..whole.trim_end().len()).step_by(7) {
+            let cut = |document: &str| if document == whole { document[..end].to_owned() } else { document.to_owned() };
+            let message = members(&clusters(cut(CLUSTERS)), &instances(cut(INSTANCES))).await.expect_err(&whole[..end]);
+            assert!(message.starts_with(&format!("{action} on orders failed")), "cut at {end}: {message}");
+        }
+    }
 }
 
 #[tokio::test]

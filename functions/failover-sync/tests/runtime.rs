@@ -252,6 +252,29 @@ async fn an_aws_that_cannot_be_reached_or_understood_is_an_error_and_no_write() 
     assert!(message.contains("refused"), "{message}");
 }
 
+/// In the header the request id is there, and HTTP says that this is all: only the document tells.
+#[tokio::test]
+async fn an_answer_that_ends_in_the_middle_is_an_error_and_nothing_more_is_written() {
+    let (old, new) = ("10.0.0.1:5432 unhealthy", "10.0.0.2:5432 initial");
+    for (action, last, left) in [
+        ("DescribeTargetHealth", "<TargetHealthDescr", &[old][..]),
+        ("DescribeTargetHealth", "</TargetHealthDescriptions>", &[old]),
+        ("RegisterTargets", "<RegisterTargetsResult>", &[old]),
+        ("DeregisterTargets", "</RequestId>", &[old, new]),
+    ] {
+        let (dns, aws) = failed_over().await;
+        aws.cut(action, last);
+        let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
+        let (kind, message) = function.invoke(&json!({})).await.error();
+        assert_eq!(kind, "AwsAnswerUnreadable", "{action}: {message}");
+        for word in [action, "the answer", "request id c534f810-0000-4000-8000-0123456789ab"] {
+            assert!(message.contains(word), "{word} in {message}");
+        }
+        assert_eq!(aws.targets(), left, "{action} up to {last}");
+        assert!(action != "DescribeTargetHealth" || writes(&aws) == 0, "written on half an answer");
+    }
+}
+
 #[tokio::test]
 async fn targets_of_every_state_and_port_are_treated_as_their_membership_says() {
     let (dns, aws) = failed_over_with(&[

@@ -3,7 +3,7 @@
 use aws_sdk_rds::Client;
 use aws_sdk_rds::types::DbInstance as Described;
 use failover_sync::error::AwsError;
-use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster};
+use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster, describe_instance};
 
 use crate::config::{Database, Kind};
 use crate::ports::{DbInstance, Endpoint, Instances};
@@ -36,8 +36,7 @@ impl Rds {
     }
 
     async fn alone(&self, id: &str) -> Result<Vec<DbInstance>, AwsError> {
-        let described = self.0.describe_db_instances().db_instance_identifier(id).send().await;
-        let described = described.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, id, error))?;
+        let described = describe_instance(&self.0, id).await?;
         let found = described.db_instances().iter().find_map(instance);
         let found = found.ok_or_else(|| AwsError::incomplete(DESCRIBE_INSTANCES, id, "there is no such instance"))?;
         Ok(vec![found])

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use aws_sdk_rds::Client;
+use aws_sdk_rds::config::http::HttpResponse;
+use aws_sdk_rds::config::retry::RetryConfig;
 use aws_sdk_rds::operation::describe_db_clusters::DescribeDbClustersOutput;
 use aws_sdk_rds::operation::describe_db_instances::{DescribeDBInstancesError, DescribeDbInstancesOutput};
 use aws_sdk_rds::types::error::DbInstanceNotFoundFault;
@@ -44,8 +46,9 @@ fn instance(id: &str, endpoint: Option<u16>) -> DbInstance {
 }
 
 async fn list(kind: Kind, rules: &[&Rule]) -> Result<Vec<DbInstance>, String> {
-    let rds = Rds(mock_client!(aws_sdk_rds, RuleMode::MatchAny, rules));
-    rds.list(&Database { identifier: "orders".into(), kind }).await.map_err(|error| chain(&error))
+    let client =
+        mock_client!(aws_sdk_rds, RuleMode::MatchAny, rules, |conf| conf.retry_config(RetryConfig::disabled()));
+    Rds(client).list(&Database { identifier: "orders".into(), kind }).await.map_err(|error| chain(&error))
 }
 
 #[tokio::test]
@@ -75,4 +78,35 @@ async fn an_instance_that_is_not_there_is_an_error_that_names_it() {
         .then_error(|| DescribeDBInstancesError::DbInstanceNotFoundFault(DbInstanceNotFoundFault::builder().build()));
     let message = list(Kind::Instance, &[&missing]).await.unwrap_err();
     assert!(message.starts_with("rds:DescribeDBInstances on orders failed"), "{message}");
+}
+
+/// An answer of RDS as a short or a longer part of it.
+fn part(document: &'static str, end: usize) -> HttpResponse {
+    HttpResponse::new(200.try_into().unwrap(), document[..end].into())
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_early_lists_no_instance_wherever_it_ends() {
+    const CLUSTERS: &str = include_str!("../../failover-sync/tests/xml/describe-db-clusters.xml");
+    const INSTANCES: &str = include_str!("../../failover-sync/tests/xml/describe-db-instances.xml");
+    let (clusters_end, instances_end) = (CLUSTERS.trim_end().len(), INSTANCES.trim_end().len());
+    let list = async |kind, clusters, instances| {
+        let clusters = mock!(Client::describe_db_clusters).then_http_response(move || part(CLUSTERS, clusters));
+        let instances = mock!(Client::describe_db_instances).then_http_response(move || part(INSTANCES, instances));
+        list(kind, &[&clusters, &instances]).await
+    };
+    for kind in [Kind::Cluster, Kind::Instance] {
+        assert_eq!(
+            list(kind, clusters_end, instances_end).await.map(|found| found[0].id.clone()),
+            Ok("orders-a".into())
+        );
+        for end in (0..instances_end).step_by(7) {
+            let message = list(kind, clusters_end, end).await.unwrap_err();
+            assert!(message.starts_with("rds:DescribeDBInstances on orders failed"), "cut at {end}: {message}");
+        }
+    }
+    for end in (0..clusters_end).step_by(7) {
+        let message = list(Kind::Cluster, end, instances_end).await.unwrap_err();
+        assert!(message.starts_with("rds:DescribeDBClusters on orders failed"), "cut at {end}: {message}");
+    }
 }

@@ -8,13 +8,14 @@ use ipnet::IpNet;
 /// The networks whose addresses may be registered.
 ///
 /// The default is what a Network Load Balancer takes as IP targets besides its own VPC's ranges: RFC 1918 and
-/// 100.64.0.0/10. IPv6 VPC ranges are global addresses and must be given.
+/// 100.64.0.0/10; and its counterpart in IPv6, fc00::/7 (RFC 4193), which a VPC can have ranges of too. Other IPv6
+/// ranges of a VPC hold global addresses and must be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedNetworks(Vec<IpNet>);
 
 impl Default for AllowedNetworks {
     fn default() -> Self {
-        let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+        let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
         AllowedNetworks(private.iter().filter_map(|network| network.parse().ok()).collect())
     }
 }
@@ -134,7 +135,6 @@ impl Class {
             _ if address.is_multicast() => Class::Multicast,
             IpAddr::V4(v4) if v4.is_link_local() => Class::LinkLocal,
             IpAddr::V6(v6) if v6.is_unicast_link_local() => Class::LinkLocal,
-            IpAddr::V6(v6) if v6.is_unique_local() => Class::Private,
             _ if private.iter().any(|network| network.contains(&address)) => Class::Private,
             _ => Class::Public,
         }
@@ -164,7 +164,9 @@ mod tests {
 
     #[test]
     fn private_addresses_are_allowed_by_default() {
-        for address in ["10.1.2.3", "172.16.0.1", "172.31.255.254", "192.168.0.1", "100.64.0.1", "100.127.255.254"] {
+        let of_ipv4 = ["10.1.2.3", "172.16.0.1", "172.31.255.254", "192.168.0.1", "100.64.0.1", "100.127.255.254"];
+        let of_ipv6 = ["fd00::1", "fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
+        for address in of_ipv4.iter().chain(&of_ipv6) {
             assert_eq!(refusal(&AllowedNetworks::default(), address), None, "{address}");
         }
     }
@@ -175,7 +177,7 @@ mod tests {
             ("52.1.2.3", "public", "FunctionSubnetIds"),
             ("172.32.0.1", "public", "AllowedCidrs"),
             ("2600:1f18::1", "public", "AllowedCidrs"),
-            ("fd00::1", "outside ALLOWED_CIDRS", "AllowedCidrs"),
+            ("fbff::1", "public", "AllowedCidrs"),
             ("127.0.0.1", "loopback", "DNS record"),
             ("::1", "loopback", "DNS record"),
             ("169.254.169.254", "link-local", "DNS record"),
@@ -198,8 +200,11 @@ mod tests {
         let allowed = AllowedNetworks::parse("10.20.0.0/16, 2600:1f18::/32").expect("valid");
         assert_eq!(refusal(&allowed, "10.20.255.1"), None);
         assert_eq!(refusal(&allowed, "2600:1f18::9"), None);
-        let text = refusal(&allowed, "10.21.0.1").expect("outside");
-        assert!(text.contains("10.20.0.0/16, 2600:1f18::/32"), "{text}");
+        for address in ["10.21.0.1", "fd00::1"] {
+            let text = refusal(&allowed, address).expect("outside");
+            assert!(text.starts_with(&format!("{address} is outside ALLOWED_CIDRS")), "{text}");
+            assert!(text.contains("10.20.0.0/16, 2600:1f18::/32"), "{text}");
+        }
     }
 
     #[test]

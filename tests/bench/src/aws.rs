@@ -16,6 +16,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::http;
 
+const REQUEST_ID: &str = "c534f810-0000-4000-8000-0123456789ab";
+
 const CLUSTER: &str = include_str!("../../../functions/failover-sync/tests/xml/describe-db-clusters.xml");
 const INSTANCES: &str = include_str!("../../../functions/failover-sync/tests/xml/describe-db-instances.xml");
 
@@ -106,17 +108,18 @@ impl State {
         let group = form.get("TargetGroupArn").cloned().unwrap_or_default();
         let default = || BTreeMap::from([((self.default_target.clone(), "5432".to_owned()), "healthy")]);
         let targets = self.groups.entry(group).or_insert_with(default);
-        match form.get("Action").map_or("", String::as_str) {
+        let action = form.get("Action").map_or("", String::as_str);
+        match action {
             "DescribeTargetHealth" => describe(targets),
             "RegisterTargets" => {
                 targets_of(form).for_each(|target| *targets.entry(target).or_insert("initial") = "initial");
-                "<RegisterTargetsResponse><RegisterTargetsResult/></RegisterTargetsResponse>".to_owned()
+                envelope(action, "")
             }
             "DeregisterTargets" => {
                 for target in targets_of(form) {
                     targets.entry(target).and_modify(|state| *state = "draining");
                 }
-                "<DeregisterTargetsResponse><DeregisterTargetsResult/></DeregisterTargetsResponse>".to_owned()
+                envelope(action, "")
             }
             // The document's writer is `orders-b`, and its only other member is `orders-a`.
             "DescribeDBClusters" if self.has_failed_over => CLUSTER.to_owned(),
@@ -146,8 +149,8 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>) -> 
         thread::sleep(latency);
         // Noted before it is sent: the function may be done with it before this thread goes on.
         lock(state).calls.push((arrived, Instant::now()));
-        let headers = "x-amzn-requestid: c534f810-0000-4000-8000-0123456789ab\r\ncontent-type: text/xml\r\n";
-        http::write(reader.get_mut(), "200 OK", headers, &body).context("an answer")?;
+        let headers = format!("x-amzn-requestid: {REQUEST_ID}\r\ncontent-type: text/xml\r\n");
+        http::write(reader.get_mut(), "200 OK", &headers, &body).context("an answer")?;
     }
     Ok(())
 }
@@ -160,9 +163,14 @@ fn describe(targets: &BTreeMap<(String, String), &'static str>) -> String {
         )
     };
     let members: String = targets.iter().map(member).collect();
+    envelope("DescribeTargetHealth", &format!("<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"))
+}
+
+fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions>{members}\
-         </TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
+        "<{action}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
+         <{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
     )
 }
 

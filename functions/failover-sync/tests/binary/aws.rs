@@ -69,6 +69,14 @@ impl Aws {
         self.state().targets.iter().map(|((id, port), state)| format!("{id}:{port} {state}")).collect()
     }
 
+    /// Lets an action answer with what it answers now up to this text, as if that were all.
+    pub(crate) fn cut(&self, action: &'static str, last: &str) {
+        let mut state = self.state();
+        let (status, mut body) = state.answer(action, &BTreeMap::new());
+        body.truncate(body.find(last).expect("the text is in the answer") + last.len());
+        state.faults.insert(action, (status, body));
+    }
+
     /// Lets an action answer with an error of AWS.
     pub(crate) fn refuse(&self, action: &'static str, status: u16, code: &str) {
         let body = include_str!("../xml/error.xml").replace("CODE", code).replace("MESSAGE", "the message of AWS");
@@ -95,14 +103,14 @@ impl Group {
             "DescribeTargetHealth" => (200, self.describe()),
             "RegisterTargets" => {
                 targets_of(form).into_iter().for_each(|target| self.register(target));
-                (200, "<RegisterTargetsResponse><RegisterTargetsResult/></RegisterTargetsResponse>".into())
+                (200, envelope(action, ""))
             }
             "DeregisterTargets" => {
                 // As the real one does: a target that is not there is passed over without a word.
                 for target in targets_of(form) {
                     self.targets.entry(target).and_modify(|state| *state = "draining");
                 }
-                (200, "<DeregisterTargetsResponse><DeregisterTargetsResult/></DeregisterTargetsResponse>".into())
+                (200, envelope(action, ""))
             }
             "DescribeDBClusters" if self.writer.is_some() => {
                 let cluster = include_str!("../xml/describe-db-clusters.xml");
@@ -136,11 +144,16 @@ impl Group {
                 )
             })
             .collect();
-        format!(
-            "<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions>{members}\
-             </TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
-        )
+        envelope("DescribeTargetHealth", &format!("<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"))
     }
+}
+
+fn envelope(action: &str, result: &str) -> String {
+    format!(
+        "<{action}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
+         <{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+    )
 }
 
 fn swapped(cluster: &str) -> String {
