@@ -75,7 +75,7 @@ pub fn live(scenario: &Arc<Scenario>, strategy: &Arc<dyn Strategy>, is_traced: b
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without I/O").block_on(async {
         let world = World::new(Arc::clone(scenario), strategy.deregistration_delay(), is_traced);
-        let _log = is_traced.then(|| tracing::subscriber::set_default(trace::subscriber(Arc::clone(&world))));
+        trace::follow(is_traced.then_some(&world));
         let end = scenario.end();
         let lambda = Arc::new(Lambda {
             world: Arc::clone(&world),

@@ -1,7 +1,8 @@
 //! Why the loop decides what it decides, from its log, as lines of a world's trace.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -10,19 +11,35 @@ use tracing_subscriber::registry::Registry;
 
 use crate::world::World;
 
-/// Adds each verdict that the loop logs to the trace of this world.
-pub(crate) fn subscriber(world: Arc<World>) -> impl Subscriber + Send + Sync {
-    Registry::default().with(Verdicts(world))
+thread_local! {
+    /// The world that this thread lives in, if its trace is asked for.
+    static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
 }
 
-struct Verdicts(Arc<World>);
+/// From here on each verdict that the loop logs on this thread is a line of the trace of this world, or of none.
+///
+/// The subscriber is that of the whole process: whether a line of the log is wanted is remembered where it is written, and
+/// must not depend on which thread came there first.
+pub(crate) fn follow(world: Option<&Arc<World>>) {
+    static SUBSCRIBER: Once = Once::new();
+    if world.is_some() {
+        SUBSCRIBER.call_once(|| {
+            // A process that has another subscriber sees the verdicts there.
+            let _ = tracing::subscriber::set_global_default(Registry::default().with(Verdicts));
+        });
+    }
+    WORLD.set(world.map(Arc::clone));
+}
+
+struct Verdicts;
 
 impl<S: Subscriber> Layer<S> for Verdicts {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let Some(world) = WORLD.with_borrow(Option::clone) else { return };
         let mut judged = Judged::default();
         event.record(&mut judged);
         if let Judged { verdict: Some(verdict), because: Some(because) } = judged {
-            self.0.note(format_args!("judged    {verdict}: {because}"));
+            world.note(format_args!("judged    {verdict}: {because}"));
         }
     }
 }
@@ -34,6 +51,10 @@ struct Judged {
 }
 
 impl Visit for Judged {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         match field.name() {
             "verdict" => self.verdict = Some(format!("{value:?}")),
