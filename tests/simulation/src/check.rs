@@ -1,6 +1,7 @@
 //! The invariants, checked at every write and at the end of every invocation and world.
 
 mod several;
+mod unheard;
 mod wrong_way;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub enum Invariant {
     NoFlapOnOneAnswer,
     /// 12: a binding that is slow or broken disturbs no other.
     OthersUndisturbed,
+    /// 13: no run says that the group is right when the RDS API has long named another writer and could be asked.
+    RdsApiIsHeard,
 }
 
 impl fmt::Display for Invariant {
@@ -63,6 +66,9 @@ impl fmt::Display for Invariant {
             Invariant::WriterIsNoReader => "10 (the writer is among the readers only if there is none)",
             Invariant::NoFlapOnOneAnswer => "11 (no member leaves on a single answer)",
             Invariant::OthersUndisturbed => "12 (a binding in trouble disturbs no other)",
+            Invariant::RdsApiIsHeard => {
+                "13 (no run says that the group is right when the RDS API has long said otherwise)"
+            }
         })
     }
 }
@@ -110,6 +116,8 @@ pub struct Audit {
     pub located: BTreeMap<usize, IpAddr>,
     /// The address that DNS named as the writer, and when it did so last.
     pub dns_told: Option<(IpAddr, Moment)>,
+    /// When the process last asked for the members of the cluster in vain, in this invocation or an earlier one.
+    pub unheard: Option<Moment>,
     /// What each witness said last, for the trace.
     pub last_answers: BTreeMap<(u8, String), String>,
     /// What it does for each binding.
@@ -275,6 +283,9 @@ impl Ports {
 
     /// Checks what an invocation says of a binding without an error: whether it claims that the group is right.
     pub(crate) fn examine_claim(&self, binding: usize, claims_in_sync: bool) {
+        if claims_in_sync {
+            self.examine_agreement(binding);
+        }
         let is_single_writer = self.scenario().config.bindings[binding].kind.is_single_writer();
         let problem = {
             let process = self.audit();

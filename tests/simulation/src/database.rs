@@ -31,6 +31,8 @@ pub struct Database {
     pub first_writer: Host,
     /// The changes, in order.
     pub changes: Vec<Change>,
+    /// From here on the writer's name never follows a move.
+    pub stuck_from: Option<Moment>,
     pub(crate) reader_endpoint: String,
     pub(crate) resolvers: Arc<Resolvers>,
 }
@@ -154,6 +156,22 @@ impl Database {
         (self.writer_heard(resolver, refill), expires - at)
     }
 
+    /// Where a resolver locates the member that the RDS API calls the writer.
+    pub fn writer_by_members(&self, resolver: usize, at: Moment) -> Host {
+        self.member_by_dns(self.writer_by_topology(at), resolver, at).0
+    }
+
+    /// Whether the writer's name leads elsewhere for good, whatever the RDS API says.
+    pub fn is_stuck(&self) -> bool {
+        let followed = self.moves().rev().find(|change| self.is_followed(change));
+        followed.map_or(self.first_writer, |change| change.to) != self.writer(Moment::MAX)
+    }
+
+    /// Whether the writer's name will ever follow the move.
+    pub fn is_followed(&self, change: &Change) -> bool {
+        self.stuck_from.is_none_or(|stuck_from| change.moved < stuck_from)
+    }
+
     /// What a resolver answers for a member's name, and for how long it will keep the answer.
     pub fn member_by_dns(&self, member: usize, resolver: usize, at: Moment) -> (Host, Moment) {
         let (refill, expires) = self.resolvers.refill(resolver, at, d::TTL);
@@ -173,7 +191,8 @@ impl Database {
     }
 
     fn writer_heard(&self, resolver: usize, refill: Moment) -> Host {
-        let heard = self.moves().rev().find(|change| self.resolvers.hears(change.dns, resolver, refill));
+        let mut followed = self.moves().rev().filter(|change| self.is_followed(change));
+        let heard = followed.find(|change| self.resolvers.hears(change.dns, resolver, refill));
         heard.map_or(self.first_writer, |change| change.to)
     }
 

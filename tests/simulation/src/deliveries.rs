@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::database::{Host, ID, What};
 use crate::dice::{Moment, between, chance};
 use crate::distributions as d;
+use crate::distributions::kinds as dk;
+use crate::kinds::Kind;
 use crate::payload::{Event, Source, subscription_test, without_id};
 use crate::scenario::Scenario;
 
@@ -48,7 +50,8 @@ struct Happening {
 /// Everything that reaches the function in this world, in order.
 pub(crate) fn deliver(scenario: &Scenario, rng: &mut Rng) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
-    let is_down = [chance(rng, d::PATH_DOWN), chance(rng, d::PATH_DOWN)];
+    let down = if scenario.kind == Kind::StuckDns { dk::STUCK_PATH_DOWN } else { d::PATH_DOWN };
+    let is_down = [chance(rng, down), chance(rng, down)];
     // The subscription of a cluster does not hold the events of its instances, nor any those of deployments; the rule
     // does.
     let subscribed = if scenario.database.engine.is_cluster() { Source::Cluster } else { Source::Instance };

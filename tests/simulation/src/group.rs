@@ -46,6 +46,12 @@ impl Group {
         self.entries.iter().filter(|entry| entry.is_member()).map(|entry| entry.target)
     }
 
+    /// The members at a moment.
+    pub fn members_at(&self, at: Moment) -> &[Target] {
+        let number = self.history.partition_point(|(from, _)| *from <= at);
+        number.checked_sub(1).map_or(&[], |number| &self.history[number].1)
+    }
+
     /// When the last target that drains has drained.
     pub fn drained(&self) -> Moment {
         self.entries.iter().filter_map(|entry| entry.drained).max().unwrap_or(0)

@@ -29,6 +29,15 @@ pub enum Kind {
     Hostname,
     /// Writer, readers, proxy and a name of one's own in one function; one binding is slow and another one broken.
     Several,
+    /// The writer of an Aurora cluster whose name leads to an old writer from some move on, for good, while the RDS API
+    /// follows as ever: a resolver of one's own, a forgotten hosts zone, a zone of the name that is associated with the
+    /// function's VPC.
+    ///
+    /// Nine changes in ten converge here, not all: once the events of a move are lost, nothing remains but DNS and the RDS
+    /// API, two that disagree, and no rule can tell which of them is right. Then the function has to say that it waits. It
+    /// also waits where the name leads to an address that is no member's any more, because its host was replaced: there
+    /// an event and the RDS API are one witness, who names a member by its name.
+    StuckDns,
 }
 
 /// What a database is.
@@ -51,7 +60,7 @@ impl Engine {
 
 impl Kind {
     /// Every kind that only our strategy lives in.
-    pub const OURS: [Kind; 8] = [
+    pub const OURS: [Kind; 9] = [
         Kind::MultiAzCluster,
         Kind::WriterIpv6,
         Kind::BlueGreen,
@@ -60,13 +69,16 @@ impl Kind {
         Kind::Proxy,
         Kind::Hostname,
         Kind::Several,
+        Kind::StuckDns,
     ];
 
     /// The kinds of its bindings; that of a writer depends on the engine.
     pub fn bindings(self, engine: Engine) -> Vec<binding::Kind> {
         let writer = if engine.is_cluster() { binding::Kind::Cluster } else { binding::Kind::Instance };
         match self {
-            Kind::Writer | Kind::MultiAzCluster | Kind::WriterIpv6 | Kind::BlueGreen => vec![writer],
+            Kind::Writer | Kind::MultiAzCluster | Kind::WriterIpv6 | Kind::BlueGreen | Kind::StuckDns => {
+                vec![writer]
+            }
             Kind::Readers | Kind::ReadersIpv6 => vec![binding::Kind::Readers],
             Kind::Proxy => vec![binding::Kind::Proxy],
             Kind::Hostname => vec![binding::Kind::Hostname],
@@ -89,6 +101,11 @@ impl Kind {
         matches!(self, Kind::Readers | Kind::ReadersIpv6 | Kind::Several)
     }
 
+    /// Whether every change has to converge.
+    pub fn has_to_converge(self) -> bool {
+        self != Kind::StuckDns
+    }
+
     /// A change after which the group is not right within this time has not converged. Where one answer of DNS names a
     /// part of the addresses and nothing else knows the rest, a scheduled run a minute sees one part each.
     pub fn convergence_limit(self) -> Moment {
@@ -101,7 +118,7 @@ impl Kind {
     pub(crate) fn engine(self, rng: &mut Rng) -> Engine {
         match self {
             Kind::MultiAzCluster => Engine::MultiAzCluster,
-            Kind::Several => Engine::Aurora,
+            Kind::Several | Kind::StuckDns => Engine::Aurora,
             Kind::Readers | Kind::ReadersIpv6 if chance(rng, 0.25) => Engine::MultiAzCluster,
             Kind::Readers | Kind::ReadersIpv6 => Engine::Aurora,
             _ if chance(rng, 0.7) => Engine::Aurora,

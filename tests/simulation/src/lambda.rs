@@ -158,7 +158,8 @@ impl Lambda {
         }
     }
 
-    /// Each group is what it should be, and two more runs write nothing. A binding in trouble may be as it is.
+    /// Each group is what it should be if the sources agree, and two more runs write nothing. A binding in trouble may be
+    /// as it is.
     async fn judge(self: &Arc<Self>) {
         let scenario = &self.world.scenario;
         let sound: Vec<usize> = scenario.sound().collect();
@@ -170,24 +171,31 @@ impl Lambda {
         if writes() != before {
             self.world.violate(Invariant::Idempotent, "a run right after another one wrote");
         }
-        if scenario.is_troubled() {
-            let claims = ending.map(|ending| ending.claims).unwrap_or_default();
-            for binding in sound {
-                if !claims.contains(&(binding, Done::InSync)) {
-                    let name = &scenario.config.bindings[binding].name;
-                    let text =
-                        format_args!("nothing is wrong with {name} and the last run does not say that it is right");
-                    self.world.violate(Invariant::OthersUndisturbed, text);
-                }
-            }
+        let claims = ending.map(|ending| ending.claims).unwrap_or_default();
+        sound.iter().for_each(|binding| self.judge_claim(*binding, &claims));
+    }
+
+    /// Others in trouble do not keep the last run from saying that a binding is right. Where DNS is stuck, the group may be
+    /// wrong in the end, and the last run has to say that it waits.
+    fn judge_claim(&self, binding: usize, claims: &[(usize, Done)]) {
+        let scenario = &self.world.scenario;
+        let name = &scenario.config.bindings[binding].name;
+        if scenario.is_troubled() && !claims.contains(&(binding, Done::InSync)) {
+            let text = format_args!("nothing is wrong with {name} and the last run does not say that it is right");
+            self.world.violate(Invariant::OthersUndisturbed, text);
+        }
+        let is_wrong = scenario.database.is_stuck() && !self.world.is_right(binding);
+        if is_wrong && !claims.contains(&(binding, Done::NotInSync)) {
+            let text = format_args!("{name} is wrong in the end and the last run does not say that it waits");
+            self.world.violate(Invariant::RdsApiIsHeard, text);
         }
     }
 
     fn judge_members(&self, binding: usize) {
-        if self.world.is_right(binding) {
+        let scenario = &self.world.scenario;
+        if self.world.is_right(binding) || scenario.database.is_stuck() {
             return;
         }
-        let scenario = &self.world.scenario;
         let (wanted, members) = (scenario.subjects[binding].wanted(self.world.now()), self.world.members(binding));
         let has_writer =
             members.contains(&Target { address: scenario.database.writer_address(self.world.now()), port: PORT });

@@ -71,6 +71,7 @@ impl Maker {
             started = (started + d::gap(rng)).max(change.completed + SECOND);
             changes.push(change);
         }
+        let stuck_from = (self.kind == Kind::StuckDns).then(|| changes[rng.usize(..CHANGES)].moved);
         let writer = if self.engine.is_cluster() { format!("{ID}.cluster-{ZONE}") } else { format!("{ID}.{ZONE}") };
         let database = Database {
             engine: self.engine,
@@ -80,6 +81,7 @@ impl Maker {
             reader_endpoint: format!("{ID}.cluster-ro-{ZONE}"),
             first_writer,
             changes,
+            stuck_from,
             resolvers,
         };
         (database, outages)

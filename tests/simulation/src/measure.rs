@@ -86,7 +86,7 @@ impl Measures {
         moments.dedup();
         let mut right_from = Vec::new();
         for (number, at) in moments.iter().enumerate() {
-            let members = members_at(&kept.group.history, *at);
+            let members = kept.group.members_at(*at);
             let wanted = subject.wanted(*at);
             let lasted = (moments.get(number + 1).unwrap_or(&end) - at) as f64 / 1e3;
             if members.iter().any(|member| wanted.is_wrong(*member)) {
@@ -194,11 +194,6 @@ fn unserved(subject: &dyn Subject, history: &[(Moment, Vec<Target>)], first: Mom
         }
     }
     unserved
-}
-
-fn members_at(history: &[(Moment, Vec<Target>)], at: Moment) -> &[Target] {
-    let number = history.partition_point(|(from, _)| *from <= at);
-    number.checked_sub(1).map_or(&[], |number| &history[number].1)
 }
 
 fn seconds(time: Moment) -> f32 {

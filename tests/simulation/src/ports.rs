@@ -86,7 +86,9 @@ impl Ports {
         if let Some((host, _)) = names {
             self.hear_event(self.scenario().database.hosts[host].0);
         }
-        *self.audit() = Audit { invocation, dies_at, names, ..Audit::new(self.scenario().subjects.len()) };
+        let mut audit = self.audit();
+        let unheard = audit.unheard;
+        *audit = Audit { invocation, dies_at, names, unheard, ..Audit::new(self.scenario().subjects.len()) };
     }
 
     /// Resolves when the process was killed.
@@ -263,8 +265,11 @@ impl Dns for Ports {
         };
         self.suffer(trouble, dk::slow_lookup).await;
         let now = self.world().now();
-        if let Name::Endpoint(binding) = name {
-            self.audit().bindings[binding].dns_asked = true;
+        let is_refused = scenario.refuses(Service::Dns, now);
+        match name {
+            Name::Endpoint(binding) => self.audit().bindings[binding].dns_asked = true,
+            Name::Member(_) if is_refused => self.ask_in_vain(),
+            Name::Member(_) => {}
         }
         let error = |answer: DnsAnswer| {
             self.note_answer(Service::Dns, asked, &answer);
@@ -273,7 +278,7 @@ impl Dns for Ports {
         if trouble == Some(Trouble::NoSuchName) {
             return Err(error(DnsAnswer::NoSuchName));
         }
-        if scenario.refuses(Service::Dns, now) {
+        if is_refused {
             return Err(error(DnsAnswer::Code("SERVFAIL".to_owned())));
         }
         let Some(Told { addresses, expires_in }) = self.look_up(name, family, now) else {
@@ -327,6 +332,7 @@ impl Topology for Ports {
         let database = &self.scenario().database;
         if self.scenario().refuses(Service::Rds, now) || database.is_being_renamed(now) {
             self.note_answer(Service::Rds, cluster, &"refused");
+            self.ask_in_vain();
             let error = AwsError::incomplete("rds:DescribeDBClusters", cluster, "Rate exceeded");
             return self.answer(Err(error)).await;
         }

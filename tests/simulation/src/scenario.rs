@@ -43,7 +43,7 @@ pub struct Scenario {
     pub deliveries: Vec<Delivery>,
     /// When the first scheduled run is.
     pub first_tick: Moment,
-    /// From here on the sources agree, nothing fails and no message comes.
+    /// From here on the sources agree, unless DNS is stuck, nothing fails and no message comes.
     pub settled: Moment,
     /// The function's configuration.
     pub config: Config,
@@ -107,7 +107,8 @@ impl Scenario {
         let maker = Maker::new(kind, engine, rng);
         let first_tick = between(rng, 0.0, 60.0);
         let leftover_port = chance(rng, 0.1).then_some(PORT + 1);
-        let topology_is_readable = engine.is_cluster() && !chance(rng, d::TOPOLOGY_UNREADABLE);
+        let is_always_readable = kind == Kind::StuckDns;
+        let topology_is_readable = engine.is_cluster() && (is_always_readable || !chance(rng, d::TOPOLOGY_UNREADABLE));
         let resolvers = Arc::new(Resolvers::new(dice, rng));
         let (database, outages) = maker.live(Arc::clone(&resolvers), rng);
         let database = Arc::new(database);
@@ -235,10 +236,14 @@ impl Scenario {
             }
             story.push((change.started, format!("world     {what} from {from} to {to} begins")));
             story.push((change.moved, format!("world     THE WRITER IS {to} from now on")));
-            if change.dns.first < change.dns.steady {
-                story.push((change.dns.first, format!("world     DNS begins to flap between {from} and {to}")));
+            if !self.database.is_followed(change) {
+                story.push((change.moved, "world     DNS is stuck and will not tell of it".to_owned()));
+            } else {
+                if change.dns.first < change.dns.steady {
+                    story.push((change.dns.first, format!("world     DNS begins to flap between {from} and {to}")));
+                }
+                story.push((change.dns.steady, format!("world     DNS says {to}, but for caches")));
             }
-            story.push((change.dns.steady, format!("world     DNS says {to}, but for caches")));
             if self.topology_is_readable && change.what == What::Failover {
                 story.push((change.topology, format!("world     the RDS API says {to}")));
             }
@@ -250,7 +255,9 @@ impl Scenario {
         for (binding, trouble) in self.config.bindings.iter().zip(&self.troubles) {
             story.extend(trouble.map(|trouble| (0, format!("world     {} is in trouble: {trouble:?}", binding.name))));
         }
-        story.push((self.settled, "world     all sources agree and nothing fails from now on".to_owned()));
+        let agree =
+            if self.database.is_stuck() { "DNS and the RDS API disagree for good" } else { "all sources agree" };
+        story.push((self.settled, format!("world     {agree} and nothing fails from now on")));
         story
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use simulation::campaign::{self, run_world};
 use simulation::kinds::Kind;
 use simulation::lambda::live;
+use simulation::measure::Measures;
 use simulation::scenario::Scenario;
 use simulation::strategy::{Ours, Strategy};
 
@@ -30,13 +31,17 @@ const REGRESSIONS: [(Kind, u64, &str); 9] = [
 ];
 
 fn assert_holds(kind: Kind, changes: usize) {
-    let outcome = campaign::run(kind, &[Arc::new(Ours)], changes, 1_001, |_| ());
+    let ours = assert_keeps_invariants(kind, changes);
+    assert_eq!(ours.converged.len(), ours.changes, "{kind}: not every change converged");
+}
+
+fn assert_keeps_invariants(kind: Kind, changes: usize) -> Measures {
+    let mut outcome = campaign::run(kind, &[Arc::new(Ours)], changes, 1_001, |_| ());
     let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
     let replay = format!("replay with cargo run -p simulation -- --kind {kind} --world SEED");
     assert!(violations.is_empty(), "{replay}\n{}", violations.join("\n"));
     assert!(outcome.misled.is_empty(), "{replay}\nwrong-way switches in {:?}", outcome.misled);
-    let (_, ours) = &outcome.strategies[0];
-    assert_eq!(ours.converged.len(), ours.changes, "{kind}: not every change converged");
+    outcome.strategies.remove(0).1
 }
 
 #[test]
@@ -88,6 +93,13 @@ fn readers_are_followed_by_their_ipv6_addresses() {
 #[test]
 fn a_binding_in_trouble_disturbs_no_other() {
     assert_holds(Kind::Several, 200);
+}
+
+#[test]
+fn a_writer_is_followed_by_events_while_its_name_is_stuck() {
+    let ours = assert_keeps_invariants(Kind::StuckDns, 1_000);
+    let (converged, p50) = (ours.converged_pct(), ours.convergence(50.0));
+    assert!(converged >= 85.0 && p50 <= 40.0, "{converged:.1} % converged, half of all within {p50:.1} s");
 }
 
 #[test]

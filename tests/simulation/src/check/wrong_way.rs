@@ -61,8 +61,7 @@ impl Ports {
             let dns = dns.then(|| database.writer_by_dns(resolver, at).0 == writer);
             let is_readable = !scenario.refuses(Service::Rds, at) && !database.is_being_renamed(at);
             let topology = database.engine.is_cluster() && is_readable;
-            let topology =
-                topology.then(|| database.member_by_dns(database.writer_by_topology(at), resolver, at).0 == writer);
+            let topology = topology.then(|| database.writer_by_members(resolver, at) == writer);
             let event = names.filter(|(_, time)| writer_told.is_some() && at < time + EVENT_LIFETIME);
             [dns, topology, event.map(|(host, _)| host == writer)]
         };

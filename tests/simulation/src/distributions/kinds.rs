@@ -82,6 +82,10 @@ pub fn reboot_course(rng: &mut Rng) -> Course {
     Course { moved, completed: moved + between(rng, 1.0, 10.0) }
 }
 
+/// How often a path is down in the whole world where DNS is stuck. Assumed, far more than elsewhere: without an event the
+/// RDS API is the only one that knows.
+pub const STUCK_PATH_DOWN: f64 = 0.5;
+
 /// How long a resolver keeps an answer of a reader endpoint. Measured (dig): 5 s; the sample code of AWS comments 1 s.
 pub fn reader_ttl(rng: &mut Rng) -> Moment {
     if chance(rng, 0.5) { SECOND } else { 5 * SECOND }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use failover_sync::error::{AwsError, DnsError};
-use failover_sync::ports::{Dns, TargetGroups};
+use failover_sync::ports::{Dns, TargetGroups, Topology};
 use reconcile::binding::{self, Family, TargetGroupArn};
 use reconcile::config::Config;
 use reconcile::evidence::{Answer, ClusterMember};
@@ -157,8 +157,8 @@ fn asking_for_ipv4_addresses_is_caught() {
 #[test]
 fn taking_only_the_private_networks_of_ipv4_is_caught() {
     assert_breaks(Kind::ReadersIpv6, Invariant::EventuallyStable, 10, |ports| {
-        let config = Config { allowed: AllowedNetworks::default(), ..ports.scenario().config.clone() };
-        configured(&ports, config)
+        let allowed = AllowedNetworks::parse("10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16").expect("networks");
+        configured(&ports, Config { allowed, ..ports.scenario().config.clone() })
     });
 }
 
@@ -180,6 +180,31 @@ fn going_back_to_blue_at_once_is_caught() {
     let broken = wrong_ways(|ports| Arc::new(Hasty(ports)));
     let whole = wrong_ways(sound);
     assert!(2 * broken > 3 * whole, "{broken} wrong-way switches, {whole} with the rule");
+}
+
+/// Asks the RDS API only in invocations whose event names an instance, or where DNS does not agree with the group.
+struct Forgetful(Ports);
+
+impl Topology for Forgetful {
+    async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
+        let (is_told, named) = {
+            let audit = self.0.audit();
+            (audit.names.is_some(), audit.dns_told)
+        };
+        let members = self.0.world().members(0);
+        let agrees = |(named, _)| members.iter().all(|member| member.address == named);
+        if !is_told && named.is_some_and(agrees) {
+            return Err(AwsError::incomplete("rds:DescribeDBClusters", cluster, "not asked"));
+        }
+        self.0.members(cluster).await
+    }
+}
+
+#[test]
+fn calling_a_group_right_without_asking_the_rds_api_is_caught() {
+    assert_breaks(Kind::StuckDns, Invariant::RdsApiIsHeard, 100, |ports| {
+        Loop::new(&ports, ports.clone(), ports.clone(), Forgetful(ports.clone()), ports.clone())
+    });
 }
 
 /// A loop for each binding, one after the other.
