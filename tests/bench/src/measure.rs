@@ -69,8 +69,8 @@ fn single(binary: &Path, dns: &DnsServer, aws: &Aws) -> Result<Vec<Figure>> {
         memory.push(mebibytes(function.peak_memory()?));
     }
     Ok(vec![
-        Figure::new("init, wall", "ms", init.wall, Budget::Noisy(80.0)),
-        Figure::new("init, CPU", "ms", init.cpu, Budget::None),
+        Figure::new("init, wall", "ms", init.wall, Budget::Noisy(30.0)),
+        Figure::new("init, CPU", "ms", init.cpu, Budget::Noisy(15.0)),
         Figure::new("first invocation, wall", "ms", first.wall, Budget::Noisy(10.0)),
         Figure::new("first invocation, CPU", "ms", first.cpu, Budget::Noisy(8.0)),
         Figure::new("first invocation, TLS handshakes", "", handshakes, Budget::Exact(0.0)),
