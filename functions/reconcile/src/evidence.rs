@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::binding::Binding;
 use crate::claim::{Cause, Claim, Doubt, Witness, age};
 use crate::event::{RdsEvent, Tidings};
-use crate::group::{DRAIN, Departures, Group};
+use crate::group::{Departures, Group};
 use crate::target::Addresses;
 
 /// What DNS or the RDS API said counts as long as it is not older than this. DNS is asked every second, the RDS API
@@ -20,8 +20,9 @@ const CURRENT: Duration = Duration::from_secs(5);
 /// The RDS API fails in bursts: what it said last still contradicts others for this long, although it proves nothing.
 const RECENT: Duration = Duration::from_secs(10);
 
-/// A named event contradicts DNS and topology for this long: longer than both lag.
-const EVENT_VETO: Duration = Duration::from_secs(90);
+/// A named event is a witness for this long: longer than DNS and topology lag, and shorter than a target drains, so that
+/// it would still show if the event's instance had been left after it.
+const EVENT: Duration = Duration::from_secs(90);
 
 /// What was said about one binding in one run.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +177,7 @@ impl Evidence {
             addresses,
             speaks_of: Some(time),
             proves: true,
-            contradicts: age(time, now) < EVENT_VETO,
+            contradicts: true,
         });
         let told = self.topology.as_ref().filter(|told| age(told.at, now) <= RECENT);
         let writer = told.and_then(|told| told.topology.writer());
@@ -220,11 +221,9 @@ impl Evidence {
 
     /// The addresses of the instance that the newest event names, and the event's time. A text only selects among the
     /// cluster's members, which are taken from the last topology that could be read.
-    ///
-    /// An event is a witness as long as a target drains: had its instance been left after it, that would still show.
     pub fn named(&self, now: DateTime<Utc>) -> Option<(&Addresses, DateTime<Utc>)> {
         let (id, time) = self.named.iter().max_by_key(|(_, time)| *time)?;
         let addresses = self.topology.as_ref()?.topology.member(id)?;
-        (age(*time, now) <= DRAIN).then_some((addresses, *time))
+        (age(*time, now) < EVENT).then_some((addresses, *time))
     }
 }

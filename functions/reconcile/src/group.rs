@@ -10,7 +10,7 @@ use crate::claim::{Cause, Doubt, age};
 use crate::target::{Addresses, DescribedTarget, Target, TargetState};
 
 /// The template's deregistration delay: how long a target that was left is described as draining.
-pub(crate) const DRAIN: Duration = Duration::from_secs(120);
+const DRAIN: Duration = Duration::from_secs(120);
 
 /// When which address was left. Only a help: a new process knows nothing of it and asks for more proof.
 pub type Departures = BTreeMap<IpAddr, DateTime<Utc>>;

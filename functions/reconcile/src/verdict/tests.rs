@@ -211,7 +211,7 @@ fn quorum_goes_back_to_a_draining_target_only_if_it_was_left_before_the_event() 
 #[test]
 fn an_event_that_is_old_foreign_or_names_no_member_is_no_witness() {
     for event in [
-        ("0071", "Completed failover to DB instance: b", 121),
+        ("0071", "Completed failover to DB instance: b", 90),
         ("0071", "Completed failover to DB instance: z", 5),
         ("0071", "Completed failover", 5),
     ] {
