@@ -216,8 +216,22 @@ impl fmt::Display for TargetGroupArn {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A binding of this kind to the database `orders`.
+    pub(crate) fn binding(kind: Kind) -> Binding {
+        let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+        Binding {
+            name: "writer".into(),
+            endpoint: Endpoint::Name("db.example".into()),
+            port: 5432,
+            target_group: TargetGroupArn::parse(arn).expect("valid"),
+            kind,
+            id: Some("orders".into()),
+            family: Family::Ipv4,
+        }
+    }
 
     #[test]
     fn the_kind_follows_from_the_form_of_the_endpoint() {

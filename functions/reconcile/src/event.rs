@@ -118,7 +118,7 @@ impl RdsEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binding::{Endpoint, Family, TargetGroupArn};
+    use crate::binding::tests::binding;
 
     fn event(id: &str, message: &str) -> RdsEvent {
         RdsEvent {
@@ -127,19 +127,6 @@ mod tests {
             source_arn: None,
             source_id: Some("orders".to_owned()),
             message: message.to_owned(),
-        }
-    }
-
-    fn binding(kind: Kind) -> Binding {
-        let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
-        Binding {
-            name: "writer".into(),
-            endpoint: Endpoint::Name("db.example".into()),
-            port: 5432,
-            target_group: TargetGroupArn::parse(arn).expect("valid"),
-            kind,
-            id: Some("orders".into()),
-            family: Family::Ipv4,
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::binding::{Endpoint, Family, TargetGroupArn};
+use crate::binding::tests::binding;
 use crate::claim::Witness;
 use crate::evidence::{Answer, ClusterMember, Topology};
 use crate::plan::Plan;
@@ -15,22 +15,9 @@ fn set(address: [u8; 4]) -> Addresses {
     std::net::IpAddr::from(address).into()
 }
 
-fn binding(kind: Kind, id: Option<&str>) -> Binding {
-    let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
-    Binding {
-        name: "writer".into(),
-        endpoint: Endpoint::Name("db.example".into()),
-        port: 5432,
-        target_group: TargetGroupArn::parse(arn).expect("valid"),
-        kind,
-        id: id.map(str::to_owned),
-        family: Family::Ipv4,
-    }
-}
-
 /// The group as it was described at the time 100 s, when DNS named 10.0.0.1.
 fn evidence(group: &[&str]) -> Evidence {
-    let mut evidence = Evidence::new(&binding(Kind::Cluster, Some("orders")), &[], Default::default(), at(100));
+    let mut evidence = Evidence::new(&binding(Kind::Cluster), &[], Default::default(), at(100));
     evidence.hear_dns(Answer { addresses: set([10, 0, 0, 1]), ttl: Duration::from_secs(5) }, at(100));
     evidence.group.see(group.iter().map(|text| described(text)).collect(), at(100));
     evidence
@@ -42,7 +29,7 @@ fn settled(address: [u8; 4], checked: Option<i64>) -> Settled {
 
 #[test]
 fn the_group_is_described_every_fifteen_seconds_and_right_before_a_write() {
-    let agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), false, Settled::default());
+    let agenda = Agenda::new(&binding(Kind::Cluster), false, Settled::default());
     let evidence = evidence(&["10.0.0.1:5432"]);
     for (now, describes, may_write) in
         [(100, false, true), (101, false, false), (114, false, false), (115, true, false)]
@@ -69,17 +56,17 @@ fn topology_is_asked_beside_dns_in_a_watch_after_a_move_and_every_three_minutes(
         ("no topology of an instance", Kind::Instance, true, Settled::default(), B, false),
         ("no topology of a proxy", Kind::Proxy, true, Settled::default(), B, false),
     ] {
-        let agenda = Agenda::new(&binding(kind, Some("orders")), is_watching, settled);
+        let agenda = Agenda::new(&binding(kind), is_watching, settled);
         let asked = agenda.asks_topology(&evidence(&["10.0.0.1:5432"]), Some(&set(answer)), at(100));
         assert_eq!(asked, asks, "{title}");
     }
-    let without_id = Agenda::new(&binding(Kind::Cluster, None), true, Settled::default());
+    let without_id = Agenda::new(&Binding { id: None, ..binding(Kind::Cluster) }, true, Settled::default());
     assert!(!without_id.asks_topology(&evidence(&[]), Some(&set(B)), at(100)));
 }
 
 #[test]
 fn topology_is_asked_every_two_seconds_and_every_second_while_dns_moves() {
-    let mut agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), true, Settled::default());
+    let mut agenda = Agenda::new(&binding(Kind::Cluster), true, Settled::default());
     agenda.hear_topology(at(100));
     for (answer, now, asks) in
         [([10, 0, 0, 1], 101, false), ([10, 0, 0, 1], 102, true), (B, 101, true), (B, 100, false)]
@@ -108,7 +95,7 @@ fn topology_is_asked_after_a_verdict_that_it_may_change() {
         ("in sync and ill", Kind::Cluster, false, Verdict::InSync(because()), ["10.0.0.1:5432 unhealthy"], true),
         ("in sync in a watch", Kind::Cluster, true, Verdict::InSync(because()), healthy, true),
     ] {
-        let agenda = Agenda::new(&binding(kind, Some("orders")), is_watching, settled(B, Some(90)));
+        let agenda = Agenda::new(&binding(kind), is_watching, settled(B, Some(90)));
         assert_eq!(agenda.asks_topology_after(&verdict, &evidence(&group), at(100)), asks, "{title}");
     }
 }
@@ -118,7 +105,7 @@ fn before_a_switch_topology_is_asked_again_if_its_answer_is_a_second_old() {
     let group = [described("10.0.0.1:5432")];
     let switch = Verdict::Switch(Plan::new(&set(B), 5432, &group), Because::claim(Witness::Dns, &set(B)));
     for (heard, now, asks) in [(100, 100, false), (100, 101, true), (103, 103, false)] {
-        let mut agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), false, Settled::default());
+        let mut agenda = Agenda::new(&binding(Kind::Cluster), false, Settled::default());
         agenda.hear_topology(at(heard));
         let asked = agenda.asks_topology_after(&switch, &evidence(&["10.0.0.1:5432"]), at(now));
         assert_eq!(asked, asks, "heard at {heard} s, at {now} s");
@@ -127,7 +114,7 @@ fn before_a_switch_topology_is_asked_again_if_its_answer_is_a_second_old() {
 
 #[test]
 fn a_run_that_never_asked_topology_leaves_the_check_to_the_next() {
-    let mut agenda = Agenda::new(&binding(Kind::Cluster, Some("orders")), false, settled(B, Some(7)));
+    let mut agenda = Agenda::new(&binding(Kind::Cluster), false, settled(B, Some(7)));
     assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(7)));
     agenda.hear_topology(at(100));
     assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(100)));
@@ -142,7 +129,7 @@ fn an_event_that_names_an_address_that_is_not_registered_hurries_topology() {
         source_id: Some("orders".into()),
         message: "Completed failover to DB instance: b".into(),
     };
-    let binding = binding(Kind::Cluster, Some("orders"));
+    let binding = binding(Kind::Cluster);
     for (group, asks) in [("10.0.0.1:5432", true), ("10.0.0.2:5432", false)] {
         let mut agenda = Agenda::new(&binding, true, Settled::default());
         let mut evidence = Evidence::new(&binding, std::slice::from_ref(&event), Default::default(), at(100));

@@ -5,12 +5,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::binding::{Endpoint, Family, TargetGroupArn};
+use crate::binding::tests::binding;
 use crate::event::RdsEvent;
 use crate::evidence::{Answer, ClusterMember};
 use crate::target::tests::described;
-
-const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 
 /// The cluster of these tests: `a` is 10.0.0.1, `b` is 10.0.0.2, `c` is 10.0.0.3.
 const MEMBERS: [(&str, [u8; 4]); 3] = [("a", [10, 0, 0, 1]), ("b", [10, 0, 0, 2]), ("c", [10, 0, 0, 3])];
@@ -41,18 +39,6 @@ fn at(second: i64) -> DateTime<Utc> {
 
 fn addresses(texts: &[&str]) -> Addresses {
     Addresses::new(texts.iter().map(|text| text.parse().expect("an address"))).expect("not empty")
-}
-
-fn binding(kind: Kind) -> Binding {
-    Binding {
-        name: "writer".into(),
-        endpoint: Endpoint::Name("db.example".into()),
-        port: 5432,
-        target_group: TargetGroupArn::parse(ARN).expect("valid"),
-        kind,
-        id: Some("orders".into()),
-        family: Family::Ipv4,
-    }
 }
 
 fn topology(writer: &str) -> Topology {
