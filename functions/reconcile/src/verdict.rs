@@ -103,7 +103,8 @@ impl Judge<'_> {
         let named = &dns.answer.addresses;
         let made = self.make(named, named, Because::claim(Witness::Dns, named));
         let takes_nothing = self.surplus(named).next().is_none();
-        match (made, self.contradiction(&claims, named)) {
+        let is_right = matches!(made, Verdict::InSync(_));
+        match (made, self.contradiction(&claims, named, is_right)) {
             (Verdict::Switch(plan, because), _) if takes_nothing => Verdict::Switch(plan, because),
             (Verdict::InSync(_) | Verdict::Switch(..), Some(because)) => Verdict::Wait(because),
             (Verdict::Switch(plan, _), None) => self.patience(&claims, dns, plan),
@@ -162,10 +163,11 @@ impl Judge<'_> {
     ///
     /// | claim      | contradicts for                                                                           |
     /// |------------|-------------------------------------------------------------------------------------------|
-    /// | event      | 90 s from its time: longer than DNS and topology lag                                      |
+    /// | event      | 90 s from its time: longer than DNS and topology lag. Not a group that is what DNS says: the watch looks on by itself, and an event may be of the failover before |
     /// | topology   | 10 s from its last answer, also when it is silent by then, because it fails in bursts     |
-    fn contradiction(&self, claims: &[Claim], named: &Addresses) -> Option<Because> {
-        let other = claims.iter().find(|claim| claim.contradicts && claim.addresses != named)?;
+    fn contradiction(&self, claims: &[Claim], named: &Addresses, is_right: bool) -> Option<Because> {
+        let contradicts = |claim: &&Claim| claim.contradicts && !(is_right && claim.witness == Witness::Event);
+        let other = claims.iter().filter(contradicts).find(|claim| claim.addresses != named)?;
         let [dns, other_addresses] = [named, other.addresses].map(Clone::clone);
         Some(Because::Contradiction { dns, witness: other.witness, other: other_addresses })
     }
