@@ -1,9 +1,9 @@
 //! Which addresses may be registered at all.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The networks whose addresses may be registered.
 ///
@@ -13,10 +13,18 @@ use ipnet::IpNet;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedNetworks(Vec<IpNet>);
 
+/// RFC 1918, RFC 6598 and RFC 4193.
+const PRIVATE: [IpNet; 5] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
+];
+
 impl Default for AllowedNetworks {
     fn default() -> Self {
-        let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"];
-        AllowedNetworks(private.iter().filter_map(|network| network.parse().ok()).collect())
+        AllowedNetworks(PRIVATE.to_vec())
     }
 }
 
@@ -127,7 +135,6 @@ pub enum Class {
 
 impl Class {
     fn of(address: IpAddr) -> Class {
-        let AllowedNetworks(private) = AllowedNetworks::default();
         match address {
             IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.is_broadcast() => Class::Unspecified,
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Class::Unspecified,
@@ -135,7 +142,7 @@ impl Class {
             _ if address.is_multicast() => Class::Multicast,
             IpAddr::V4(v4) if v4.is_link_local() => Class::LinkLocal,
             IpAddr::V6(v6) if v6.is_unicast_link_local() => Class::LinkLocal,
-            _ if private.iter().any(|network| network.contains(&address)) => Class::Private,
+            _ if PRIVATE.iter().any(|network| network.contains(&address)) => Class::Private,
             _ => Class::Public,
         }
     }

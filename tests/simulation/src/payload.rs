@@ -1,6 +1,6 @@
 //! What the function is invoked with: the payloads that SNS, EventBridge and the scheduler really send.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::dice::Moment;
@@ -63,7 +63,8 @@ impl Source {
 
 /// The time of day at a moment of the world.
 pub fn time_of_day(moment: Moment) -> DateTime<Utc> {
-    DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::milliseconds(moment as i64)
+    const EPOCH: i64 = 20_000 * 24 * 3_600_000;
+    DateTime::from_timestamp_millis(EPOCH + moment as i64).unwrap_or_default()
 }
 
 impl Event {

@@ -111,9 +111,9 @@ impl Ports {
     }
 
     /// The same answer as before is not worth a line.
-    fn note_answer(&self, service: Service, name: &str, answer: &dyn Display) {
+    fn note_answer(&self, service: Service, name: &str, answer: impl FnOnce() -> String) {
         if self.world().state().trace.is_some() {
-            let answer = answer.to_string();
+            let answer = answer();
             let is_new = self.audit().last_answers.insert((service as u8, name.to_owned()), answer.clone());
             if is_new.as_ref() != Some(&answer) {
                 self.note(format_args!("{service:?} {name}: {answer}"));
@@ -272,7 +272,7 @@ impl Dns for Ports {
             Name::Member(_) => {}
         }
         let error = |answer: DnsAnswer| {
-            self.note_answer(Service::Dns, asked, &answer);
+            self.note_answer(Service::Dns, asked, || answer.to_string());
             DnsError { name: asked.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer }
         };
         if trouble == Some(Trouble::NoSuchName) {
@@ -284,7 +284,7 @@ impl Dns for Ports {
         let Some(Told { addresses, expires_in }) = self.look_up(name, family, now) else {
             return Err(error(DnsAnswer::NoAddress));
         };
-        self.note_answer(Service::Dns, asked, &list(&addresses.iter().collect::<Vec<_>>()));
+        self.note_answer(Service::Dns, asked, || list(&addresses.iter().collect::<Vec<_>>()));
         self.hear(name, &addresses);
         Ok(Answer { addresses, ttl: Duration::from_secs(expires_in.div_ceil(1_000)) })
     }
@@ -306,9 +306,7 @@ impl TargetGroups for Ports {
         let shown = self.world().state().kept[binding].group.describe(now, is_down);
         let states =
             || shown.iter().map(|target| format!("{target} {:?}", target.state)).collect::<Vec<_>>().join(", ");
-        if self.world().state().trace.is_some() {
-            self.note_answer(Service::Describe, &self.scenario().config.bindings[binding].name, &states());
-        }
+        self.note_answer(Service::Describe, &self.scenario().config.bindings[binding].name, states);
         self.audit().bindings[binding].shown = Some(shown.clone());
         self.answer(Ok(shown)).await
     }
@@ -331,7 +329,7 @@ impl Topology for Ports {
         let now = self.world().now();
         let database = &self.scenario().database;
         if self.scenario().refuses(Service::Rds, now) || database.is_being_renamed(now) {
-            self.note_answer(Service::Rds, cluster, &"refused");
+            self.note_answer(Service::Rds, cluster, || "refused".to_owned());
             self.ask_in_vain();
             let error = AwsError::incomplete("rds:DescribeDBClusters", cluster, "Rate exceeded");
             return self.answer(Err(error)).await;
@@ -342,9 +340,7 @@ impl Topology for Ports {
             false => format!("{} is {}", member.id, member.status),
         };
         let told = || members.iter().map(described).collect::<Vec<_>>().join(", ");
-        if self.world().state().trace.is_some() {
-            self.note_answer(Service::Rds, cluster, &told());
-        }
+        self.note_answer(Service::Rds, cluster, told);
         self.hear_topology(&members);
         self.answer(Ok(members)).await
     }
