@@ -111,7 +111,7 @@ pub struct Audit {
     /// The address that DNS named as the writer, and when it did so last.
     pub dns_told: Option<(IpAddr, Moment)>,
     /// What each witness said last, for the trace.
-    pub last_answers: BTreeMap<(u8, String), String>,
+    pub last_answers: BTreeMap<String, String>,
     /// What it does for each binding.
     pub bindings: Vec<BindingAudit>,
 }
