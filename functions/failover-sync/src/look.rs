@@ -1,11 +1,13 @@
 //! What a run has seen of one binding, and how it looks again: DNS, the target group and topology.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reconcile::agenda::Agenda;
 use reconcile::binding::Binding;
+use reconcile::claim::Voice;
 use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology as Witness};
 use reconcile::target::Addresses;
 use reconcile::verdict::{Verdict, verdict};
@@ -19,6 +21,9 @@ use crate::sources::Sources;
 /// Nothing waits longer than this for topology, which is silent then. With the pause and an answer of DNS it must stay
 /// under the five seconds after which a row of equal answers is broken: else DNS is never steady while topology hangs.
 const TOPOLOGY_LIMIT: Duration = Duration::from_secs(3);
+
+/// Nothing waits longer than this for a database.
+const DATABASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What errors say about what may have been done before them.
 const UNREAD: &str = "the target group could not be read";
@@ -45,6 +50,9 @@ pub(crate) struct Look<'a, D, G, T, C> {
 
 /// The members of a cluster, and when the RDS API told them.
 type Members = (Vec<ClusterMember>, DateTime<Utc>);
+
+/// What a database said of itself, and when it did or was given up.
+type Said = (IpAddr, Result<Voice, String>, DateTime<Utc>);
 
 /// What topology told, and when it did or was given up.
 type Told = (Result<(Witness, Members), String>, DateTime<Utc>);
@@ -75,13 +83,20 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     /// # Errors
     /// When the target group could not be read, or nobody has ever said where the writer is.
     pub(crate) async fn look(&mut self) -> Result<Verdict, SyncError> {
-        self.observe().await?;
+        let asked = self.observe().await?;
         let mut judged = self.judge();
+        let asks = self.agenda.asks_databases_after(&judged, &self.evidence, self.sources.now());
+        let voices = self.ask_databases(asks.difference(&asked).copied().collect()).await;
+        if !voices.is_empty() {
+            self.hear_databases(voices);
+            judged = self.judge();
+        }
         if self.agenda.asks_topology_after(&judged, &self.evidence, self.sources.now()) {
             let told = self.ask_topology().await;
             self.hear_topology(told);
             judged = self.judge();
         }
+        self.agenda.hear_verdict(&judged);
         match self.unanswered.take() {
             // No answer is no evidence; only if none ever came the run cannot do its work.
             Some(error) if matches!(judged, Verdict::Wait(_)) && self.evidence.answer().is_none() => {
@@ -115,8 +130,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     }
 
     /// DNS, topology and the target group at the same time, as far as they are due. What takes longer must not make the
-    /// others younger.
-    async fn observe(&mut self) -> Result<(), SyncError> {
+    /// others younger. Returns which databases were asked.
+    async fn observe(&mut self) -> Result<BTreeSet<IpAddr>, SyncError> {
         self.observations += 1;
         let start = Instant::now();
         let is_due = self.agenda.describes(&self.evidence, self.sources.now());
@@ -134,16 +149,19 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             let is_due = self.agenda.asks_topology(&self.evidence, answer, self.sources.now());
             (dns, took, if is_due { Some(self.ask_topology().await) } else { None })
         };
-        let ((dns, dns_took, told), (group, group_took)) = tokio::join!(witnesses, describe);
+        let asked = self.agenda.asks_databases(&self.evidence);
+        let databases = self.ask_databases(asked.clone());
+        let ((dns, dns_took, told), (group, group_took), voices) = tokio::join!(witnesses, describe, databases);
         self.first_took.get_or_insert(dns_took.max(group_took));
         self.hear_dns(dns);
         if let Some(told) = told {
             self.hear_topology(told);
         }
+        self.hear_databases(voices);
         match group {
             Ok(group) => {
                 group.into_iter().for_each(|(group, at)| self.evidence.group.see(group, at));
-                Ok(())
+                Ok(asked)
             }
             Err(group) => Err(match self.unanswered.take_if(|_| self.evidence.answer().is_none()) {
                 Some(dns) => SyncError::Blind { dns, group },
@@ -196,6 +214,26 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         };
         warn!(binding = self.binding.name, reason = silence, "the RDS API gave no answer and is left out");
         self.evidence.hear_topology(None, heard);
+    }
+
+    /// Asks the databases at these addresses side by side. Only those that may be registered are sent a login.
+    async fn ask_databases(&self, addresses: BTreeSet<IpAddr>) -> Vec<Said> {
+        let Some(database) = &self.sources.database else { return Vec::new() };
+        let allowed = addresses.into_iter().filter(|address| self.sources.config.allowed.refusal(*address).is_none());
+        let asked = allowed.map(|address| async move {
+            let voice = timeout(DATABASE_LIMIT, database.ask(self.binding, address)).await;
+            (address, voice.unwrap_or_else(|_| Err("no answer in time".to_owned())), self.sources.now())
+        });
+        futures_util::future::join_all(asked).await
+    }
+
+    fn hear_databases(&mut self, voices: Vec<Said>) {
+        for (address, voice, at) in voices {
+            let voice = voice.inspect_err(|reason| {
+                warn!(binding = self.binding.name, %address, reason, "the database gave no answer and is left out");
+            });
+            self.evidence.hear_database(address, voice.ok(), at);
+        }
     }
 
     /// The members' addresses, looked up at the same time; only the writer's must be there.

@@ -1,9 +1,12 @@
 //! What the loop needs from the world. The adapters implement these traits for AWS and DNS, tests for fakes.
 
 use std::future::Future;
+use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use reconcile::binding::{Family, TargetGroupArn};
+pub use futures_util::future::BoxFuture;
+use reconcile::binding::{Binding, Family, TargetGroupArn};
+use reconcile::claim::Voice;
 use reconcile::evidence::{Answer, ClusterMember};
 use reconcile::target::{DescribedTarget, Target};
 
@@ -51,6 +54,17 @@ pub trait Topology: Send + Sync + 'static {
     /// # Errors
     /// When RDS refused or could not be reached, or the cluster has no writer.
     fn members(&self, cluster: &str) -> impl Future<Output = Result<Vec<ClusterMember>, AwsError>> + Send;
+}
+
+/// Asks databases about themselves.
+///
+/// It is optional, and so an object: a function without it is the same function.
+pub trait Database: Send + Sync + 'static {
+    /// Whether the database of this binding at this address takes writes. Never through the load balancer.
+    ///
+    /// # Errors
+    /// Why it said nothing: it could not be reached, did not let the function in, or did not prove who it is.
+    fn ask<'a>(&'a self, binding: &'a Binding, address: IpAddr) -> BoxFuture<'a, Result<Voice, String>>;
 }
 
 /// Tells the time of day, which events are compared with. Durations within a run are tokio's.

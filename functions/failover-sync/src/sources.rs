@@ -1,5 +1,6 @@
 //! What a process asks and writes through, and what it remembers: shared by the runs of all bindings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use reconcile::evidence::Answer;
 use crate::error::DnsError;
 use crate::limit::Limited;
 use crate::memory::Memory;
-use crate::ports::{Clock, Dns, TargetGroups, Topology};
+use crate::ports::{Clock, Database, Dns, TargetGroups, Topology};
 
 /// The configuration and the ports of a process.
 pub(crate) struct Sources<D, G, T, C> {
@@ -18,6 +19,7 @@ pub(crate) struct Sources<D, G, T, C> {
     pub(crate) dns: D,
     pub(crate) groups: Limited<G>,
     pub(crate) topology: Limited<T>,
+    pub(crate) database: Option<Arc<dyn Database>>,
     pub(crate) clock: C,
     pub(crate) memory: Memory,
 }
@@ -25,7 +27,7 @@ pub(crate) struct Sources<D, G, T, C> {
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Sources<D, G, T, C> {
     pub(crate) fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Sources<D, G, T, C> {
         let (groups, topology) = (Limited::new(groups), Limited::new(topology));
-        Sources { config, dns, groups, topology, clock, memory: Memory::default() }
+        Sources { config, dns, groups, topology, database: None, clock, memory: Memory::default() }
     }
 
     /// The addresses behind the binding's endpoint.

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::error::{RunError, SyncError};
 use crate::limit::AT_A_TIME;
-use crate::ports::{Clock, Dns, TargetGroups, Topology};
+use crate::ports::{Clock, Database, Dns, TargetGroups, Topology};
 use crate::run::Run;
 use crate::sources::Sources;
 
@@ -29,6 +29,13 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
     /// Keeps the bindings of the configuration through the given ports.
     pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Synchronizer<D, G, T, C> {
         Synchronizer { sources: Sources::new(config, dns, groups, topology, clock) }
+    }
+
+    /// Asks the databases too.
+    #[must_use]
+    pub fn asking(mut self, database: Arc<dyn Database>) -> Self {
+        self.sources.database = Some(database);
+        self
     }
 
     /// How long a failover event is watched at most.

@@ -6,10 +6,14 @@
 //! | the target group              | if its description is 15 s old; before a write, if it is 1 s old          | 1 s               |
 //! | topology, beside DNS          | in a watch; when the writer's name leads elsewhere than when this process last saw the group in sync; three minutes after it was last found to agree | 2 s |
 //! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; when a member is ill, which is a hint and no proof | 2 s; before a switch 1 s |
+//! | the databases, beside DNS     | in a watch, and after a look that did not find the group right: all that are known      | 1 s |
+//! | the databases, after it       | the same, those that became known, and all in a look that did not find the group right; the registered ones when topology is checked | once a look |
 //!
 //! Topology is asked every second while DNS moves, or while an event names an instance that is not registered. Asking it
 //! beside DNS saves a round trip: else the drift shows only once the target group is described.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -47,18 +51,32 @@ pub struct Settled {
 pub struct Agenda {
     kind: Kind,
     has_topology: bool,
+    /// Whether what it follows has one writer, or names of one's own that databases can be asked behind.
+    has_writer: bool,
     is_watching: bool,
     settled: Settled,
     /// When topology last answered or was given up: while it hangs, it must not keep the others waiting all the time.
     heard: Option<DateTime<Utc>>,
     has_moved: bool,
+    /// Whether the last look did not find the group right.
+    is_drifting: bool,
 }
 
 impl Agenda {
     /// The agenda of a run that begins.
     pub fn new(binding: &Binding, is_watching: bool, settled: Settled) -> Agenda {
         let has_topology = binding.cluster().is_some();
-        Agenda { kind: binding.kind, has_topology, is_watching, settled, heard: None, has_moved: false }
+        let has_writer = binding.kind.is_single_writer() || binding.kind == Kind::Hostname;
+        Agenda {
+            kind: binding.kind,
+            has_topology,
+            has_writer,
+            is_watching,
+            settled,
+            heard: None,
+            has_moved: false,
+            is_drifting: false,
+        }
     }
 
     /// Whether a look describes the target group.
@@ -75,7 +93,7 @@ impl Agenda {
     pub fn asks_topology(&self, evidence: &Evidence, answer: Option<&Addresses>, now: DateTime<Utc>) -> bool {
         let settled = self.settled.addresses.as_ref();
         let has_left = answer.is_some_and(|answer| settled.is_some_and(|settled| settled != answer));
-        let is_check = self.settled.checked.is_none_or(|at| age(at, now) >= CHECK_EVERY);
+        let is_check = self.is_check(now);
         // A reader endpoint answers with another of them each time.
         let is_wanted = self.is_watching || is_check || (has_left && self.kind == Kind::Cluster);
         let has_moved = answer.is_some_and(|answer| evidence.answer() != Some(answer));
@@ -100,6 +118,28 @@ impl Agenda {
         self.has_topology && is_wanted && self.is_due(pause, now)
     }
 
+    /// The databases that are asked beside DNS, by the evidence of the look before.
+    pub fn asks_databases(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
+        if self.has_writer && (self.is_watching || self.is_drifting) { evidence.candidates() } else { BTreeSet::new() }
+    }
+
+    /// The databases that are asked before this verdict counts, besides those that were asked in this look.
+    pub fn asks_databases_after(&self, verdict: &Verdict, evidence: &Evidence, now: DateTime<Utc>) -> BTreeSet<IpAddr> {
+        let is_right = matches!(verdict, Verdict::InSync(_));
+        if self.has_writer && (self.is_watching || !is_right) {
+            evidence.candidates()
+        } else if self.has_writer && self.is_check(now) {
+            evidence.group.members().collect()
+        } else {
+            BTreeSet::new()
+        }
+    }
+
+    /// What a look ended with.
+    pub fn hear_verdict(&mut self, verdict: &Verdict) {
+        self.is_drifting = !matches!(verdict, Verdict::InSync(_));
+    }
+
     /// DNS answers; the evidence is that of the look before.
     pub fn hear_dns(&mut self, evidence: &Evidence, answer: &Addresses) {
         self.has_moved = evidence.answer() != Some(answer);
@@ -120,6 +160,10 @@ impl Agenda {
     fn pause(&self, has_moved: bool, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
         let is_announced = evidence.named(now).is_some_and(|(named, _)| !evidence.group.has_member(named));
         if has_moved || is_announced { PAUSE } else { ASK_TOPOLOGY_EVERY }
+    }
+
+    fn is_check(&self, now: DateTime<Utc>) -> bool {
+        self.settled.checked.is_none_or(|at| age(at, now) >= CHECK_EVERY)
     }
 
     fn is_due(&self, pause: Duration, now: DateTime<Utc>) -> bool {

@@ -1,6 +1,7 @@
 //! The reason of a verdict, in words for the person who reads it at night.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::claim::{Cause, Told, Witness};
@@ -47,6 +48,21 @@ pub enum Because {
         /// For these addresses.
         addresses: Addresses,
     },
+    /// The databases themselves: this one alone takes writes.
+    Word {
+        /// Its address.
+        address: IpAddr,
+    },
+    /// The database that others name says that it is read only.
+    ReadOnly {
+        /// Its address.
+        address: IpAddr,
+    },
+    /// Several databases take writes: one of them does not know yet that it is fenced.
+    SeveralWriters {
+        /// Their addresses.
+        addresses: Addresses,
+    },
     /// DNS has not answered, or not for a while.
     Silence,
 }
@@ -60,8 +76,11 @@ impl Because {
     /// The rule, in one word.
     pub fn rule(&self) -> &'static str {
         match self {
+            Because::Word { .. } => "word",
             Because::Quorum { .. } => "quorum",
-            Because::Contradiction { .. } => "contradiction",
+            Because::Contradiction { .. } | Because::ReadOnly { .. } | Because::SeveralWriters { .. } => {
+                "contradiction"
+            }
             Because::Patience { .. } => "patience",
             Because::Claim { .. } => "claim",
             Because::Silence => "silence",
@@ -86,6 +105,9 @@ impl fmt::Display for Because {
                 doubt.map_or(Ok(()), |(cause, age)| write!(f, ", because {}", Told(cause, age)))
             }
             Because::Claim { witness, addresses } => write!(f, "{witness} names {addresses}"),
+            Because::Word { address } => write!(f, "the database at {address} takes writes, and no other does"),
+            Because::ReadOnly { address } => write!(f, "the database at {address} says that it is read only"),
+            Because::SeveralWriters { addresses } => write!(f, "the databases at {addresses} take writes at once"),
             Because::Silence => f.write_str("DNS does not answer"),
         }
     }

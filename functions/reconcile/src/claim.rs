@@ -32,6 +32,15 @@ impl fmt::Display for Witness {
     }
 }
 
+/// What a database says about itself when it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// It takes writes.
+    TakesWrites,
+    /// It is a reader, a standby, or a writer that was demoted.
+    ReadOnly,
+}
+
 /// What one witness says now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim<'a> {

@@ -2,13 +2,14 @@
 //!
 //! Each witness has a say of its own, and silence is never a statement: what could not be read is left out.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::binding::Binding;
-use crate::claim::{Cause, Claim, Doubt, Witness, age};
+use crate::claim::{Cause, Claim, Doubt, Voice, Witness, age};
 use crate::event::{RdsEvent, Tidings};
 use crate::group::{Departures, Group};
 use crate::target::Addresses;
@@ -34,6 +35,8 @@ pub struct Evidence {
     /// The readers that the RDS API named last, and since when it has named no others.
     readers: Option<(Addresses, DateTime<Utc>)>,
     named: Vec<(String, DateTime<Utc>)>,
+    /// When each database was asked, and what it said about itself last, and when.
+    voices: BTreeMap<IpAddr, Heard>,
 }
 
 /// One answer with addresses. An empty answer is no evidence and has no value of this type.
@@ -124,6 +127,13 @@ struct Told {
     is_silent: bool,
 }
 
+/// What was heard of a database.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    asked: DateTime<Utc>,
+    said: Option<(Voice, DateTime<Utc>)>,
+}
+
 impl Evidence {
     /// What is known before anything was asked: the events that concern the binding, and when targets were left.
     pub fn new(binding: &Binding, events: &[RdsEvent], left: Departures, now: DateTime<Utc>) -> Evidence {
@@ -161,6 +171,37 @@ impl Evidence {
             (None, Some(told)) => told.is_silent = true,
             (None, None) => {}
         }
+    }
+
+    /// The database at this address was asked, and said this, or nothing.
+    pub fn hear_database(&mut self, address: IpAddr, voice: Option<Voice>, now: DateTime<Utc>) {
+        let said = self.voices.get(&address).and_then(|heard| heard.said);
+        self.voices.insert(address, Heard { asked: now, said: voice.map(|voice| (voice, now)).or(said) });
+    }
+
+    /// What the database at this address said about itself a moment ago. A silence since then takes nothing from it: a
+    /// firewall looks the same as a dead host, and a login may be slow.
+    pub fn voice(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Voice> {
+        let (voice, at) = self.voices.get(&address)?.said?;
+        (age(at, now) <= CURRENT).then_some(voice)
+    }
+
+    /// The databases that take writes, if every member of the group was asked: a writer that is registered must have had
+    /// its chance to say so.
+    pub fn writers(&self, now: DateTime<Utc>) -> Option<Addresses> {
+        let was_asked = |member| self.voices.get(&member).is_some_and(|heard| age(heard.asked, now) <= CURRENT);
+        let takes_writes = |address: &IpAddr| self.voice(*address, now) == Some(Voice::TakesWrites);
+        let writers = self.voices.keys().copied().filter(takes_writes);
+        Addresses::new(writers).filter(|_| self.group.members().all(was_asked))
+    }
+
+    /// Where a database may be that can say whether it takes writes: every address that a witness named, or that is or was
+    /// registered. The standby of an instance is where its writer was.
+    pub fn candidates(&self) -> BTreeSet<IpAddr> {
+        let members =
+            self.topology.iter().flat_map(|told| &told.topology.0).flat_map(|(_, addresses)| addresses.iter());
+        let registered = self.group.members().chain(self.group.draining()).chain(self.group.left().keys().copied());
+        self.answer().into_iter().flat_map(Addresses::iter).chain(members).chain(registered).collect()
     }
 
     /// Who says now where the one writer is, DNS first.

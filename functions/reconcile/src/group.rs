@@ -117,7 +117,13 @@ impl Group {
         by_this_process.max(by_another).filter(is_recent).max(draining)
     }
 
-    fn members(&self) -> impl Iterator<Item = IpAddr> {
+    /// The addresses that are draining.
+    pub fn draining(&self) -> impl Iterator<Item = IpAddr> {
+        self.draining.keys().copied()
+    }
+
+    /// The members' addresses.
+    pub fn members(&self) -> impl Iterator<Item = IpAddr> {
         let members = self.targets().iter().filter(|target| target.is_member());
         members.filter_map(DescribedTarget::target).map(|target| target.address)
     }

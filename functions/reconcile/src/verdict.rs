@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::because::Because;
 use crate::binding::{Binding, Kind};
-use crate::claim::{Cause, Claim, Doubt, Witness, age};
+use crate::claim::{Cause, Claim, Doubt, Voice, Witness, age};
 use crate::evidence::{Evidence, Steady, Topology};
 use crate::network::{AllowedNetworks, Refusal};
 use crate::plan::Plan;
@@ -60,8 +60,8 @@ const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 
 /// Judges one binding.
 ///
-/// For the kinds with one writer, `cluster` and `instance`, three rules follow one another, each with its table at its
-/// function: **quorum**, two independent claims that no doubt is newer than; **contradiction**, a claim for something
+/// For the kinds with one writer, `cluster` and `instance`, four rules follow one another, each with its table at its
+/// function: **word**, what the databases say of themselves, where they can be asked; **quorum**, two independent claims that no doubt is newer than; **contradiction**, a claim for something
 /// else; **patience**, one claim that is steady for as long as the doubt asks. Before the last two, DNS alone fills a group
 /// that holds nothing else. A writer switch never waits for health: while it waited, clients would write to a database
 /// that no longer takes it.
@@ -95,6 +95,9 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn one_writer(&self) -> Verdict {
+        if let Some(verdict) = self.word() {
+            return verdict;
+        }
         let claims = self.evidence.claims(self.now);
         if let Some((named, witnesses)) = self.quorum(&claims) {
             return self.make(named, named, Because::Quorum { witnesses, addresses: named.clone() });
@@ -103,6 +106,9 @@ impl Judge<'_> {
         let named = &dns.answer.addresses;
         let made = self.make(named, named, Because::claim(Witness::Dns, named));
         let takes_nothing = self.surplus(named).next().is_none();
+        if let Some(because) = self.read_only(named) {
+            return Verdict::Wait(because);
+        }
         let is_right = matches!(made, Verdict::InSync(_));
         match (made, self.contradiction(&claims, named, is_right)) {
             (Verdict::Switch(plan, because), _) if takes_nothing => Verdict::Switch(plan, because),
@@ -110,6 +116,23 @@ impl Judge<'_> {
             (Verdict::Switch(plan, _), None) => self.patience(&claims, dns, plan),
             (made, _) => made,
         }
+    }
+
+    /// **Word.** The databases know first who of them takes writes. One that does, while none that is registered does, is a
+    /// quorum of its own, whatever others say: they only tell of it later. Two at once prove nothing.
+    fn word(&self) -> Option<Verdict> {
+        let writers = self.evidence.writers(self.now)?;
+        let mut addresses = writers.iter();
+        match (addresses.next(), addresses.next()) {
+            (Some(address), None) => Some(self.make(&writers, &writers, Because::Word { address })),
+            _ => Some(Verdict::Wait(Because::SeveralWriters { addresses: writers.clone() })),
+        }
+    }
+
+    /// A database's word against itself: whoever else names it, it is not the writer.
+    fn read_only(&self, named: &Addresses) -> Option<Because> {
+        let address = named.iter().find(|address| self.evidence.voice(*address, self.now) == Some(Voice::ReadOnly))?;
+        Some(Because::ReadOnly { address })
     }
 
     /// **Quorum.** Two claims for the same addresses are enough at once if they are independent, nobody contradicts them,
@@ -137,7 +160,8 @@ impl Judge<'_> {
         let (one, other) = pairs.find(|(one, other)| {
             let named = one.addresses;
             let moment = one.speaks_of.max(other.speaks_of);
-            self.are_independent([one.witness, other.witness], named)
+            self.read_only(named).is_none()
+                && self.are_independent([one.witness, other.witness], named)
                 && !claims.iter().any(|claim| claim.contradicts && claim.addresses != named)
                 && self.evidence.doubts(named, self.now).all(|doubt| doubt.is_older_than(moment))
         })?;
@@ -249,8 +273,12 @@ impl Judge<'_> {
     fn hostname(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
         let named = &dns.answer.addresses;
+        if let Some(because) = self.read_only(named) {
+            return Verdict::Wait(because);
+        }
+        let takes_writes = |address| self.evidence.voice(address, self.now) == Some(Voice::TakesWrites);
         match self.replace(named, Because::claim(Witness::Dns, named)) {
-            Verdict::Switch(plan, _) if self.surplus(named).next().is_some() => {
+            Verdict::Switch(plan, _) if self.surplus(named).next().is_some() && !named.iter().all(takes_writes) => {
                 // Several members are nothing strange here.
                 let doubts = self.evidence.doubts(named, self.now).filter(|doubt| doubt.cause != Cause::Mixed);
                 self.once_steady(dns, steady_time(dns), doubts.max_by_key(|doubt| doubt.since), None, plan)

@@ -10,14 +10,14 @@ use crate::kinds::Kind;
 use crate::lambda::live;
 use crate::measure::Measures;
 use crate::scenario::{CHANGES, Scenario};
-use crate::strategy::{Ours, ScheduleOnly, Strategy};
+use crate::strategy::{Ours, ScheduleOnly, Strategy, WithWord};
 
 /// The seeds of two campaigns are this far apart.
 const SEEDS: u64 = 10_000_000;
 
 /// Our strategies and the baselines, ours first.
 pub fn strategies() -> Vec<Arc<dyn Strategy>> {
-    let mut strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ours), Arc::new(ScheduleOnly)];
+    let mut strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ours), Arc::new(WithWord), Arc::new(ScheduleOnly)];
     strategies.extend(baselines::all());
     strategies
 }

@@ -119,7 +119,7 @@ pub struct Audit {
     /// When the process last asked for the members of the cluster in vain, in this invocation or an earlier one.
     pub unheard: Option<Moment>,
     /// What each witness said last, for the trace.
-    pub last_answers: BTreeMap<(u8, String), String>,
+    pub last_answers: BTreeMap<String, String>,
     /// What it does for each binding.
     pub bindings: Vec<BindingAudit>,
 }

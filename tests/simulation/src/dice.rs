@@ -37,6 +37,8 @@ pub enum Topic {
     Part,
     /// Which bindings are in trouble, and how slow the calls of one are: invocation, call.
     Trouble,
+    /// What the databases say around a move, and whether they can be asked: move; or host, second.
+    Speech,
 }
 
 impl Dice {

@@ -4,6 +4,7 @@
 //! *assumed* a number that nobody publishes, chosen wide and before any strategy was run. No number here is tuned to a
 //! strategy. Those of readers, proxies, names of one's own and blue/green deployments are in [`kinds`].
 
+pub mod database;
 pub mod kinds;
 
 use fastrand::Rng;

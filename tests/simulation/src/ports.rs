@@ -1,14 +1,15 @@
 //! The ports through which a process sees a world.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use failover_sync::error::{AwsError, DnsAnswer, DnsError};
-use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
-use reconcile::binding::{Family, TargetGroupArn};
+use failover_sync::ports::{BoxFuture, Clock, Database, Dns, TargetGroups, Topology};
+use reconcile::binding::{Binding, Family, TargetGroupArn};
+use reconcile::claim::Voice;
 use reconcile::evidence::{Answer, ClusterMember};
 use reconcile::target::{Addresses, DescribedTarget, Target};
 use tokio::sync::Notify;
@@ -18,11 +19,13 @@ use crate::check::{Audit, Write};
 use crate::database::{Host, beside};
 use crate::dice::{Moment, Topic, chance};
 use crate::distributions as d;
+use crate::distributions::database as dd;
 use crate::distributions::kinds as dk;
 use crate::payload::time_of_day;
 use crate::resolvers::Told;
 use crate::scenario::{Name, Scenario, Service, Trouble};
 use crate::subject::list;
+use crate::voices;
 use crate::world::World;
 
 /// The ports of one process. A clone is the same process.
@@ -111,12 +114,12 @@ impl Ports {
     }
 
     /// The same answer as before is not worth a line.
-    fn note_answer(&self, service: Service, name: &str, answer: impl FnOnce() -> String) {
+    fn note_answer(&self, service: impl Debug, name: &dyn Display, answer: impl FnOnce() -> String) {
         if self.world().state().trace.is_some() {
-            let answer = answer();
-            let is_new = self.audit().last_answers.insert((service as u8, name.to_owned()), answer.clone());
+            let (asked, answer) = (format!("{service:?} {name}"), answer());
+            let is_new = self.audit().last_answers.insert(asked.clone(), answer.clone());
             if is_new.as_ref() != Some(&answer) {
-                self.note(format_args!("{service:?} {name}: {answer}"));
+                self.note(format_args!("{asked}: {answer}"));
             }
         }
     }
@@ -272,7 +275,7 @@ impl Dns for Ports {
             Name::Member(_) => {}
         }
         let error = |answer: DnsAnswer| {
-            self.note_answer(Service::Dns, asked, || answer.to_string());
+            self.note_answer(Service::Dns, &asked, || answer.to_string());
             DnsError { name: asked.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer }
         };
         if trouble == Some(Trouble::NoSuchName) {
@@ -284,7 +287,7 @@ impl Dns for Ports {
         let Some(Told { addresses, expires_in }) = self.look_up(name, family, now) else {
             return Err(error(DnsAnswer::NoAddress));
         };
-        self.note_answer(Service::Dns, asked, || list(&addresses.iter().collect::<Vec<_>>()));
+        self.note_answer(Service::Dns, &asked, || list(&addresses.iter().collect::<Vec<_>>()));
         self.hear(name, &addresses);
         Ok(Answer { addresses, ttl: Duration::from_secs(expires_in.div_ceil(1_000)) })
     }
@@ -329,7 +332,7 @@ impl Topology for Ports {
         let now = self.world().now();
         let database = &self.scenario().database;
         if self.scenario().refuses(Service::Rds, now) || database.is_being_renamed(now) {
-            self.note_answer(Service::Rds, cluster, || "refused".to_owned());
+            self.note_answer(Service::Rds, &cluster, || "refused".to_owned());
             self.ask_in_vain();
             let error = AwsError::incomplete("rds:DescribeDBClusters", cluster, "Rate exceeded");
             return self.answer(Err(error)).await;
@@ -340,9 +343,33 @@ impl Topology for Ports {
             false => format!("{} is {}", member.id, member.status),
         };
         let told = || members.iter().map(described).collect::<Vec<_>>().join(", ");
-        self.note_answer(Service::Rds, cluster, told);
+        self.note_answer(Service::Rds, &cluster, told);
         self.hear_topology(&members);
         self.answer(Ok(members)).await
+    }
+}
+
+impl Database for Ports {
+    fn ask<'a>(&'a self, _binding: &'a Binding, address: IpAddr) -> BoxFuture<'a, Result<Voice, String>> {
+        Box::pin(async move {
+            self.step().await;
+            let mut rng = self.dice_of_call(Topic::Call);
+            let (scenario, dice) = (self.scenario(), self.scenario().dice());
+            if !voices::are_reachable(dice) {
+                std::future::pending::<()>().await;
+            }
+            sleep(Duration::from_millis(dd::session(&mut rng))).await;
+            let now = self.world().now();
+            let host = scenario.database.hosts.iter().position(|(known, _)| *known == address).unwrap_or_default();
+            let voice = scenario.database.voice(dice, address, now);
+            let voice = voice.filter(|_| !voices::refuses_session(dice, host as u64, now));
+            let told = || voice.map_or("silent".to_owned(), |voice| format!("{voice:?}"));
+            self.note_answer(format_args!("Database"), &address, told);
+            if voice == Some(Voice::TakesWrites) {
+                self.world().state().kept.iter_mut().for_each(|kept| kept.name(address));
+            }
+            self.answer(voice.ok_or_else(|| "no session".to_owned())).await
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use failover_sync::error::{RunError, chain};
-use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clock, Database, Dns, TargetGroups, Topology};
 use failover_sync::sync::Synchronizer;
 use reconcile::config::Config;
 use reconcile::report::{BindingReport, State};
@@ -83,6 +83,12 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Loop<D, G, T, C> {
     pub fn configured(config: Config, dns: D, groups: G, topology: T, clock: C) -> Arc<Loop<D, G, T, C>> {
         Arc::new(Loop(Arc::new(Synchronizer::new(config, dns, groups, topology, clock))))
     }
+
+    /// A process of the function that asks the databases too.
+    pub fn asking(ports: &Ports, dns: D, groups: G, topology: T, clock: C, database: impl Database) -> Arc<Self> {
+        let synchronizer = Synchronizer::new(ports.scenario().config.clone(), dns, groups, topology, clock);
+        Arc::new(Loop(Arc::new(synchronizer.asking(Arc::new(database)))))
+    }
 }
 
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Process for Loop<D, G, T, C> {
@@ -123,6 +129,23 @@ impl Strategy for Ours {
 
     fn process(&self, ports: Ports) -> Arc<dyn Process> {
         Loop::new(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone())
+    }
+
+    fn is_checked(&self) -> bool {
+        true
+    }
+}
+
+/// failover-sync with the database's word: a login, and a way to the databases.
+pub struct WithWord;
+
+impl Strategy for WithWord {
+    fn name(&self) -> &'static str {
+        "with-word"
+    }
+
+    fn process(&self, ports: Ports) -> Arc<dyn Process> {
+        Loop::asking(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), ports.clone())
     }
 
     fn is_checked(&self) -> bool {
