@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use failover_sync::{elbv2, rds};
+use failover_sync::elbv2;
 use flush_hosts::login::GET_SECRET;
+use platform::rds;
 use serde_json::json;
 
 use crate::stack::{Stack, owned, strings, text};

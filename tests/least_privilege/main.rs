@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result, ensure};
 use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
 use aws_sdk_lambda::types::Environment;
-use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
 use lab::aws::{ACCOUNT, Aws, REGION};
 use lab::deploy::VPC;
 use lab::gateway::Call;
@@ -23,6 +22,7 @@ use lab::guarded::Guarded;
 use lab::progress::Steps;
 use lab::role::{Role, Statement, allowing};
 use lab::workspace::Run;
+use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
 use serde_json::{Value, json};
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use failover_sync::aws;
+use platform::aws;
 use reconcile::binding::Kind;
 use reconcile::config::{Config, VARIABLES};
 use reconcile::watch::{DRIFT_LIMIT, WATCH_LIMIT};

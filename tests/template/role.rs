@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use failover_sync::{elbv2, rds};
+use failover_sync::elbv2;
+use platform::rds;
 
 use super::stack::{ENDPOINTS, NETWORK_INTERFACE_ACTIONS, READER_TARGET_GROUP, Stack, TARGET_GROUP, owned, strings};
 use super::{FUNCTION_IN_VPC, READERS, joined};

@@ -2,11 +2,12 @@
 
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::DnsError;
+use failover_sync::handler;
 use failover_sync::ports::{Dns, SystemClock};
 use failover_sync::rds::Rds;
 use failover_sync::sync::Synchronizer;
-use failover_sync::{aws, handler};
 use lambda_runtime::Error;
+use platform::aws;
 use reconcile::binding::Family;
 use reconcile::config::Config;
 use reconcile::evidence::Answer;

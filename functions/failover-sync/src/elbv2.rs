@@ -3,10 +3,10 @@
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::Builder;
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
+use platform::answer::WholeAnswer;
 use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 
-use crate::answer::WholeAnswer;
 use crate::error::AwsError;
 use crate::ports::TargetGroups;
 

@@ -7,8 +7,6 @@
 //! its answer. What follows from what was seen is decided in the crate
 //! `reconcile`.
 
-pub mod answer;
-pub mod aws;
 pub mod dns;
 pub mod elbv2;
 pub mod error;

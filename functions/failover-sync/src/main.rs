@@ -9,8 +9,9 @@ use failover_sync::elbv2::Elbv2;
 use failover_sync::ports::SystemClock;
 use failover_sync::rds::Rds;
 use failover_sync::sync::Synchronizer;
-use failover_sync::{aws, handler, telemetry};
+use failover_sync::{handler, telemetry};
 use lambda_runtime::Error;
+use platform::aws;
 use reconcile::config::Config;
 
 #[tokio::main(flavor = "current_thread")]

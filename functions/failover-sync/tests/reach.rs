@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use aws_config::retry::RetryConfig;
 use aws_config::{Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::config::{Credentials, SharedCredentialsProvider};
-use failover_sync::aws;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::{AwsError, chain};
 use failover_sync::ports::{TargetGroups, Topology};
 use failover_sync::rds::Rds;
+use platform::aws;
 use reconcile::binding::TargetGroupArn;
 use tokio::net::{TcpListener, TcpSocket};
 

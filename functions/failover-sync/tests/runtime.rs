@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use binary::aws::Aws;
 use binary::{ENDPOINT, Settings, start, start_binary};
-use failover_sync::{elbv2, rds};
+use failover_sync::elbv2;
 use lab::dns::{Answer, DnsServer};
 use lab::lambda::{SECRET_ACCESS_KEY, marked, told};
+use platform::rds;
 use serde_json::{Value, json};
 
 /// The payload of a file in `tests/events`.

@@ -1,11 +1,11 @@
 //! What can go wrong, in words for the person who reads it at night.
 //!
-//! As in failover-sync, a `Display` never repeats its source; `failover_sync::error::chain` joins them.
+//! As in failover-sync, a `Display` never repeats its source; `platform::error::chain` joins them.
 
 use std::io;
 
-use failover_sync::error::{AwsError, chain};
 use lambda_runtime::Diagnostic;
+use platform::error::{AwsError, chain};
 use reconcile::report::Failure;
 use reconcile::trigger::PayloadError;
 use thiserror::Error;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use failover_sync::error::chain;
 use futures_util::future::join_all;
+use platform::error::chain;
 use reconcile::evidence::ClusterMember;
 use tokio::time::{Instant, timeout_at};
 

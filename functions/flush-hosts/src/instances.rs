@@ -2,13 +2,13 @@
 
 use aws_sdk_rds::Client;
 use aws_sdk_rds::types::DbInstance as Described;
-use failover_sync::error::AwsError;
-use failover_sync::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster, describe_instance};
+use platform::error::AwsError;
+use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster, describe_instance};
 
 use crate::config::{Database, Kind};
 use crate::ports::{DbInstance, Endpoint, Instances};
 
-/// The port [`Instances`] over the real API. It calls `failover_sync::rds::IAM_ACTIONS`.
+/// The port [`Instances`] over the real API. It calls `platform::rds::IAM_ACTIONS`.
 pub struct Rds(pub Client);
 
 impl Instances for Rds {

@@ -3,7 +3,7 @@
 use aws_config::{Region, SdkConfig};
 use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config as TokenConfig};
 use aws_sdk_secretsmanager::Client;
-use failover_sync::error::AwsError;
+use platform::error::AwsError;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -119,7 +119,7 @@ mod tests {
     use aws_sdk_secretsmanager::error::ErrorMetadata;
     use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
-    use failover_sync::error::chain;
+    use platform::error::chain;
     use proptest::prelude::*;
 
     use super::*;

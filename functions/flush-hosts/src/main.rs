@@ -4,7 +4,7 @@ use std::env;
 use std::io;
 
 use aws_sdk_rds::Client as RdsClient;
-use failover_sync::{aws, handler::refuse_to_start, telemetry};
+use failover_sync::{handler::refuse_to_start, telemetry};
 use flush_hosts::config::Config;
 use flush_hosts::flush::Flusher;
 use flush_hosts::handler;
@@ -13,6 +13,7 @@ use flush_hosts::login::Doorman;
 use flush_hosts::server::MySql;
 use flush_hosts::trust;
 use lambda_runtime::Error;
+use platform::aws;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::Future;
 
-use failover_sync::error::AwsError;
+use platform::error::AwsError;
 
 use crate::cache::Row;
 use crate::config::Database;

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover_sync::error::{AwsError, chain};
 use flush_hosts::cache::Row;
 use flush_hosts::config::{Database, Kind};
 use flush_hosts::error::{RunError, ServerError};
@@ -14,6 +13,7 @@ use flush_hosts::flush::Flusher;
 use flush_hosts::ports::{DbInstance, Endpoint, Instances, Servers, Session, Settings};
 use flush_hosts::report::{InstanceReport, Report, State};
 use flush_hosts::version::Statement::{self, FlushHosts, TruncateHostCache};
+use platform::error::{AwsError, chain};
 use tokio::time::Instant;
 
 /// A server: what it answers, and what was done to it.

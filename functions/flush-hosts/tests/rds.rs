@@ -10,10 +10,10 @@ use aws_sdk_rds::operation::describe_db_instances::{DescribeDBInstancesError, De
 use aws_sdk_rds::types::error::DbInstanceNotFoundFault;
 use aws_sdk_rds::types::{DbCluster, DbClusterMember, DbInstance as Described, Endpoint as DescribedEndpoint};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-use failover_sync::error::chain;
 use flush_hosts::config::{Database, Kind};
 use flush_hosts::instances::Rds;
 use flush_hosts::ports::{DbInstance, Endpoint, Instances};
+use platform::error::chain;
 
 fn clusters(members: &[&str]) -> Rule {
     let member = |id: &&str| DbClusterMember::builder().db_instance_identifier(*id).build();

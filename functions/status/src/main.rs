@@ -4,7 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use failover_sync::{aws, error::chain, telemetry};
+use failover_sync::telemetry;
+use platform::{aws, error::chain};
 use reconcile::report::{BindingReport, Report, State};
 use status::{look, table};
 

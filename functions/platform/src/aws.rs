@@ -1,4 +1,4 @@
-//! The configuration that both SDK clients share.
+//! The configuration that all SDK clients share.
 
 use std::time::Duration;
 

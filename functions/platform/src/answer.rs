@@ -6,13 +6,11 @@
 
 use std::str::{Utf8Error, from_utf8};
 
-use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
-use aws_sdk_elasticloadbalancingv2::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, InterceptorContext,
-};
-use aws_sdk_elasticloadbalancingv2::config::retry::{ClassifyRetry, RetryAction};
-use aws_sdk_elasticloadbalancingv2::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_elasticloadbalancingv2::error::BoxError;
+use aws_sdk_rds::config::http::HttpResponse;
+use aws_sdk_rds::config::interceptors::{AfterDeserializationInterceptorContextRef, InterceptorContext};
+use aws_sdk_rds::config::retry::{ClassifyRetry, RetryAction};
+use aws_sdk_rds::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_rds::error::BoxError;
 use thiserror::Error;
 use xmlparser::{ElementEnd, Token, Tokenizer};
 
