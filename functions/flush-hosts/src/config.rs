@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use reconcile::config::{ConfigError, Mistakes};
+use reconcile::login::Login;
 
 /// The environment variables that [`Config::parse`] reads. `AWS_REGION` is set by Lambda.
 pub const VARIABLES: [&str; 7] = [
@@ -46,15 +47,6 @@ pub enum Kind {
     Instance,
 }
 
-/// How the function logs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Login {
-    /// With an IAM token, as this user.
-    Iam(String),
-    /// With the user name and password in this secret of Secrets Manager: its ARN.
-    Secret(String),
-}
-
 impl Config {
     /// Reads the variables named in [`VARIABLES`]; an empty one counts as absent.
     ///
@@ -67,7 +59,11 @@ impl Config {
         let identifier = mistakes.take("DATABASE_IDENTIFIER", check_identifier(identifier));
         let kind = mistakes.take("DATABASE_KIND", parse_kind(kind.as_deref()));
         let engine = mistakes.take("DATABASE_ENGINE", check_engine(engine.as_deref()));
-        let login = parse_login(user, secret, &mut mistakes);
+        let login = Login::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
+        if login.is_none() && mistakes.is_empty() {
+            mistakes
+                .add("DATABASE_USER or SECRET_ARN", "is missing: give the user for IAM, or the secret for a password");
+        }
         let region = mistakes.take("AWS_REGION", region.ok_or("is missing: give the database's Region"));
         match (identifier, kind, engine, login, region) {
             (Some(identifier), Some(kind), Some(()), Some(login), Some(region)) => Ok(Config {
@@ -113,38 +109,6 @@ fn check_engine(engine: Option<&str>) -> Result<(), String> {
         )),
         None => Err("is missing: give mysql or mariadb".to_owned()),
     }
-}
-
-fn parse_login(user: Option<String>, secret: Option<String>, mistakes: &mut Mistakes) -> Option<Login> {
-    match (user, secret) {
-        (Some(user), None) => mistakes.take("DATABASE_USER", check_user(user)).map(Login::Iam),
-        (None, Some(arn)) => mistakes.take("SECRET_ARN", check_secret(arn)).map(Login::Secret),
-        (Some(_), Some(_)) => {
-            mistakes.add(
-                "DATABASE_USER and SECRET_ARN",
-                "are both set: give the user for IAM, or the secret for a password",
-            );
-            None
-        }
-        (None, None) => {
-            mistakes
-                .add("DATABASE_USER or SECRET_ARN", "is missing: give the user for IAM, or the secret for a password");
-            None
-        }
-    }
-}
-
-/// The SDK puts the user into the token's URL as it is, so a name that would need escaping is signed as another one.
-fn check_user(user: String) -> Result<String, String> {
-    let is_plain = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
-    is_plain.then_some(user.clone()).ok_or_else(|| {
-        format!("{user:?} cannot log in with IAM: give a user of letters, digits, \"-\", \".\", \"_\" and \"~\"")
-    })
-}
-
-fn check_secret(arn: String) -> Result<String, String> {
-    let is_secret = arn.starts_with("arn:") && arn.contains(":secretsmanager:");
-    is_secret.then_some(arn.clone()).ok_or_else(|| format!("{arn:?} is not the ARN of a secret in Secrets Manager"))
 }
 
 #[cfg(test)]

@@ -20,6 +20,17 @@ pub struct Binding {
     pub id: Option<String>,
     /// The address family of the target group.
     pub family: Family,
+    /// What its databases speak, if they are to be asked whether they take writes.
+    pub engine: Option<Engine>,
+}
+
+/// What a database speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// PostgreSQL, Aurora PostgreSQL.
+    Postgres,
+    /// MySQL, Aurora MySQL, MariaDB.
+    MySql,
 }
 
 impl Binding {
@@ -60,6 +71,12 @@ impl Kind {
     /// Whether more than one address would split the writes.
     pub fn is_single_writer(self) -> bool {
         matches!(self, Kind::Cluster | Kind::Instance)
+    }
+
+    /// Whether the databases behind it can be asked whether they take writes: each of its addresses is one database's, and
+    /// one of them is the writer's.
+    pub fn has_voice(self) -> bool {
+        self.is_single_writer() || self == Kind::Hostname
     }
 
     /// The kind that an endpoint's form implies.
@@ -230,6 +247,7 @@ pub(crate) mod tests {
             kind,
             id: Some("orders".into()),
             family: Family::Ipv4,
+            engine: None,
         }
     }
 

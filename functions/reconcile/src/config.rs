@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::binding::{Binding, Endpoint, Family, Kind, TargetGroupArn};
+use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
+use crate::login::Login;
 use crate::network::AllowedNetworks;
 use crate::watch::WATCH_LIMIT;
 
 /// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the runtime and the SDK.
-pub const VARIABLES: [&str; 4] = ["BINDINGS", "ALLOWED_CIDRS", "DNS_SERVERS", "WATCH_SECONDS"];
+pub const VARIABLES: [&str; 7] =
+    ["BINDINGS", "ALLOWED_CIDRS", "DNS_SERVERS", "WATCH_SECONDS", "WITNESS_USER", "WITNESS_SECRET_ARN", "CA_BUNDLE"];
 
-const FIELDS: [&str; 7] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType"];
+const FIELDS: [&str; 8] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType", "engine"];
 
 /// What the function is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     /// How long a failover event is watched, [`WATCH_LIMIT`] at most.
     pub watch: Duration,
+    /// How to log in to the databases, to ask them whether they take writes; without it they are not asked.
+    pub login: Option<Login>,
+    /// A PEM file of authorities to trust for the databases' certificates, instead of the shipped one.
+    pub ca_bundle: Option<PathBuf>,
 }
 
 impl Config {
@@ -35,7 +42,7 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let [bindings, allowed, dns_servers, watch] =
+        let [bindings, allowed, dns_servers, watch, user, secret, ca_bundle] =
             VARIABLES.map(|name| variable(name).filter(|value| !value.trim().is_empty()));
         let mut mistakes = Mistakes::default();
         let config = Config {
@@ -43,8 +50,11 @@ impl Config {
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
             watch: mistakes.take("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
+            login: Login::parse(["WITNESS_USER", "WITNESS_SECRET_ARN"], user, secret, &mut mistakes),
+            ca_bundle: ca_bundle.map(PathBuf::from),
         };
-        if mistakes.0.is_empty() { Ok(config) } else { Err(mistakes.into()) }
+        check_login(&config, &mut mistakes);
+        if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
     }
 }
 
@@ -74,6 +84,11 @@ impl From<Mistakes> for ConfigError {
 pub struct Mistakes(Vec<String>);
 
 impl Mistakes {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// One more mistake: where it is, and what is wrong there.
     pub fn add(&mut self, place: impl fmt::Display, problem: impl fmt::Display) {
         self.0.push(format!("{place}: {problem}"));
@@ -169,12 +184,14 @@ fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut Mistak
     let kind = mistakes.take(format!("{place}.kind"), text(fields, "kind").and_then(parse_kind));
     let id = mistakes.take(format!("{place}.id"), text(fields, "id").and_then(check_id));
     let family = mistakes.take(format!("{place}.ipAddressType"), text(fields, "ipAddressType").and_then(parse_family));
+    let engine = mistakes.take(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
 
-    let (endpoint, kind, family) = (endpoint?, kind?, family?);
+    let (endpoint, kind, family, engine) = (endpoint?, kind?, family?, engine?);
     let kind = kind.unwrap_or_else(|| Kind::infer(&endpoint));
     let id = id?.or_else(|| identifier_in(&endpoint, kind));
     mistakes.take(format!("{place}.endpoint"), check_agreement(&endpoint, kind, family))?;
-    Some(Binding { name: name?, endpoint, port: port?, target_group: target_group?, kind, id, family })
+    mistakes.take(format!("{place}.engine"), check_voice(engine, kind))?;
+    Some(Binding { name: name?, endpoint, port: port?, target_group: target_group?, kind, id, family, engine })
 }
 
 /// The first label of an RDS endpoint's name is the identifier of the cluster or instance, which a CNAME's is not.
@@ -202,6 +219,31 @@ fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<()
             Err(format!("{name:?} is a name, but the kind is address: give the address, or the kind hostname"))
         }
         (Endpoint::Name(_), _) => Ok(()),
+    }
+}
+
+/// Behind a proxy's address, a literal one and a reader's nobody is asked whether it takes writes.
+fn check_voice(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
+    match engine {
+        Some(_) if !kind.has_voice() => Err(format!(
+            "is given, but databases of the kind {kind} are not asked whether they take writes: leave it out"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A login and an engine belong together: one alone would silently do nothing.
+fn check_login(config: &Config, mistakes: &mut Mistakes) {
+    match (&config.login, config.bindings.iter().find(|binding| binding.engine.is_some())) {
+        (Some(_), None) if mistakes.is_empty() => mistakes.add(
+            "WITNESS_USER or WITNESS_SECRET_ARN",
+            "is given, but no binding has an \"engine\": give it to those whose databases are to be asked",
+        ),
+        (None, Some(binding)) if mistakes.is_empty() => mistakes.add(
+            format!("BINDINGS {:?}.engine", binding.name),
+            "is given, but there is no login to ask its databases with: give WITNESS_USER or WITNESS_SECRET_ARN",
+        ),
+        _ => {}
     }
 }
 
@@ -246,6 +288,17 @@ fn parse_kind(name: Option<String>) -> Result<Option<Kind>, String> {
     }
 }
 
+fn parse_engine(name: Option<String>) -> Result<Option<Engine>, String> {
+    match name.as_deref() {
+        None => Ok(None),
+        Some("postgres") => Ok(Some(Engine::Postgres)),
+        Some("mysql" | "mariadb") => Ok(Some(Engine::MySql)),
+        Some(other) => {
+            Err(format!("{other:?} is not an engine that can be asked: there are postgres, mysql and mariadb"))
+        }
+    }
+}
+
 fn parse_family(name: Option<String>) -> Result<Family, String> {
     match name.as_deref() {
         None | Some("ipv4") => Ok(Family::Ipv4),
@@ -255,144 +308,4 @@ fn parse_family(name: Option<String>) -> Result<Family, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
-
-    fn parse(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let variables: HashMap<&str, &str> = variables.iter().copied().collect();
-        Config::parse(|name| variables.get(name).map(|value| (*value).to_owned()))
-    }
-
-    fn binding(change: &str, value: Value) -> String {
-        let mut binding = serde_json::json!({
-            "name": "writer", "endpoint": "orders.cluster-c1.eu-west-1.rds.amazonaws.com", "port": 5432,
-            "targetGroupArn": ARN,
-        });
-        binding[change] = value;
-        serde_json::json!([binding]).to_string()
-    }
-
-    #[test]
-    fn what_the_template_writes_is_read() {
-        let bindings = binding("id", "orders".into());
-        let config = parse(&[("BINDINGS", &bindings), ("ALLOWED_CIDRS", ""), ("DNS_SERVERS", " ")]).expect("valid");
-        assert_eq!(config.bindings.len(), 1);
-        let binding = &config.bindings[0];
-        assert_eq!(binding.kind, Kind::Cluster, "inferred from the endpoint");
-        assert_eq!((binding.port, binding.family), (5432, Family::Ipv4));
-        assert_eq!(binding.id.as_deref(), Some("orders"));
-        assert_eq!(config.allowed, AllowedNetworks::default());
-        assert!(config.dns_servers.is_empty());
-    }
-
-    #[test]
-    fn servers_and_networks_are_lists() {
-        let bindings = binding("kind", "hostname".into());
-        let variables =
-            [("BINDINGS", &*bindings), ("ALLOWED_CIDRS", "10.0.0.0/16"), ("DNS_SERVERS", "10.0.0.2, [::1]:5353")];
-        let config = parse(&variables).expect("valid");
-        assert_eq!(config.dns_servers, ["10.0.0.2:53".parse().expect("v4"), "[::1]:5353".parse().expect("v6")]);
-        assert_eq!(config.allowed.to_string(), "10.0.0.0/16");
-    }
-
-    #[test]
-    fn a_mistake_names_its_binding_and_field_and_the_remedy() {
-        let place = |field: &str| format!("BINDINGS[0] \"writer\".{field}: ");
-        for (field, value, place, word) in [
-            ("port", 0.into(), place("port"), "1 to 65535"),
-            ("port", 70000.into(), place("port"), "70000 is not a port"),
-            ("port", "5432".into(), place("port"), "without quotes"),
-            ("port", (-1).into(), place("port"), "not a port"),
-            ("port", Value::Null, place("port"), "not a port"),
-            ("targetGroupArn", "db".into(), place("targetGroupArn"), "not the ARN"),
-            ("targetGroupArn", Value::Null, place("targetGroupArn"), "is missing"),
-            (
-                "targetGroupArn",
-                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/db/0a".into(),
-                place("targetGroupArn"),
-                "load balancer",
-            ),
-            ("endpoint", "".into(), place("endpoint"), "is empty"),
-            ("endpoint", 7.into(), place("endpoint"), "not a string"),
-            ("endpoint", "10.0.0.7:5432".into(), place("endpoint"), "carries a port"),
-            ("kind", "writer".into(), place("kind"), "there are cluster, readers"),
-            ("kind", "address".into(), place("endpoint"), "is a name"),
-            ("ipAddressType", "dual".into(), place("ipAddressType"), "ipv4 and ipv6"),
-            ("id", 7.into(), place("id"), "not a string"),
-            ("id", "".into(), place("id"), "leave it out"),
-            ("targetgroup", ARN.into(), place("targetgroup"), "is not a field"),
-            ("port\n", ARN.into(), place("port\\n"), "is not a field"),
-            ("name", "".into(), "BINDINGS[0].name: ".into(), "is empty"),
-            ("name", Value::Null, "BINDINGS[0].name: ".into(), "is missing"),
-            ("name", "the writer".into(), "BINDINGS[0] \"the writer\".name: ".into(), "not a name"),
-        ] {
-            let message = parse(&[("BINDINGS", &binding(field, value.clone()))]).expect_err(field).to_string();
-            assert!(message.starts_with("1 mistake in the configuration:\n- "), "{message}");
-            assert!(message.contains(&place) && message.contains(word), "{field} = {value}: {message}");
-        }
-    }
-
-    #[test]
-    fn a_literal_address_needs_its_kind_and_family() {
-        let with = |kind: &str, family: &str| {
-            let bindings = serde_json::json!([{
-                "name": "ec2", "endpoint": "10.0.0.7", "port": 5432, "targetGroupArn": ARN, "kind": kind,
-                "ipAddressType": family,
-            }]);
-            parse(&[("BINDINGS", &bindings.to_string())]).map_err(|error| error.to_string())
-        };
-        assert!(with("address", "ipv4").is_ok());
-        assert!(with("address", "ipv6").expect_err("family").contains("not an ipv6 address"));
-        assert!(with("cluster", "ipv4").expect_err("kind").contains("host name"));
-    }
-
-    #[test]
-    fn bindings_that_are_no_list_of_objects_are_one_clear_mistake() {
-        for (json, word) in [
-            ("", "is missing"),
-            ("  ", "is missing"),
-            ("[", "is not JSON"),
-            ("{}", "is not an array"),
-            ("null", "is not an array"),
-            ("[]", "is empty"),
-            ("[7]", "BINDINGS[0]: 7 is not an object"),
-        ] {
-            let message = parse(&[("BINDINGS", json)]).expect_err(json).to_string();
-            assert!(message.contains(word), "{json:?}: {message}");
-        }
-        assert!(parse(&[]).expect_err("missing").to_string().contains("BINDINGS: is missing"));
-    }
-
-    #[test]
-    fn all_mistakes_are_reported_at_once() {
-        let bindings = serde_json::json!([
-            {"name": "writer", "endpoint": "", "port": 0, "targetGroupArn": "x", "colour": "red"},
-            {"name": "writer", "endpoint": "db.example", "port": 5432, "targetGroupArn": "x"},
-        ]);
-        let variables = [
-            ("BINDINGS", &*bindings.to_string()),
-            ("ALLOWED_CIDRS", "ten"),
-            ("DNS_SERVERS", "dns.example,10.0.0.2"),
-            ("WATCH_SECONDS", "181"),
-        ];
-        let message = parse(&variables).expect_err("ten mistakes").to_string();
-        assert!(message.starts_with("10 mistakes"), "{message}");
-        for place in [
-            "BINDINGS[0] \"writer\".endpoint",
-            "BINDINGS[0] \"writer\".port",
-            "BINDINGS[0] \"writer\".targetGroupArn",
-            "BINDINGS[0] \"writer\".colour",
-            "BINDINGS[1] \"writer\".name: is used by another",
-            "BINDINGS[1] \"writer\".targetGroupArn: is kept by another",
-            "WATCH_SECONDS: \"181\"",
-            "ALLOWED_CIDRS: \"ten\"",
-            "DNS_SERVERS: \"dns.example\"",
-        ] {
-            assert!(message.contains(place), "{place} in {message}");
-        }
-    }
-}
+mod tests;

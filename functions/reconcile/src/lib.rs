@@ -17,6 +17,7 @@ pub mod config;
 pub mod event;
 pub mod evidence;
 pub mod group;
+pub mod login;
 pub mod metrics;
 pub mod network;
 pub mod plan;

@@ -1,0 +1,171 @@
+use std::collections::HashMap;
+
+use super::*;
+
+const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+
+fn parse(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+    Config::parse(|name| variables.get(name).map(|value| (*value).to_owned()))
+}
+
+fn binding(change: &str, value: Value) -> String {
+    let mut binding = serde_json::json!({
+        "name": "writer", "endpoint": "orders.cluster-c1.eu-west-1.rds.amazonaws.com", "port": 5432,
+        "targetGroupArn": ARN,
+    });
+    binding[change] = value;
+    serde_json::json!([binding]).to_string()
+}
+
+#[test]
+fn what_the_template_writes_is_read() {
+    let bindings = binding("id", "orders".into());
+    let config = parse(&[("BINDINGS", &bindings), ("ALLOWED_CIDRS", ""), ("DNS_SERVERS", " ")]).expect("valid");
+    assert_eq!(config.bindings.len(), 1);
+    let binding = &config.bindings[0];
+    assert_eq!(binding.kind, Kind::Cluster, "inferred from the endpoint");
+    assert_eq!((binding.port, binding.family), (5432, Family::Ipv4));
+    assert_eq!(binding.id.as_deref(), Some("orders"));
+    assert_eq!(config.allowed, AllowedNetworks::default());
+    assert!(config.dns_servers.is_empty());
+}
+
+#[test]
+fn servers_and_networks_are_lists() {
+    let bindings = binding("kind", "hostname".into());
+    let variables =
+        [("BINDINGS", &*bindings), ("ALLOWED_CIDRS", "10.0.0.0/16"), ("DNS_SERVERS", "10.0.0.2, [::1]:5353")];
+    let config = parse(&variables).expect("valid");
+    assert_eq!(config.dns_servers, ["10.0.0.2:53".parse().expect("v4"), "[::1]:5353".parse().expect("v6")]);
+    assert_eq!(config.allowed.to_string(), "10.0.0.0/16");
+}
+
+#[test]
+fn a_mistake_names_its_binding_and_field_and_the_remedy() {
+    let place = |field: &str| format!("BINDINGS[0] \"writer\".{field}: ");
+    for (field, value, place, word) in [
+        ("port", 0.into(), place("port"), "1 to 65535"),
+        ("port", 70000.into(), place("port"), "70000 is not a port"),
+        ("port", "5432".into(), place("port"), "without quotes"),
+        ("port", (-1).into(), place("port"), "not a port"),
+        ("port", Value::Null, place("port"), "not a port"),
+        ("targetGroupArn", "db".into(), place("targetGroupArn"), "not the ARN"),
+        ("targetGroupArn", Value::Null, place("targetGroupArn"), "is missing"),
+        (
+            "targetGroupArn",
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/db/0a".into(),
+            place("targetGroupArn"),
+            "load balancer",
+        ),
+        ("endpoint", "".into(), place("endpoint"), "is empty"),
+        ("endpoint", 7.into(), place("endpoint"), "not a string"),
+        ("endpoint", "10.0.0.7:5432".into(), place("endpoint"), "carries a port"),
+        ("kind", "writer".into(), place("kind"), "there are cluster, readers"),
+        ("kind", "address".into(), place("endpoint"), "is a name"),
+        ("ipAddressType", "dual".into(), place("ipAddressType"), "ipv4 and ipv6"),
+        ("id", 7.into(), place("id"), "not a string"),
+        ("id", "".into(), place("id"), "leave it out"),
+        ("targetgroup", ARN.into(), place("targetgroup"), "is not a field"),
+        ("port\n", ARN.into(), place("port\\n"), "is not a field"),
+        ("name", "".into(), "BINDINGS[0].name: ".into(), "is empty"),
+        ("name", Value::Null, "BINDINGS[0].name: ".into(), "is missing"),
+        ("name", "the writer".into(), "BINDINGS[0] \"the writer\".name: ".into(), "not a name"),
+    ] {
+        let message = parse(&[("BINDINGS", &binding(field, value.clone()))]).expect_err(field).to_string();
+        assert!(message.starts_with("1 mistake in the configuration:\n- "), "{message}");
+        assert!(message.contains(&place) && message.contains(word), "{field} = {value}: {message}");
+    }
+}
+
+#[test]
+fn a_literal_address_needs_its_kind_and_family() {
+    let with = |kind: &str, family: &str| {
+        let bindings = serde_json::json!([{
+            "name": "ec2", "endpoint": "10.0.0.7", "port": 5432, "targetGroupArn": ARN, "kind": kind,
+            "ipAddressType": family,
+        }]);
+        parse(&[("BINDINGS", &bindings.to_string())]).map_err(|error| error.to_string())
+    };
+    assert!(with("address", "ipv4").is_ok());
+    assert!(with("address", "ipv6").expect_err("family").contains("not an ipv6 address"));
+    assert!(with("cluster", "ipv4").expect_err("kind").contains("host name"));
+}
+
+#[test]
+fn bindings_that_are_no_list_of_objects_are_one_clear_mistake() {
+    for (json, word) in [
+        ("", "is missing"),
+        ("  ", "is missing"),
+        ("[", "is not JSON"),
+        ("{}", "is not an array"),
+        ("null", "is not an array"),
+        ("[]", "is empty"),
+        ("[7]", "BINDINGS[0]: 7 is not an object"),
+    ] {
+        let message = parse(&[("BINDINGS", json)]).expect_err(json).to_string();
+        assert!(message.contains(word), "{json:?}: {message}");
+    }
+    assert!(parse(&[]).expect_err("missing").to_string().contains("BINDINGS: is missing"));
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let bindings = serde_json::json!([
+        {"name": "writer", "endpoint": "", "port": 0, "targetGroupArn": "x", "colour": "red"},
+        {"name": "writer", "endpoint": "db.example", "port": 5432, "targetGroupArn": "x"},
+    ]);
+    let variables = [
+        ("BINDINGS", &*bindings.to_string()),
+        ("ALLOWED_CIDRS", "ten"),
+        ("DNS_SERVERS", "dns.example,10.0.0.2"),
+        ("WATCH_SECONDS", "181"),
+    ];
+    let message = parse(&variables).expect_err("ten mistakes").to_string();
+    assert!(message.starts_with("10 mistakes"), "{message}");
+    for place in [
+        "BINDINGS[0] \"writer\".endpoint",
+        "BINDINGS[0] \"writer\".port",
+        "BINDINGS[0] \"writer\".targetGroupArn",
+        "BINDINGS[0] \"writer\".colour",
+        "BINDINGS[1] \"writer\".name: is used by another",
+        "BINDINGS[1] \"writer\".targetGroupArn: is kept by another",
+        "WATCH_SECONDS: \"181\"",
+        "ALLOWED_CIDRS: \"ten\"",
+        "DNS_SERVERS: \"dns.example\"",
+    ] {
+        assert!(message.contains(place), "{place} in {message}");
+    }
+}
+
+#[test]
+fn databases_are_asked_with_a_login_and_an_engine() {
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:witness-AbCdEf";
+    let with = |engine: Value, changes: &[(&str, &str)]| {
+        let bindings = binding("engine", engine);
+        let variables: Vec<_> = [("BINDINGS", &*bindings)].into_iter().chain(changes.iter().copied()).collect();
+        parse(&variables).map_err(|error| error.to_string())
+    };
+    for (engine, expected) in [("postgres", Engine::Postgres), ("mysql", Engine::MySql), ("mariadb", Engine::MySql)] {
+        let config = with(engine.into(), &[("WITNESS_USER", "witness"), ("CA_BUNDLE", "/opt/ca.pem")]).expect(engine);
+        assert_eq!(config.bindings[0].engine, Some(expected));
+        assert_eq!(config.login, Some(Login::Iam("witness".into())));
+        assert_eq!(config.ca_bundle, Some("/opt/ca.pem".into()));
+    }
+    let config = with("postgres".into(), &[("WITNESS_SECRET_ARN", SECRET)]).expect("a secret");
+    assert_eq!(config.login, Some(Login::Secret(SECRET.into())));
+    for (engine, changes, expected) in [
+        ("sqlserver".into(), vec![("WITNESS_USER", "witness")], "engine: \"sqlserver\" is not an engine"),
+        (Value::Null, vec![("WITNESS_USER", "witness")], "no binding has an \"engine\""),
+        ("postgres".into(), vec![], "there is no login to ask its databases with"),
+        ("postgres".into(), vec![("WITNESS_USER", "a&b")], "WITNESS_USER: \"a&b\" cannot log in with IAM"),
+        ("postgres".into(), vec![("WITNESS_SECRET_ARN", "x")], "WITNESS_SECRET_ARN: \"x\" is not the ARN"),
+        ("postgres".into(), vec![("WITNESS_USER", "w"), ("WITNESS_SECRET_ARN", SECRET)], "are both set"),
+    ] {
+        let message = with(engine, &changes).expect_err(expected);
+        assert!(message.contains(expected) && message.starts_with("1 mistake in"), "{message}");
+    }
+    let json = binding("engine", "postgres".into()).replace("orders.cluster-", "orders.cluster-ro-");
+    let message = parse(&[("BINDINGS", &json), ("WITNESS_USER", "witness")]).expect_err("readers").to_string();
+    assert!(message.contains("the kind readers are not asked"), "{message}");
+}

@@ -1,0 +1,47 @@
+//! How a function logs in to a database.
+
+use crate::config::Mistakes;
+
+/// How a function logs in to a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// With an IAM token, as this user.
+    Iam(String),
+    /// With the user name and password in this secret of Secrets Manager: its ARN.
+    Secret(String),
+}
+
+impl Login {
+    /// Reads the values of two variables with these names, of which one at most may be given. Nothing if none is, or if
+    /// there is a mistake.
+    pub fn parse(
+        [user_name, secret_name]: [&str; 2],
+        user: Option<String>,
+        secret: Option<String>,
+        mistakes: &mut Mistakes,
+    ) -> Option<Login> {
+        match (user, secret) {
+            (Some(user), None) => mistakes.take(user_name, check_user(user)).map(Login::Iam),
+            (None, Some(arn)) => mistakes.take(secret_name, check_secret(arn)).map(Login::Secret),
+            (Some(_), Some(_)) => {
+                let problem = "are both set: give the user for IAM, or the secret for a password";
+                mistakes.add(format!("{user_name} and {secret_name}"), problem);
+                None
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+/// The SDK puts the user into the token's URL as it is, so a name that would need escaping is signed as another one.
+fn check_user(user: String) -> Result<String, String> {
+    let is_plain = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+    is_plain.then_some(user.clone()).ok_or_else(|| {
+        format!("{user:?} cannot log in with IAM: give a user of letters, digits, \"-\", \".\", \"_\" and \"~\"")
+    })
+}
+
+fn check_secret(arn: String) -> Result<String, String> {
+    let is_secret = arn.starts_with("arn:") && arn.contains(":secretsmanager:");
+    is_secret.then_some(arn.clone()).ok_or_else(|| format!("{arn:?} is not the ARN of a secret in Secrets Manager"))
+}
