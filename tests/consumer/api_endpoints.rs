@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use failover_sync::elbv2;
-use flush_hosts::login::GET_SECRET;
+use platform::login::GET_SECRET;
 use platform::rds;
 use serde_json::json;
 

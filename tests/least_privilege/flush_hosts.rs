@@ -3,13 +3,13 @@
 
 use super::*;
 
-use ::flush_hosts::login::GET_SECRET;
 use aws_sdk_secretsmanager::Client as Secrets;
 use lab::aurora::Cluster;
 use lab::cloudformation::Outputs;
 use lab::deploy::{self, Parameters};
 use lab::events;
 use lab::gateway::Gateway;
+use platform::login::GET_SECRET;
 
 const USER: &str = "flush_hosts";
 const RESOURCE_ID: &str = "cluster-ABCDEFGHIJKL01234";

@@ -6,12 +6,13 @@ use std::io;
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
+use failover_sync::handler;
 use failover_sync::ports::SystemClock;
 use failover_sync::rds::Rds;
 use failover_sync::sync::Synchronizer;
-use failover_sync::{handler, telemetry};
 use lambda_runtime::Error;
-use platform::aws;
+use platform::runtime::refuse_to_start;
+use platform::{aws, telemetry};
 use reconcile::config::Config;
 
 #[tokio::main(flavor = "current_thread")]
@@ -21,11 +22,11 @@ async fn main() -> Result<(), Error> {
     tracing::subscriber::set_global_default(telemetry::subscriber(format.as_deref(), level.as_deref(), io::stdout))?;
     let config = match Config::parse(variable) {
         Ok(config) => config,
-        Err(mistakes) => return handler::refuse_to_start(&mistakes).await,
+        Err(mistakes) => return refuse_to_start(&mistakes).await,
     };
     let resolver = match Resolver::new(&config.dns_servers) {
         Ok(resolver) => resolver,
-        Err(error) => return handler::refuse_to_start(&error).await,
+        Err(error) => return refuse_to_start(&error).await,
     };
     let aws = aws::sdk_config().await;
     let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds::new(&aws));

@@ -2,15 +2,13 @@
 //!
 //! As in failover-sync, a `Display` never repeats its source; `platform::error::chain` joins them.
 
-use std::io;
-
 use lambda_runtime::Diagnostic;
 use platform::error::{AwsError, chain};
+use platform::session::SessionError;
 use reconcile::report::Failure;
 use reconcile::trigger::PayloadError;
 use thiserror::Error;
 
-use crate::login::LoginError;
 use crate::report::{InstanceReport, Report};
 
 /// Why a run failed. The message of the invocation's error names each failure.
@@ -59,9 +57,14 @@ pub enum ServerError {
          MySQL and MariaDB need"
     )]
     OtherEngine(String),
-    /// There is nothing to log in with.
-    #[error("the function has nothing to log in with")]
-    Login(#[source] LoginError),
+    /// There is no session, or there is none any more.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The server said nothing in the time for a session.
+    #[error(
+        "{0}; a server that is not MySQL or MariaDB is silent like this too, because it waits for the client to speak first"
+    )]
+    Silent(SessionError),
     /// The server answered with an error of its own.
     #[error("the server answered with error {code}, {message:?}{}", remedy(*code))]
     Answered {
@@ -69,25 +72,6 @@ pub enum ServerError {
         code: u16,
         /// The text.
         message: String,
-    },
-    /// There is no TLS with this server that proves who it is.
-    #[error("{}", .0.text())]
-    Tls(#[source] TlsError),
-    /// The network refused or broke the connection, or there is no such name.
-    #[error(
-        "the connection could not be made, or broke: check the name and port, that the database's security group lets the \
-         function in, and that the server is up"
-    )]
-    Connection(#[source] io::Error),
-    /// No session within the time for it.
-    #[error(
-        "no session within {seconds} s: let the database's security group admit the function's on the port, and give the \
-         function's subnets a route to it; a server that is not MySQL or MariaDB is silent like this too, because it waits \
-         for the client to speak first"
-    )]
-    NoSession {
-        /// The time that was given.
-        seconds: u64,
     },
     /// Not done within the time for an instance.
     #[error(
@@ -119,7 +103,7 @@ impl ServerError {
     pub fn failure(&self) -> Failure {
         let kind = match self {
             ServerError::OtherEngine(_) => "OtherEngine",
-            ServerError::Login(source) => source.kind(),
+            ServerError::Session(session) | ServerError::Silent(session) => session.kind(),
             ServerError::Answered { code, .. } => match code {
                 1045 | 1698 => "LoginRefused",
                 1142 | 1227 => "PrivilegeMissing",
@@ -127,9 +111,7 @@ impl ServerError {
                 1130 => "HostNotAllowed",
                 _ => "ServerRefused",
             },
-            ServerError::Tls(_) => "TlsRefused",
-            ServerError::Connection(_) => "ConnectionFailed",
-            ServerError::NoSession { .. } | ServerError::Unfinished { .. } => "Timeout",
+            ServerError::Unfinished { .. } => "Timeout",
             ServerError::Protocol(_) => "ProtocolMismatch",
             ServerError::StillBlocked(_) => "StillBlocked",
         };
@@ -178,56 +160,8 @@ fn remedy(code: u16) -> &'static str {
     }
 }
 
-/// Why there is no TLS with a server.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// The server offers none.
-    #[error("{0}")]
-    NotOffered(String),
-    /// The library's word for it.
-    #[error(transparent)]
-    Refused(#[from] rustls::Error),
-    /// Anything else about it.
-    #[error("{0}")]
-    Other(String),
-}
-
-impl TlsError {
-    fn text(&self) -> &'static str {
-        use rustls::CertificateError as Certificate;
-        match self {
-            TlsError::NotOffered(_) => {
-                "the server offers no TLS, and the function sends no password without it: enable TLS on the server"
-            }
-            TlsError::Refused(rustls::Error::InvalidCertificate(certificate)) => match certificate {
-                Certificate::UnknownIssuer | Certificate::BadSignature => {
-                    "the server's certificate is signed by nobody whom the function trusts: give the PEM file of its \
-                     authority in CA_BUNDLE; RDS's are shipped"
-                }
-                Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                    "the server's certificate, or that of its authority, has expired: give the instance a current one \
-                     (RDS: modify the certificate authority), and CA_BUNDLE a current bundle"
-                }
-                Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
-                    "the server's certificate is not valid yet: check the clocks"
-                }
-                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                    "the server's certificate is for another name than the instance's endpoint: the name leads to another \
-                     server, or the certificate is not one of RDS's"
-                }
-                _ => "the server's certificate was refused: check the instance's certificate authority and CA_BUNDLE",
-            },
-            TlsError::Refused(_) | TlsError::Other(_) => {
-                "TLS with the server failed: check the server's TLS versions (1.2 or 1.3) and CA_BUNDLE"
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use rustls::CertificateError;
-
     use super::*;
 
     #[test]
@@ -248,20 +182,6 @@ mod tests {
             let failure = ServerError::Answered { code, message: "no".into() }.failure();
             assert_eq!(failure.kind, kind, "{code}");
             assert!(failure.message.contains(remedy) && failure.message.contains(&code.to_string()), "{failure:?}");
-        }
-    }
-
-    #[test]
-    fn each_certificate_that_is_refused_says_why() {
-        for (certificate, expected) in [
-            (CertificateError::UnknownIssuer, "nobody whom the function trusts"),
-            (CertificateError::Expired, "has expired"),
-            (CertificateError::NotValidForName, "for another name"),
-            (CertificateError::NotValidYet, "not valid yet"),
-            (CertificateError::Revoked, "was refused"),
-        ] {
-            let error = ServerError::Tls(rustls::Error::InvalidCertificate(certificate).into());
-            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 }

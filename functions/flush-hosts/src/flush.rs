@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use platform::error::chain;
+use platform::session::Endpoint;
 use reconcile::evidence::ClusterMember;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::{Row, Summary, at_limit};
 use crate::config::{Database, has_host_cache};
 use crate::error::{RunError, SYNTAX_ERROR, ServerError, TABLE_ACCESS_DENIED};
-use crate::ports::{DbInstance, Endpoint, Instances, Servers, Session, Settings};
+use crate::ports::{DbInstance, Instances, Servers, Session, Settings};
 use crate::report::{InstanceReport, Report};
 use crate::version::Statement;
 

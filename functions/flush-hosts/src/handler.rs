@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use failover_sync::handler::{RequestSpan, deadline};
 use lambda_runtime::tower::layer::layer_fn;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use platform::error::chain;
+use platform::runtime::{RequestSpan, deadline};
 use reconcile::trigger::Trigger;
 use serde_json::Value;
 use tracing::error;

@@ -4,9 +4,10 @@ use aws_sdk_rds::Client;
 use aws_sdk_rds::types::DbInstance as Described;
 use platform::error::AwsError;
 use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster, describe_instance};
+use platform::session::Endpoint;
 
 use crate::config::{Database, Kind};
-use crate::ports::{DbInstance, Endpoint, Instances};
+use crate::ports::{DbInstance, Instances};
 
 /// The port [`Instances`] over the real API. It calls `platform::rds::IAM_ACTIONS`.
 pub struct Rds(pub Client);

@@ -5,8 +5,9 @@
 //! This function empties that count, the host cache, on each instance before it is full, and says how full it was.
 //!
 //! [`flush`] is the loop over the instances. It sees the world through the traits of [`ports`]: [`instances`] asks the
-//! RDS API what there is, [`server`] speaks to one server, with what [`login`] and [`trust`] give it. What follows from
-//! what was read is decided without I/O: [`version`] chooses the statement, [`cache`] reads the counts, [`report`] tells.
+//! RDS API what there is, [`server`] speaks to one server, with what the crate `platform` gives it to log in with and to
+//! trust. What follows from what was read is decided without I/O: [`version`] chooses the statement, [`cache`] reads the
+//! counts, [`report`] tells.
 
 pub mod cache;
 pub mod config;
@@ -14,10 +15,8 @@ pub mod error;
 pub mod flush;
 pub mod handler;
 pub mod instances;
-pub mod login;
 pub mod ports;
 pub mod report;
 pub mod server;
 pub mod telemetry;
-pub mod trust;
 pub mod version;

@@ -4,16 +4,15 @@ use std::env;
 use std::io;
 
 use aws_sdk_rds::Client as RdsClient;
-use failover_sync::{handler::refuse_to_start, telemetry};
 use flush_hosts::config::Config;
 use flush_hosts::flush::Flusher;
 use flush_hosts::handler;
 use flush_hosts::instances::Rds;
-use flush_hosts::login::Doorman;
 use flush_hosts::server::MySql;
-use flush_hosts::trust;
 use lambda_runtime::Error;
-use platform::aws;
+use platform::login::Doorman;
+use platform::runtime::refuse_to_start;
+use platform::{aws, telemetry, trust};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -29,6 +28,6 @@ async fn main() -> Result<(), Error> {
         Err(error) => return refuse_to_start(&error).await,
     };
     let aws = aws::sdk_config().await;
-    let servers = MySql { doorman: Doorman::new(&config, &aws), authorities };
+    let servers = MySql { doorman: Doorman::new(config.login, config.region, &aws), authorities };
     handler::serve(Flusher::new(config.database, Rds(RdsClient::new(&aws)), servers)).await
 }

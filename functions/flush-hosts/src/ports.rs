@@ -1,10 +1,10 @@
 //! What the loop needs from the world. The adapters implement these traits for AWS and for real servers, tests for
 //! fakes.
 
-use std::fmt;
 use std::future::Future;
 
 use platform::error::AwsError;
+use platform::session::Endpoint;
 
 use crate::cache::Row;
 use crate::config::Database;
@@ -67,21 +67,6 @@ pub struct DbInstance {
     pub engine: Option<String>,
     /// Absent while the instance has none.
     pub endpoint: Option<Endpoint>,
-}
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The name, which is also the one in the server's certificate.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
 }
 
 /// What a server is and how it is set.

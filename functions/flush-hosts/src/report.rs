@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use platform::session::Endpoint;
 use reconcile::metrics;
 use reconcile::report::{Failure, milliseconds};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use crate::cache::Summary;
-use crate::ports::{DbInstance, Endpoint};
+use crate::ports::DbInstance;
 use crate::version::Statement;
 
 /// What became of every instance in one run.

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use rustls::Error as RustlsError;
+use platform::login::Doorman;
+use platform::session::{Endpoint, SessionError, TlsError};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlRow, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, Executor, Row as _};
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::cache::Row;
-use crate::error::{ServerError, TlsError};
-use crate::login::Doorman;
-use crate::ports::{Endpoint, Servers, Session, Settings};
+use crate::error::ServerError;
+use crate::ports::{Servers, Session, Settings};
 use crate::version::Statement;
 
 /// Name resolution, TCP, TLS and the login together.
@@ -35,7 +35,7 @@ impl Servers for MySql {
     type Session = MySqlSession;
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<MySqlSession, ServerError> {
-        let credentials = self.doorman.credentials(endpoint).await.map_err(ServerError::Login)?;
+        let credentials = self.doorman.credentials(endpoint).await.map_err(SessionError::Login)?;
         let options = MySqlConnectOptions::new()
             .host(&endpoint.host)
             .port(endpoint.port)
@@ -47,7 +47,7 @@ impl Servers for MySql {
         match timeout(CONNECT_LIMIT, options.connect()).await {
             Ok(Ok(connection)) => Ok(MySqlSession(connection)),
             Ok(Err(error)) => Err(server_error(error)),
-            Err(_) => Err(ServerError::NoSession { seconds: CONNECT_LIMIT.as_secs() }),
+            Err(_) => Err(ServerError::Silent(SessionError::Timeout { seconds: CONNECT_LIMIT.as_secs() })),
         }
     }
 }
@@ -109,17 +109,12 @@ fn server_error(error: sqlx::Error) -> ServerError {
             Ok(answer) => ServerError::Answered { code: answer.number(), message: answer.message().to_owned() },
             Err(other) => ServerError::Protocol(other.to_string()),
         },
-        sqlx::Error::Tls(error) => ServerError::Tls(match error.downcast::<RustlsError>() {
-            Ok(refused) => TlsError::Refused(*refused),
-            // The driver's only text without a type; it is what it says of a server without TLS.
-            Err(other) if other.to_string() == "server does not support TLS" => TlsError::NotOffered(other.to_string()),
-            Err(other) => TlsError::Other(other.to_string()),
-        }),
-        // A handshake that rustls gave up comes as an I/O error around its reason.
-        sqlx::Error::Io(error) => match error.downcast::<RustlsError>() {
-            Ok(refused) => ServerError::Tls(TlsError::Refused(refused)),
-            Err(error) => ServerError::Connection(error),
-        },
+        // The driver's only text without a type; it is what it says of a server without TLS.
+        sqlx::Error::Tls(error) if error.to_string() == "server does not support TLS" => {
+            SessionError::Tls(TlsError::NotOffered(error.to_string())).into()
+        }
+        sqlx::Error::Tls(error) => SessionError::Tls(error.into()).into(),
+        sqlx::Error::Io(error) => SessionError::from(error).into(),
         other => ServerError::Protocol(other.to_string()),
     }
 }
@@ -128,7 +123,7 @@ fn server_error(error: sqlx::Error) -> ServerError {
 mod tests {
     use std::io;
 
-    use rustls::CertificateError;
+    use rustls::{CertificateError, Error as RustlsError};
 
     use super::*;
 

@@ -1,11 +1,11 @@
-//! A report's log lines and metrics. Where they go is decided in `failover_sync::telemetry`.
+//! A report's log lines and metrics. Where they go is decided in `platform::telemetry`.
 
 use std::io::Write;
 
-use failover_sync::telemetry::write_metrics;
+use platform::session::Endpoint;
+use platform::telemetry::write_metrics;
 use tracing::Level;
 
-use crate::ports::Endpoint;
 use crate::report::{InstanceReport, Report};
 use crate::version::Statement;
 

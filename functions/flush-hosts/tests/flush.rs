@@ -10,10 +10,11 @@ use flush_hosts::cache::Row;
 use flush_hosts::config::{Database, Kind};
 use flush_hosts::error::{RunError, ServerError};
 use flush_hosts::flush::Flusher;
-use flush_hosts::ports::{DbInstance, Endpoint, Instances, Servers, Session, Settings};
+use flush_hosts::ports::{DbInstance, Instances, Servers, Session, Settings};
 use flush_hosts::report::{InstanceReport, Report, State};
 use flush_hosts::version::Statement::{self, FlushHosts, TruncateHostCache};
 use platform::error::{AwsError, chain};
+use platform::session::{Endpoint, SessionError};
 use tokio::time::Instant;
 
 /// A server: what it answers, and what was done to it.
@@ -98,7 +99,7 @@ impl Servers for Network {
     type Session = Server;
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Server, ServerError> {
-        self.0.get(&endpoint.host).cloned().ok_or(ServerError::NoSession { seconds: 10 })
+        self.0.get(&endpoint.host).cloned().ok_or(ServerError::Silent(SessionError::Timeout { seconds: 10 }))
     }
 }
 

@@ -3,9 +3,10 @@
 //!
 //! `make fuzz` tries many more cases, from another seed.
 
-use flush_hosts::config::{Config, Login, VARIABLES};
+use flush_hosts::config::{Config, VARIABLES};
 use flush_hosts::version::Statement;
 use proptest::prelude::*;
+use reconcile::login::Login;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
 

@@ -12,8 +12,9 @@ use aws_sdk_rds::types::{DbCluster, DbClusterMember, DbInstance as Described, En
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use flush_hosts::config::{Database, Kind};
 use flush_hosts::instances::Rds;
-use flush_hosts::ports::{DbInstance, Endpoint, Instances};
+use flush_hosts::ports::{DbInstance, Instances};
 use platform::error::chain;
+use platform::session::Endpoint;
 
 fn clusters(members: &[&str]) -> Rule {
     let member = |id: &&str| DbClusterMember::builder().db_instance_identifier(*id).build();

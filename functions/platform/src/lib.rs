@@ -1,9 +1,16 @@
 //! What the functions stand on: AWS, Lambda, and the database servers that they log in to.
 //!
 //! [`aws`] configures every client of AWS, [`answer`] refuses what is not a whole answer, and [`error`] says what went wrong
-//! with a call; [`rds`] is the one API that both functions read. Nothing here decides what a function does.
+//! with a call; [`runtime`] speaks with Lambda, and [`telemetry`] to those who watch; [`rds`] is the one API that both functions read. [`login`] makes what a function logs in to a database with,
+//! [`trust`] knows who may vouch for the server, and [`session`] says what kept it out. Nothing here decides what a function
+//! does.
 
 pub mod answer;
 pub mod aws;
 pub mod error;
+pub mod login;
 pub mod rds;
+pub mod runtime;
+pub mod session;
+pub mod telemetry;
+pub mod trust;

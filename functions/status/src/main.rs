@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use failover_sync::telemetry;
+use platform::telemetry;
 use platform::{aws, error::chain};
 use reconcile::report::{BindingReport, Report, State};
 use status::{look, table};

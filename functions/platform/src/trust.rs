@@ -11,8 +11,8 @@ use thiserror::Error;
 
 /// The authorities in the given PEM file, or those of RDS that are shipped, as PEM.
 ///
-/// The driver trusts the public web authorities beside them, which it cannot be told to leave out; that the certificate
-/// must be for the instance's name holds for them as well.
+/// A driver may trust the public web authorities beside them, as sqlx does, which cannot be told to leave them out; that
+/// the certificate must be for the server's name holds for them as well.
 ///
 /// # Errors
 /// When the file cannot be read, or holds no certificate, or one that cannot be used.

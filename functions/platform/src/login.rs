@@ -3,12 +3,12 @@
 use aws_config::{Region, SdkConfig};
 use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config as TokenConfig};
 use aws_sdk_secretsmanager::Client;
-use platform::error::AwsError;
+use reconcile::login::Login;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::config::{Config, Login};
-use crate::ports::Endpoint;
+use crate::error::AwsError;
+use crate::session::Endpoint;
 
 /// The IAM action of a login with a secret.
 pub const GET_SECRET: &str = "secretsmanager:GetSecretValue";
@@ -34,10 +34,9 @@ pub struct Credentials {
 }
 
 impl Doorman {
-    /// For the login in the configuration, with the role that the SDK finds.
-    pub fn new(config: &Config, aws: &SdkConfig) -> Doorman {
-        let region = Region::new(config.region.clone());
-        Doorman { login: config.login.clone(), region, role: aws.clone(), secrets: Client::new(aws) }
+    /// For a database in this Region, with the role that the SDK finds.
+    pub fn new(login: Login, region: String, aws: &SdkConfig) -> Doorman {
+        Doorman { login, region: Region::new(region), role: aws.clone(), secrets: Client::new(aws) }
     }
 
     /// Credentials for a server.
@@ -119,10 +118,10 @@ mod tests {
     use aws_sdk_secretsmanager::error::ErrorMetadata;
     use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
-    use platform::error::chain;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::chain;
 
     const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
 
