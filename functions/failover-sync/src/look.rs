@@ -5,17 +5,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use platform::session::SessionError;
 use reconcile::agenda::Agenda;
 use reconcile::binding::Binding;
 use reconcile::claim::Voice;
 use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology as Witness};
+use reconcile::report::Failure;
 use reconcile::target::Addresses;
 use reconcile::verdict::{Verdict, verdict};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::error::{DnsError, SyncError, chain};
-use crate::ports::{Clock, Dns, TargetGroups, Topology};
+use crate::ports::{Clock, Dns, Sessions, TargetGroups, Topology};
 use crate::sources::Sources;
 
 /// Nothing waits longer than this for topology, which is silent then. With the pause and an answer of DNS it must stay
@@ -24,6 +26,9 @@ const TOPOLOGY_LIMIT: Duration = Duration::from_secs(3);
 
 /// Nothing waits longer than this for a database.
 const DATABASE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Nor than this for one that was silent the last time: a dead host must not keep the new writer waiting.
+const SILENT_LIMIT: Duration = Duration::from_millis(250);
 
 /// What errors say about what may have been done before them.
 const UNREAD: &str = "the target group could not be read";
@@ -44,6 +49,10 @@ pub(crate) struct Look<'a, D, G, T, C> {
     unanswered: Option<DnsError>,
     /// Where the members' endpoints were found last: a lookup that fails must not silence an RDS API that answers.
     located: BTreeMap<String, Addresses>,
+    /// The sessions with the databases, if they are asked.
+    sessions: Option<Box<dyn Sessions + 'a>>,
+    /// Why each database that was asked said nothing the last time, or that it did.
+    silences: BTreeMap<IpAddr, Option<&'static str>>,
     /// An answer of the RDS API for which DNS had no addresses yet, and when it came.
     unlocated: Option<Members>,
 }
@@ -52,7 +61,7 @@ pub(crate) struct Look<'a, D, G, T, C> {
 type Members = (Vec<ClusterMember>, DateTime<Utc>);
 
 /// What a database said of itself, and when it did or was given up.
-type Said = (IpAddr, Result<Voice, String>, DateTime<Utc>);
+type Said = (IpAddr, Result<Voice, Failure>, DateTime<Utc>);
 
 /// What topology told, and when it did or was given up.
 type Told = (Result<(Witness, Members), String>, DateTime<Utc>);
@@ -74,6 +83,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
             first_took: None,
             unanswered: None,
             located: BTreeMap::new(),
+            sessions: binding.engine.and(sources.databases.as_ref()).map(|databases| databases.sessions(binding)),
+            silences: BTreeMap::new(),
             unlocated: None,
         }
     }
@@ -103,6 +114,18 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
                 Err(SyncError::Dns(error))
             }
             _ => Ok(judged),
+        }
+    }
+
+    /// Until the next look, if this one took so long.
+    pub(crate) fn pause(&self, took: Duration, is_unshown: bool) -> Duration {
+        self.agenda.pause(&self.evidence, took, is_unshown, self.sources.now())
+    }
+
+    /// Ends what is open.
+    pub(crate) async fn close(&self) {
+        if let Some(sessions) = &self.sessions {
+            sessions.close().await;
         }
     }
 
@@ -218,22 +241,37 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
 
     /// Asks the databases at these addresses side by side. Only those that may be registered are sent a login.
     async fn ask_databases(&self, addresses: BTreeSet<IpAddr>) -> Vec<Said> {
-        let Some(database) = &self.sources.database else { return Vec::new() };
+        let Some(sessions) = &self.sessions else { return Vec::new() };
         let allowed = addresses.into_iter().filter(|address| self.sources.config.allowed.refusal(*address).is_none());
         let asked = allowed.map(|address| async move {
-            let voice = timeout(DATABASE_LIMIT, database.ask(self.binding, address)).await;
-            (address, voice.unwrap_or_else(|_| Err("no answer in time".to_owned())), self.sources.now())
+            let was_silent = self.silences.get(&address).is_some_and(Option::is_some);
+            let limit = if was_silent { SILENT_LIMIT } else { DATABASE_LIMIT };
+            let silence = |_| SessionError::Timeout { seconds: DATABASE_LIMIT.as_secs() };
+            let voice = timeout(limit, sessions.ask(address, self.name_of(address))).await;
+            (address, voice.map_err(silence).unwrap_or_else(|error| Err(error.failure())), self.sources.now())
         });
         futures_util::future::join_all(asked).await
     }
 
     fn hear_databases(&mut self, voices: Vec<Said>) {
         for (address, voice, at) in voices {
-            let voice = voice.inspect_err(|reason| {
-                warn!(binding = self.binding.name, %address, reason, "the database gave no answer and is left out");
-            });
+            self.agenda.hear_databases(at);
+            let silence = voice.as_ref().err().map(|failure| failure.kind);
+            let is_news = self.silences.insert(address, silence) != Some(silence);
+            if let Err(Failure { kind, message }) = voice.as_ref().map_err(|failure| failure)
+                && is_news
+            {
+                let binding = &self.binding.name;
+                warn!(binding, %address, error_type = kind, error = message, "the database gave no answer and is left out");
+            }
             self.evidence.hear_database(address, voice.ok(), at);
         }
+    }
+
+    /// The name that the certificate of the database at this address must be for: its member's, or the binding's own.
+    fn name_of(&self, address: IpAddr) -> &str {
+        let member = self.located.iter().find(|(_, addresses)| addresses.contains(address));
+        member.map(|(endpoint, _)| endpoint.as_str()).or(self.binding.endpoint.name()).unwrap_or_default()
     }
 
     /// The members' addresses, looked up at the same time; only the writer's must be there.

@@ -8,6 +8,7 @@ pub use futures_util::future::BoxFuture;
 use reconcile::binding::{Binding, Family, TargetGroupArn};
 use reconcile::claim::Voice;
 use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::report::Failure;
 use reconcile::target::{DescribedTarget, Target};
 
 use crate::error::{AwsError, DnsError};
@@ -56,15 +57,25 @@ pub trait Topology: Send + Sync + 'static {
     fn members(&self, cluster: &str) -> impl Future<Output = Result<Vec<ClusterMember>, AwsError>> + Send;
 }
 
-/// Asks databases about themselves.
+/// Opens sessions with databases.
 ///
 /// It is optional, and so an object: a function without it is the same function.
-pub trait Database: Send + Sync + 'static {
-    /// Whether the database of this binding at this address takes writes. Never through the load balancer.
+pub trait Databases: Send + Sync + 'static {
+    /// The sessions of one run with the databases of this binding. None is open yet.
+    fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn Sessions + 'a>;
+}
+
+/// The sessions of one run with the databases of one binding.
+pub trait Sessions: Send + Sync {
+    /// Whether the database at this address takes writes; its certificate must be for the name. Never through the load
+    /// balancer. The session stays open for the next question.
     ///
     /// # Errors
     /// Why it said nothing: it could not be reached, did not let the function in, or did not prove who it is.
-    fn ask<'a>(&'a self, binding: &'a Binding, address: IpAddr) -> BoxFuture<'a, Result<Voice, String>>;
+    fn ask<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Voice, Failure>>;
+
+    /// Says goodbye to all of them.
+    fn close(&self) -> BoxFuture<'_, ()>;
 }
 
 /// Tells the time of day, which events are compared with. Durations within a run are tokio's.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reconcile::agenda::{Agenda, PAUSE};
+use reconcile::agenda::Agenda;
 use reconcile::because::Because;
 use reconcile::binding::Binding;
 use reconcile::claim::age;
@@ -79,6 +79,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
     pub(crate) async fn converge(&mut self) -> Result<(), SyncError> {
         let mut has_verified = false;
         loop {
+            let began = Instant::now();
             let next = match self.step().await {
                 Err(error) if !self.watch.is_on() || self.watch.is_up(self.now()) => return Err(error),
                 Err(error) => {
@@ -96,7 +97,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
                 Next::Verify | Next::LookAgain => {
                     has_verified = false;
                     self.doing = "waiting to look again".to_owned();
-                    sleep(if self.unshown.is_empty() { PAUSE } else { PAUSE / 2 }).await;
+                    sleep(self.look.pause(began.elapsed(), !self.unshown.is_empty())).await;
                 }
             }
         }
@@ -106,6 +107,11 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
         self.report.is_cut_short = self.right_at.is_some_and(|at| at.elapsed() <= RIGHT_FOR);
         (!self.report.is_cut_short).then(|| SyncError::DeadlineNear { doing: self.doing.clone() })
+    }
+
+    /// Ends what is open.
+    pub(crate) async fn close(&self) {
+        self.look.close().await;
     }
 
     pub(crate) fn into_report(self) -> BindingReport {

@@ -11,7 +11,7 @@ use reconcile::evidence::Answer;
 use crate::error::DnsError;
 use crate::limit::Limited;
 use crate::memory::Memory;
-use crate::ports::{Clock, Database, Dns, TargetGroups, Topology};
+use crate::ports::{Clock, Databases, Dns, TargetGroups, Topology};
 
 /// The configuration and the ports of a process.
 pub(crate) struct Sources<D, G, T, C> {
@@ -19,7 +19,7 @@ pub(crate) struct Sources<D, G, T, C> {
     pub(crate) dns: D,
     pub(crate) groups: Limited<G>,
     pub(crate) topology: Limited<T>,
-    pub(crate) database: Option<Arc<dyn Database>>,
+    pub(crate) databases: Option<Arc<dyn Databases>>,
     pub(crate) clock: C,
     pub(crate) memory: Memory,
 }
@@ -27,7 +27,7 @@ pub(crate) struct Sources<D, G, T, C> {
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Sources<D, G, T, C> {
     pub(crate) fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Sources<D, G, T, C> {
         let (groups, topology) = (Limited::new(groups), Limited::new(topology));
-        Sources { config, dns, groups, topology, database: None, clock, memory: Memory::default() }
+        Sources { config, dns, groups, topology, databases: None, clock, memory: Memory::default() }
     }
 
     /// The addresses behind the binding's endpoint.

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::error::{RunError, SyncError};
 use crate::limit::AT_A_TIME;
-use crate::ports::{Clock, Database, Dns, TargetGroups, Topology};
+use crate::ports::{Clock, Databases, Dns, TargetGroups, Topology};
 use crate::run::Run;
 use crate::sources::Sources;
 
@@ -31,10 +31,10 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
         Synchronizer { sources: Sources::new(config, dns, groups, topology, clock) }
     }
 
-    /// Asks the databases too.
+    /// Asks the databases too, of the bindings whose engine is known.
     #[must_use]
-    pub fn asking(mut self, database: Arc<dyn Database>) -> Self {
-        self.sources.database = Some(database);
+    pub fn asking(mut self, databases: Arc<dyn Databases>) -> Self {
+        self.sources.databases = Some(databases);
         self
     }
 
@@ -107,6 +107,7 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
             Ok(outcome) => outcome.err(),
             Err(_) => run.stop(),
         };
+        run.close().await;
         let mut report = run.into_report();
         report.error = error.as_ref().map(SyncError::failure);
         report.elapsed = start.elapsed();

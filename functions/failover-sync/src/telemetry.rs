@@ -18,6 +18,11 @@ pub fn publish(report: &Report, function: &str, now: i64, metrics: &mut impl Wri
     }
 }
 
+fn said(report: &BindingReport) -> String {
+    let said: Vec<String> = report.databases.iter().map(|(address, said)| format!("{address} {said}")).collect();
+    said.join(", ")
+}
+
 fn log(trigger: &str, report: &BindingReport) {
     let joined = |addresses: &Vec<IpAddr>| strings(addresses).join(",");
     macro_rules! line {
@@ -33,6 +38,7 @@ fn log(trigger: &str, report: &BindingReport) {
                 resolved = joined(&report.resolved),
                 topology = report.topology.as_ref().map(joined),
                 event = report.event.as_ref().map(joined),
+                databases = (!report.databases.is_empty()).then(|| said(report)),
                 registered = report.registered.join(","),
                 deregistered = report.deregistered.join(","),
                 kept = report.kept.join(","),

@@ -4,8 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use reconcile::report::Failure;
 use thiserror::Error;
 
+use crate::error::chain;
 use crate::login::LoginError;
 
 /// Where a server listens.
@@ -50,6 +52,11 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// The failure as a report carries it: a stable name and the whole chain.
+    pub fn failure(&self) -> Failure {
+        Failure { kind: self.kind(), message: chain(self) }
+    }
+
     /// A stable name.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -42,7 +42,9 @@ const CHECK_EVERY: Duration = Duration::from_secs(180);
 pub struct Settled {
     /// What DNS said then.
     pub addresses: Option<Addresses>,
-    /// When topology was last asked and did not contradict.
+    /// Every address that it saw so in this process: the standby of an instance is where its writer was.
+    pub known: BTreeSet<IpAddr>,
+    /// When others than DNS were last asked and did not contradict.
     pub checked: Option<DateTime<Utc>>,
 }
 
@@ -51,12 +53,14 @@ pub struct Settled {
 pub struct Agenda {
     kind: Kind,
     has_topology: bool,
-    /// Whether what it follows has one writer, or names of one's own that databases can be asked behind.
-    has_writer: bool,
+    /// Whether its databases are asked.
+    has_voice: bool,
     is_watching: bool,
     settled: Settled,
     /// When topology last answered or was given up: while it hangs, it must not keep the others waiting all the time.
     heard: Option<DateTime<Utc>>,
+    /// When a database was asked last.
+    asked: Option<DateTime<Utc>>,
     has_moved: bool,
     /// Whether the last look did not find the group right.
     is_drifting: bool,
@@ -66,14 +70,15 @@ impl Agenda {
     /// The agenda of a run that begins.
     pub fn new(binding: &Binding, is_watching: bool, settled: Settled) -> Agenda {
         let has_topology = binding.cluster().is_some();
-        let has_writer = binding.kind.is_single_writer() || binding.kind == Kind::Hostname;
+        let has_voice = binding.engine.is_some();
         Agenda {
             kind: binding.kind,
             has_topology,
-            has_writer,
+            has_voice,
             is_watching,
             settled,
             heard: None,
+            asked: None,
             has_moved: false,
             is_drifting: false,
         }
@@ -97,7 +102,7 @@ impl Agenda {
         // A reader endpoint answers with another of them each time.
         let is_wanted = self.is_watching || is_check || (has_left && self.kind == Kind::Cluster);
         let has_moved = answer.is_some_and(|answer| evidence.answer() != Some(answer));
-        self.has_topology && is_wanted && self.is_due(self.pause(has_moved, evidence, now), now)
+        self.has_topology && is_wanted && self.is_due(self.topology_pause(has_moved, evidence, now), now)
     }
 
     /// Whether topology is asked before this verdict counts.
@@ -106,6 +111,8 @@ impl Agenda {
             Verdict::Refuse(_) => false,
             Verdict::Wait(Because::Silence) => self.is_watching,
             Verdict::Wait(_) => true,
+            // Nobody knows better than the databases.
+            Verdict::Switch(_, Because::Word { .. }) => false,
             Verdict::Switch(plan, _) => !plan.deregister.is_empty() || self.kind == Kind::Readers,
             Verdict::InSync(_) => self.is_watching || evidence.group.targets().iter().any(DescribedTarget::is_ill),
         };
@@ -113,22 +120,26 @@ impl Agenda {
             // Nothing is written unless topology had a chance to object to it: now, and not while a description that
             // takes its time was under way.
             Verdict::Switch(..) => PAUSE,
-            _ => self.pause(self.has_moved, evidence, now),
+            _ => self.topology_pause(self.has_moved, evidence, now),
         };
         self.has_topology && is_wanted && self.is_due(pause, now)
     }
 
     /// The databases that are asked beside DNS, by the evidence of the look before.
     pub fn asks_databases(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
-        if self.has_writer && (self.is_watching || self.is_drifting) { evidence.candidates() } else { BTreeSet::new() }
+        if self.has_voice && (self.is_watching || self.is_drifting) {
+            self.candidates(evidence)
+        } else {
+            BTreeSet::new()
+        }
     }
 
     /// The databases that are asked before this verdict counts, besides those that were asked in this look.
     pub fn asks_databases_after(&self, verdict: &Verdict, evidence: &Evidence, now: DateTime<Utc>) -> BTreeSet<IpAddr> {
         let is_right = matches!(verdict, Verdict::InSync(_));
-        if self.has_writer && (self.is_watching || !is_right) {
-            evidence.candidates()
-        } else if self.has_writer && self.is_check(now) {
+        if self.has_voice && (self.is_watching || !is_right) {
+            self.candidates(evidence)
+        } else if self.has_voice && self.is_check(now) {
             evidence.group.members().collect()
         } else {
             BTreeSet::new()
@@ -140,9 +151,23 @@ impl Agenda {
         self.is_drifting = !matches!(verdict, Verdict::InSync(_));
     }
 
+    /// Until the next look, if the last one took so long: half as long while a write does not show yet, and while no
+    /// database says that it takes writes. Databases may be silent for all the time that they are given, which must not
+    /// make the looks rare.
+    pub fn pause(&self, evidence: &Evidence, took: Duration, is_unshown: bool, now: DateTime<Utc>) -> Duration {
+        let is_out = self.has_voice && self.is_watching && evidence.writers(now).is_none();
+        let pause = if is_unshown || is_out { PAUSE / 2 } else { PAUSE };
+        if self.has_voice { pause.saturating_sub(took).max(PAUSE / 4) } else { pause }
+    }
+
     /// DNS answers; the evidence is that of the look before.
     pub fn hear_dns(&mut self, evidence: &Evidence, answer: &Addresses) {
         self.has_moved = evidence.answer() != Some(answer);
+    }
+
+    /// A database was asked, and answered or was given up now.
+    pub fn hear_databases(&mut self, now: DateTime<Utc>) {
+        self.asked = Some(now);
     }
 
     /// Topology was asked, and answered or was given up now.
@@ -153,13 +178,18 @@ impl Agenda {
     /// The group is in sync with this answer of DNS, and what was asked in this run does not contradict it.
     pub fn settle(&mut self, answer: Option<&Addresses>) -> &Settled {
         self.settled.addresses = answer.cloned();
-        self.settled.checked = self.heard.or(self.settled.checked);
+        self.settled.known.extend(answer.into_iter().flat_map(Addresses::iter));
+        self.settled.checked = self.heard.or(self.asked).or(self.settled.checked);
         &self.settled
     }
 
-    fn pause(&self, has_moved: bool, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
+    fn topology_pause(&self, has_moved: bool, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
         let is_announced = evidence.named(now).is_some_and(|(named, _)| !evidence.group.has_member(named));
         if has_moved || is_announced { PAUSE } else { ASK_TOPOLOGY_EVERY }
+    }
+
+    fn candidates(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
+        evidence.candidates().union(&self.settled.known).copied().collect()
     }
 
     fn is_check(&self, now: DateTime<Utc>) -> bool {

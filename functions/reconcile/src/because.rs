@@ -73,6 +73,11 @@ impl Because {
         Because::Claim { witness, addresses: addresses.clone() }
     }
 
+    /// Whether witnesses disagree.
+    pub fn is_contradiction(&self) -> bool {
+        self.rule() == "contradiction"
+    }
+
     /// The rule, in one word.
     pub fn rule(&self) -> &'static str {
         match self {

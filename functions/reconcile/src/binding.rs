@@ -123,6 +123,14 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// The host name, if it is one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Endpoint::Name(name) => Some(name),
+            Endpoint::Address(_) => None,
+        }
+    }
+
     /// Reads a host name or a literal address.
     ///
     /// # Errors

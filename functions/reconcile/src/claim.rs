@@ -41,6 +41,16 @@ pub enum Voice {
     ReadOnly,
 }
 
+impl Voice {
+    /// The name in results and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Voice::TakesWrites => "takes writes",
+            Voice::ReadOnly => "read only",
+        }
+    }
+}
+
 /// What one witness says now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim<'a> {

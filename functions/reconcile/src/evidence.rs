@@ -18,6 +18,9 @@ use crate::target::Addresses;
 /// every two, and a call to AWS between an answer and its use may take much longer.
 const CURRENT: Duration = Duration::from_secs(5);
 
+/// That a database takes writes counts for this long: one silence more than the second in which it is asked again.
+const SAID: Duration = Duration::from_secs(5);
+
 /// The RDS API fails in bursts: what it said last still contradicts others for this long, although it proves nothing.
 const RECENT: Duration = Duration::from_secs(10);
 
@@ -183,7 +186,17 @@ impl Evidence {
     /// firewall looks the same as a dead host, and a login may be slow.
     pub fn voice(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Voice> {
         let (voice, at) = self.voices.get(&address)?.said?;
-        (age(at, now) <= CURRENT).then_some(voice)
+        let lasts = match voice {
+            Voice::TakesWrites => SAID,
+            Voice::ReadOnly => CURRENT,
+        };
+        (age(at, now) <= lasts).then_some(voice)
+    }
+
+    /// What each database that was asked said last, or that it has said nothing yet or any more.
+    pub fn voices(&self) -> impl Iterator<Item = (IpAddr, Option<Voice>)> {
+        let said = |heard: &Heard| heard.said.filter(|(_, at)| *at == heard.asked).map(|(voice, _)| voice);
+        self.voices.iter().map(move |(address, heard)| (*address, said(heard)))
     }
 
     /// The databases that take writes, if every member of the group was asked: a writer that is registered must have had

@@ -1,5 +1,6 @@
 //! The report: what a run saw and did. One record with three renderings: the result, the log line, the metrics.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::because::Because;
 use crate::binding::Binding;
+use crate::claim::Voice;
 use crate::evidence::{Evidence, Topology};
 use crate::metrics;
 use crate::plan::Plan;
@@ -83,6 +85,8 @@ pub struct BindingReport {
     pub topology: Option<Vec<IpAddr>>,
     /// The addresses of the instance that a failover event names; absent without such an event or topology.
     pub event: Option<Vec<IpAddr>>,
+    /// What each database said of itself when it was asked last, such as `takes writes`, or that it was silent.
+    pub databases: Vec<(IpAddr, &'static str)>,
     /// `address:port` of each target that was, or in a dry run would be, registered.
     pub registered: Vec<String>,
     /// `address:port` of each target that was, or in a dry run would be, deregistered.
@@ -116,6 +120,9 @@ pub struct BindingReport {
     /// Why the run could not finish.
     pub error: Option<Failure>,
 }
+
+/// What the report says of a database that was asked and said nothing.
+const SILENT: &str = "silent";
 
 /// Why a binding failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -160,6 +167,8 @@ impl BindingReport {
         self.resolved = evidence.answer().map(list).unwrap_or_default();
         self.topology = evidence.topology(now).and_then(Topology::writer).map(list);
         self.event = evidence.named(now).map(|(named, _)| list(named));
+        self.databases =
+            evidence.voices().map(|(address, voice)| (address, voice.map_or(SILENT, Voice::name))).collect();
         let members = evidence.group.targets().iter().filter(|target| target.is_member());
         self.kept = members.map(DescribedTarget::to_string).filter(|it| !self.registered.contains(it)).collect();
         let wrong = |plan: &Plan| plan.register.len() + plan.deregister.len();
@@ -196,14 +205,19 @@ impl BindingReport {
         !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
+    /// Whether any database that was asked said something.
+    fn is_voice_heard(&self) -> bool {
+        self.databases.iter().any(|(_, said)| *said != SILENT)
+    }
+
     /// The metrics, as [`metrics::line`] writes them.
     ///
     /// The one dimension is `Binding`, as `function/binding`: functions have different names in an account, and their
     /// bindings need not. Whether the witnesses disagree is known only if another than DNS was heard.
     pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
         let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
-        let is_disputed = matches!(self.because, Some(Because::Contradiction { .. }));
-        let was_another_heard = is_disputed || self.topology.is_some() || self.event.is_some();
+        let is_disputed = self.because.as_ref().is_some_and(Because::is_contradiction);
+        let was_another_heard = is_disputed || self.topology.is_some() || self.event.is_some() || self.is_voice_heard();
         let count = |value: bool| json!(u8::from(value));
         let time = |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
         let values = [
@@ -211,6 +225,7 @@ impl BindingReport {
             ("MembersWrong", "Count", self.members_wrong.map(Value::from)),
             ("Switches", "Count", Some(count(self.state() == State::Updated))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
+            ("DatabaseSilent", "Count", (!self.databases.is_empty()).then(|| count(!self.is_voice_heard()))),
             ("WitnessDisagreement", "Count", was_another_heard.then(|| count(is_disputed))),
             ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
             ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
@@ -244,6 +259,10 @@ impl Serialize for BindingReport {
             "witnesses",
             &json!({"dns": self.resolved, "topology": self.topology, "event": self.event}),
         )?;
+        if !self.databases.is_empty() {
+            let said: BTreeMap<_, _> = self.databases.iter().copied().collect();
+            map.serialize_entry("databases", &said)?;
+        }
         map.serialize_entry("observations", &self.observations)?;
         map.serialize_entry("elapsedMs", &milliseconds(self.elapsed))?;
         map.end()

@@ -129,6 +129,8 @@ pub struct Audit {
 pub struct BindingAudit {
     /// Whether DNS was asked for the endpoint.
     pub dns_asked: bool,
+    /// Whether a database said that it takes writes.
+    pub writer_spoke: bool,
     /// The last answer, and since when all answers were that one.
     pub answer: Option<(Addresses, Moment)>,
     /// Whether the last call to the target group failed.
@@ -299,7 +301,7 @@ impl Ports {
                 "the target group was never read"
             } else if claims_in_sync && audit.group_failed {
                 "its last call to the target group failed and it says that the group is right"
-            } else if needs_dns && audit.dns_asked && audit.answer.is_none() {
+            } else if needs_dns && audit.dns_asked && audit.answer.is_none() && !audit.writer_spoke {
                 "DNS never answered"
             } else if claims_in_sync && is_single_writer && !(count == 1 && all_on_port) {
                 "it says that the group is right, and the group it was shown has not exactly one member on the port"

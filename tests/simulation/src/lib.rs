@@ -44,5 +44,5 @@ pub mod scenario;
 pub mod strategy;
 pub mod subject;
 mod trace;
-mod voices;
+pub mod voices;
 pub mod world;

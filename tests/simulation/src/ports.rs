@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use failover_sync::error::{AwsError, DnsAnswer, DnsError};
-use failover_sync::ports::{BoxFuture, Clock, Database, Dns, TargetGroups, Topology};
+use failover_sync::ports::{BoxFuture, Clock, Databases, Dns, Sessions, TargetGroups, Topology};
 use reconcile::binding::{Binding, Family, TargetGroupArn};
 use reconcile::claim::Voice;
 use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::report::Failure;
 use reconcile::target::{Addresses, DescribedTarget, Target};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -349,8 +350,14 @@ impl Topology for Ports {
     }
 }
 
-impl Database for Ports {
-    fn ask<'a>(&'a self, _binding: &'a Binding, address: IpAddr) -> BoxFuture<'a, Result<Voice, String>> {
+impl Databases for Ports {
+    fn sessions<'a>(&'a self, _binding: &'a Binding) -> Box<dyn Sessions + 'a> {
+        Box::new(self.clone())
+    }
+}
+
+impl Sessions for Ports {
+    fn ask<'a>(&'a self, address: IpAddr, _name: &'a str) -> BoxFuture<'a, Result<Voice, Failure>> {
         Box::pin(async move {
             self.step().await;
             let mut rng = self.dice_of_call(Topic::Call);
@@ -367,9 +374,15 @@ impl Database for Ports {
             self.note_answer(format_args!("Database"), &address, told);
             if voice == Some(Voice::TakesWrites) {
                 self.world().state().kept.iter_mut().for_each(|kept| kept.name(address));
+                self.audit().bindings.iter_mut().for_each(|audit| audit.writer_spoke = true);
             }
-            self.answer(voice.ok_or_else(|| "no session".to_owned())).await
+            let silence = || Failure { kind: "ConnectionFailed", message: "no session".to_owned() };
+            self.answer(voice.ok_or_else(silence)).await
         })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
 }
 

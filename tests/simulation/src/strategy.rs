@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use failover_sync::error::{RunError, chain};
-use failover_sync::ports::{Clock, Database, Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clock, Databases, Dns, TargetGroups, Topology};
 use failover_sync::sync::Synchronizer;
+use reconcile::binding::Engine;
 use reconcile::config::Config;
 use reconcile::report::{BindingReport, State};
 use reconcile::trigger::Trigger;
@@ -85,9 +86,13 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Loop<D, G, T, C> {
     }
 
     /// A process of the function that asks the databases too.
-    pub fn asking(ports: &Ports, dns: D, groups: G, topology: T, clock: C, database: impl Database) -> Arc<Self> {
-        let synchronizer = Synchronizer::new(ports.scenario().config.clone(), dns, groups, topology, clock);
-        Arc::new(Loop(Arc::new(synchronizer.asking(Arc::new(database)))))
+    pub fn asking(ports: &Ports, dns: D, groups: G, topology: T, clock: C, databases: impl Databases) -> Arc<Self> {
+        let mut config = ports.scenario().config.clone();
+        config.bindings.iter_mut().filter(|binding| binding.kind.has_voice()).for_each(|binding| {
+            binding.engine = Some(Engine::Postgres);
+        });
+        let synchronizer = Synchronizer::new(config, dns, groups, topology, clock);
+        Arc::new(Loop(Arc::new(synchronizer.asking(Arc::new(databases)))))
     }
 }
 

@@ -39,7 +39,7 @@ impl Database {
 }
 
 /// Whether the databases of the world can be asked at all.
-pub(crate) fn are_reachable(dice: Dice) -> bool {
+pub fn are_reachable(dice: Dice) -> bool {
     !chance(&mut dice.of(Topic::Speech, [u64::MAX, 0, 0]), d::UNREACHABLE)
 }
 
