@@ -28,7 +28,7 @@ const TOPOLOGY_LIMIT: Duration = Duration::from_secs(3);
 const DATABASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Nor than this for one that was silent the last time: a dead host must not keep the new writer waiting.
-const SILENT_LIMIT: Duration = Duration::from_millis(250);
+const SILENT_LIMIT: Duration = Duration::from_millis(400);
 
 /// What errors say about what may have been done before them.
 const UNREAD: &str = "the target group could not be read";
