@@ -2,8 +2,10 @@
 
 use std::env;
 use std::io;
+use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
+use failover_sync::databases::Databases;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::handler;
@@ -11,8 +13,9 @@ use failover_sync::ports::SystemClock;
 use failover_sync::rds::Rds;
 use failover_sync::sync::Synchronizer;
 use lambda_runtime::Error;
+use platform::login::Doorman;
 use platform::runtime::refuse_to_start;
-use platform::{aws, telemetry};
+use platform::{aws, telemetry, trust};
 use reconcile::config::Config;
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,7 +31,17 @@ async fn main() -> Result<(), Error> {
         Ok(resolver) => resolver,
         Err(error) => return refuse_to_start(&error).await,
     };
+    let authorities = match config.login.as_ref().map(|_| trust::authorities(config.ca_bundle.as_deref())).transpose() {
+        Ok(authorities) => authorities,
+        Err(error) => return refuse_to_start(&error).await,
+    };
     let aws = aws::sdk_config().await;
     let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds::new(&aws));
-    handler::serve(Synchronizer::new(config, resolver, groups, topology, SystemClock)).await
+    let doorman =
+        config.login.clone().map(|login| Doorman::new(login, variable("AWS_REGION").unwrap_or_default(), &aws));
+    let mut synchronizer = Synchronizer::new(config, resolver, groups, topology, SystemClock);
+    if let (Some(doorman), Some(authorities)) = (doorman, authorities) {
+        synchronizer = synchronizer.asking(Arc::new(Databases::new(doorman, authorities)));
+    }
+    handler::serve(synchronizer).await
 }

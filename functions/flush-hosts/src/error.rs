@@ -4,6 +4,7 @@
 
 use lambda_runtime::Diagnostic;
 use platform::error::{AwsError, chain};
+use platform::refusal;
 use platform::session::SessionError;
 use reconcile::report::Failure;
 use reconcile::trigger::PayloadError;
@@ -105,11 +106,8 @@ impl ServerError {
             ServerError::OtherEngine(_) => "OtherEngine",
             ServerError::Session(session) | ServerError::Silent(session) => session.kind(),
             ServerError::Answered { code, .. } => match code {
-                1045 | 1698 => "LoginRefused",
                 1142 | 1227 => "PrivilegeMissing",
-                1129 => "FunctionBlocked",
-                1130 => "HostNotAllowed",
-                _ => "ServerRefused",
+                code => refusal::of_mysql(*code).map_or("ServerRefused", |refusal| refusal.kind),
             },
             ServerError::Unfinished { .. } => "Timeout",
             ServerError::Protocol(_) => "ProtocolMismatch",
@@ -131,31 +129,23 @@ pub const SYNTAX_ERROR: u16 = 1064;
 pub const TABLE_ACCESS_DENIED: u16 = 1142;
 
 /// What to do about a server's error, where it is known.
-fn remedy(code: u16) -> &'static str {
+fn remedy(code: u16) -> String {
+    let remedy = refusal::of_mysql(code).map_or_else(|| remedy_of_a_statement(code), |refusal| refusal.remedy);
+    if remedy.is_empty() { String::new() } else { format!(": {remedy}") }
+}
+
+fn remedy_of_a_statement(code: u16) -> &'static str {
     match code {
-        1045 | 1698 => {
-            ": with DATABASE_USER, create the user IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS', enable IAM \
-             authentication on the database, and allow the function's role rds-db:connect for that user of the database's \
-             current resource id; with SECRET_ARN, correct the user name or password in the secret"
-        }
-        1129 => {
-            ": it blocks this function's own address, so the function can neither look nor flush; flush once from another \
-             address, or restart the instance, and find out what in the function's subnets ends handshakes early"
-        }
-        1130 => {
-            ": no account admits the function's address; create the user for the host '%' or the function's subnets"
-        }
         1142 => {
-            ": GRANT SELECT ON performance_schema.host_cache to the function's user, and from MySQL 8.3 on, where TRUNCATE \
+            "GRANT SELECT ON performance_schema.host_cache to the function's user, and from MySQL 8.3 on, where TRUNCATE \
              empties it, DROP as well"
         }
-        1227 => ": GRANT RELOAD ON *.* to the function's user",
+        1227 => "GRANT RELOAD ON *.* to the function's user",
         1290 => {
-            ": an option of the server, such as read_only, forbids the statement on this instance; set host_cache_size=0 in \
+            "an option of the server, such as read_only, forbids the statement on this instance; set host_cache_size=0 in \
              its parameter group, so that it needs no flush"
         }
-        1040 | 1203 | 1226 => ": free connections, or raise max_connections or the user's limit",
-        SYNTAX_ERROR => ": the server knows no statement that empties the host cache; please report its version",
+        SYNTAX_ERROR => "the server knows no statement that empties the host cache; please report its version",
         _ => "",
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`aws`] configures every client of AWS, [`answer`] refuses what is not a whole answer, and [`error`] says what went wrong
 //! with a call; [`runtime`] speaks with Lambda, and [`telemetry`] to those who watch; [`rds`] is the one API that both functions read. [`login`] makes what a function logs in to a database with,
-//! [`trust`] knows who may vouch for the server, and [`session`] says what kept it out. Nothing here decides what a function
+//! [`trust`] knows who may vouch for the server, and [`session`] and [`refusal`] say what kept it out. Nothing here decides what a function
 //! does.
 
 pub mod answer;
@@ -10,6 +10,7 @@ pub mod aws;
 pub mod error;
 pub mod login;
 pub mod rds;
+pub mod refusal;
 pub mod runtime;
 pub mod session;
 pub mod telemetry;

@@ -22,7 +22,7 @@ pub struct Doorman {
 }
 
 /// A user and a password.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub struct Credentials {
     /// The user's name.
     pub username: String,
@@ -37,6 +37,11 @@ impl Doorman {
     /// For a database in this Region, with the role that the SDK finds.
     pub fn new(login: Login, region: String, aws: &SdkConfig) -> Doorman {
         Doorman { login, region: Region::new(region), role: aws.clone(), secrets: Client::new(aws) }
+    }
+
+    /// How the function logs in.
+    pub fn login(&self) -> &Login {
+        &self.login
     }
 
     /// Credentials for a server.

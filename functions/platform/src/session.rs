@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::error::chain;
 use crate::login::LoginError;
+use crate::refusal::Refusal;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,22 @@ pub enum SessionError {
          function in, and that the server is up"
     )]
     Connection(#[source] io::Error),
+    /// The server answered with an error of its own.
+    #[error("the server answered with error {code}, {message:?}{}", known.map(|known| format!(": {}", known.remedy)).unwrap_or_default())]
+    Refused {
+        /// Its code.
+        code: String,
+        /// Its text.
+        message: String,
+        /// What it means.
+        known: Option<Refusal>,
+    },
+    /// What the server sent is not what a server of its kind sends.
+    #[error(
+        "the server does not speak its protocol as this function does ({0}): check that the port is that of the database, \
+         that the engine is the right one, and that the account logs in with a password or with IAM"
+    )]
+    Protocol(String),
     /// No session within the time for it.
     #[error(
         "no session within {seconds} s: let the database's security group admit the function's on the port, and give the \
@@ -63,6 +80,8 @@ impl SessionError {
             SessionError::Login(source) => source.kind(),
             SessionError::Tls(_) => "TlsRefused",
             SessionError::Connection(_) => "ConnectionFailed",
+            SessionError::Refused { known, .. } => known.map_or("ServerRefused", |known| known.kind),
+            SessionError::Protocol(_) => "ProtocolMismatch",
             SessionError::Timeout { .. } => "Timeout",
         }
     }

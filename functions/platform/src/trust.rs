@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
 /// The authorities in the given PEM file, or those of RDS that are shipped, as PEM.
@@ -21,6 +21,13 @@ pub fn authorities(file: Option<&Path>) -> Result<Vec<u8>, TrustError> {
     let pem = fs::read(path).map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
     check(&pem).map_err(|problem| TrustError::Unusable { path: path.to_owned(), problem })?;
     Ok(pem)
+}
+
+/// TLS that trusts these authorities, as PEM, and no others, and that verifies the server's name.
+pub fn client_config(authorities: &[u8]) -> ClientConfig {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).flatten());
+    ClientConfig::builder().with_root_certificates(store).with_no_client_auth()
 }
 
 /// Why the authorities in `CA_BUNDLE` cannot be used.

@@ -1,0 +1,123 @@
+//! One session with MySQL, Aurora MySQL or MariaDB.
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, SslOpts, TlsError as DriverTlsError};
+use platform::error::chain;
+use platform::login::Credentials;
+use platform::refusal;
+use platform::session::{Endpoint, SessionError, TlsError};
+use reconcile::claim::Voice;
+use tokio::time::timeout;
+use tracing::debug;
+
+/// A list and not `SELECT @@…`: a variable that the server does not know is an error there, and no row here. It needs no
+/// privilege.
+///
+/// Source: "Determining which DB instance you are connected to" in the Aurora user guide; ProxySQL and MaxScale for Aurora,
+/// where a reader has `innodb_read_only` on and `read_only` off; "read_only" in the manuals of MySQL and MariaDB.
+const QUESTION: &str =
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('aurora_version', 'innodb_read_only', 'read_only')";
+
+/// Saying goodbye, and the end of TLS.
+const CLOSE_LIMIT: Duration = Duration::from_millis(200);
+
+/// The driver would ask the server for these.
+const MAX_PACKET: usize = 1 << 20;
+const WAIT_TIMEOUT: usize = 28_800;
+
+pub(super) struct Session(Conn);
+
+impl Session {
+    pub(super) async fn open(
+        address: IpAddr,
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        authorities: Vec<u8>,
+    ) -> Result<Session, SessionError> {
+        let tls = SslOpts::default().with_root_certs(vec![authorities.into()]).with_disable_built_in_roots(true);
+        let options = OptsBuilder::default()
+            .ip_or_hostname(&endpoint.host)
+            .resolved_ips(Some(vec![address]))
+            .tcp_port(endpoint.port)
+            .user(Some(&credentials.username))
+            .pass(Some(&credentials.password))
+            .enable_cleartext_plugin(credentials.is_token)
+            .prefer_socket(false)
+            .max_allowed_packet(Some(MAX_PACKET))
+            .wait_timeout(Some(WAIT_TIMEOUT))
+            .ssl_opts(tls);
+        Conn::new(options).await.map(Session).map_err(session_error)
+    }
+
+    pub(super) async fn ask(&mut self) -> Result<Voice, SessionError> {
+        let variables: Vec<(String, String)> = self.0.query(QUESTION).await.map_err(session_error)?;
+        voice(&variables)
+    }
+
+    pub(super) async fn close(self) {
+        match timeout(CLOSE_LIMIT, self.0.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(%error, "the session did not end properly"),
+            Err(_) => debug!("the session did not end in time"),
+        }
+    }
+}
+
+/// On Aurora only `innodb_read_only` tells; elsewhere a replica has `read_only`, which is an enumeration in newer MariaDB.
+fn voice(variables: &[(String, String)]) -> Result<Voice, SessionError> {
+    let value =
+        |name: &str| variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let is_on = |value: &String| !matches!(value.to_ascii_uppercase().as_str(), "OFF" | "0");
+    let unknown = || SessionError::Protocol("it shows no variable read_only".to_owned());
+    let is_aurora = value("aurora_version").is_some();
+    let innodb = value("innodb_read_only").is_some_and(is_on);
+    let read_only = innodb || (!is_aurora && value("read_only").map(is_on).ok_or_else(unknown)?);
+    Ok(if read_only { Voice::ReadOnly } else { Voice::TakesWrites })
+}
+
+fn session_error(error: Error) -> SessionError {
+    match error {
+        Error::Server(answer) => {
+            let (code, message) = (answer.code, answer.message);
+            SessionError::Refused { known: refusal::of_mysql(code), code: code.to_string(), message }
+        }
+        Error::Io(IoError::Io(error)) => SessionError::from(error),
+        Error::Io(IoError::Tls(DriverTlsError::Tls(refused))) => SessionError::Tls(TlsError::Refused(refused)),
+        Error::Io(IoError::Tls(other)) => SessionError::Tls(TlsError::Other(other.to_string())),
+        Error::Driver(error @ DriverError::NoClientSslFlagFromServer) => {
+            SessionError::Tls(TlsError::NotOffered(error.to_string()))
+        }
+        Error::Driver(error @ DriverError::ConnectionClosed) => {
+            SessionError::Connection(io::Error::new(io::ErrorKind::ConnectionAborted, error.to_string()))
+        }
+        other => SessionError::Protocol(chain(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_server_tells_in_its_own_variables_whether_it_takes_writes() {
+        for (variables, expected) in [
+            (vec![("innodb_read_only", "OFF"), ("read_only", "OFF")], Some(Voice::TakesWrites)),
+            (vec![("innodb_read_only", "OFF"), ("read_only", "ON")], Some(Voice::ReadOnly)),
+            (vec![("innodb_read_only", "ON"), ("read_only", "OFF")], Some(Voice::ReadOnly)),
+            (vec![("read_only", "NO_LOCK_NO_ADMIN")], Some(Voice::ReadOnly)),
+            (
+                vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "ON")],
+                Some(Voice::TakesWrites),
+            ),
+            (vec![("aurora_version", "3.08"), ("innodb_read_only", "ON"), ("read_only", "OFF")], Some(Voice::ReadOnly)),
+            (vec![], None),
+        ] {
+            let owned: Vec<_> = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            assert_eq!(voice(&owned).ok(), expected, "{variables:?}");
+        }
+    }
+}

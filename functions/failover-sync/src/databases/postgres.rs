@@ -1,0 +1,103 @@
+//! One session with PostgreSQL or Aurora PostgreSQL.
+
+use std::error::Error as _;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use platform::error::chain;
+use platform::login::Credentials;
+use platform::refusal;
+use platform::session::{Endpoint, SessionError, TlsError};
+use reconcile::claim::Voice;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
+
+/// Asked of the server, and not of the session: `transaction_read_only` is on for a writer whose operator made that the
+/// default. In recovery is what every standby is, and every reader of Aurora and of a Multi-AZ DB cluster.
+///
+/// Source: PostgreSQL manual, "Recovery Information Functions"; AWS JDBC wrapper, `IsReaderQuery`.
+const QUESTION: &str = "SELECT pg_is_in_recovery()";
+
+/// The one database that every server has (RDS too); nothing in it is read.
+const DATABASE: &str = "postgres";
+
+/// Saying goodbye, and the end of TLS.
+const CLOSE_LIMIT: Duration = Duration::from_millis(200);
+
+pub(super) struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+}
+
+impl Session {
+    pub(super) async fn open(
+        address: IpAddr,
+        endpoint: &Endpoint,
+        credentials: &Credentials,
+        tls: &MakeRustlsConnect,
+    ) -> Result<Session, SessionError> {
+        let mut config = Config::new();
+        config
+            .host(&endpoint.host)
+            .hostaddr(address)
+            .port(endpoint.port)
+            .user(&credentials.username)
+            .password(&credentials.password)
+            .dbname(DATABASE)
+            .application_name("failover-sync")
+            .ssl_mode(SslMode::Require);
+        let (client, connection) = config.connect(tls.clone()).await.map_err(session_error)?;
+        let connection = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(error = chain(&error), "the session ended");
+            }
+        });
+        Ok(Session { client, connection })
+    }
+
+    pub(super) async fn ask(&mut self) -> Result<Voice, SessionError> {
+        let answer = self.client.simple_query(QUESTION).await.map_err(session_error)?;
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        match row {
+            Some("f") => Ok(Voice::TakesWrites),
+            Some("t") => Ok(Voice::ReadOnly),
+            other => Err(SessionError::Protocol(format!("pg_is_in_recovery() is {other:?}"))),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        drop(self.client);
+        if timeout(CLOSE_LIMIT, self.connection).await.is_err() {
+            debug!("the session did not end in time");
+        }
+    }
+}
+
+fn session_error(error: Error) -> SessionError {
+    if let Some(answer) = error.as_db_error() {
+        let (code, message) = (answer.code().code().to_owned(), answer.message().to_owned());
+        return SessionError::Refused { known: refusal::of_postgres(&code), code, message };
+    }
+    let text = chain(&error);
+    let is_tls = error.to_string() == "error performing TLS handshake";
+    if error.source().is_none() && error.is_closed() {
+        return SessionError::Connection(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+    }
+    match error.into_source().map(|source| source.downcast::<io::Error>()) {
+        Some(Ok(error)) => SessionError::from(*error),
+        // The driver's only text without a type; it is what it says of a server without TLS.
+        Some(Err(other)) if other.to_string() == "server does not support TLS" => {
+            SessionError::Tls(TlsError::NotOffered(other.to_string()))
+        }
+        Some(Err(other)) if is_tls => SessionError::Tls(other.into()),
+        _ => SessionError::Protocol(text),
+    }
+}
