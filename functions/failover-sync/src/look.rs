@@ -94,13 +94,17 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     /// # Errors
     /// When the target group could not be read, or nobody has ever said where the writer is.
     pub(crate) async fn look(&mut self) -> Result<Verdict, SyncError> {
-        let asked = self.observe().await?;
+        let mut asked = self.observe().await?;
         let mut judged = self.judge();
-        let asks = self.agenda.asks_databases_after(&judged, &self.evidence, self.sources.now());
-        let voices = self.ask_databases(asks.difference(&asked).copied().collect()).await;
-        if !voices.is_empty() {
+        loop {
+            let unasked = &self.agenda.asks_databases_after(&judged, &self.evidence, self.sources.now()) - &asked;
+            if unasked.is_empty() {
+                break;
+            }
+            let voices = self.ask_databases(unasked.clone()).await;
             self.hear_databases(voices);
             judged = self.judge();
+            asked.extend(unasked);
         }
         if self.agenda.asks_topology_after(&judged, &self.evidence, self.sources.now()) {
             let told = self.ask_topology().await;

@@ -1,6 +1,6 @@
 //! One session with MySQL, Aurora MySQL or MariaDB.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -85,7 +85,13 @@ fn session_error(error: Error) -> SessionError {
             let (code, message) = (answer.code, answer.message);
             SessionError::Refused { known: refusal::of_mysql(code), code: code.to_string(), message }
         }
-        Error::Io(IoError::Io(error)) => SessionError::from(error),
+        // What is no packet comes as an I/O error, like a handshake that rustls gave up.
+        Error::Io(IoError::Io(error)) => match SessionError::from(error) {
+            SessionError::Connection(error) if matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::Other) => {
+                SessionError::Protocol(error.to_string())
+            }
+            other => other,
+        },
         Error::Io(IoError::Tls(DriverTlsError::Tls(refused))) => SessionError::Tls(TlsError::Refused(refused)),
         Error::Io(IoError::Tls(other)) => SessionError::Tls(TlsError::Other(other.to_string())),
         Error::Driver(error @ DriverError::NoClientSslFlagFromServer) => {

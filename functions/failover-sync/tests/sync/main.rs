@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod calls;
+mod databases;
 mod watches;
 #[path = "../world/mod.rs"]
 mod world;

@@ -67,6 +67,12 @@ impl World {
 
     /// A loop over this world that keeps a group for each `(name, kind)`.
     pub(crate) fn synchronizer(&self, bindings: &[(&str, &str)]) -> Arc<Synchronizer<World, World, World, World>> {
+        let [dns, groups, topology, clock] = [(); 4].map(|()| self.clone());
+        Arc::new(Synchronizer::new(self.config(bindings), dns, groups, topology, clock))
+    }
+
+    /// The configuration of a group for each `(name, kind)`.
+    pub(crate) fn config(&self, bindings: &[(&str, &str)]) -> Config {
         let bindings: Vec<_> = bindings
             .iter()
             .map(|(name, kind)| {
@@ -79,9 +85,7 @@ impl World {
             })
             .collect();
         let bindings = serde_json::Value::from(bindings).to_string();
-        let config =
-            Config::parse(|name| (name == "BINDINGS").then(|| bindings.clone())).expect("a valid configuration");
-        Arc::new(Synchronizer::new(config, self.clone(), self.clone(), self.clone(), self.clone()))
+        Config::parse(|name| (name == "BINDINGS").then(|| bindings.clone())).expect("a valid configuration")
     }
 
     /// Lets the call that begins with the text fail once, after so many of them succeeded.

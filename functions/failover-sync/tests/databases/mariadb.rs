@@ -1,0 +1,104 @@
+//! MariaDB, and MySQL where it is provided.
+
+use std::net::IpAddr;
+
+use failover_sync::ports::Databases as _;
+use lab::mariadb::{NAME, Options, PAM_SERVICE, Server, Tls};
+use lab::tls::{Authority, Flaw};
+use lab::workspace::Run;
+use reconcile::claim::Voice;
+use reconcile::login::Login;
+
+use crate::{Asker, PASSWORD, USER, assert_failed};
+
+struct Stage {
+    server: Server,
+    run: Run,
+    asker: Asker,
+}
+
+impl Stage {
+    async fn start(options: Options) -> Stage {
+        let run = Run::new().unwrap();
+        let server = Server::mariadb(&run, "mariadb", &options).await.unwrap();
+        Stage::with(run, server).await
+    }
+
+    async fn with(run: Run, server: Server) -> Stage {
+        server.sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL")).await.unwrap();
+        let asker = Asker::new("mariadb", server.addr().port(), server.authority()).await;
+        Stage { server, run, asker }
+    }
+
+    fn address(&self) -> IpAddr {
+        self.server.addr().ip()
+    }
+
+    async fn follows_read_only(self) {
+        let sessions = self.asker.databases.sessions(&self.asker.binding);
+        for (setting, expected) in [("OFF", Voice::TakesWrites), ("ON", Voice::ReadOnly), ("OFF", Voice::TakesWrites)] {
+            self.server.sql(&format!("SET GLOBAL read_only = {setting}")).await.unwrap();
+            assert_eq!(sessions.ask(self.address(), NAME).await, Ok(expected), "read_only = {setting}");
+        }
+        let count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'witness'";
+        assert_eq!(self.server.sql(count).await.unwrap(), "1", "one session for three questions");
+        let ids =
+            self.server.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'witness'").await.unwrap();
+        self.server.sql(&format!("KILL {ids}")).await.unwrap();
+        assert_eq!(sessions.ask(self.address(), NAME).await, Ok(Voice::TakesWrites), "a broken session is made anew");
+        sessions.close().await;
+        assert_eq!(self.server.sql(count).await.unwrap(), "0");
+    }
+}
+
+#[tokio::test]
+async fn mariadb_is_read_only_when_it_says_so() {
+    Stage::start(Options::default()).await.follows_read_only().await;
+}
+
+#[tokio::test]
+async fn mysql_is_read_only_when_it_says_so() {
+    let run = Run::new().unwrap();
+    let Some(server) = Server::mysql(&run, &Options::default()).await.unwrap() else { return };
+    Stage::with(run, server).await.follows_read_only().await;
+}
+
+/// RDS asks for an IAM token as MariaDB's PAM plugin asks for a password: in clear text, inside TLS.
+#[tokio::test]
+async fn an_iam_token_logs_in_through_the_clear_text_plugin() {
+    let stage = Stage::start(Options { clear_text_login: true, ..Options::default() }).await;
+    stage.server.sql(&format!("CREATE USER iam@'%' IDENTIFIED VIA pam USING '{PAM_SERVICE}'")).await.unwrap();
+    let login = Login::Iam("iam".to_owned());
+    let asker = Asker::with(login, "mysql", stage.server.addr().port(), stage.server.authority()).await;
+    assert_eq!(asker.ask(stage.address(), NAME).await, Ok(Voice::TakesWrites));
+    assert!(asker.secrets.account().calls.is_empty());
+}
+
+#[tokio::test]
+async fn what_keeps_the_function_out_is_named_with_its_remedy() {
+    let stage = Stage::start(Options::default()).await;
+    let (asker, address) = (&stage.asker, stage.address());
+
+    assert_failed(asker.ask(address, "other.example").await, "TlsRefused", &["for another name"]);
+    let stranger = Authority::new().unwrap().issue(NAME, Flaw::None, &stage.run.scratch("stranger").unwrap()).unwrap();
+    let distrustful = Asker::new("mariadb", stage.server.addr().port(), &stranger.authority).await;
+    assert_failed(distrustful.ask(address, NAME).await, "TlsRefused", &["signed by nobody whom the function trusts"]);
+
+    asker.secrets.set_secret(USER, "a-wrong-password");
+    assert_failed(asker.ask(address, NAME).await, "LoginRefused", &["1045", "correct the user name or password"]);
+    asker.secrets.set_secret(USER, PASSWORD);
+
+    stage.server.sql("ALTER USER witness@'%' WITH MAX_CONNECTIONS_PER_HOUR 1").await.unwrap();
+    asker.ask(address, NAME).await.ok();
+    assert_failed(asker.ask(address, NAME).await, "ServerRefused", &["1226", "raise max_connections"]);
+}
+
+#[tokio::test]
+async fn a_server_without_tls_or_with_a_poor_certificate_gets_no_password() {
+    for (tls, words) in
+        [(Tls::Off, "offers no TLS"), (Tls::OtherName, "for another name"), (Tls::Expired, "has expired")]
+    {
+        let stage = Stage::start(Options { tls, ..Options::default() }).await;
+        assert_failed(stage.asker.ask(stage.address(), NAME).await, "TlsRefused", &[words]);
+    }
+}

@@ -1,0 +1,154 @@
+//! PostgreSQL: a primary and its standby.
+
+use std::net::{IpAddr, SocketAddr};
+
+use failover_sync::ports::Databases as _;
+use lab::postgres::{Pair, connect};
+use lab::tls::{Authority, Files, Flaw};
+use lab::workspace::Run;
+use reconcile::claim::Voice;
+
+use crate::{Asker, PASSWORD, USER, assert_failed};
+
+/// The name that the certificates are for. Nothing resolves it: the function goes to the address.
+const NAME: &str = "orders.example";
+
+/// What the server demands of each account, instead of letting everybody in.
+const ACCESS: &str = "hostssl all witness 127.0.0.0/8 scram-sha-256\nhost all postgres 127.0.0.0/8 trust\n\
+                      host replication all 127.0.0.0/8 trust\n";
+
+struct Stage {
+    pair: Pair,
+    files: Files,
+    run: Run,
+    asker: Asker,
+}
+
+impl Stage {
+    async fn start() -> Stage {
+        let run = Run::new().unwrap();
+        let authority = Authority::new().unwrap();
+        let files = authority.issue(NAME, Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+        let pair = Pair::start_with_tls(&run, &files).await.unwrap();
+        sql(pair.address(0), &format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")).await;
+        for server in [0, 1] {
+            admit(pair.address(server), ACCESS).await;
+        }
+        let asker = Asker::new("postgres", pair.port(), &files.authority).await;
+        Stage { pair, files, run, asker }
+    }
+
+    fn address(&self, server: usize) -> IpAddr {
+        self.pair.address(server).ip()
+    }
+
+    /// How many sessions the function has with the primary.
+    async fn sessions(&self) -> i64 {
+        let client = connect(self.pair.address(self.pair.primary())).await.unwrap();
+        let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'failover-sync'";
+        client.query_one(count, &[]).await.unwrap().get(0)
+    }
+}
+
+async fn sql(server: SocketAddr, statement: &str) {
+    connect(server).await.unwrap().simple_query(statement).await.unwrap();
+}
+
+/// Replaces the server's `pg_hba.conf`.
+async fn admit(server: SocketAddr, lines: &str) {
+    let client = connect(server).await.unwrap();
+    let file: String = client.query_one("SHOW hba_file", &[]).await.unwrap().get(0);
+    let lines = lines.trim_end().replace('\n', "'), ('");
+    let copy = format!("COPY (SELECT * FROM (VALUES ('{lines}')) AS lines) TO '{file}'");
+    client.simple_query(&copy).await.unwrap();
+    client.simple_query("SELECT pg_reload_conf()").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_primary_takes_writes_and_the_standby_is_read_only_until_it_is_promoted() {
+    let mut stage = Stage::start().await;
+    let sessions = stage.asker.databases.sessions(&stage.asker.binding);
+    for (server, expected) in [(0, Voice::TakesWrites), (1, Voice::ReadOnly), (0, Voice::TakesWrites)] {
+        assert_eq!(sessions.ask(stage.address(server), NAME).await, Ok(expected), "{server}");
+    }
+    stage.pair.crash_primary().await.unwrap();
+    assert_failed(sessions.ask(stage.address(0), NAME).await, "ConnectionFailed", &["could not be made, or broke"]);
+    assert_eq!(sessions.ask(stage.address(1), NAME).await, Ok(Voice::ReadOnly));
+    stage.pair.promote_standby().await.unwrap();
+    assert_eq!(sessions.ask(stage.address(1), NAME).await, Ok(Voice::TakesWrites), "the same session says so");
+    stage.pair.rebuild_standby(&stage.run).await.unwrap();
+    admit(stage.pair.address(0), ACCESS).await;
+    assert_eq!(sessions.ask(stage.address(0), NAME).await, Ok(Voice::ReadOnly), "the old primary is back");
+}
+
+#[tokio::test]
+async fn a_run_has_one_session_with_a_database_which_ends_with_it_and_the_secret_is_read_once() {
+    let stage = Stage::start().await;
+    let sessions = stage.asker.databases.sessions(&stage.asker.binding);
+    for _ in 0..3 {
+        sessions.ask(stage.address(0), NAME).await.unwrap();
+    }
+    assert_eq!(stage.sessions().await, 1);
+    sql(stage.pair.address(0), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'witness'")
+        .await;
+    assert_eq!(sessions.ask(stage.address(0), NAME).await, Ok(Voice::TakesWrites), "a session that broke is made anew");
+    sessions.close().await;
+    assert_eq!(stage.sessions().await, 0);
+    let calls = stage.asker.secrets.account().calls.len();
+    assert_eq!(calls, 1, "one call of GetSecretValue for two sessions");
+}
+
+#[tokio::test]
+async fn a_writer_whose_sessions_are_read_only_by_default_takes_writes() {
+    let stage = Stage::start().await;
+    sql(stage.pair.address(0), "ALTER ROLE witness SET default_transaction_read_only = on").await;
+    assert_eq!(stage.asker.ask(stage.address(0), NAME).await, Ok(Voice::TakesWrites));
+}
+
+#[tokio::test]
+async fn what_keeps_the_function_out_is_named_with_its_remedy() {
+    let stage = Stage::start().await;
+    let (primary, address) = (stage.pair.address(0), stage.address(0));
+    let asker = &stage.asker;
+
+    assert_failed(asker.ask(address, "other.example").await, "TlsRefused", &["for another name"]);
+    let stranger = Authority::new().unwrap().issue(NAME, Flaw::None, &stage.run.scratch("stranger").unwrap()).unwrap();
+    let distrustful = Asker::new("postgres", stage.pair.port(), &stranger.authority).await;
+    assert_failed(distrustful.ask(address, NAME).await, "TlsRefused", &["signed by nobody whom the function trusts"]);
+
+    asker.secrets.set_secret(USER, "a-wrong-password");
+    assert_failed(asker.ask(address, NAME).await, "LoginRefused", &["28P01", "correct the user name or password"]);
+    asker.secrets.set_secret("nobody", PASSWORD);
+    assert_failed(asker.ask(address, NAME).await, "LoginRefused", &["28000", "pg_hba.conf"]);
+    asker.secrets.account().secret = Some("{}".to_owned());
+    assert_failed(asker.ask(address, NAME).await, "SecretUnreadable", &["\"username\" and \"password\""]);
+    asker.secrets.set_secret(USER, PASSWORD);
+
+    for (change, back, kind, words) in [
+        ("ALTER ROLE witness CONNECTION LIMIT 0", "ALTER ROLE witness CONNECTION LIMIT 5", "ServerRefused", "53300"),
+        (
+            "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
+            "GRANT CONNECT ON DATABASE postgres TO PUBLIC",
+            "PrivilegeMissing",
+            "GRANT CONNECT",
+        ),
+    ] {
+        sql(primary, change).await;
+        assert_failed(asker.ask(address, NAME).await, kind, &[words]);
+        sql(primary, back).await;
+    }
+
+    let mysql = Asker::new("mysql", stage.pair.port(), &stage.files.authority).await;
+    let mute = tokio::time::timeout(std::time::Duration::from_secs(1), mysql.ask(address, NAME)).await;
+    assert!(!matches!(mute, Ok(Ok(_))), "PostgreSQL is no MySQL");
+    assert_eq!(asker.ask(address, NAME).await, Ok(Voice::TakesWrites), "and then all is well");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_gets_no_password() {
+    let run = Run::new().unwrap();
+    let files = Authority::new().unwrap().issue(NAME, Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let pair = Pair::start(&run).await.unwrap();
+    let asker = Asker::new("postgres", pair.port(), &files.authority).await;
+    assert_failed(asker.ask(pair.address(0).ip(), NAME).await, "TlsRefused", &["offers no TLS", "sends no password"]);
+}
