@@ -25,8 +25,8 @@
 -- name is the stack's parameter WitnessUser, in the same case. Another name than here is fine: at most 63 characters in
 -- PostgreSQL, 32 in MySQL.
 --
--- The accounts were tried on PostgreSQL 15 and, with a password, on MariaDB 10.11; rds_iam and AWSAuthenticationPlugin are
--- as in the RDS user guide. Nothing here was tried on RDS and Aurora.
+-- The accounts were tried on PostgreSQL 15 and, with a password, on MariaDB 10.11; rds_iam and AWSAuthenticationPlugin
+-- are as in the RDS user guide. Nothing here was tried on RDS and Aurora.
 
 -- A: PostgreSQL, IAM
 -- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 20;
