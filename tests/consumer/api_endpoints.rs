@@ -17,8 +17,9 @@ fn api(given: &[(&str, &str)]) -> Stack {
 
 #[test]
 fn each_api_has_an_endpoint_unless_the_vpc_has_it() {
-    let cases: [Case<'_>; 4] = [
+    let cases: [Case<'_>; 5] = [
         (&[], &["LoadBalancing", "Rds"]),
+        (&[("RdsEndpoint", "false"), ("WitnessSecretArn", SECRET)], &["LoadBalancing", "SecretsManager"]),
         (&[("LoadBalancingEndpoint", "false")], &["Rds"]),
         (&[("RdsEndpoint", "false"), ("FlushHostsSecretArn", SECRET)], &["LoadBalancing", "SecretsManager"]),
         (
@@ -79,6 +80,20 @@ fn the_endpoints_let_through_what_the_functions_call_and_no_more() {
         });
         let expected = actions.iter().map(|action| ((*action).to_owned(), resources(action)));
         assert_eq!(allowed.collect::<BTreeSet<_>>(), expected.collect::<BTreeSet<_>>(), "{name}");
+    }
+}
+
+#[test]
+fn each_secret_that_is_given_is_let_through_and_no_other() {
+    let other = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:witness-AbCdEf";
+    let cases: [Case<'_>; 3] = [
+        (&[("FlushHostsSecretArn", SECRET)], &[SECRET]),
+        (&[("WitnessSecretArn", other)], &[other]),
+        (&[("FlushHostsSecretArn", SECRET), ("WitnessSecretArn", other)], &[SECRET, other]),
+    ];
+    for (parameters, expected) in cases {
+        let endpoint = api(parameters).existing("SecretsManager");
+        assert_eq!(endpoint["PolicyDocument"]["Statement"][0]["Resource"], json!(expected), "{parameters:?}");
     }
 }
 

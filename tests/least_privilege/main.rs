@@ -9,6 +9,7 @@
 mod flush_hosts;
 #[path = "../stack.rs"]
 mod stack;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -7,11 +7,13 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use super::stack::{ENDPOINTS, Stack, TEMPLATE, load, strings, text};
-use super::{FUNCTION_IN_VPC, LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, joined};
+use super::{ASKING, FUNCTION_IN_VPC, LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, joined};
 
 static DATABASE: LazyLock<Value> = LazyLock::new(|| load("infra/database.yaml"));
 
 const TOPIC: (&str, &str) = ("OperationsTopicArn", "arn:aws:sns:eu-west-1:111122223333:ops");
+const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:witness-AbCdEf";
+const LAYER: &str = "arn:aws:lambda:eu-west-1:111122223333:layer:ca:3";
 const BASE: [(&str, &str); 10] = [
     ("LoadBalancerArn", LOAD_BALANCER),
     ("LoadBalancerSecurityGroupId", LOAD_BALANCER_GROUP),
@@ -41,8 +43,11 @@ fn it_is_the_one_template_that_joins() {
     assert_eq!(resources.keys().collect::<Vec<_>>(), ["Database"]);
     assert_eq!(resources["Database"]["Type"], "AWS::Serverless::Application");
     assert_eq!(resources["Database"]["Properties"]["Location"], "../template.yaml");
-    for (kind, endpoint) in ENDPOINTS {
-        let parameters = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("ListenerPort", "15432"), TOPIC];
+    let secret = [FUNCTION_IN_VPC[0], FUNCTION_IN_VPC[1], ("WitnessSecretArn", SECRET), ("CaBundleLayerArn", LAYER)];
+    let asking = [&ASKING[..], &secret].map(|login| (ENDPOINTS[0], login));
+    for ((kind, endpoint), login) in ENDPOINTS.map(|endpoint| (endpoint, &[][..])).into_iter().chain(asking) {
+        let own = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("ListenerPort", "15432"), TOPIC];
+        let parameters = [&own[..], login].concat();
         let [outer, inner] = stacks(&parameters);
         assert_eq!([outer.refusals(), inner.refusals()], [[""; 0]; 2], "{kind}");
         let direct = joined(&[&parameters[..], &[("FunctionName", "link")]].concat());
@@ -62,6 +67,10 @@ fn every_parameter_is_passed_on_and_takes_what_the_template_takes() {
     assert_eq!(extra, ["FunctionName"]);
     for (name, definition) in outer {
         assert_eq!(passed[name], json!({"Ref": name}));
+        // What is required here may be empty there, so that only the patterns of the others are the same.
+        let pattern = definition.get("Default").and(definition.get("AllowedPattern"));
+        let inner = &TEMPLATE["Parameters"][name]["AllowedPattern"];
+        assert!(pattern.is_none_or(|own| inner == own), "{name}");
         for bound in ["AllowedValues", "MinValue", "MaxValue", "MaxLength"] {
             if let Some(own) = definition.get(bound) {
                 let inner = TEMPLATE["Parameters"][name].get(bound);
@@ -98,7 +107,18 @@ fn every_parameter_is_explained_and_stands_in_one_group() {
 
 #[test]
 fn what_the_template_refuses_is_refused_before_it_is_nested() {
-    let cases: [&[(&str, &str)]; 6] = [
+    let secret = ("WitnessSecretArn", SECRET);
+    let asking = |changed: &[(&'static str, &'static str)]| {
+        let kept = ASKING.into_iter().filter(|(name, _)| !changed.iter().any(|(other, _)| other == name));
+        kept.chain(changed.iter().copied()).collect::<Vec<_>>()
+    };
+    let cases: [&[(&str, &str)]; 12] = [
+        &asking(&[secret]),
+        &asking(&[("DatabaseResourceIds", "")]),
+        &asking(&[("FunctionSubnetIds", ""), ("FunctionSecurityGroupIds", "")]),
+        &asking(&[("DatabaseKind", "instance"), ("DatabaseEngine", "sqlserver")]),
+        &asking(&[("DatabaseKind", "readers")]),
+        &[secret],
         &FUNCTION_IN_VPC[..1],
         &FUNCTION_IN_VPC[1..],
         &[("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9"), ("DatabaseIdentifier", "app")],
@@ -111,6 +131,11 @@ fn what_the_template_refuses_is_refused_before_it_is_nested() {
         assert_eq!(outer, inner, "{parameters:?}");
         assert_eq!(outer.len(), 1, "{parameters:?}: {outer:?}");
     }
+    let [outer, inner] = stacks(&ASKING[3..]).map(|stack| stack.refusals());
+    for refusals in [outer, inner] {
+        assert!(matches!(&*refusals, [one] if one.contains("Give both, or neither")), "{refusals:?}");
+    }
+    assert_eq!(stacks(&ASKING).map(|stack| stack.refusals()), [[""; 0]; 2]);
     let accepted = [READERS, FUNCTION_IN_VPC[0], FUNCTION_IN_VPC[1], ("DatabaseCidrs", "")];
     assert_eq!(stacks(&accepted).map(|stack| stack.refusals()), [[""; 0]; 2]);
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::stack::{READER_TARGET_GROUP, Stack, TARGET_GROUP, owned, section, text};
 use super::{
-    FUNCTION_IN_VPC, LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, SECURITY_GROUP, SIX_RANGES, every_stack, joined,
+    ASKING, FUNCTION_IN_VPC, LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, SECURITY_GROUP, SIX_RANGES, every_stack,
+    joined,
 };
 
 /// What only a link that is built has.
@@ -43,7 +44,9 @@ const EGRESS: &str = "AWS::EC2::SecurityGroupEgress";
 
 #[test]
 fn the_link_is_as_it_was() {
-    let variants = [&[][..], &[READERS], &[SECURITY_GROUP], &FUNCTION_IN_VPC, &[("ConsumerCidrs", "10.9.0.0/16")]];
+    let asking = [&ASKING[..], &[SECURITY_GROUP]].concat();
+    let consumers = [("ConsumerCidrs", "10.9.0.0/16")];
+    let variants = [&[][..], &[READERS], &[SECURITY_GROUP], &FUNCTION_IN_VPC, &consumers, &asking];
     for parameters in variants {
         let [built, joining] = [Stack::with(parameters), joined(parameters)].map(|stack| stack.resources());
         let of_the_link = owned(LINK);

@@ -18,6 +18,7 @@ mod seeing;
 #[path = "../stack.rs"]
 mod stack;
 mod ways;
+mod witness;
 
 use serde_json::Value;
 use stack::{ENDPOINTS, Stack, section};
@@ -25,6 +26,13 @@ use stack::{ENDPOINTS, Stack, section};
 const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789abcdef0");
 const FUNCTION_IN_VPC: [(&str, &str); 2] =
     [("FunctionSubnetIds", "subnet-0123456789abcdef0"), ("FunctionSecurityGroupIds", "sg-0123456789abcdef0")];
+/// A function that logs in to the database by IAM and asks it.
+const ASKING: [(&str, &str); 4] = [
+    FUNCTION_IN_VPC[0],
+    FUNCTION_IN_VPC[1],
+    ("WitnessUser", "failover_sync"),
+    ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234"),
+];
 const READERS: (&str, &str) = ("ReaderListenerPort", "5433");
 const SIX_RANGES: [&str; 6] =
     ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16", "10.5.0.0/16", "10.6.0.0/16"];

@@ -6,14 +6,14 @@ use regex::Regex;
 use serde_json::json;
 
 use super::stack::{BASE, READER_TARGET_GROUP, Stack, TARGET_GROUP, TEMPLATE, accepts, owned, root, section, text};
-use super::{LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, joined, without_flushing};
+use super::{ASKING, LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, joined, without_flushing};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:ops";
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd";
 
 #[test]
 fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
-    let stack = Stack::with(&[READERS]);
+    let stack = Stack::with(&[&ASKING[..], &[READERS]].concat());
     let function = json!([{"Name": "FunctionName", "Value": "{Function}"}]);
     let binding = |name: &str| json!([{"Name": "Binding", "Value": format!("{{Function}}/{name}")}]);
     let queue = |name: &str| json!([{"Name": "QueueName", "Value": format!("{{{name}.QueueName}}")}]);
@@ -40,6 +40,7 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
         ("ReadersNotInSyncAlarm", "FailoverSync InSync Maximum", &reader, below, 1, "ignore"),
         ("SeveralTargetsAlarm", "AWS/NetworkELB HealthyHostCount Minimum", &targets, above, 1, "notBreaching"),
         ("WitnessDisagreementAlarm", "FailoverSync WitnessDisagreement Minimum", &writer, at_least, 1, "notBreaching"),
+        ("DatabaseSilentAlarm", "FailoverSync DatabaseSilent Minimum", &writer, at_least, 1, "notBreaching"),
         ("NoHealthyReaderAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &readers, below, 1, "breaching"),
         ("NoHealthyTargetAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &targets, below, 1, "breaching"),
         ("ScheduleSilentAlarm", "AWS/Lambda Invocations Sum", &function, below, 1, "breaching"),
@@ -63,14 +64,17 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
 
 #[test]
 fn every_alarm_tells_people_and_never_the_function() {
-    for (parameters, topic) in
-        [(&[READERS][..], "{OperationsTopic}"), (&[READERS, ("OperationsTopicArn", TOPIC)], TOPIC)]
-    {
+    let asking = [&ASKING[..], &[READERS, ("OperationsTopicArn", TOPIC)]].concat();
+    for (parameters, topic, count) in [
+        (&[READERS][..], "{OperationsTopic}", 12),
+        (&[READERS, ("OperationsTopicArn", TOPIC)], TOPIC, 12),
+        (&asking, TOPIC, 13),
+    ] {
         for stack in [Stack::with(parameters), joined(parameters)] {
             let is_alarm = |resource: &serde_json::Value| text(&resource["Type"]).ends_with("Alarm");
             let alarms = section("Resources").iter().filter(|(_, resource)| is_alarm(resource));
             let existing: Vec<_> = alarms.filter_map(|(name, _)| Some((name, stack.resource(name)?))).collect();
-            assert_eq!(existing.len(), 12);
+            assert_eq!(existing.len(), count);
             for (name, alarm) in existing {
                 assert_eq!([&alarm["AlarmActions"], &alarm["OKActions"]], [&json!([topic]), &json!([topic])], "{name}");
             }
