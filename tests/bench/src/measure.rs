@@ -12,8 +12,9 @@ use crate::aws::Aws;
 use crate::function::{Cost, Function};
 use crate::report::{Budget, Figure};
 
-const ENDPOINT: &str = "orders.cluster-c1.eu-west-1.rds.amazonaws.com";
-const INSTANCES: [&str; 2] = ["orders-a.c1.eu-west-1.rds.amazonaws.com", "orders-b.c1.eu-west-1.rds.amazonaws.com"];
+pub(crate) const ENDPOINT: &str = "orders.cluster-c1.eu-west-1.rds.amazonaws.com";
+pub(crate) const INSTANCES: [&str; 2] =
+    ["orders-a.c1.eu-west-1.rds.amazonaws.com", "orders-b.c1.eu-west-1.rds.amazonaws.com"];
 
 const PROCESSES: usize = 11;
 const WARM: usize = 30;
@@ -196,6 +197,6 @@ fn number(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-fn mebibytes(bytes: u64) -> f64 {
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
     number(usize::try_from(bytes / 1024).unwrap_or(usize::MAX)) / 1024.0
 }
