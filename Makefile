@@ -84,7 +84,7 @@ fuzz: ## Try CASES of every property: variables, events, verdicts, and answers o
 	@echo "SEED=$(SEED)"
 	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package reconcile --lib --test hostile
 	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package failover-sync --test hostile
-	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package flush-hosts --lib --test hostile
+	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package platform --package flush-hosts --lib --test hostile
 
 bench: setup ## Measure the function's release binary on loopback, and hold it to its budgets
 	cd functions/failover-sync && cargo lambda build --release --output-format zip
