@@ -61,16 +61,16 @@ const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 /// Judges one binding.
 ///
 /// For the kinds with one writer, `cluster` and `instance`, four rules follow one another, each with its table at its
-/// function: **word**, what the databases say of themselves, where they can be asked; **quorum**, two independent claims that no doubt is newer than; **contradiction**, a claim for something
-/// else; **patience**, one claim that is steady for as long as the doubt asks. Before the last two, DNS alone fills a group
-/// that holds nothing else. A writer switch never waits for health: while it waited, clients would write to a database
+/// function: **word**, what the databases say of themselves; **quorum**, two independent claims that no doubt is newer
+/// than; **contradiction**, a claim for something else; **patience**, one claim that is steady for as long as the doubt
+/// asks. Before the last two, DNS alone fills a group that holds nothing else. A writer switch never waits for health: while it waited, clients would write to a database
 /// that no longer takes it.
 ///
 /// | kind       | wanted                                                                  | when                         |
 /// |------------|-------------------------------------------------------------------------|------------------------------|
 /// | `readers`  | every reader of a readable topology that can serve, else as `proxy`     | at once; others leave when it was steady for 10 s |
 /// | `proxy`    | the addresses of DNS, and members absent from it that are not ill       | at once                      |
-/// | `hostname` | the addresses of DNS                                                    | steady, as without a doubt   |
+/// | `hostname` | the addresses of DNS, unless one says that it is read only              | steady, as without a doubt; at once if they take writes |
 /// | `address`  | the address                                                             | at once                      |
 ///
 /// For these four a healthy member leaves only when a wanted one is healthy. A proxy's or reader endpoint gives a part of
@@ -118,8 +118,16 @@ impl Judge<'_> {
         }
     }
 
-    /// **Word.** The databases know first who of them takes writes. One that does, while none that is registered does, is a
-    /// quorum of its own, whatever others say: they only tell of it later. Two at once prove nothing.
+    /// **Word.** The databases know first who of them takes writes; others only tell of it later.
+    ///
+    /// | take writes | members of the group   | then                                                       |
+    /// |-------------|------------------------|------------------------------------------------------------|
+    /// | one         | all were asked         | it alone is wanted, whatever others say                    |
+    /// | several     | all were asked         | wait: one of them does not know yet that it is fenced      |
+    /// | none        | any                    | silence proves nothing: the rules below                    |
+    /// | any         | one was not asked      | it may be the writer: the rules below                      |
+    ///
+    /// And a database that says that it is read only is not switched to, whoever names it.
     fn word(&self) -> Option<Verdict> {
         let writers = self.evidence.writers(self.now)?;
         let mut addresses = writers.iter();
