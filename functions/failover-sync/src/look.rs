@@ -27,7 +27,8 @@ const TOPOLOGY_LIMIT: Duration = Duration::from_secs(3);
 /// Nothing waits longer than this for a database.
 const DATABASE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Nor than this for one that was silent the last time: a dead host must not keep the new writer waiting.
+/// Nor than this, every other time, for one that is silent: a dead host must not keep the new writer waiting, and a slow one
+/// must have its chance.
 const SILENT_LIMIT: Duration = Duration::from_millis(400);
 
 /// What errors say about what may have been done before them.
@@ -51,8 +52,8 @@ pub(crate) struct Look<'a, D, G, T, C> {
     located: BTreeMap<String, Addresses>,
     /// The sessions with the databases, if they are asked.
     sessions: Option<Box<dyn Sessions + 'a>>,
-    /// Why each database that was asked said nothing the last time, or that it did.
-    silences: BTreeMap<IpAddr, Option<&'static str>>,
+    /// The databases that said nothing the last time.
+    silences: BTreeMap<IpAddr, Silence>,
     /// An answer of the RDS API for which DNS had no addresses yet, and when it came.
     unlocated: Option<Members>,
 }
@@ -62,6 +63,15 @@ type Members = (Vec<ClusterMember>, DateTime<Utc>);
 
 /// What a database said of itself, and when it did or was given up.
 type Said = (IpAddr, Result<Voice, Failure>, DateTime<Utc>);
+
+/// How a database has been silent.
+#[derive(Default)]
+struct Silence {
+    /// So many times in a row.
+    row: u32,
+    /// Why, the last time: the log says it once.
+    kind: Option<&'static str>,
+}
 
 /// What topology told, and when it did or was given up.
 type Told = (Result<(Witness, Members), String>, DateTime<Utc>);
@@ -248,8 +258,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         let Some(sessions) = &self.sessions else { return Vec::new() };
         let allowed = addresses.into_iter().filter(|address| self.sources.config.allowed.refusal(*address).is_none());
         let asked = allowed.map(|address| async move {
-            let was_silent = self.silences.get(&address).is_some_and(Option::is_some);
-            let limit = if was_silent { SILENT_LIMIT } else { DATABASE_LIMIT };
+            let is_in_a_row = self.silences.get(&address).is_some_and(|silence| silence.row % 2 == 1);
+            let limit = if is_in_a_row { SILENT_LIMIT } else { DATABASE_LIMIT };
             let silence = |_| SessionError::Timeout { seconds: DATABASE_LIMIT.as_secs() };
             let voice = timeout(limit, sessions.ask(address, self.name_of(address))).await;
             (address, voice.map_err(silence).unwrap_or_else(|error| Err(error.failure())), self.sources.now())
@@ -260,13 +270,16 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     fn hear_databases(&mut self, voices: Vec<Said>) {
         for (address, voice, at) in voices {
             self.agenda.hear_databases(at);
-            let silence = voice.as_ref().err().map(|failure| failure.kind);
-            let is_news = self.silences.insert(address, silence) != Some(silence);
-            if let Err(Failure { kind, message }) = voice.as_ref().map_err(|failure| failure)
-                && is_news
-            {
-                let binding = &self.binding.name;
-                warn!(binding, %address, error_type = kind, error = message, "the database gave no answer and is left out");
+            match &voice {
+                Ok(_) => drop(self.silences.remove(&address)),
+                Err(Failure { kind, message }) => {
+                    let silence = self.silences.entry(address).or_default();
+                    silence.row += 1;
+                    if silence.kind.replace(kind) != Some(kind) {
+                        let binding = &self.binding.name;
+                        warn!(binding, %address, error_type = kind, error = message, "the database gave no answer and is left out");
+                    }
+                }
             }
             self.evidence.hear_database(address, voice.ok(), at);
         }
