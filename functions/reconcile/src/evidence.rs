@@ -281,3 +281,6 @@ impl Evidence {
         (age(*time, now) < EVENT).then_some((addresses, *time))
     }
 }
+
+#[cfg(test)]
+mod tests;
