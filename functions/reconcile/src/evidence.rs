@@ -275,3 +275,6 @@ impl Evidence {
         (age(*time, now) < EVENT).then_some((addresses, *time))
     }
 }
+
+#[cfg(test)]
+mod tests;

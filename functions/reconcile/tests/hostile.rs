@@ -3,12 +3,14 @@
 //! `make fuzz` tries many more cases, from another seed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use reconcile::binding::{Binding, Endpoint, Kind};
+use reconcile::claim::Voice;
 use reconcile::config::{Config, VARIABLES};
 use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology};
 use reconcile::network::AllowedNetworks;
@@ -20,7 +22,7 @@ use serde_json::{Value, json};
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 const ENDPOINT: &str = "orders.cluster-c1.eu-west-1.rds.amazonaws.com";
-const FIELDS: [&str; 7] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType"];
+const FIELDS: [&str; 8] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType", "engine"];
 
 /// What the event files say happened, all of it before this.
 const NOW: &str = "2026-11-21T12:00:00Z";
@@ -48,8 +50,21 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 /// Values that are right, almost right, and anything at all.
 fn any_field() -> impl Strategy<Value = Value> {
-    let likely =
-        ["writer", ENDPOINT, ARN, "10.0.0.7", "fd00::1", "cluster", "address", "ipv6", "", "a.b", "-", "1.2.3.4:5"];
+    let likely = [
+        "writer",
+        ENDPOINT,
+        ARN,
+        "10.0.0.7",
+        "fd00::1",
+        "cluster",
+        "address",
+        "ipv6",
+        "mysql",
+        "",
+        "a.b",
+        "-",
+        "1.2.3.4:5",
+    ];
     prop_oneof![
         4 => proptest::sample::select(likely.to_vec()).prop_map(Value::from),
         2 => prop_oneof![0..2u32, 0..70_000u32].prop_map(Value::from),
@@ -92,16 +107,40 @@ fn any_seconds() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), any::<i64>().prop_map(|n| n.to_string()), (0..400u32).prop_map(|n| format!(" {n} "))]
 }
 
-/// `Some` variable or none.
-fn variables() -> impl Strategy<Value = [Option<String>; 4]> {
-    let some = proptest::option::weighted::<BoxedStrategy<String>>;
-    let (bindings, list) = (some(0.9, any_bindings().boxed()), || some(0.7, any_list().boxed()));
-    (bindings, list(), list(), some(0.7, any_seconds().boxed())).prop_map(|(a, b, c, d)| [a, b, c, d])
+/// A user, an ARN of a secret, or anything at all.
+fn any_login() -> impl Strategy<Value = String> {
+    let likely = ["failover-sync", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf", "a b", " "];
+    prop_oneof![proptest::sample::select(likely.to_vec()).prop_map(str::to_owned), any::<String>()]
 }
 
-fn parse(values: &[Option<String>; 4]) -> Result<Config, String> {
+/// The value of each of [`VARIABLES`], if it is given.
+type Values = [Option<String>; VARIABLES.len()];
+
+/// `Some` variable or none.
+fn variables() -> impl Strategy<Value = Values> {
+    let some = proptest::option::weighted::<BoxedStrategy<String>>;
+    let (bindings, list) = (some(0.9, any_bindings().boxed()), || some(0.7, any_list().boxed()));
+    let login = || some(0.3, any_login().boxed());
+    (bindings, list(), list(), some(0.7, any_seconds().boxed()), login(), login(), some(0.2, any::<String>().boxed()))
+        .prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g])
+}
+
+/// With these bindings and nothing else.
+fn only(bindings: &Value) -> Values {
+    let mut values = Values::default();
+    values[0] = Some(bindings.to_string());
+    values
+}
+
+fn parse(values: &Values) -> Result<Config, String> {
     let variables: BTreeMap<_, _> = VARIABLES.iter().copied().zip(values).collect();
     Config::parse(|name| variables[name].clone()).map_err(|mistakes| mistakes.to_string())
+}
+
+/// The variables that a mistake names, by number: what is before its colon.
+fn named_in(mistake: &str) -> Vec<usize> {
+    let place = mistake.split_once(": ").map_or(mistake, |(place, _)| place);
+    (0..VARIABLES.len()).filter(|number| place.contains(VARIABLES[*number])).collect()
 }
 
 proptest! {
@@ -113,10 +152,11 @@ proptest! {
                 let (head, mistakes) = message.split_once(":\n- ").expect("a list");
                 prop_assert!(head.ends_with("in the configuration"), "{}", message);
                 for mistake in mistakes.split("\n- ") {
-                    let variable = VARIABLES.iter().position(|name| mistake.starts_with(name));
-                    let variable = variable.unwrap_or_else(|| panic!("{mistake:?} names no variable: {message}"));
-                    let is_missing = variable == 0 && values[0].as_ref().is_none_or(|value| value.trim().is_empty());
-                    prop_assert!(values[variable].is_some() || is_missing, "{} was not given", mistake);
+                    let named = named_in(mistake);
+                    prop_assert!(!named.is_empty(), "{:?} names no variable: {}", mistake, message);
+                    let is_missing = named == [0] && values[0].as_ref().is_none_or(|value| value.trim().is_empty());
+                    let is_given = named.iter().any(|variable| values[*variable].is_some());
+                    prop_assert!(is_given || is_missing, "{} was not given", mistake);
                 }
             }
         }
@@ -124,7 +164,7 @@ proptest! {
 
     #[test]
     fn no_binding_is_taken_that_cannot_be_kept(items in proptest::collection::vec(almost_sound(), 1..3)) {
-        if let Ok(config) = parse(&[Some(Value::from(items).to_string()), None, None, None]) {
+        if let Ok(config) = parse(&only(&Value::from(items))) {
             let (mut names, mut groups) = (BTreeSet::new(), BTreeSet::new());
             for Binding { name, endpoint, port, target_group, kind, family, .. } in &config.bindings {
                 prop_assert!(!name.is_empty() && names.insert(name) && groups.insert(target_group.as_str()));
@@ -138,15 +178,15 @@ proptest! {
     }
 
     #[test]
-    fn one_variable_that_is_wrong_is_the_only_one_that_is_named(which in 1..4usize, wrong in any::<String>()) {
+    fn one_variable_that_is_wrong_is_the_only_one_that_is_named(which in 1..VARIABLES.len(), wrong in any::<String>()) {
         let bindings = json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN}]);
-        let mut values = [Some(bindings.to_string()), None, None, None];
+        let mut values = only(&bindings);
         values[which] = Some(wrong);
         if let Err(message) = parse(&values) {
             let mistakes = message.split("\n- ").skip(1);
             prop_assert!(mistakes.clone().count() > 0, "{}", message);
             for mistake in mistakes {
-                prop_assert!(mistake.starts_with(VARIABLES[which]), "{}", message);
+                prop_assert!(named_in(mistake).contains(&which), "{}", message);
             }
         }
     }
@@ -244,7 +284,7 @@ fn at(time: &str) -> DateTime<Utc> {
 }
 
 fn set(address: [u8; 4]) -> Addresses {
-    Addresses::from(std::net::IpAddr::from(address))
+    Addresses::from(IpAddr::from(address))
 }
 
 fn topology(writer: usize) -> Topology {
@@ -259,6 +299,19 @@ fn topology(writer: usize) -> Topology {
 
 /// What a first look decides with these events about a group that holds 10.0.0.1, the address of `orders-a`.
 fn judge(binding: &Binding, trigger: &Trigger, dns: Option<Addresses>, topology: Option<Topology>) -> Verdict {
+    judge_with_voices(binding, trigger, dns, topology, &[])
+}
+
+/// What the databases at 10.0.0.1, 10.0.0.2 and so on said when they were asked so many seconds ago, in that order.
+type Voices = [(u8, Option<Voice>, i64)];
+
+fn judge_with_voices(
+    binding: &Binding,
+    trigger: &Trigger,
+    dns: Option<Addresses>,
+    topology: Option<Topology>,
+    voices: &Voices,
+) -> Verdict {
     let now = at(NOW);
     let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
     let mut watch = Watch::new(concerning, trigger.watch, WATCH_LIMIT, now);
@@ -271,13 +324,30 @@ fn judge(binding: &Binding, trigger: &Trigger, dns: Option<Addresses>, topology:
         evidence.hear_dns(Answer { addresses, ttl: Duration::from_secs(5) }, now);
     }
     evidence.hear_topology(topology, now);
+    for (host, voice, ago) in voices {
+        evidence.hear_database([10, 0, 0, *host].into(), *voice, now - chrono::Duration::seconds(*ago));
+    }
     verdict(binding, &AllowedNetworks::default(), &evidence, now)
+}
+
+fn any_voices() -> impl Strategy<Value = Vec<(u8, Option<Voice>, i64)>> {
+    let voice = proptest::sample::select(vec![None, Some(Voice::TakesWrites), Some(Voice::ReadOnly)]);
+    proptest::collection::vec((1..4u8, voice, 0..8i64), 0..6).prop_map(|mut voices| {
+        voices.sort_by_key(|(_, _, ago)| -ago);
+        voices
+    })
+}
+
+/// What the database said last, if that was a moment ago.
+fn last_word(voices: &Voices, host: u8) -> Option<Voice> {
+    let (_, voice, ago) = voices.iter().rev().find(|(known, voice, _)| *known == host && voice.is_some())?;
+    voice.filter(|_| *ago <= 5)
 }
 
 fn binding(kind: Kind) -> Binding {
     let bindings =
         json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
-    let config = parse(&[Some(bindings.to_string()), None, None, None]).expect("sound");
+    let config = parse(&only(&bindings)).expect("sound");
     Binding { kind, ..config.bindings[0].clone() }
 }
 
@@ -324,6 +394,45 @@ proptest! {
                 let registered: Vec<String> = plan.register.iter().map(ToString::to_string).collect();
                 prop_assert_eq!(registered, ["10.0.0.2:5432"], "{} by {}", name, payload);
             }
+        }
+    }
+
+    /// Whoever names it, and whatever stands in an event.
+    #[test]
+    fn nothing_leads_to_a_database_that_said_a_moment_ago_that_it_is_read_only(
+        (_, payload) in mutated(),
+        dns in proptest::option::of(1..4u8),
+        writer in proptest::option::of(0..2usize),
+        voices in any_voices(),
+    ) {
+        let trigger = Trigger::parse(&payload).expect("no error");
+        for kind in [Kind::Cluster, Kind::Instance, Kind::Hostname] {
+            let (dns, topology) = (dns.map(|host| set([10, 0, 0, host])), writer.map(topology));
+            if let Verdict::Switch(plan, _) = judge_with_voices(&binding(kind), &trigger, dns, topology, &voices) {
+                for host in 1..4 {
+                    let is_wanted = plan.register.iter().any(|target| target.address == IpAddr::from([10, 0, 0, host]));
+                    let is_read_only = last_word(&voices, host) == Some(Voice::ReadOnly);
+                    prop_assert!(!(is_wanted && is_read_only), "{}: {} with {:?}", kind, plan, voices);
+                }
+            }
+        }
+    }
+
+    /// Nobody who names another address, and no event, is stronger than the one database that takes writes.
+    #[test]
+    fn nothing_leads_away_from_the_one_database_that_takes_writes(
+        (_, payload) in mutated(),
+        dns in proptest::option::of(1..4u8),
+        writer in proptest::option::of(0..2usize),
+        mut voices in any_voices(),
+    ) {
+        voices.retain(|(_, voice, _)| *voice != Some(Voice::TakesWrites));
+        voices.push((1, Some(Voice::TakesWrites), 0));
+        let trigger = Trigger::parse(&payload).expect("no error");
+        for kind in [Kind::Cluster, Kind::Instance] {
+            let (dns, topology) = (dns.map(|host| set([10, 0, 0, host])), writer.map(topology));
+            let judged = judge_with_voices(&binding(kind), &trigger, dns, topology, &voices);
+            prop_assert!(matches!(judged, Verdict::InSync(_)), "{}: {:?} with {:?}", kind, judged, voices);
         }
     }
 }

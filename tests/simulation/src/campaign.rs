@@ -22,13 +22,23 @@ pub fn strategies() -> Vec<Arc<dyn Strategy>> {
     strategies
 }
 
+/// The strategies that live in the worlds of a kind. The rivals know one writer; the databases' word is asked for where
+/// there is one.
+pub fn strategies_in(kind: Kind) -> Vec<Arc<dyn Strategy>> {
+    match kind {
+        Kind::Writer => strategies(),
+        _ if kind.has_voice() => vec![Arc::new(Ours), Arc::new(WithWord)],
+        _ => vec![Arc::new(Ours)],
+    }
+}
+
 /// What became of the strategies.
 #[derive(Default)]
 pub struct Outcome {
     /// Each strategy with its numbers, in order.
     pub strategies: Vec<(&'static str, Measures)>,
-    /// Our strategy in each of the other kinds of worlds.
-    pub kinds: Vec<(Kind, Measures)>,
+    /// What our strategies did in each of the other kinds of worlds.
+    pub kinds: Vec<(Kind, &'static str, Measures)>,
     /// The invariants that did not hold.
     pub violations: Vec<Violation>,
     /// The worlds in which a strategy of ours made a wrong-way switch against witnesses that were not outvoted.
@@ -36,9 +46,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// How many invariants did not hold in the worlds of a kind.
-    pub fn violations_in(&self, kind: Kind) -> usize {
-        self.violations.iter().filter(|violation| violation.kind == kind).count()
+    /// How many invariants did not hold for a strategy in the worlds of a kind.
+    pub fn violations_in(&self, kind: Kind, strategy: &str) -> usize {
+        let is_its = |violation: &&Violation| violation.kind == kind && violation.strategy == strategy;
+        self.violations.iter().filter(is_its).count()
     }
 }
 
@@ -62,13 +73,12 @@ pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
 pub fn run_kinds(shares: &[(Kind, usize)], seed: u64, progress: impl Fn(usize) + Sync) -> Outcome {
     let (mut total, mut done) = (Outcome::default(), 0);
     for (kind, changes) in shares {
-        let strategies = if *kind == Kind::Writer { strategies() } else { vec![Arc::new(Ours) as Arc<dyn Strategy>] };
-        let outcome = run(*kind, &strategies, *changes, seed, |part| progress(done + part));
+        let outcome = run(*kind, &strategies_in(*kind), *changes, seed, |part| progress(done + part));
         done += changes;
         if *kind == Kind::Writer {
             total.strategies = outcome.strategies;
         } else {
-            total.kinds.extend(outcome.strategies.into_iter().map(|(_, ours)| (*kind, ours)));
+            total.kinds.extend(outcome.strategies.into_iter().map(|(name, measures)| (*kind, name, measures)));
         }
         total.violations.extend(outcome.violations);
         total.misled.extend(outcome.misled);

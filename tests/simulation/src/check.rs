@@ -2,6 +2,7 @@
 
 mod several;
 mod unheard;
+mod word;
 mod wrong_way;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use reconcile::binding;
+use reconcile::claim::Voice;
 use reconcile::evidence::ClusterMember;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 
@@ -43,12 +45,14 @@ pub enum Invariant {
     AbsenceIsNoProof,
     /// 10: once the sources agree, the writer is among the readers only if there is no reader.
     WriterIsNoReader,
-    /// 11: no member of a name of one's own leaves on a single answer of DNS.
+    /// 11: no member of a name of one's own leaves on a single answer of DNS, unless all that it names take writes.
     NoFlapOnOneAnswer,
     /// 12: a binding that is slow or broken disturbs no other.
     OthersUndisturbed,
     /// 13: no run says that the group is right when the RDS API has long named another writer and could be asked.
     RdsApiIsHeard,
+    /// 14: no address is registered whose database said a moment ago that it is read only.
+    ReadOnlyIsHeard,
 }
 
 impl fmt::Display for Invariant {
@@ -69,6 +73,7 @@ impl fmt::Display for Invariant {
             Invariant::RdsApiIsHeard => {
                 "13 (no run says that the group is right when the RDS API has long said otherwise)"
             }
+            Invariant::ReadOnlyIsHeard => "14 (no database is registered that said a moment ago that it is read only)",
         })
     }
 }
@@ -80,6 +85,8 @@ pub struct Violation {
     pub kind: Kind,
     /// The seed of the world.
     pub seed: u64,
+    /// The strategy that lived in it.
+    pub strategy: &'static str,
     /// When.
     pub at: Moment,
     /// Which one.
@@ -90,8 +97,8 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Violation { kind, seed, at, invariant, text } = self;
-        write!(f, "{kind} world {seed} at {:.3} s: invariant {invariant}: {text}", *at as f64 / 1e3)
+        let Violation { kind, seed, strategy, at, invariant, text } = self;
+        write!(f, "{strategy} in {kind} world {seed} at {:.3} s: invariant {invariant}: {text}", *at as f64 / 1e3)
     }
 }
 
@@ -129,7 +136,9 @@ pub struct Audit {
 pub struct BindingAudit {
     /// Whether DNS was asked for the endpoint.
     pub dns_asked: bool,
-    /// Whether a database said that it takes writes.
+    /// What each database said last, and when. A silence says nothing.
+    pub voices: BTreeMap<IpAddr, (Voice, Moment)>,
+    /// Whether a database took the place of DNS, because it said that it takes writes.
     pub writer_spoke: bool,
     /// The last answer, and since when all answers were that one.
     pub answer: Option<(Addresses, Moment)>,
@@ -243,6 +252,7 @@ impl Ports {
                 if let Some(unnamed) = targets.iter().find(|target| target.port != PORT || !is_named(target)) {
                     world.violate(Invariant::NamedByAWitness, format_args!("{unnamed} was registered"));
                 }
+                self.examine_voices(binding, targets);
             }
             Write::Deregister => {
                 let is_known = |target: &Target| world.state().kept[binding].group.knows(*target);

@@ -96,6 +96,11 @@ impl Kind {
         }
     }
 
+    /// Whether any of its bindings has databases that can be asked whether they take writes.
+    pub fn has_voice(self) -> bool {
+        self.bindings(Engine::Aurora).into_iter().any(binding::Kind::has_voice)
+    }
+
     /// Whether its readers come and go.
     pub fn has_readers(self) -> bool {
         matches!(self, Kind::Readers | Kind::ReadersIpv6 | Kind::Several)

@@ -74,7 +74,7 @@ const PATIENCE: Moment = 3_600 * SECOND;
 pub fn live(scenario: &Arc<Scenario>, strategy: &Arc<dyn Strategy>, is_traced: bool) -> Life {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without I/O").block_on(async {
-        let world = World::new(Arc::clone(scenario), strategy.deregistration_delay(), is_traced);
+        let world = World::new(Arc::clone(scenario), &**strategy, is_traced);
         trace::follow(is_traced.then_some(&world));
         let end = scenario.end();
         let lambda = Arc::new(Lambda {

@@ -12,7 +12,7 @@
 //! kinds          which worlds there are
 //! scenario       what happens in a world whatever the function does, a pure function of seed and moment
 //! database, making   a cluster or instance: what is true, what its witnesses say, and how its life is made
-//! voices         what the databases say of themselves
+//! voices         what the databases say of themselves, and the sessions in which they are asked
 //! pool           a proxy, or a name of one's own          resolvers  what lies between DNS and a process
 //! subject        what a binding follows, and who should be in its group
 //! world, ports   what the function did, and how it sees the world
@@ -44,5 +44,5 @@ pub mod scenario;
 pub mod strategy;
 pub mod subject;
 mod trace;
-pub mod voices;
+mod voices;
 pub mod world;

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use clap::Parser;
 use simulation::campaign::{self, Outcome, strategies};
+use simulation::check::Violation;
 use simulation::kinds::Kind;
 use simulation::lambda::live;
 use simulation::scenario::Scenario;
@@ -95,8 +96,9 @@ fn explain(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{count} violations of invariant {invariant}")?;
     }
     for violation in outcome.violations.iter().take(10) {
-        let (seed, kind) = (violation.seed, violation.kind);
-        writeln!(out, "{violation}\n  replay: cargo run -p simulation -- --world {seed} --kind {kind}")?;
+        let Violation { seed, kind, strategy, .. } = violation;
+        let command = format!("cargo run -p simulation -- --world {seed} --kind {kind} --strategy {strategy}");
+        writeln!(out, "{violation}\n  replay: {command}")?;
     }
     for (kind, seed, name) in outcome.misled.iter().take(10) {
         let command = format!("cargo run -p simulation -- --world {seed} --kind {kind} --strategy {name}");

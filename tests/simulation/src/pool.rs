@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use reconcile::binding::Family;
+use reconcile::claim::Voice;
 
 use crate::database::{ID, address};
-use crate::dice::{Moment, between, chance};
+use crate::dice::{Dice, Moment, Topic, between, chance};
 use crate::distributions as d;
+use crate::distributions::database as dd;
 use crate::distributions::kinds as dk;
 use crate::making::ZONE;
 use crate::resolvers::{Resolvers, Spread, Told};
 use crate::scenario::CHANGES;
 use crate::subject::{Subject, Wanted, list};
+use crate::voices::takes_sessions;
 
 /// A name, its addresses, and everything that will happen to them.
 pub struct Pool {
@@ -122,6 +125,26 @@ impl Subject for Pool {
         self.turns.iter().any(|turn| turn.moved <= at && turn.lost.contains(&address))
     }
 
+    /// Every address that the name has is a database that takes writes. One that it had lives on as a standby, or is dead.
+    fn voice(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Voice> {
+        let mut voice = self.first.contains(&address).then_some(Voice::TakesWrites);
+        let mut before = &self.first;
+        for turn in self.turns.iter().take_while(|turn| turn.moved <= at) {
+            let speech = dd::speech(&mut dice.of(Topic::Speech, [turn.dns.number, 0, 0]));
+            match (before.contains(&address), turn.after.contains(&address)) {
+                (false, true) => voice = (at >= turn.moved + speech.new_answers).then_some(Voice::TakesWrites),
+                (true, false) if speech.old_is_fenced.is_some_and(|fenced| at < turn.moved + fenced) => {}
+                (true, false) => {
+                    let is_back = at >= turn.moved + speech.old_returns && !turn.lost.contains(&address);
+                    voice = is_back.then_some(Voice::ReadOnly);
+                }
+                _ => {}
+            }
+            before = &turn.after;
+        }
+        voice.filter(|_| takes_sessions(dice, number_of(address), at))
+    }
+
     fn agreed(&self) -> Moment {
         self.turns.iter().map(|turn| turn.dns.everywhere(self.ttl)).max().unwrap_or(0)
     }
@@ -133,6 +156,14 @@ impl Subject for Pool {
             [(turn.moved, moved), (turn.dns.steady, format!("world     DNS knows {addresses}, but for caches"))]
         };
         self.turns.iter().flat_map(tell).collect()
+    }
+}
+
+/// A number that no other address of a pool has, nor any host of a database.
+fn number_of(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits() as u64,
     }
 }
 

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use failover_sync::error::{AwsError, DnsAnswer, DnsError};
-use failover_sync::ports::{BoxFuture, Clock, Databases, Dns, Sessions, TargetGroups, Topology};
-use reconcile::binding::{Binding, Family, TargetGroupArn};
-use reconcile::claim::Voice;
+use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
+use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::evidence::{Answer, ClusterMember};
-use reconcile::report::Failure;
 use reconcile::target::{Addresses, DescribedTarget, Target};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -20,13 +18,11 @@ use crate::check::{Audit, Write};
 use crate::database::{Host, beside};
 use crate::dice::{Moment, Topic, chance};
 use crate::distributions as d;
-use crate::distributions::database as dd;
 use crate::distributions::kinds as dk;
 use crate::payload::time_of_day;
 use crate::resolvers::Told;
 use crate::scenario::{Name, Scenario, Service, Trouble};
 use crate::subject::list;
-use crate::voices;
 use crate::world::World;
 
 /// The ports of one process. A clone is the same process.
@@ -115,7 +111,7 @@ impl Ports {
     }
 
     /// The same answer as before is not worth a line.
-    fn note_answer(&self, service: impl Debug, name: &dyn Display, answer: impl FnOnce() -> String) {
+    pub(crate) fn note_answer(&self, service: impl Debug, name: &dyn Display, answer: impl FnOnce() -> String) {
         if self.world().state().trace.is_some() {
             let (asked, answer) = (format!("{service:?} {name}"), answer());
             let is_new = self.audit().last_answers.insert(asked.clone(), answer.clone());
@@ -126,7 +122,7 @@ impl Ports {
     }
 
     /// Counts a call. A dead process makes none, and a process may die at any.
-    async fn step(&self) {
+    pub(crate) async fn step(&self) {
         let is_dead = {
             let mut audit = self.audit();
             audit.calls += 1;
@@ -146,7 +142,7 @@ impl Ports {
     }
 
     /// The dice of the call that was counted last.
-    fn dice_of_call(&self, topic: Topic) -> fastrand::Rng {
+    pub(crate) fn dice_of_call(&self, topic: Topic) -> fastrand::Rng {
         let audit = self.audit();
         self.scenario().dice().of(topic, [audit.invocation, u64::from(audit.calls), 0])
     }
@@ -172,7 +168,7 @@ impl Ports {
     }
 
     /// Waits as long as the calls of a slow binding do.
-    async fn suffer(&self, trouble: Option<Trouble>, slowly: impl Fn(&mut fastrand::Rng) -> Moment) {
+    pub(crate) async fn suffer(&self, trouble: Option<Trouble>, slowly: impl Fn(&mut fastrand::Rng) -> Moment) {
         match trouble {
             Some(Trouble::Slow) => {
                 let wait = slowly(&mut self.dice_of_call(Topic::Trouble));
@@ -184,13 +180,13 @@ impl Ports {
     }
 
     /// Gives the answer back, unless the process dies with the answer unread.
-    async fn answer<T>(&self, answer: T) -> T {
+    pub(crate) async fn answer<T>(&self, answer: T) -> T {
         self.step().await;
         answer
     }
 
     /// The binding that keeps the group, and what is wrong with it.
-    fn keeper_of(&self, group: &TargetGroupArn) -> (usize, Option<Trouble>) {
+    pub(crate) fn keeper_of(&self, group: &TargetGroupArn) -> (usize, Option<Trouble>) {
         let mut bindings = self.scenario().config.bindings.iter();
         let binding = bindings.position(|binding| binding.target_group == *group).expect("a group of this world");
         (binding, self.scenario().troubles[binding])
@@ -347,42 +343,6 @@ impl Topology for Ports {
         self.note_answer(Service::Rds, &cluster, told);
         self.hear_topology(&members);
         self.answer(Ok(members)).await
-    }
-}
-
-impl Databases for Ports {
-    fn sessions<'a>(&'a self, _binding: &'a Binding) -> Box<dyn Sessions + 'a> {
-        Box::new(self.clone())
-    }
-}
-
-impl Sessions for Ports {
-    fn ask<'a>(&'a self, address: IpAddr, _name: &'a str) -> BoxFuture<'a, Result<Voice, Failure>> {
-        Box::pin(async move {
-            self.step().await;
-            let mut rng = self.dice_of_call(Topic::Call);
-            let (scenario, dice) = (self.scenario(), self.scenario().dice());
-            if !voices::are_reachable(dice) {
-                std::future::pending::<()>().await;
-            }
-            sleep(Duration::from_millis(dd::session(&mut rng))).await;
-            let now = self.world().now();
-            let host = scenario.database.hosts.iter().position(|(known, _)| *known == address).unwrap_or_default();
-            let voice = scenario.database.voice(dice, address, now);
-            let voice = voice.filter(|_| !voices::refuses_session(dice, host as u64, now));
-            let told = || voice.map_or("silent".to_owned(), |voice| format!("{voice:?}"));
-            self.note_answer(format_args!("Database"), &address, told);
-            if voice == Some(Voice::TakesWrites) {
-                self.world().state().kept.iter_mut().for_each(|kept| kept.name(address));
-                self.audit().bindings.iter_mut().for_each(|audit| audit.writer_spoke = true);
-            }
-            let silence = || Failure { kind: "ConnectionFailed", message: "no session".to_owned() };
-            self.answer(voice.ok_or_else(silence)).await
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
     }
 }
 

@@ -7,28 +7,44 @@ use serde_json::{Map, Value, json};
 use crate::campaign::Outcome;
 use crate::kinds::Kind;
 use crate::measure::Measures;
+use crate::strategy::{Strategy, WithWord};
 
 /// From the second honest witness to the switch, the half of all failovers must not take longer. Seconds.
 pub const PROMPT: f64 = 2.0;
+
+/// With the databases' word, the half of all failovers must not take longer from the real move on. Seconds.
+const WORD_P50: f64 = 3.5;
+
+/// Nor 99 in 100 of them. In one world in ten no database can be asked. Seconds.
+const WORD_P99: f64 = 95.0;
+
+/// Nor may there be more wrong-way switches in 100,000 failovers.
+const WORD_WRONG_WAYS: f64 = 300.0;
+
+/// With fewer failovers, these three say little.
+const ENOUGH: usize = 20_000;
 
 impl Outcome {
     /// What `target/simulation/report.json` holds.
     pub fn json(&self, failovers: usize, seed: u64) -> Value {
         let strategies: Map<String, Value> =
             self.strategies.iter().map(|(name, measures)| ((*name).to_owned(), numbers(measures))).collect();
-        let kinds: Map<String, Value> =
-            self.kinds.iter().map(|(kind, m)| (kind.to_string(), self.of_kind(*kind, m))).collect();
+        let mut kinds = Map::new();
+        for (kind, strategy, m) in &self.kinds {
+            let of_kind = kinds.entry(kind.to_string()).or_insert_with(|| json!({}));
+            of_kind[*strategy] = self.of_kind(*kind, strategy, m);
+        }
         json!({
             "failovers": failovers, "seed": seed, "strategies": strategies, "kinds": kinds,
             "invariant_violations": self.violations.len(), "goals_missed": self.missed(),
         })
     }
 
-    fn of_kind(&self, kind: Kind, m: &Measures) -> Value {
+    fn of_kind(&self, kind: Kind, strategy: &str, m: &Measures) -> Value {
         let mut numbers = numbers(m);
         numbers["changes"] = m.changes.into();
         numbers["unserved_s_mean"] = m.mean(m.unserved_s).into();
-        numbers["invariant_violations"] = self.violations_in(kind).into();
+        numbers["invariant_violations"] = self.violations_in(kind, strategy).into();
         numbers
     }
 
@@ -38,9 +54,9 @@ impl Outcome {
         if !self.violations.is_empty() {
             missed.push(format!("{} invariant violations", self.violations.len()));
         }
-        for (kind, ours) in &self.kinds {
-            if kind.has_to_converge() && ours.converged.len() < ours.changes {
-                missed.push(format!("{kind}: {:.3} % converged", ours.converged_pct()));
+        for (kind, name, m) in &self.kinds {
+            if kind.has_to_converge() && m.converged.len() < m.changes {
+                missed.push(format!("{kind}: {name}: {:.3} % converged", m.converged_pct()));
             }
         }
         let Some(((_, ours), others)) = self.strategies.split_first() else { return missed };
@@ -55,6 +71,11 @@ impl Outcome {
             missed.push(format!("p50 from the second witness to the switch is {:.1} s", ours.promptness(50.0)));
         }
         for (name, other) in others {
+            // With the databases' word there is one witness more: no rival, and held to promises of its own.
+            if *name == WithWord.name() {
+                missed.extend(missed_with_word(other));
+                continue;
+            }
             // The same loop without events is no rival: fewer switches in haste is what it is for.
             if *name != "schedule-only" && ours.wrong_ways >= other.wrong_ways && ours.wrong_ways > 0 {
                 missed.push(format!("{} wrong-way switches, {name} has {}", ours.wrong_ways, other.wrong_ways));
@@ -66,6 +87,31 @@ impl Outcome {
         }
         missed
     }
+}
+
+/// What failover-sync with the databases' word promises and these numbers do not show.
+fn missed_with_word(m: &Measures) -> Vec<String> {
+    let (name, mut missed) = (WithWord.name(), Vec::new());
+    if m.converged.len() < m.changes {
+        missed.push(format!("{name}: {:.3} % converged", m.converged_pct()));
+    }
+    let misled = m.wrong_ways_despite_witnesses;
+    if misled > 0 {
+        missed.push(format!("{name}: {misled} wrong-way switches although the honest witnesses were not outvoted"));
+    }
+    if m.changes >= ENOUGH {
+        for (percent, limit) in [(50.0, WORD_P50), (99.0, WORD_P99)] {
+            let time = m.convergence(percent);
+            if time > limit {
+                missed.push(format!("{name}: p{percent} is {time:.1} s, more than {limit} s"));
+            }
+        }
+        let wrong_ways = 100_000.0 * m.mean(m.wrong_ways as f64);
+        if wrong_ways > WORD_WRONG_WAYS {
+            missed.push(format!("{name}: {wrong_ways:.0} wrong-way switches in 100,000, more than {WORD_WRONG_WAYS}"));
+        }
+    }
+    missed
 }
 
 impl fmt::Display for Outcome {
@@ -105,8 +151,9 @@ impl Outcome {
         }
         writeln!(
             f,
-            "\n| {:<16} | {:>7} | {:>9} | {:>6} | {:>6} | {:>12} | {:>7} | {:>10} | {:>6} | {:>10} |",
+            "\n| {:<16} | {:<13} | {:>7} | {:>9} | {:>6} | {:>6} | {:>12} | {:>7} | {:>10} | {:>6} | {:>10} |",
             "kind of world",
+            "strategy",
             "changes",
             "converged",
             "p50",
@@ -119,17 +166,17 @@ impl Outcome {
         )?;
         writeln!(
             f,
-            "|{:-<18}|{:->9}|{:->11}|{:->8}|{:->8}|{:->14}|{:->9}|{:->12}|{:->8}|{:->12}|",
-            "", ":", ":", ":", ":", ":", ":", ":", ":", ":"
+            "|{:-<18}|{:-<15}|{:->9}|{:->11}|{:->8}|{:->8}|{:->14}|{:->9}|{:->12}|{:->8}|{:->12}|",
+            "", "", ":", ":", ":", ":", ":", ":", ":", ":", ":"
         )?;
-        for (kind, m) in &self.kinds {
+        for (kind, strategy, m) in &self.kinds {
             let (converged, p50, p99) = (m.converged_pct(), m.convergence(50.0), m.convergence(99.0));
             let [wrong, empty, unserved] = [m.wrong_s, m.empty_s, m.unserved_s].map(|total| m.mean(total));
-            let (writes, violations) = (m.mean(m.writes as f64), self.violations_in(*kind));
+            let (writes, violations) = (m.mean(m.writes as f64), self.violations_in(*kind, strategy));
             writeln!(
                 f,
-                "| {:<16} | {:>7} | {converged:>7.2} % | {p50:>4.1} s | {p99:>4.0} s | {wrong:>10.1} s | {empty:>5.2} s | \
-                 {unserved:>8.1} s | {writes:>6.2} | {violations:>10} |",
+                "| {:<16} | {strategy:<13} | {:>7} | {converged:>7.2} % | {p50:>4.1} s | {p99:>4.0} s | {wrong:>10.1} s | \
+                 {empty:>5.2} s | {unserved:>8.1} s | {writes:>6.2} | {violations:>10} |",
                 kind.to_string(),
                 m.changes
             )?;
@@ -152,4 +199,45 @@ fn numbers(m: &Measures) -> Value {
         "writes_mean": m.mean(m.writes as f64),
         "pair_to_switch_p50_s": m.promptness(50.0),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each change converged after so long.
+    fn measures(changes: usize, seconds: f32, wrong_ways: usize) -> Measures {
+        Measures { changes, converged: vec![seconds; changes], limit: 900.0, wrong_ways, ..Measures::default() }
+    }
+
+    fn missed(with_word: Measures) -> Vec<String> {
+        let strategies = vec![("failover-sync", measures(20_000, 20.0, 300)), (WithWord.name(), with_word)];
+        Outcome { strategies, ..Outcome::default() }.missed()
+    }
+
+    #[test]
+    fn the_databases_word_is_no_rival_and_keeps_promises_of_its_own() {
+        let misled = Measures { wrong_ways_despite_witnesses: 1, ..measures(20_000, 3.0, 60) };
+        let mut slow = measures(20_000, 3.0, 60);
+        slow.converged[..201].fill(96.0);
+        for (title, with_word, expected) in [
+            ("better than ours", measures(20_000, 3.0, 60), &[][..]),
+            ("as slow as ours", measures(20_000, 20.0, 60), &["with-word: p50 is 20.0 s, more than 3.5 s"]),
+            ("one in a hundred is slow", slow, &["with-word: p99 is 96.0 s, more than 95 s"]),
+            (
+                "often wrong",
+                measures(20_000, 3.0, 61),
+                &["with-word: 305 wrong-way switches in 100,000, more than 300"],
+            ),
+            ("too few to tell", measures(19_999, 20.0, 1_000), &[]),
+            (
+                "one does not converge",
+                Measures { changes: 20_001, ..measures(20_000, 3.0, 0) },
+                &["with-word: 99.995 % converged"],
+            ),
+            ("misled", misled, &["with-word: 1 wrong-way switches although the honest witnesses were not outvoted"]),
+        ] {
+            assert_eq!(missed(with_word), expected, "{title}");
+        }
+    }
 }

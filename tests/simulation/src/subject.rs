@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use reconcile::claim::Voice;
 use reconcile::target::Target;
 
 use crate::database::Database;
-use crate::dice::Moment;
+use crate::dice::{Dice, Moment};
 use crate::distributions as d;
 use crate::resolvers::Told;
 use crate::scenario::PORT;
@@ -27,6 +28,11 @@ pub trait Subject: Send + Sync {
 
     /// Whether the health checks of an address fail.
     fn is_down(&self, address: IpAddr, at: Moment) -> bool;
+
+    /// What the database at an address says about itself, if it answers.
+    fn voice(&self, _dice: Dice, _address: IpAddr, _at: Moment) -> Option<Voice> {
+        None
+    }
 
     /// From here on all witnesses tell of the last change.
     fn agreed(&self) -> Moment;
@@ -80,6 +86,10 @@ impl Subject for Writer {
 
     fn is_down(&self, address: IpAddr, at: Moment) -> bool {
         self.0.is_down(address, at)
+    }
+
+    fn voice(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Voice> {
+        self.0.voice(dice, address, at)
     }
 
     fn agreed(&self) -> Moment {

@@ -12,11 +12,14 @@ use crate::check::{Invariant, Violation};
 use crate::dice::Moment;
 use crate::group::Group;
 use crate::scenario::{PORT, Scenario};
+use crate::strategy::Strategy;
 
 /// A world with a strategy in it.
 pub struct World {
     /// What happens in it.
     pub scenario: Arc<Scenario>,
+    /// The name of the strategy.
+    strategy: &'static str,
     start: Instant,
     state: Mutex<State>,
 }
@@ -79,8 +82,9 @@ pub struct Switch {
 }
 
 impl World {
-    /// A world that begins now, with this deregistration delay.
-    pub fn new(scenario: Arc<Scenario>, delay: Moment, is_traced: bool) -> Arc<World> {
+    /// A world that begins now, with this strategy in it.
+    pub fn new(scenario: Arc<Scenario>, strategy: &dyn Strategy, is_traced: bool) -> Arc<World> {
+        let delay = strategy.deregistration_delay();
         let kept = scenario.subjects.iter().map(|subject| {
             let first = subject.wanted(0).needed.into_iter().map(|address| Target { address, port: PORT });
             let mut members: Vec<Target> = first.collect();
@@ -90,7 +94,7 @@ impl World {
         });
         let trace = is_traced.then(|| scenario.story());
         let state = State { kept: kept.collect(), violations: Vec::new(), trace };
-        Arc::new(World { scenario, start: Instant::now(), state: Mutex::new(state) })
+        Arc::new(World { scenario, strategy: strategy.name(), start: Instant::now(), state: Mutex::new(state) })
     }
 
     /// Milliseconds since the world began.
@@ -120,7 +124,8 @@ impl World {
     pub fn violate(&self, invariant: Invariant, text: impl Display) {
         self.note(format_args!("VIOLATION {invariant}: {text}"));
         let Scenario { kind, seed, .. } = *self.scenario;
-        let violation = Violation { kind, seed, at: self.now(), invariant, text: text.to_string() };
+        let (strategy, at, text) = (self.strategy, self.now(), text.to_string());
+        let violation = Violation { kind, seed, strategy, at, invariant, text };
         self.state().violations.push(violation);
     }
 

@@ -1,6 +1,7 @@
 use super::*;
+use crate::binding::Engine;
 use crate::binding::tests::binding;
-use crate::claim::Witness;
+use crate::claim::{Voice, Witness};
 use crate::evidence::{Answer, ClusterMember, Topology};
 use crate::plan::Plan;
 use crate::target::tests::described;
@@ -24,7 +25,7 @@ fn evidence(group: &[&str]) -> Evidence {
 }
 
 fn settled(address: [u8; 4], checked: Option<i64>) -> Settled {
-    Settled { addresses: Some(set(address)), checked: checked.map(at) }
+    Settled { addresses: Some(set(address)), checked: checked.map(at), ..Settled::default() }
 }
 
 #[test]
@@ -139,5 +140,130 @@ fn an_event_that_names_an_address_that_is_not_registered_hurries_topology() {
         evidence.group.see(vec![described(group)], at(100));
         agenda.hear_topology(at(100));
         assert_eq!(agenda.asks_topology(&evidence, Some(&set(B)), at(101)), asks, "{group}");
+    }
+}
+
+/// A binding whose databases are asked.
+fn voiced(kind: Kind) -> Binding {
+    Binding { engine: Some(Engine::Postgres), ..binding(kind) }
+}
+
+fn hosts(addresses: &BTreeSet<IpAddr>) -> Vec<String> {
+    addresses.iter().map(|address| address.to_string().replace("10.0.0.", "")).collect()
+}
+
+fn in_sync() -> Verdict {
+    Verdict::InSync(Because::claim(Witness::Dns, &set([10, 0, 0, 1])))
+}
+
+fn waits() -> Verdict {
+    Verdict::Wait(Because::Silence)
+}
+
+/// DNS names 1, which is registered, 2 drains, and this process knows 3 from an earlier run.
+const ALL: [&str; 3] = ["1", "2", "3"];
+
+fn knows_three(checked: Option<i64>) -> Settled {
+    Settled { known: BTreeSet::from([[10, 0, 0, 3].into()]), ..settled([10, 0, 0, 1], checked) }
+}
+
+#[test]
+fn all_known_databases_are_asked_beside_dns_in_a_watch_and_while_the_group_is_not_found_right() {
+    let evidence = evidence(&["10.0.0.1:5432", "10.0.0.2:5432 draining"]);
+    for (title, engine, is_watching, before, expected) in [
+        ("a first look", Some(Engine::Postgres), false, &[][..], &[][..]),
+        ("a watch", Some(Engine::MySql), true, &[], &ALL),
+        ("a watch in sync", Some(Engine::Postgres), true, &[in_sync()], &ALL),
+        ("it waited", Some(Engine::Postgres), false, &[waits()], &ALL),
+        ("it was found right", Some(Engine::Postgres), false, &[in_sync()], &[]),
+        ("it waited and was found right", Some(Engine::Postgres), false, &[waits(), in_sync()], &[]),
+        ("a watch without an engine", None, true, &[], &[]),
+        ("it waited without an engine", None, false, &[waits()], &[]),
+    ] {
+        // A check that is due asks after the verdict.
+        let binding = Binding { engine, ..binding(Kind::Instance) };
+        let mut agenda = Agenda::new(&binding, is_watching, knows_three(None));
+        before.iter().for_each(|verdict| agenda.hear_verdict(verdict));
+        assert_eq!(hosts(&agenda.asks_databases(&evidence)), expected, "{title}");
+    }
+}
+
+#[test]
+fn the_databases_are_asked_before_a_verdict_that_they_may_change() {
+    let evidence = evidence(&["10.0.0.1:5432", "10.0.0.2:5432 draining"]);
+    let switch = || Verdict::Switch(Plan::new(&set(B), 5432, &[]), Because::claim(Witness::Dns, &set(B)));
+    let lately = Some(90);
+    for (title, engine, is_watching, verdict, checked, expected) in [
+        ("it waits", Some(Engine::Postgres), false, waits(), lately, &ALL[..]),
+        ("it switches", Some(Engine::Postgres), false, switch(), lately, &ALL),
+        ("a watch", Some(Engine::Postgres), true, in_sync(), lately, &ALL),
+        ("in sync", Some(Engine::Postgres), false, in_sync(), lately, &[]),
+        ("in sync, checked two minutes ago", Some(Engine::Postgres), false, in_sync(), Some(-20), &[]),
+        ("in sync, checked three minutes ago", Some(Engine::MySql), false, in_sync(), Some(-80), &["1"]),
+        ("in sync and never checked", Some(Engine::Postgres), false, in_sync(), None, &["1"]),
+        ("it waits without an engine", None, false, waits(), lately, &[]),
+        ("a watch without an engine", None, true, in_sync(), lately, &[]),
+        ("never checked without an engine", None, false, in_sync(), None, &[]),
+    ] {
+        for kind in [Kind::Cluster, Kind::Instance, Kind::Hostname] {
+            let agenda = Agenda::new(&Binding { engine, ..binding(kind) }, is_watching, knows_three(checked));
+            let asked = agenda.asks_databases_after(&verdict, &evidence, at(100));
+            assert_eq!(hosts(&asked), expected, "{title}, {kind}");
+        }
+    }
+}
+
+#[test]
+fn databases_that_were_asked_are_the_check_where_there_is_no_rds_api() {
+    let mut agenda = Agenda::new(&voiced(Kind::Instance), false, settled(B, Some(7)));
+    agenda.hear_databases(at(50));
+    assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(50)));
+    agenda.hear_topology(at(40));
+    assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(40)), "the RDS API counts, if it was asked");
+}
+
+#[test]
+fn a_process_knows_every_address_that_it_saw_in_sync() {
+    let mut agenda = Agenda::new(&voiced(Kind::Instance), false, knows_three(None));
+    agenda.settle(Some(&set(B)));
+    agenda.settle(None);
+    assert_eq!(hosts(&agenda.settle(Some(&set([10, 0, 0, 1]))).known), ["1", "2", "3"]);
+}
+
+#[test]
+fn nobody_else_is_asked_before_a_switch_by_the_word_of_a_database() {
+    let group = [described("10.0.0.1:5432")];
+    let switch = |because| Verdict::Switch(Plan::new(&set(B), 5432, &group), because);
+    for (because, asks) in [
+        (Because::Word { address: B.into() }, false),
+        (Because::claim(Witness::Dns, &set(B)), true),
+        (Because::Quorum { witnesses: [Witness::Dns, Witness::Event], addresses: set(B) }, true),
+    ] {
+        let agenda = Agenda::new(&voiced(Kind::Cluster), true, Settled::default());
+        let asked = agenda.asks_topology_after(&switch(because.clone()), &evidence(&["10.0.0.1:5432"]), at(100));
+        assert_eq!(asked, asks, "{because}");
+    }
+}
+
+#[test]
+fn the_pause_is_what_a_look_left_of_the_second_and_half_while_no_database_takes_writes() {
+    const WRITES: Option<Voice> = Some(Voice::TakesWrites);
+    const READS: Option<Voice> = Some(Voice::ReadOnly);
+    for (title, engine, is_watching, is_unshown, voice, took, pause) in [
+        ("without an engine", None, true, false, None, 800, 1_000),
+        ("a write does not show", None, false, true, None, 800, 500),
+        ("a writer speaks", Some(Engine::Postgres), true, false, WRITES, 300, 700),
+        ("none does", Some(Engine::Postgres), true, false, None, 300, 250),
+        ("none does at once", Some(Engine::Postgres), true, false, None, 100, 400),
+        ("a reader does", Some(Engine::Postgres), true, false, READS, 100, 400),
+        ("none does in no watch", Some(Engine::Postgres), false, false, None, 100, 900),
+        ("a writer speaks and a write does not show", Some(Engine::Postgres), true, true, WRITES, 100, 400),
+        ("a long look", Some(Engine::Postgres), true, false, WRITES, 1_500, 250),
+    ] {
+        let mut evidence = evidence(&["10.0.0.1:5432"]);
+        evidence.hear_database([10, 0, 0, 1].into(), voice, at(100));
+        let agenda = Agenda::new(&Binding { engine, ..binding(Kind::Cluster) }, is_watching, Settled::default());
+        let asked = agenda.pause(&evidence, Duration::from_millis(took), is_unshown, at(100));
+        assert_eq!(asked, Duration::from_millis(pause), "{title}");
     }
 }

@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 
-use proptest::option;
-use proptest::prelude::*;
-use proptest::sample::select;
-
 use super::*;
 use crate::binding::tests::binding;
 use crate::event::RdsEvent;
 use crate::evidence::{Answer, ClusterMember};
 use crate::target::tests::described;
+
+mod properties;
+mod voices;
 
 /// The cluster of these tests: `a` is 10.0.0.1, `b` is 10.0.0.2, `c` is 10.0.0.3.
 const MEMBERS: [(&str, [u8; 4]); 3] = [("a", [10, 0, 0, 1]), ("b", [10, 0, 0, 2]), ("c", [10, 0, 0, 3])];
@@ -31,7 +30,11 @@ struct Said<'a> {
     left: &'a [(&'a str, i64)],
     /// `(how long ago, the group as it was described then)`, before the description that is judged.
     saw: &'a [(i64, &'a [&'a str])],
+    voices: &'a [Voiced<'a>],
 }
+
+/// `(address, what its database said of itself when it was asked, how long ago)`; nothing is a silence.
+type Voiced<'a> = (&'a str, Option<Voice>, i64);
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_700_000_000 + second, 0).expect("a time")
@@ -71,6 +74,11 @@ fn evidence(binding: &Binding, said: &Said) -> Evidence {
     }
     if let Some(writer) = said.writer {
         evidence.hear_topology(Some(topology(writer)), at(1000 - said.told));
+    }
+    let mut voices = said.voices.to_vec();
+    voices.sort_by_key(|(_, _, ago)| -ago);
+    for (address, voice, ago) in voices {
+        evidence.hear_database(address.parse().expect("an address"), voice, at(1000 - ago));
     }
     evidence
 }
@@ -462,103 +470,4 @@ fn a_host_name_is_followed_once_steady_and_a_healthy_target_leaves_for_a_healthy
 fn an_address_is_registered_at_once() {
     let said = Said { dns: &["10.0.0.2"], ..Said::default() };
     assert_eq!(check(Kind::Address, &said, &["10.0.0.1:5432 unhealthy"]), SWITCH);
-}
-
-/// Addresses of the cluster, one outside it and one that may not be registered.
-const ADDRESSES: [&str; 5] = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.9.9", "52.1.2.3"];
-
-const EVENTS: [(&str, &str); 4] = [
-    ("0071", "Completed failover to DB instance: b"),
-    ("0073", "Started cross AZ failover to DB instance: a"),
-    ("0071", "Completed failover to DB instance: z"),
-    ("0385", "Cluster topology is updated."),
-];
-
-prop_compose! {
-    fn any_said()(
-        dns in option::of(select(ADDRESSES.to_vec())),
-        steady in 0..200i64,
-        writer in option::of(select(vec!["a", "b"])),
-        told in 0..10i64,
-        event in option::of((select(EVENTS.to_vec()), 0..700i64)),
-        left in option::of((select(ADDRESSES.to_vec()), 0..200i64)),
-    ) -> Said<'static> {
-        Said {
-            dns: dns.map_or(&[], |address| Vec::leak(vec![address])),
-            steady,
-            writer,
-            told,
-            events: event.map_or(&[], |((number, text), age)| Vec::leak(vec![(number, text, age)])),
-            left: left.map_or(&[], |left| Vec::leak(vec![left])),
-            saw: &[],
-        }
-    }
-}
-
-fn any_group() -> impl Strategy<Value = Vec<DescribedTarget>> {
-    let states = ["initial", "healthy", "unhealthy", "draining", "unused/Target.NotRegistered"];
-    let target = (select(ADDRESSES.to_vec()), select(states.to_vec()));
-    proptest::collection::vec(target, 0..4).prop_map(|targets| {
-        let targets: BTreeMap<_, _> = targets.into_iter().collect();
-        targets.iter().map(|(address, state)| described(&format!("{address}:5432 {state}"))).collect()
-    })
-}
-
-fn judge(kind: Kind, said: &Said, group: &[DescribedTarget]) -> Verdict {
-    let binding = binding(kind);
-    let mut evidence = evidence(&binding, said);
-    evidence.group.see(group.to_vec(), at(1000));
-    verdict(&binding, &AllowedNetworks::default(), &evidence, at(1000))
-}
-
-fn single_writer() -> impl Strategy<Value = Kind> {
-    select(vec![Kind::Cluster, Kind::Instance])
-}
-
-proptest! {
-    #[test]
-    fn a_switch_leads_to_one_allowed_address_that_a_witness_named(
-        kind in single_writer(), said in any_said(), group in any_group(),
-    ) {
-        if let Verdict::Switch(plan, _) = judge(kind, &said, &group) {
-            let wanted: Vec<IpAddr> = plan.keep.iter().chain(&plan.register).map(|target| target.address).collect();
-            prop_assert_eq!(wanted.len(), 1);
-            prop_assert!(AllowedNetworks::default().refusal(wanted[0]).is_none());
-            let by_dns = said.dns.contains(&&*wanted[0].to_string());
-            let writer = said.writer.map(|id| MEMBERS.iter().find(|(member, _)| *member == id).expect("a member").1);
-            prop_assert!(by_dns || writer.map(IpAddr::from) == Some(wanted[0]));
-        }
-    }
-
-    #[test]
-    fn nothing_happens_without_dns_or_two_other_witnesses(
-        kind in single_writer(), said in any_said(), group in any_group(),
-    ) {
-        let said = Said { dns: &[], events: &[], ..said };
-        prop_assert_eq!(judge(kind, &said, &group), Verdict::Wait(Because::Silence));
-    }
-
-    #[test]
-    fn a_member_that_all_name_is_never_touched(kind in single_writer(), said in any_said()) {
-        let said = Said { dns: &["10.0.0.2"], writer: said.writer.map(|_| "b"), events: &[NAMES_B], ..said };
-        let judged = judge(kind, &said, &[described("10.0.0.2:5432 unhealthy")]);
-        prop_assert!(matches!(judged, Verdict::InSync(_)), "{judged:?}");
-    }
-
-    #[test]
-    fn topology_alone_never_moves_a_writer(said in any_said(), steady in 0..200i64) {
-        let said = Said { dns: &["10.0.0.1"], steady, events: &[], ..said };
-        let judged = judge(Kind::Cluster, &said, &[described("10.0.0.1:5432 healthy")]);
-        prop_assert!(!matches!(judged, Verdict::Switch(..)), "{judged:?}");
-    }
-
-    #[test]
-    fn more_time_with_the_same_answers_never_turns_a_switch_back(
-        kind in single_writer(), said in any_said(), group in any_group(), more in 0..100i64,
-    ) {
-        let later = Said { steady: said.steady + more, ..said };
-        if matches!(judge(kind, &said, &group), Verdict::Switch(..)) {
-            prop_assert!(matches!(judge(kind, &later, &group), Verdict::Switch(..)));
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use reconcile::binding::Kind;
+use reconcile::claim::Voice;
 use reconcile::target::{DescribedTarget, TargetState};
 
 use crate::check::Invariant;
@@ -34,7 +35,7 @@ impl Ports {
         let problem = match kind {
             Kind::Proxy => absent.into_iter().find(|target| !target.is_ill()),
             Kind::Readers => absent.into_iter().find(|target| !target.is_ill() && !self.is_no_reader_by_api(target)),
-            Kind::Hostname if !self.is_steady(binding) => {
+            Kind::Hostname if !self.is_steady(binding) && !self.all_take_writes(binding, &named) => {
                 if let Some(target) = absent.first() {
                     let text = format_args!("{target} was deregistered when DNS had only begun to lack it");
                     self.world().violate(Invariant::NoFlapOnOneAnswer, text);
@@ -73,6 +74,11 @@ impl Ports {
             target.target().is_some_and(|target| located == Some(&target.address))
         };
         is_current && !audit.readers_told.is_empty() && !audit.readers_told.iter().any(is_readers)
+    }
+
+    /// Whether each of these databases said a moment ago that it takes writes.
+    fn all_take_writes(&self, binding: usize, named: &[IpAddr]) -> bool {
+        named.iter().all(|address| self.has_said(binding, *address, Voice::TakesWrites))
     }
 
     fn is_steady(&self, binding: usize) -> bool {

@@ -1,0 +1,91 @@
+use super::*;
+use crate::binding::Kind;
+use crate::binding::tests::binding;
+use crate::target::tests::described;
+
+const WRITES: Option<Voice> = Some(Voice::TakesWrites);
+const READS: Option<Voice> = Some(Voice::ReadOnly);
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + second, 0).expect("a time")
+}
+
+fn ip(host: u8) -> IpAddr {
+    [10, 0, 0, host].into()
+}
+
+fn hosts(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<String> {
+    addresses.into_iter().map(|address| address.to_string().replace("10.0.0.", "")).collect()
+}
+
+fn evidence(left: &[u8]) -> Evidence {
+    let left = left.iter().map(|host| (ip(*host), at(0))).collect();
+    Evidence::new(&binding(Kind::Cluster), &[], left, at(0))
+}
+
+#[test]
+fn the_last_word_of_a_database_lasts_five_seconds_and_no_silence_ends_it() {
+    for (title, heard, now, expected) in [
+        ("never asked", &[][..], 0, None),
+        ("silent", &[(0, None)], 0, None),
+        ("just said", &[(0, WRITES)], 0, WRITES),
+        ("said five seconds ago", &[(0, READS)], 5, READS),
+        ("said six seconds ago", &[(0, READS)], 6, None),
+        ("silent since", &[(0, WRITES), (1, None), (4, None)], 5, WRITES),
+        ("silent for too long", &[(0, WRITES), (1, None), (4, None)], 6, None),
+        ("changed its mind", &[(0, WRITES), (1, READS)], 1, READS),
+        ("and back", &[(0, WRITES), (1, READS), (2, WRITES)], 5, WRITES),
+    ] {
+        let mut evidence = evidence(&[]);
+        heard.iter().for_each(|(second, voice)| evidence.hear_database(ip(1), *voice, at(*second)));
+        assert_eq!(evidence.voice(ip(1), at(now)), expected, "{title}");
+        assert_eq!(evidence.voice(ip(2), at(now)), None, "{title}: another's word");
+    }
+}
+
+#[test]
+fn what_a_database_said_when_it_was_asked_last_is_told_however_old() {
+    let mut evidence = evidence(&[]);
+    evidence.hear_database(ip(1), WRITES, at(0));
+    evidence.hear_database(ip(2), READS, at(0));
+    evidence.hear_database(ip(2), None, at(1));
+    evidence.hear_database(ip(3), None, at(1));
+    let told: Vec<_> = evidence.voices().collect();
+    assert_eq!(told, [(ip(1), WRITES), (ip(2), None), (ip(3), None)]);
+}
+
+#[test]
+fn writers_are_told_once_every_member_was_asked() {
+    let all = [(1, None, 0), (2, WRITES, 0), (3, READS, 0)];
+    for (title, group, heard, expected) in [
+        ("nobody is asked", &["10.0.0.1:5432"][..], &[][..], &[][..]),
+        ("nobody takes writes", &["10.0.0.1:5432"], &[(1, None, 0), (3, READS, 0)], &[]),
+        ("one does", &["10.0.0.1:5432"], &all, &["2"]),
+        ("two do", &["10.0.0.1:5432"], &[(1, WRITES, 0), (2, WRITES, -5)], &["1", "2"]),
+        ("one did", &["10.0.0.1:5432"], &[(1, WRITES, 0), (2, WRITES, -6)], &["1"]),
+        ("a member was not asked", &["10.0.0.1:5432", "10.0.0.4:5432"], &all, &[]),
+        ("a draining target was not", &["10.0.0.1:5432", "10.0.0.4:5432 draining"], &all, &["2"]),
+        ("no member", &[], &all, &["2"]),
+    ] {
+        let mut evidence = evidence(&[]);
+        evidence.group.see(group.iter().map(|text| described(text)).collect(), at(10));
+        heard.iter().for_each(|(host, voice, ago)| evidence.hear_database(ip(*host), *voice, at(10 + ago)));
+        let writers = evidence.writers(at(10));
+        assert_eq!(hosts(writers.iter().flat_map(Addresses::iter)), expected, "{title}");
+    }
+}
+
+#[test]
+fn a_database_may_be_wherever_a_witness_saw_one_or_the_group_had_a_target() {
+    let mut evidence = evidence(&[1]);
+    assert_eq!(hosts(evidence.candidates()), ["1"], "it was left");
+    evidence.hear_dns(Answer { addresses: ip(2).into(), ttl: Duration::from_secs(5) }, at(0));
+    evidence.group.see(vec![described("10.0.0.3:5432"), described("10.0.0.4:5432 draining")], at(0));
+    let member =
+        |id: &str, is_writer| ClusterMember { id: id.into(), is_writer, endpoint: None, status: "available".into() };
+    let members = vec![(member("a", true), ip(5).into()), (member("b", false), ip(6).into())];
+    evidence.hear_topology(Some(Topology(members)), at(0));
+    assert_eq!(hosts(evidence.candidates()), ["1", "2", "3", "4", "5", "6"]);
+    evidence.hear_topology(None, at(1));
+    assert_eq!(hosts(evidence.candidates()), ["1", "2", "3", "4", "5", "6"], "the RDS API is silent");
+}

@@ -1,0 +1,170 @@
+use super::*;
+use crate::binding::Kind;
+use crate::binding::tests::binding;
+use crate::claim::Witness;
+
+const WRITES: Option<Voice> = Some(Voice::TakesWrites);
+const READS: Option<Voice> = Some(Voice::ReadOnly);
+
+fn report(change: impl FnOnce(&mut BindingReport)) -> BindingReport {
+    let mut report = BindingReport { binding: "writer".into(), ..BindingReport::default() };
+    change(&mut report);
+    report
+}
+
+fn metrics(report: &BindingReport) -> Value {
+    report.metrics("link", 1_795_260_241_431).expect("a line")
+}
+
+fn failure() -> Option<Failure> {
+    Some(Failure { kind: "AccessDenied", message: "denied".into() })
+}
+
+#[test]
+fn the_state_says_how_the_run_ended_whatever_was_done_before() {
+    let registered = || vec!["10.0.0.2:5432".to_owned()];
+    for (expected, report) in [
+        (State::InSync, report(|_| {})),
+        (State::InSync, report(|report| report.dry_run = true)),
+        (State::Updated, report(|report| report.registered = registered())),
+        (State::Updated, report(|report| report.deregistered = registered())),
+        (State::WouldUpdate, report(|report| (report.registered, report.dry_run) = (registered(), true))),
+        (State::Waiting, report(|report| (report.registered, report.is_waiting) = (registered(), true))),
+        (State::Failed, report(|report| (report.is_waiting, report.error) = (true, failure()))),
+    ] {
+        assert_eq!(report.state(), expected, "{report:?}");
+    }
+}
+
+#[test]
+fn the_result_begins_with_what_a_person_looks_for() {
+    let failed = report(|report| report.error = failure());
+    let json = serde_json::to_string(&failed).expect("JSON");
+    let start = r#"{"binding":"writer","state":"failed","error":{"type":"AccessDenied","message":"denied"},"#;
+    assert!(json.starts_with(start), "{json}");
+}
+
+#[test]
+fn only_a_group_that_is_right_counts_as_in_sync() {
+    let changed = |report: &mut BindingReport| report.registered = vec!["10.0.0.2:5432".to_owned()];
+    for (in_sync, switches, report) in [
+        (1, 0, report(|_| {})),
+        (1, 1, report(changed)),
+        (0, 0, report(|report| (report.dry_run, report.registered) = (true, vec!["10.0.0.2:5432".to_owned()]))),
+        (0, 0, report(|report| report.is_waiting = true)),
+        (0, 0, report(|report| report.error = failure())),
+    ] {
+        let metrics = metrics(&report);
+        assert_eq!((&metrics["InSync"], &metrics["Switches"]), (&json!(in_sync), &json!(switches)), "{report:?}");
+    }
+}
+
+#[test]
+fn the_binding_of_a_metric_is_one_in_the_whole_account() {
+    assert_eq!(metrics(&report(|_| {}))["Binding"], "link/writer");
+}
+
+#[test]
+fn a_metric_that_nobody_knows_is_left_out() {
+    let known = |report: &mut BindingReport| {
+        report.members_wrong = Some(2);
+        report.observe_latency = Some(Duration::from_micros(2500));
+        report.switch_latency = Some(Duration::from_secs(3));
+        report.topology = Some(Vec::new());
+    };
+    for (report, expected) in
+        [(report(|_| {}), [None; 4]), (report(known), [Some(2.0), Some(2.5), Some(3000.0), Some(0.0)])]
+    {
+        let metrics = metrics(&report);
+        let names = ["MembersWrong", "ObserveLatency", "SwitchLatency", "WitnessDisagreement"];
+        assert_eq!(names.map(|name| metrics[name].as_f64()), expected, "{metrics}");
+        let directive = &metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"];
+        let named: Vec<_> = directive.as_array().expect("metrics").iter().map(|metric| &metric["Name"]).collect();
+        for (name, value) in names.iter().zip(expected) {
+            assert_eq!(named.contains(&&json!(name)), value.is_some(), "{metrics}");
+        }
+    }
+}
+
+fn ip(host: u8) -> IpAddr {
+    [10, 0, 0, host].into()
+}
+
+/// A report of a run in which each database said this when it was asked, at one second after the other.
+fn asked(voices: &[(u8, Option<Voice>)]) -> BindingReport {
+    let at = |second: usize| DateTime::from_timestamp(1_795_260_000 + second as i64, 0).expect("a time");
+    let binding = binding(Kind::Instance);
+    let mut evidence = Evidence::new(&binding, &[], Default::default(), at(0));
+    for (second, (host, voice)) in voices.iter().enumerate() {
+        evidence.hear_database(ip(*host), *voice, at(second));
+    }
+    report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), at(voices.len())))
+}
+
+#[test]
+fn the_result_tells_what_each_database_that_was_asked_said_last() {
+    for (title, voices, expected) in [
+        ("none was asked", &[][..], None),
+        (
+            "all answers",
+            &[(1, READS), (2, WRITES), (3, None)],
+            Some(json!({
+                "10.0.0.1": "read only", "10.0.0.2": "takes writes", "10.0.0.3": "silent",
+            })),
+        ),
+        ("the last answer", &[(1, WRITES), (1, READS)], Some(json!({"10.0.0.1": "read only"}))),
+        ("silent since", &[(1, WRITES), (1, None)], Some(json!({"10.0.0.1": "silent"}))),
+    ] {
+        let result = serde_json::to_value(asked(voices)).expect("JSON");
+        assert_eq!(result.get("databases"), expected.as_ref(), "{title}");
+    }
+}
+
+#[test]
+fn the_databases_are_silent_if_none_of_those_that_were_asked_said_anything() {
+    for (title, voices, expected) in [
+        ("none was asked", &[][..], None),
+        ("one spoke", &[(1, None), (2, READS)], Some(0.0)),
+        ("all spoke", &[(1, READS), (2, WRITES)], Some(0.0)),
+        ("none spoke", &[(1, None), (2, None)], Some(1.0)),
+        ("none spoke in the end", &[(1, WRITES), (1, None), (2, None)], Some(1.0)),
+    ] {
+        assert_eq!(metrics(&asked(voices))["DatabaseSilent"].as_f64(), expected, "{title}");
+    }
+}
+
+#[test]
+fn witnesses_disagree_where_a_database_contradicts_another_or_those_who_name_it() {
+    let addresses = || Addresses::new([ip(1), ip(2)]).expect("not empty");
+    for (because, voices, expected) in [
+        (Because::ReadOnly { address: ip(1) }, &[(1, READS)][..], Some(1.0)),
+        (Because::SeveralWriters { addresses: addresses() }, &[(1, WRITES), (2, WRITES)], Some(1.0)),
+        (Because::Word { address: ip(1) }, &[(1, WRITES)], Some(0.0)),
+        (Because::claim(Witness::Dns, &addresses()), &[(1, READS)], Some(0.0)),
+        (Because::claim(Witness::Dns, &addresses()), &[(1, None)], None),
+        (Because::claim(Witness::Dns, &addresses()), &[], None),
+    ] {
+        let report = BindingReport { because: Some(because), ..asked(voices) };
+        assert_eq!(metrics(&report)["WitnessDisagreement"].as_f64(), expected, "{report:?}");
+    }
+}
+
+#[test]
+fn a_reason_begins_with_its_rule_and_names_the_databases() {
+    let addresses = || Addresses::new([ip(1), ip(2)]).expect("not empty");
+    for (because, is_contradiction, text) in [
+        (Because::Word { address: ip(1) }, false, "word: the database at 10.0.0.1 takes writes, and no other does"),
+        (
+            Because::ReadOnly { address: ip(1) },
+            true,
+            "contradiction: the database at 10.0.0.1 says that it is read only",
+        ),
+        (
+            Because::SeveralWriters { addresses: addresses() },
+            true,
+            "contradiction: the databases at 10.0.0.1, 10.0.0.2 take writes at once",
+        ),
+    ] {
+        assert_eq!((because.is_contradiction(), because.to_string()), (is_contradiction, text.to_owned()));
+    }
+}

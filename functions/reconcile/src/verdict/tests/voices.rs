@@ -1,0 +1,197 @@
+//! What the databases say of themselves: the rule word, and the veto.
+
+use super::*;
+
+const WRITES: Option<Voice> = Some(Voice::TakesWrites);
+const READS: Option<Voice> = Some(Voice::ReadOnly);
+const SILENT: Option<Voice> = None;
+
+const A: &str = "10.0.0.1";
+const B: &str = "10.0.0.2";
+const C: &str = "10.0.0.3";
+
+const WORD: &str = "switch, word: the database at 10.0.0.2 takes writes, and no other does";
+
+const NAMES_A: (&str, &str, i64) = ("0071", "Completed failover to DB instance: a", 5);
+
+#[test]
+fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say() {
+    let only_b = Said { voices: &[(A, SILENT, 0), (B, WRITES, 0)], ..Said::default() };
+    let all_name_a = Said { dns: &[A], steady: 600, writer: Some("a"), events: &[NAMES_A], ..only_b };
+    for (title, said, group, expected) in [
+        ("nobody else speaks", only_b, &["10.0.0.1:5432"][..], WORD),
+        ("all others name another", all_name_a, &["10.0.0.1:5432"], WORD),
+        (
+            "that is read only",
+            Said { voices: &[(A, READS, 0), (B, WRITES, 0)], ..all_name_a },
+            &["10.0.0.1:5432"],
+            WORD,
+        ),
+        (
+            "it was left a moment ago",
+            Said { left: &[(B, 1)], ..all_name_a },
+            &["10.0.0.1:5432", "10.0.0.2:5432 draining"],
+            WORD,
+        ),
+        ("both are registered", all_name_a, &["10.0.0.1:5432 initial", "10.0.0.2:5432"], WORD),
+        ("the group is empty", all_name_a, &[], WORD),
+        (
+            "it is registered alone",
+            all_name_a,
+            &["10.0.0.2:5432"],
+            "in sync, word: the database at 10.0.0.2 takes writes, and no other does",
+        ),
+    ] {
+        for kind in [Kind::Cluster, Kind::Instance] {
+            assert_eq!(explain(kind, &said, group), expected, "{title}, {kind}");
+        }
+    }
+    assert_eq!(check(Kind::Cluster, &all_name_a, &["10.0.0.1:5432"]), SWITCH, "it takes the place of the other");
+}
+
+#[test]
+fn a_database_that_takes_writes_where_none_may_be_is_refused() {
+    let said = Said { voices: &[(A, SILENT, 0), ("52.1.2.3", WRITES, 0)], ..Said::default() };
+    let refused = check(Kind::Cluster, &said, &["10.0.0.1:5432"]);
+    assert!(refused.starts_with("refuse: 52.1.2.3"), "{refused}");
+}
+
+#[test]
+fn two_databases_that_take_writes_are_no_reason_to_change_anything_nor_to_call_it_right() {
+    let all_name_b = Said { dns: &[B], steady: 600, writer: Some("b"), events: &[NAMES_B], ..Said::default() };
+    let said = Said { voices: &[(A, WRITES, 0), (B, WRITES, 0)], ..all_name_b };
+    for kind in [Kind::Cluster, Kind::Instance] {
+        for group in [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"], &["10.0.0.1:5432", "10.0.0.2:5432"], &[]] {
+            let expected = "wait, contradiction: the databases at 10.0.0.1, 10.0.0.2 take writes at once";
+            assert_eq!(explain(kind, &said, group), expected, "{kind} {group:?}");
+        }
+    }
+}
+
+#[test]
+fn a_database_that_is_read_only_is_never_switched_to_nor_called_right() {
+    let dns = Said { dns: &[B], voices: &[(B, READS, 0)], ..Said::default() };
+    let a: &[&str] = &["10.0.0.1:5432"];
+    for (title, said, group) in [
+        ("DNS and the RDS API name it", Said { writer: Some("b"), ..dns }, a),
+        ("all three name it", Said { writer: Some("b"), events: &[NAMES_B], ..dns }, a),
+        ("DNS is steady", Said { steady: 600, ..dns }, a),
+        ("DNS would fill an empty group", dns, &[]),
+        ("it is registered already", Said { writer: Some("b"), ..dns }, &["10.0.0.2:5432"]),
+    ] {
+        let expected = "wait, contradiction: the database at 10.0.0.2 says that it is read only";
+        for kind in [Kind::Cluster, Kind::Instance, Kind::Hostname] {
+            assert_eq!(explain(kind, &said, group), expected, "{title}, {kind}");
+        }
+    }
+    let without_dns = Said { dns: &[], writer: Some("b"), events: &[NAMES_B], ..dns };
+    assert_eq!(explain(Kind::Cluster, &without_dns, a), "wait, silence: DNS does not answer");
+    let another = Said { writer: Some("b"), voices: &[(A, READS, 0), (C, READS, 0)], ..dns };
+    assert_eq!(check(Kind::Cluster, &another, a), SWITCH, "others may be read only");
+}
+
+#[test]
+fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
+    let b = Said { dns: &[B], ..Said::default() };
+    for said in [
+        Said::default(),
+        b,
+        Said { steady: 9, ..b },
+        Said { steady: 10, ..b },
+        Said { writer: Some("a"), ..b },
+        Said { writer: Some("b"), ..b },
+        Said { writer: Some("b"), events: &[NAMES_B], ..b },
+    ] {
+        for (_, kind) in Kind::NAMES {
+            for group in [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"], &[]] {
+                let silent = Said { voices: &[(A, SILENT, 0), (B, SILENT, 0), (C, SILENT, 0)], ..said };
+                assert_eq!(judged(kind, &silent, group), judged(kind, &said, group), "{kind} {said:?} {group:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_not() {
+    let rule = |said: &Said| judged(Kind::Cluster, said, &["10.0.0.1:5432"]).because().map(Because::rule);
+    for (voice, ago, is_silent_since, expected) in [
+        (WRITES, 5, false, "word"),
+        (WRITES, 5, true, "word"),
+        (WRITES, 6, false, "quorum"),
+        (WRITES, 6, true, "quorum"),
+        (READS, 5, false, "contradiction"),
+        (READS, 5, true, "contradiction"),
+        (READS, 6, false, "quorum"),
+        (READS, 6, true, "quorum"),
+    ] {
+        let mut voices = vec![(A, SILENT, 0), (B, voice, ago)];
+        voices.extend(is_silent_since.then_some((B, SILENT, 0)));
+        let said = Said { dns: &[B], writer: Some("b"), voices: &voices, ..Said::default() };
+        assert_eq!(rule(&said), Some(expected), "{voice:?} {ago} s ago, silent since: {is_silent_since}");
+    }
+    let changed = Said { dns: &[B], writer: Some("b"), voices: &[(B, WRITES, 2), (B, READS, 0)], ..Said::default() };
+    assert_eq!(rule(&changed), Some("contradiction"), "the last word counts");
+}
+
+#[test]
+fn a_writer_counts_only_if_every_member_was_asked_a_moment_ago() {
+    let group = ["10.0.0.1:5432", "10.0.0.3:5432"];
+    for (title, voices, counts) in [
+        ("both were", &[(B, WRITES, 0), (A, SILENT, 0), (C, READS, 5)][..], true),
+        ("one was not", &[(B, WRITES, 0), (A, SILENT, 0)], false),
+        ("one was not for a while", &[(B, WRITES, 0), (A, SILENT, 0), (C, READS, 6)], false),
+        ("none was", &[(B, WRITES, 0)], false),
+    ] {
+        let said = Said { dns: &[A], writer: Some("a"), voices, ..Said::default() };
+        let judged = explain(Kind::Cluster, &said, &group);
+        assert_eq!(judged == WORD, counts, "{title}: {judged}");
+    }
+    let said = Said { dns: &[A], voices: &[(B, WRITES, 0)], ..Said::default() };
+    let judged = explain(Kind::Cluster, &said, &["10.0.0.3:5432 draining"]);
+    assert_eq!(judged, WORD, "what drains is no member");
+}
+
+#[test]
+fn a_host_name_is_followed_at_once_to_databases_that_take_writes() {
+    let patience = "wait: patience: DNS alone names 10.0.0.2 for 0 of 10 s";
+    for (title, dns, voices, group, expected) in [
+        ("it takes writes", &[B][..], &[(B, WRITES, 5)][..], "10.0.0.1:5432 unhealthy", SWITCH),
+        ("a healthy target waits for it", &[B], &[(B, WRITES, 0)], "10.0.0.1:5432", "register 10.0.0.2:5432"),
+        ("its word is old", &[B], &[(B, WRITES, 6)], "10.0.0.1:5432 unhealthy", patience),
+        ("it is silent", &[B], &[(B, SILENT, 0)], "10.0.0.1:5432 unhealthy", patience),
+        ("only another does", &[B], &[(C, WRITES, 0)], "10.0.0.1:5432 unhealthy", patience),
+        (
+            "one of two does",
+            &[B, C],
+            &[(B, WRITES, 0)],
+            "10.0.0.1:5432 unhealthy",
+            "wait: patience: DNS alone names 10.0.0.2, 10.0.0.3 for 0 of 10 s",
+        ),
+        (
+            "one of two is read only",
+            &[B, C],
+            &[(B, WRITES, 0), (C, READS, 0)],
+            "10.0.0.1:5432 unhealthy",
+            "wait: contradiction: the database at 10.0.0.3 says that it is read only",
+        ),
+        ("the one that leaves is read only", &[B], &[(A, READS, 0)], "10.0.0.1:5432 unhealthy", patience),
+    ] {
+        assert_eq!(check(Kind::Hostname, &Said { dns, voices, ..Said::default() }, &[group]), expected, "{title}");
+    }
+    let both = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
+    let said = Said { dns: &[B], voices: &[(B, WRITES, 0)], ..Said::default() };
+    assert_eq!(check(Kind::Hostname, &said, &both), "deregister 10.0.0.1:5432");
+}
+
+#[test]
+fn the_other_kinds_know_no_word_of_a_database() {
+    let all_speak = [(A, WRITES, 0), (B, READS, 0), (C, WRITES, 0)];
+    for kind in [Kind::Readers, Kind::Proxy, Kind::Address] {
+        assert!(!kind.has_voice());
+        for group in [&["10.0.0.1:5432"][..], &["10.0.0.1:5432 unhealthy"], &["10.0.0.2:5432"], &[]] {
+            let unasked = Said { dns: &[B], writer: Some("a"), ..Said::default() };
+            let spoken = Said { voices: &all_speak, ..unasked };
+            assert_eq!(judged(kind, &spoken, group), judged(kind, &unasked, group), "{kind} {group:?}");
+        }
+    }
+}
