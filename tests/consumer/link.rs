@@ -68,7 +68,7 @@ impl<'a> Provider<'a> {
     async fn start(run: &Run, aws: &'a Aws) -> Result<Self> {
         let cluster = Cluster::create(aws.rds(), "orders").await?;
         let authority = Authority::new()?;
-        let certificate = authority.issue(&cluster.endpoint, Flaw::None, &run.scratch("certificate")?)?;
+        let certificate = authority.issue(&[&cluster.endpoint], Flaw::None, &run.scratch("certificate")?)?;
         let databases = Pair::start_with_tls(run, &certificate).await?;
         let dns = DnsServer::start().await?;
         for (member, address) in cluster.members.iter().zip(ADDRESSES) {

@@ -138,6 +138,9 @@ fn bands(svg: &mut Svg, scale: &Scale, story: &Story) {
     for failover in &story.failovers {
         primary.extend([(failover.killed, None), (failover.promoted, Some(failover.to))]);
         dns.push((failover.flipped, Some(failover.to)));
+        if let Some((began, ended)) = failover.relapse {
+            dns.extend([(began, Some(failover.from)), (ended, Some(failover.to))]);
+        }
     }
     let only = |targets: &BTreeSet<SocketAddr>| {
         let database = story.databases.iter().position(|database| targets.contains(database));

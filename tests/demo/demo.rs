@@ -1,4 +1,4 @@
-//! `lab demo`: a database fails over and back under a client that does not stop writing.
+//! `lab demo`: a database fails over and back under a client that does not stop writing, while DNS lags as it does on AWS.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,12 +10,18 @@ use lab::writer::{Writer, create_table, lost};
 use tokio::time::{Instant, sleep};
 
 use crate::chart::draw;
-use crate::failover::{Manner, fail_over};
+use crate::failover::{Manner, fail_over, relapse};
 use crate::story::Story;
 use crate::terminal::{Terminal, Tone};
 
 /// The database servers that become the writer, one after the other: over, and back.
 const FAILOVERS: [usize; 2] = [1, 0];
+
+/// How long DNS and the RDS API name the dead writer after the promotion.
+const LAG: Duration = Duration::from_secs(20);
+
+/// How long DNS names the old writer once more, when it is back.
+const RELAPSE: Duration = Duration::from_secs(5);
 
 /// Undisturbed writing before, between and after the failovers, so that the picture shows what normal is.
 const CALM: Duration = Duration::from_secs(3);
@@ -29,7 +35,7 @@ const LOG_LINES: usize = 20;
 /// When a piece does not start, a failover does not converge, or a confirmed write is lost.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
-    let mut lab = Lab::start(run, Options::default(), terminal).await?;
+    let mut lab = Lab::start(run, Options { asks_databases: true, ..Options::default() }, terminal).await?;
     tell_the_limits(&lab, terminal);
 
     let outcome = perform(&mut lab, run, terminal).await;
@@ -58,17 +64,24 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     let mut trouble = None;
     for to in FAILOVERS {
         terminal.title(&format!("Failover {} of {}", failovers.len() + 1, FAILOVERS.len()));
-        match fail_over(lab, to, Manner::Told, &writer, &history, terminal).await {
+        let is_last = failovers.len() + 1 == FAILOVERS.len();
+        let outcome = async {
+            let mut failover = fail_over(lab, to, Manner::Lagging(LAG), &writer, &history, terminal).await?;
+            lab.databases.rebuild_standby(run).await?;
+            let text = "the old primary is back, as the synchronous standby";
+            terminal.event(failover.killed.elapsed(), Tone::Quiet, text);
+            if is_last {
+                relapse(lab, &mut failover, RELAPSE, &history, terminal).await?;
+            }
+            anyhow::Ok(failover)
+        };
+        match outcome.await {
             Ok(failover) => failovers.push(failover),
             Err(error) => {
                 trouble = Some(error);
                 break;
             }
         }
-        let rebuilt = Instant::now();
-        lab.databases.rebuild_standby(run).await?;
-        let text = format!("old primary is back as the synchronous standby, after {:.1} s", secs(rebuilt.elapsed()));
-        terminal.event(failovers[failovers.len() - 1].killed.elapsed(), Tone::Quiet, &text);
         sleep(CALM).await;
     }
 
@@ -102,7 +115,8 @@ fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
     terminal.title("What is real here, and what is not");
     terminal.line("  real      the function's binary, template.yaml through sam, PostgreSQL, DNS over UDP and TCP");
     terminal.line("  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); the RDS API (moto)");
-    terminal.line("  own       the load balancer's data plane, and the event that RDS would publish");
+    terminal
+        .line("  own       the load balancer's data plane, the event of RDS, and for how long DNS and the RDS API lag");
     let left_out: Vec<_> = lab.left_out().iter().map(|resource| resource.id.as_str()).collect();
     terminal.line(&format!("  left out  {} (the local CloudFormation has no such types)", left_out.join(", ")));
 }
@@ -127,8 +141,4 @@ pub(crate) fn keep(name: &str, text: &str) -> Result<PathBuf> {
     let path = directory.join(name);
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     Ok(path)
-}
-
-fn secs(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }

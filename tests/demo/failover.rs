@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use lab::dns::Answer;
 use lab::events::ClusterEvent;
 use lab::history::History;
 use lab::poll::{self, Look};
 use lab::stage::Lab;
 use lab::writer::Writer;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::story::Failover;
 use crate::terminal::{Terminal, Tone};
@@ -18,8 +18,14 @@ use crate::terminal::{Terminal, Tone};
 /// step back to an address that was left a moment ago waits for up to a minute and a half.
 const SWITCH_DEADLINE: Duration = Duration::from_secs(240);
 
+/// Between the event and the promotion in a failover that lags. On AWS it is longer, and the watch is on as well.
+const UNTIL_PROMOTION: Duration = Duration::from_secs(3);
+
 /// The client reconnects at once, so its first write follows the switch closely.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A watch looks every second.
+const LOOKS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How the function hears of a failover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +38,9 @@ pub(crate) enum Manner {
     Untold,
     /// DNS goes back and forth for this long, and the event names nobody.
     Flapping(Duration),
+    /// As on AWS: the event comes when the failover begins, and DNS and the RDS API name the dead writer for this long
+    /// after the promotion. The function must not wait for them, so it has to ask the databases.
+    Lagging(Duration),
 }
 
 impl Manner {
@@ -42,6 +51,7 @@ impl Manner {
             Self::Foretold(_) => "event before the flip",
             Self::Untold => "event lost",
             Self::Flapping(_) => "DNS flaps",
+            Self::Lagging(_) => "DNS lags",
         }
     }
 }
@@ -65,7 +75,12 @@ pub(crate) async fn fail_over(
     lab.databases.crash_primary().await?;
     tell(killed, Tone::Bad, &format!("primary {} killed; nothing else knows", addresses[from].ip()));
     let mut published = None;
-    if let Manner::Foretold(before) = manner {
+    let foretold = match manner {
+        Manner::Foretold(before) => Some(before),
+        Manner::Lagging(_) => Some(UNTIL_PROMOTION),
+        Manner::Told | Manner::Untold | Manner::Flapping(_) => None,
+    };
+    if let Some(before) = foretold {
         published = Some(publish(lab, ClusterEvent::Started, to, killed, terminal).await?);
         sleep(before).await;
     }
@@ -73,6 +88,21 @@ pub(crate) async fn fail_over(
     lab.databases.promote_standby().await?;
     let promoted = Instant::now();
     tell(promoted, Tone::Plain, &format!("standby {} promoted", addresses[to].ip()));
+
+    let follow = async |since, deadline| {
+        let switched = history.switched(addresses[to], since, deadline).await?;
+        tell(switched, Tone::Good, &format!("the function has made the target group exactly {}", addresses[to].ip()));
+        let (before, after) = write_gap(writer, promoted).await?;
+        let gap = (after - before).as_secs_f64();
+        tell(after, Tone::Good, &format!("writes flow again, after a gap of {gap:.3} s"));
+        anyhow::Ok((switched, before, after))
+    };
+    let mut followed = None;
+    if let Manner::Lagging(lag) = manner {
+        // A look may find the new writer before the server has told us that it is promoted.
+        followed = Some(follow(killed, lag).await.context("the function has not followed the promotion before DNS")?);
+        sleep_until(promoted + lag).await;
+    }
 
     let flipped = Instant::now();
     lab.move_writer(to).await?;
@@ -87,13 +117,30 @@ pub(crate) async fn fail_over(
             lab.point_dns_at(to);
             tell(Instant::now(), Tone::Plain, "DNS has stopped going back and forth");
         }
-        Manner::Foretold(_) | Manner::Untold => {}
+        Manner::Foretold(_) | Manner::Untold | Manner::Lagging(_) => {}
     }
 
-    let switched = history.switched(addresses[to], flipped, SWITCH_DEADLINE).await?;
-    tell(switched, Tone::Good, &format!("the function has made the target group exactly {}", addresses[to].ip()));
+    let (switched, last_write_before, first_write_after) = match followed {
+        Some(followed) => followed,
+        None => follow(flipped, SWITCH_DEADLINE).await?,
+    };
+    Ok(Failover {
+        from,
+        to,
+        killed,
+        promoted,
+        flipped,
+        published,
+        switched,
+        last_write_before,
+        first_write_after,
+        relapse: None,
+    })
+}
 
-    let first_write_after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
+/// The last write before a promotion and the first one after it.
+async fn write_gap(writer: &Writer, promoted: Instant) -> Result<(Instant, Instant)> {
+    let after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
         let success = writer.first_success_after(promoted);
         Ok(success.map_or_else(
             || Look::NotYet(anyhow!("the last attempt: {}", writer.last_error().unwrap_or_default())),
@@ -101,12 +148,41 @@ pub(crate) async fn fail_over(
         ))
     })
     .await?;
-    let last_write_before = writer.last_success_before(promoted).context("no write was confirmed before")?;
-    let failover =
-        Failover { from, to, killed, promoted, flipped, published, switched, last_write_before, first_write_after };
-    let gap = format!("writes flow again, after a gap of {:.3} s", failover.write_gap().as_secs_f64());
-    tell(first_write_after, Tone::Good, &gap);
-    Ok(failover)
+    Ok((writer.last_success_before(promoted).context("no write was confirmed before")?, after))
+}
+
+/// Lets DNS name the old writer again for a while, which is back and read only: it must not be registered.
+///
+/// # Errors
+/// When the target group changes, or the function does not look meanwhile.
+pub(crate) async fn relapse(
+    lab: &Lab<'_>,
+    failover: &mut Failover,
+    lasts: Duration,
+    history: &History,
+    terminal: &Terminal,
+) -> Result<()> {
+    let tell = |at: Instant, tone, text: &str| terminal.event(at - failover.killed, tone, text);
+    let address = |member| lab.databases.address(member);
+    let (began, before, looks) = (Instant::now(), history.changes().len(), lab.looks());
+    lab.point_dns_at(failover.from);
+    tell(began, Tone::Bad, &format!("DNS names {} again, which is read only now", address(failover.from).ip()));
+    sleep(lasts).await;
+    let (ended, looks) = (Instant::now(), lab.looks() - looks);
+    lab.point_dns_at(failover.to);
+    ensure!(looks > 0, "the function has not looked while DNS named the old writer again");
+    tell(
+        ended,
+        Tone::Plain,
+        &format!("DNS names {} for good; the function has looked {looks} times", address(failover.to).ip()),
+    );
+    // Looks that have the wrong answer may be on.
+    lab.wait_for_looks(2, LOOKS_DEADLINE).await?;
+    let changes = history.changes();
+    ensure!(changes.len() == before, "the target group has followed the relapse of DNS: {:?}", &changes[before..]);
+    tell(Instant::now(), Tone::Good, &format!("the target group is still exactly {}", address(failover.to).ip()));
+    failover.relapse = Some((began, ended));
+    Ok(())
 }
 
 async fn publish(

@@ -58,7 +58,7 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, time: Duration, seed: u64, termin
         match outcome.await {
             Ok(failover) => {
                 let gaps: &mut Vec<Duration> = manners.entry(manner.name()).or_default();
-                gaps.push(failover.flip_to_switch());
+                gaps.extend(failover.flip_to_switch());
                 failovers.push(failover);
             }
             Err(error) => trouble = Some(error),

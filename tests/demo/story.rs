@@ -43,6 +43,8 @@ pub(crate) struct Failover {
     pub(crate) switched: Instant,
     pub(crate) last_write_before: Instant,
     pub(crate) first_write_after: Instant,
+    /// From when until when DNS named the old writer again, if it did.
+    pub(crate) relapse: Option<(Instant, Instant)>,
 }
 
 /// The report's file format.
@@ -52,7 +54,9 @@ pub(crate) struct Report {
     converged: usize,
     acknowledged_writes: usize,
     lost_acknowledged_writes: usize,
-    flip_to_switch_ms: Vec<u128>,
+    promotion_to_switch_ms: Vec<u128>,
+    /// Null where the function did not wait for DNS.
+    flip_to_switch_ms: Vec<Option<u128>>,
     write_gap_ms: Vec<u128>,
     final_targets: Vec<String>,
 }
@@ -66,8 +70,9 @@ impl Story {
             converged: self.failovers.len(),
             acknowledged_writes: self.acknowledged(),
             lost_acknowledged_writes: self.lost.len(),
-            flip_to_switch_ms: self.failovers.iter().map(|failover| failover.flip_to_switch().as_millis()).collect(),
-            write_gap_ms: self.failovers.iter().map(|failover| failover.write_gap().as_millis()).collect(),
+            promotion_to_switch_ms: self.each(|failover| failover.promotion_to_switch().as_millis()),
+            flip_to_switch_ms: self.each(|failover| failover.flip_to_switch().map(|time| time.as_millis())),
+            write_gap_ms: self.each(|failover| failover.write_gap().as_millis()),
             final_targets: final_targets.unwrap_or_default(),
         }
     }
@@ -77,10 +82,14 @@ impl Story {
         let (confirmed, lost) = (self.acknowledged(), self.lost.len());
         terminal.line(&format!("  {confirmed} writes were confirmed, {lost} of them are lost"));
         for (number, failover) in self.failovers.iter().enumerate() {
+            let dns = match failover.flip_to_switch() {
+                Some(time) => format!("{:.3} s after DNS", time.as_secs_f64()),
+                None => format!("{:.3} s before DNS", (failover.flipped - failover.switched).as_secs_f64()),
+            };
             terminal.line(&format!(
-                "  failover {}: {:.3} s from the DNS flip to the switch, {:.3} s without writes",
+                "  failover {}: switched {:.3} s after the promotion and {dns}, {:.3} s without writes",
                 number + 1,
-                failover.flip_to_switch().as_secs_f64(),
+                failover.promotion_to_switch().as_secs_f64(),
                 failover.write_gap().as_secs_f64(),
             ));
         }
@@ -97,6 +106,10 @@ impl Story {
         Ok(())
     }
 
+    fn each<T>(&self, of: impl Fn(&Failover) -> T) -> Vec<T> {
+        self.failovers.iter().map(of).collect()
+    }
+
     pub(crate) fn acknowledged(&self) -> usize {
         self.attempts.iter().filter(|attempt| attempt.error.is_none()).count()
     }
@@ -108,8 +121,13 @@ impl Story {
 }
 
 impl Failover {
-    pub(crate) fn flip_to_switch(&self) -> Duration {
-        self.switched.saturating_duration_since(self.flipped)
+    pub(crate) fn promotion_to_switch(&self) -> Duration {
+        self.switched.saturating_duration_since(self.promoted)
+    }
+
+    /// None if the switch came first.
+    pub(crate) fn flip_to_switch(&self) -> Option<Duration> {
+        self.switched.checked_duration_since(self.flipped)
     }
 
     pub(crate) fn write_gap(&self) -> Duration {
@@ -127,6 +145,10 @@ impl Failover {
             (self.first_write_after, "first write confirmed again".to_owned()),
         ];
         steps.extend(self.published.map(|published| (published, "event published to SNS".to_owned())));
+        if let Some((began, ended)) = self.relapse {
+            steps.push((began, format!("DNS names {from} again, which is read only")));
+            steps.push((ended, format!("DNS names {to} for good")));
+        }
         steps.sort_by_key(|(at, _)| *at);
         steps
     }

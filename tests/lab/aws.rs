@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use aws_sdk_elasticloadbalancingv2 as elbv2;
 use aws_sdk_lambda as lambda;
 use aws_sdk_rds as rds;
+use aws_sdk_secretsmanager as secrets;
 use aws_sdk_sns as sns;
 use tokio::net::TcpStream;
 
@@ -160,6 +161,11 @@ impl Aws {
     /// A client of the databases.
     pub fn rds(&self) -> rds::Client {
         client!(rds, &self.rds_endpoint)
+    }
+
+    /// A client of the secrets.
+    pub fn secrets(&self) -> secrets::Client {
+        client!(secrets, &self.endpoint)
     }
 
     /// A client of the topics.

@@ -15,6 +15,7 @@ pub const STACK: &str = "failover-sync-lab";
 /// MiniStack makes this network in every account.
 pub const VPC: &str = "vpc-00000001";
 const SUBNETS: &str = "subnet-00000001,subnet-00000002";
+const SECURITY_GROUP: &str = "sg-00000001";
 
 /// Whatever the lab exposes, nobody connects to it through PrivateLink.
 const PRINCIPAL: &str = "arn:aws:iam::111122223333:root";
@@ -35,6 +36,8 @@ pub struct Parameters {
     pub schedule_minutes: u8,
     /// How long a deregistered target keeps its connections. The template takes whole seconds.
     pub deregistration_delay: Duration,
+    /// The ARN of the secret with which the function logs in to the databases; without one it asks none.
+    pub secret: Option<String>,
 }
 
 /// A stack that is deployed.
@@ -98,8 +101,8 @@ pub async fn deploy(
 
 impl Parameters {
     /// The same as the template's parameters.
-    pub fn values(&self) -> [(&'static str, String); 12] {
-        [
+    pub fn values(&self) -> Vec<(&'static str, String)> {
+        let mut values = vec![
             ("DatabaseEndpoint", self.endpoint.clone()),
             ("DatabasePort", self.port.to_string()),
             ("DatabaseEngine", "postgres".to_owned()),
@@ -112,7 +115,14 @@ impl Parameters {
             ("DnsServers", self.dns.clone()),
             ("ScheduleExpression", rate(self.schedule_minutes)),
             ("DeregistrationDelaySeconds", self.deregistration_delay.as_secs().to_string()),
-        ]
+        ];
+        if let Some(secret) = &self.secret {
+            values.push(("WitnessSecretArn", secret.clone()));
+            // The template insists on a network. The emulator gives a function none, and this one needs none.
+            values.push(("FunctionSubnetIds", SUBNETS.to_owned()));
+            values.push(("FunctionSecurityGroupIds", SECURITY_GROUP.to_owned()));
+        }
+        values
     }
 }
 

@@ -57,6 +57,7 @@ impl Guarded {
             dns: dns.addr().to_string(),
             schedule_minutes: RARE_MINUTES,
             deregistration_delay: Duration::from_secs(2),
+            secret: None,
         };
         let stack = deploy::deploy(run, &aws, &built, &parameters, progress).await?;
         let guarded = Self { dns, aws, gateway, cluster, stack };

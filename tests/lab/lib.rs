@@ -14,6 +14,7 @@ pub mod health;
 pub mod history;
 pub mod host_cache;
 pub mod lambda;
+pub mod login;
 pub mod mariadb;
 pub mod mysql_writer;
 pub mod nlb;

@@ -224,7 +224,7 @@ fn certificate(tls: Tls, directory: &Path) -> Result<Files> {
         Tls::OtherName => ("another-host.example", Flaw::None),
         Tls::Expired => (NAME, Flaw::Expired),
     };
-    Authority::new()?.issue(name, flaw, directory)
+    Authority::new()?.issue(&[name], flaw, directory)
 }
 
 /// A file or directory that has to be there.

@@ -27,6 +27,15 @@ pub const USER: &str = "postgres";
 /// Long enough for a busy machine; each of these steps takes well under a second otherwise.
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 
+/// A user that the servers let in with its password only, and over TLS.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+}
+
 /// The two servers. They stop when this is dropped.
 pub struct Pair {
     installation: Installation,
@@ -44,7 +53,7 @@ impl Pair {
     /// # Errors
     /// When PostgreSQL is not installed in the Python environment, or a server does not start.
     pub async fn start(run: &Run) -> Result<Self> {
-        Self::start_with(run, None).await
+        Self::start_with(run, None, None).await
     }
 
     /// The same, and both offer TLS with this certificate to clients that ask for it.
@@ -52,10 +61,18 @@ impl Pair {
     /// # Errors
     /// As above, and when the certificate or its key cannot be read.
     pub async fn start_with_tls(run: &Run, files: &Files) -> Result<Self> {
-        Self::start_with(run, Some(files)).await
+        Self::start_with(run, Some(files), None).await
     }
 
-    async fn start_with(run: &Run, files: Option<&Files>) -> Result<Self> {
+    /// The same, and both know this account, which may do nothing but log in.
+    ///
+    /// # Errors
+    /// As above, and when the account cannot be made.
+    pub async fn start_with_account(run: &Run, files: &Files, account: &Account) -> Result<Self> {
+        Self::start_with(run, Some(files), Some(account)).await
+    }
+
+    async fn start_with(run: &Run, files: Option<&Files>, account: Option<&Account>) -> Result<Self> {
         let installation = Installation::prepare(run)?;
         let mut pair = Self {
             installation,
@@ -70,7 +87,15 @@ impl Pair {
         if let Some(files) = files {
             pair.installation.offer_tls(&data, files)?;
         }
+        if let Some(account) = account {
+            pair.installation.demand_password(&data, &account.user)?;
+        }
         pair.servers[0] = Some(pair.installation.start(run, 0, pair.address(0), data).await?);
+        if let Some(Account { user, password }) = account {
+            let role = format!("CREATE ROLE {user} LOGIN CONNECTION LIMIT 20 PASSWORD '{password}'");
+            let created = connect(pair.address(0)).await?.batch_execute(&role).await;
+            created.with_context(|| format!("create the account {user}"))?;
+        }
         pair.rebuild_standby(run).await?;
         Ok(pair)
     }
@@ -173,6 +198,28 @@ pub async fn connect(server: SocketAddr) -> Result<Client> {
 mod tests {
     use super::*;
     use crate::process::tail;
+    use crate::tls::{Authority, Flaw};
+
+    #[tokio::test]
+    async fn an_account_comes_in_over_tls_only_on_a_rebuilt_standby_too() {
+        let run = Run::new().expect("directories");
+        let authority = Authority::new().expect("an authority");
+        let files = authority.issue(&["db.example"], Flaw::None, &run.scratch("tls").expect("a directory"));
+        let account = Account { user: "asker".to_owned(), password: "known".to_owned() };
+        let pair = Pair::start_with_account(&run, &files.expect("files"), &account).await;
+        let mut pair = pair.expect("two servers");
+        pair.rebuild_standby(&run).await.expect("a standby");
+        for server in [0, 1] {
+            let at = pair.address(server);
+            let parameters = format!("host={} port={} user=asker password=known dbname=postgres", at.ip(), at.port());
+            let Err(refused) = tokio_postgres::connect(&parameters, NoTls).await else { panic!("it came in") };
+            let text = refused.as_db_error().expect("an answer of the server").message().to_owned();
+            assert!(text.contains("pg_hba.conf rejects connection") && text.contains("no encryption"), "{text}");
+            let client = connect(at).await.expect("a connection");
+            let asked = "SELECT rolcanlogin AND NOT rolsuper FROM pg_roles WHERE rolname = 'asker'";
+            assert!(client.query_one(asked, &[]).await.expect("the role").get::<_, bool>(0));
+        }
+    }
 
     #[tokio::test]
     async fn what_was_confirmed_survives_a_crash_and_the_way_back() {

@@ -15,6 +15,7 @@ use crate::deploy::{self, Parameters, Stack};
 use crate::dns::{Answer, DnsServer};
 use crate::events::{self, ClusterEvent, Invocation};
 use crate::history::History;
+use crate::login::Login;
 use crate::nlb::Nlb;
 use crate::poll::{self, Look};
 use crate::postgres::Pair;
@@ -45,6 +46,8 @@ pub struct Lab<'run> {
     pub databases: Pair,
     /// What was deployed.
     pub stack: Stack,
+    /// How the function logs in to the databases, if it asks them.
+    pub login: Option<Login>,
     /// The load balancer.
     pub nlb: Nlb,
 }
@@ -57,11 +60,13 @@ pub struct Options {
     /// How long a connection survives the deregistration of its target. Whole seconds; much shorter than on AWS, where
     /// it is two minutes.
     pub deregistration_delay: Duration,
+    /// Whether the function asks the databases themselves whether they take writes.
+    pub asks_databases: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { schedule_minutes: 1, deregistration_delay: Duration::from_secs(2) }
+        Self { schedule_minutes: 1, deregistration_delay: Duration::from_secs(2), asks_databases: false }
     }
 }
 
@@ -79,7 +84,11 @@ impl<'run> Lab<'run> {
         let cluster = Cluster::create(aws.rds(), CLUSTER).await?;
 
         progress.say("starting PostgreSQL: a primary and a synchronous standby");
-        let databases = Pair::start(run).await?;
+        let login = if options.asks_databases { Some(Login::create(run, &aws, &cluster).await?) } else { None };
+        let databases = match &login {
+            Some(login) => login.start_databases(run).await?,
+            None => Pair::start(run).await?,
+        };
         let dns = DnsServer::start().await?;
         for (server, member) in cluster.members.iter().enumerate() {
             dns.set(&member.endpoint, Answer::addresses([databases.address(server).ip()]));
@@ -93,10 +102,11 @@ impl<'run> Lab<'run> {
             dns: dns.addr().to_string(),
             schedule_minutes: options.schedule_minutes,
             deregistration_delay: options.deregistration_delay,
+            secret: login.as_ref().map(|login| login.secret.clone()),
         };
-        let stack = deploy::deploy(run, &aws, &built, &parameters, progress).await?;
+        let stack = deploy(run, &aws, &built, &parameters, login.as_ref(), progress).await?;
         let nlb = Nlb::start(aws.elbv2(), &stack.target_group, options.deregistration_delay).await?;
-        Ok(Self { run, built, parameters, dns, aws, cluster, databases, stack, nlb })
+        Ok(Self { run, built, parameters, dns, aws, cluster, databases, stack, login, nlb })
     }
 
     /// What of the template the local CloudFormation refuses.
@@ -110,7 +120,8 @@ impl<'run> Lab<'run> {
     /// When the deployment fails.
     pub async fn set_schedule(&mut self, minutes: u8, progress: &dyn Progress) -> Result<()> {
         self.parameters.schedule_minutes = minutes;
-        self.stack = deploy::deploy(self.run, &self.aws, &self.built, &self.parameters, progress).await?;
+        let login = self.login.as_ref();
+        self.stack = deploy(self.run, &self.aws, &self.built, &self.parameters, login, progress).await?;
         Ok(())
     }
 
@@ -201,7 +212,8 @@ impl<'run> Lab<'run> {
         .await
     }
 
-    fn looks(&self) -> usize {
+    /// How often the function has asked for the cluster's endpoint.
+    pub fn looks(&self) -> usize {
         self.dns.queries(&self.cluster.endpoint)
     }
 
@@ -226,4 +238,19 @@ impl<'run> Lab<'run> {
     pub async fn function_log(&self, lines: usize) -> Result<String> {
         deploy::function_log(self.run, &self.aws, &self.stack.function, lines).await
     }
+}
+
+async fn deploy(
+    run: &Run,
+    aws: &Aws,
+    built: &Template,
+    parameters: &Parameters,
+    login: Option<&Login>,
+    progress: &dyn Progress,
+) -> Result<Stack> {
+    let stack = deploy::deploy(run, aws, built, parameters, progress).await?;
+    if let Some(login) = login {
+        login.trust(aws, &stack.function).await?;
+    }
+    Ok(stack)
 }

@@ -52,14 +52,14 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Issues a certificate for one host name, and writes it and what belongs to it into a directory.
+    /// Issues one certificate for these host names, and writes it and what belongs to it into a directory.
     ///
     /// # Errors
     /// When a key cannot be made, or a file cannot be written.
-    pub fn issue(&self, name: &str, flaw: Flaw, directory: &Path) -> Result<Files> {
-        let names = vec![name.to_owned()];
-        let mut params = CertificateParams::new(names).with_context(|| format!("a certificate for {name}"))?;
-        params.distinguished_name.push(DnType::CommonName, name);
+    pub fn issue(&self, names: &[&str], flaw: Flaw, directory: &Path) -> Result<Files> {
+        let all: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(all).with_context(|| format!("a certificate for {names:?}"))?;
+        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or_default());
         if flaw == Flaw::Expired {
             params.not_before = date_time_ymd(2019, 9, 19);
             params.not_after = date_time_ymd(2024, 8, 22);

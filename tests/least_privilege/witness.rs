@@ -71,6 +71,7 @@ fn parameters(endpoint: &str, login: [(&'static str, &str); 2]) -> Vec<(&'static
         dns: "127.0.0.1:53".to_owned(),
         schedule_minutes: 5,
         deregistration_delay: std::time::Duration::from_secs(2),
+        secret: None,
     };
     let network = [("FunctionSubnetIds", "subnet-00000001"), ("FunctionSecurityGroupIds", "sg-00000001")];
     let own = network.into_iter().chain(login).map(|(name, value)| (name, value.to_owned()));

@@ -49,7 +49,7 @@ impl Aws {
     /// Starts it with a certificate of an authority of its own, which is trusted beside those of this machine: their
     /// number is part of what a start costs.
     pub(crate) fn start(scratch: &Path) -> Result<Aws> {
-        let files = Authority::new()?.issue("localhost", Flaw::None, scratch)?;
+        let files = Authority::new()?.issue(&["localhost"], Flaw::None, scratch)?;
         let mut authorities = std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
         authorities.extend(std::fs::read(&files.authority).context("read the authority's certificate")?);
         std::fs::write(&files.authority, authorities).context("write the authorities")?;

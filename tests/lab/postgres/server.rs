@@ -88,6 +88,15 @@ impl Installation {
         std::fs::write(&file, settings + "ssl = on\n").with_context(|| format!("write {}", file.display()))
     }
 
+    /// Lets this user into a database cluster, and into those that are copied from it, over TLS and with its password.
+    pub(super) fn demand_password(&self, data: &Path, user: &str) -> Result<()> {
+        let file = data.join("pg_hba.conf");
+        let others = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        // The first line that fits decides, and the others let everybody in.
+        let own = format!("hostssl all {user} 127.0.0.0/8 scram-sha-256\nhost all {user} 127.0.0.0/8 reject\n");
+        std::fs::write(&file, own + &others).with_context(|| format!("write {}", file.display()))
+    }
+
     /// Copies a running server into an empty directory, ready to be its standby.
     pub(super) async fn copy(&self, run: &Run, from: SocketAddr, data: &Path) -> Result<()> {
         let (host, port) = (from.ip().to_string(), from.port().to_string());

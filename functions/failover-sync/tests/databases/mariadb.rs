@@ -80,7 +80,8 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
     let (asker, address) = (&stage.asker, stage.address());
 
     assert_failed(asker.ask(address, "other.example").await, "TlsRefused", &["for another name"]);
-    let stranger = Authority::new().unwrap().issue(NAME, Flaw::None, &stage.run.scratch("stranger").unwrap()).unwrap();
+    let stranger =
+        Authority::new().unwrap().issue(&[NAME], Flaw::None, &stage.run.scratch("stranger").unwrap()).unwrap();
     let distrustful = Asker::new("mariadb", stage.server.addr().port(), &stranger.authority).await;
     assert_failed(distrustful.ask(address, NAME).await, "TlsRefused", &["signed by nobody whom the function trusts"]);
 

@@ -28,7 +28,7 @@ impl Stage {
     async fn start() -> Stage {
         let run = Run::new().unwrap();
         let authority = Authority::new().unwrap();
-        let files = authority.issue(NAME, Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+        let files = authority.issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
         let pair = Pair::start_with_tls(&run, &files).await.unwrap();
         sql(pair.address(0), &format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")).await;
         for server in [0, 1] {
@@ -112,7 +112,8 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
     let asker = &stage.asker;
 
     assert_failed(asker.ask(address, "other.example").await, "TlsRefused", &["for another name"]);
-    let stranger = Authority::new().unwrap().issue(NAME, Flaw::None, &stage.run.scratch("stranger").unwrap()).unwrap();
+    let stranger =
+        Authority::new().unwrap().issue(&[NAME], Flaw::None, &stage.run.scratch("stranger").unwrap()).unwrap();
     let distrustful = Asker::new("postgres", stage.pair.port(), &stranger.authority).await;
     assert_failed(distrustful.ask(address, NAME).await, "TlsRefused", &["signed by nobody whom the function trusts"]);
 
@@ -147,7 +148,7 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
 #[tokio::test]
 async fn a_server_without_tls_gets_no_password() {
     let run = Run::new().unwrap();
-    let files = Authority::new().unwrap().issue(NAME, Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let files = Authority::new().unwrap().issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
     let pair = Pair::start(&run).await.unwrap();
     let asker = Asker::new("postgres", pair.port(), &files.authority).await;
     assert_failed(asker.ask(pair.address(0).ip(), NAME).await, "TlsRefused", &["offers no TLS", "sends no password"]);
