@@ -58,6 +58,7 @@ async fn share_a_link(run: &Run) -> Result<()> {
         dns: dns.addr().to_string(),
         schedule_minutes: RARE_MINUTES,
         deregistration_delay: Duration::from_secs(2),
+        secret: None,
     };
     let readers = ("ReaderListenerPort", READER_LISTENER_PORT.to_string());
     let parameters = parameters.values().into_iter().chain([readers]);

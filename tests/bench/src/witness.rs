@@ -30,7 +30,7 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) async fn start() -> Result<Database> {
         let run = Run::new()?;
-        let files = Authority::new()?.issue(INSTANCES[0], Flaw::None, &run.scratch("tls")?)?;
+        let files = Authority::new()?.issue(&[INSTANCES[0]], Flaw::None, &run.scratch("tls")?)?;
         let pair = Pair::start_with_tls(&run, &files).await?;
         Ok(Database { pair, authority: files.authority, _run: run })
     }
