@@ -78,6 +78,7 @@ fn parameters(endpoint: &str, kind: &str, login: [(&'static str, &str); 2]) -> V
         dns: "127.0.0.1:53".to_owned(),
         schedule_minutes: 5,
         deregistration_delay: std::time::Duration::from_secs(2),
+        secret: None,
     };
     let own = [
         ("DatabaseEngine", "mysql"),
