@@ -149,8 +149,7 @@ async fn silence_ends_as_without_the_databases_and_costs_no_more_than_its_limit(
     let limit = Duration::from_secs(1);
     for said in [None, Some(Err("LoginRefused")), Some(Err("TlsRefused")), Some(Err("ProtocolMismatch"))] {
         let spoken = Spoken::default();
-        for (address, said) in ["10.0.0.1", "10.0.0.2"].into_iter().filter_map(|address| Some((address, said.clone()?)))
-        {
+        for (address, said) in ["10.0.0.1", "10.0.0.2"].into_iter().filter_map(|address| Some((address, said?))) {
             spoken.say(address, said);
         }
         let (asked, unasked) = (failed_over(), failed_over());
