@@ -214,12 +214,16 @@ fn the_databases_are_asked_before_a_verdict_that_they_may_change() {
 }
 
 #[test]
-fn databases_that_were_asked_are_the_check_where_there_is_no_rds_api() {
-    let mut agenda = Agenda::new(&voiced(Kind::Instance), false, settled(B, Some(7)));
-    agenda.hear_databases(at(50));
-    assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(50)));
-    agenda.hear_topology(at(40));
-    assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(40)), "the RDS API counts, if it was asked");
+fn databases_that_were_asked_are_the_check_only_where_there_is_no_rds_api() {
+    for (kind, before, after) in [(Kind::Instance, 50, 50), (Kind::Hostname, 50, 50), (Kind::Cluster, 7, 60)] {
+        let mut agenda = Agenda::new(&voiced(kind), false, settled(B, Some(7)));
+        agenda.hear_databases(at(50));
+        assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(before)), "{kind}");
+        if kind == Kind::Cluster {
+            agenda.hear_topology(at(60));
+        }
+        assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(after)), "{kind}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The breakage is put around the ports, into the configuration, or in place of the loop, never into the loop itself.
 
 mod kinds;
+mod word;
 mod wrappers;
 mod writer;
 
