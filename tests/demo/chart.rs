@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::story::Story;
+use crate::story::{Failover, Story};
 use svg::{Anchor, Svg};
 
 const WIDTH: f64 = 1200.0;
@@ -74,11 +74,16 @@ impl Scale {
 fn heading(svg: &mut Svg, story: &Story) {
     svg.text(28.0, 42.0, 22.0, INK, Anchor::Start, "A client keeps writing while its database fails over and back")
         .bold();
-    let gaps: Vec<_> =
-        story.failovers.iter().map(|failover| format!("{:.2} s", failover.write_gap().as_secs_f64())).collect();
+    let each = |of: fn(&Failover) -> Duration| {
+        let each: Vec<_> =
+            story.failovers.iter().map(|failover| format!("{:.2} s", of(failover).as_secs_f64())).collect();
+        if each.is_empty() { "none that ended".to_owned() } else { each.join(" and ") }
+    };
     let (confirmed, lost) = (story.acknowledged(), story.lost.len());
-    let gaps = if gaps.is_empty() { "none that ended".to_owned() } else { gaps.join(" and ") };
-    let text = format!("{confirmed} writes confirmed, {lost} of them lost. Gaps without a write: {gaps}.");
+    let (switches, gaps) = (each(Failover::promotion_to_switch), each(Failover::write_gap));
+    let text = format!(
+        "{confirmed} writes confirmed, {lost} of them lost. From promotion to switch: {switches}. Gaps without a write: {gaps}."
+    );
     svg.text(28.0, 68.0, 14.0, FAINT, Anchor::Start, &text);
 }
 

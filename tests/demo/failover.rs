@@ -85,6 +85,8 @@ pub(crate) async fn fail_over(
         sleep(before).await;
     }
 
+    // Every write that is confirmed from now on is the new writer's.
+    let promoting = Instant::now();
     lab.databases.promote_standby().await?;
     let promoted = Instant::now();
     tell(promoted, Tone::Plain, &format!("standby {} promoted", addresses[to].ip()));
@@ -92,15 +94,16 @@ pub(crate) async fn fail_over(
     let follow = async |since, deadline| {
         let switched = history.switched(addresses[to], since, deadline).await?;
         tell(switched, Tone::Good, &format!("the function has made the target group exactly {}", addresses[to].ip()));
-        let (before, after) = write_gap(writer, promoted).await?;
-        let gap = (after - before).as_secs_f64();
-        tell(after, Tone::Good, &format!("writes flow again, after a gap of {gap:.3} s"));
+        let (before, after) = write_gap(writer, promoting).await?;
+        let [late, gap] = [promoted, before].map(|since| after.saturating_duration_since(since).as_secs_f64());
+        let text = format!("writes flow again, {late:.3} s after the promotion, after a gap of {gap:.3} s");
+        tell(after, Tone::Good, &text);
         anyhow::Ok((switched, before, after))
     };
     let mut followed = None;
     if let Manner::Lagging(lag) = manner {
-        // A look may find the new writer before the server has told us that it is promoted.
-        followed = Some(follow(killed, lag).await.context("the function has not followed the promotion before DNS")?);
+        followed =
+            Some(follow(promoting, lag).await.context("the function has not followed the promotion before DNS")?);
         sleep_until(promoted + lag).await;
     }
 
@@ -138,17 +141,17 @@ pub(crate) async fn fail_over(
     })
 }
 
-/// The last write before a promotion and the first one after it.
-async fn write_gap(writer: &Writer, promoted: Instant) -> Result<(Instant, Instant)> {
+/// The last write before this moment and the first one after it.
+async fn write_gap(writer: &Writer, moment: Instant) -> Result<(Instant, Instant)> {
     let after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
-        let success = writer.first_success_after(promoted);
+        let success = writer.first_success_after(moment);
         Ok(success.map_or_else(
             || Look::NotYet(anyhow!("the last attempt: {}", writer.last_error().unwrap_or_default())),
             Look::Ready,
         ))
     })
     .await?;
-    Ok((writer.last_success_before(promoted).context("no write was confirmed before")?, after))
+    Ok((writer.last_success_before(moment).context("no write was confirmed before")?, after))
 }
 
 /// Lets DNS name the old writer again for a while, which is back and read only: it must not be registered.
