@@ -2,13 +2,16 @@
 //!
 //! One deployment serves all scenarios, one after the other, because a deployment takes longer than most of them. Each
 //! begins where the one before it left the writer. None needs the databases to fail over: what the function sees of a
-//! failover is DNS, the RDS API and an event, and `lab demo` does the rest.
+//! failover is DNS, the RDS API and an event. Where it asks the databases as well they do, in a deployment of its own.
 //!
 //! An event starts a watch of about a minute. A scenario that must not be helped by the watch of the one before it
 //! waits for its end first, which is most of the time that this test takes.
 #![expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
 
+mod word;
+
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -58,10 +61,14 @@ async fn every_way_of_starting_the_function_moves_the_target_group() -> Result<(
     }
     .await;
     if outcome.is_err() {
-        let log = lab.function_log(20).await;
-        eprintln!("the function's log ends:\n{}", log.unwrap_or_else(|error| format!("cannot be read: {error:#}")));
+        tell_log(&lab).await;
     }
     run.ended(outcome)
+}
+
+async fn tell_log(lab: &Lab<'_>) {
+    let log = lab.function_log(20).await;
+    eprintln!("the function's log ends:\n{}", log.unwrap_or_else(|error| format!("cannot be read: {error:#}")));
 }
 
 async fn by_hand(lab: &Lab<'_>) -> Result<()> {
@@ -149,7 +156,7 @@ async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
     flapping.ends(lab, STEP_BACK_DEADLINE).await?;
     // Some looks more, so that the last wrong answer has been judged, and what follows it as well.
     lab.wait_for_looks(10, LOOKS_DEADLINE).await?;
-    flapping.is_never_undone(lab)?;
+    is_never_left(&flapping.history, lab.databases.address(0))?;
     arrive(lab, 0, FOLLOW_DEADLINE).await?;
 
     let rare = Duration::from_secs(60) * u32::from(RARE_MINUTES);
@@ -182,15 +189,15 @@ impl Failover {
         ensure!(changes.iter().all(|(_, held)| !held.is_empty()), "the group was empty for a while: {changes:?}");
         arrive(lab, self.to, FOLLOW_DEADLINE).await
     }
+}
 
-    /// Once the group held the new writer alone, it never held anything else.
-    fn is_never_undone(&self, lab: &Lab<'_>) -> Result<()> {
-        let exactly = BTreeSet::from([lab.databases.address(self.to)]);
-        let changes = self.history.changes();
-        let since_switch = changes.iter().skip_while(|(_, held)| *held != exactly);
-        ensure!(since_switch.count() == 1, "the group left the new writer again: {changes:?}");
-        Ok(())
-    }
+/// Once the group held the new writer alone, it never held anything else.
+fn is_never_left(history: &History, writer: SocketAddr) -> Result<()> {
+    let exactly = BTreeSet::from([writer]);
+    let changes = history.changes();
+    let since_switch = changes.iter().skip_while(|(_, held)| *held != exactly);
+    ensure!(since_switch.count() == 1, "the group left the new writer again: {changes:?}");
+    Ok(())
 }
 
 /// Invokes the function, which must succeed, and returns the result of the one binding.
