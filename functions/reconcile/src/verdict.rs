@@ -119,12 +119,19 @@ impl Judge<'_> {
     }
 
     /// **Word.** The databases know first who of them takes writes. One that does, while none that is registered does, is a
-    /// quorum of its own, whatever others say: they only tell of it later. Two at once prove nothing.
+    /// quorum of its own, whatever others say: they only tell of it later. Two at once prove nothing. Nor does what it said
+    /// before another member appeared: two runs with opposite evidence must not both take a member away.
     fn word(&self) -> Option<Verdict> {
         let writers = self.evidence.writers(self.now)?;
         let mut addresses = writers.iter();
         match (addresses.next(), addresses.next()) {
-            (Some(address), None) => Some(self.make(&writers, &writers, Because::Word { address })),
+            (Some(address), None) => {
+                let spoke = self.evidence.spoke(address);
+                let mut doubts = self.evidence.doubts(&writers, self.now);
+                let is_outdated =
+                    |doubt: Doubt| matches!(doubt.cause, Cause::Appeared(_)) && !doubt.is_older_than(spoke);
+                (!doubts.any(is_outdated)).then(|| self.make(&writers, &writers, Because::Word { address }))
+            }
             _ => Some(Verdict::Wait(Because::SeveralWriters { addresses: writers.clone() })),
         }
     }
