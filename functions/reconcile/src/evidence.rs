@@ -187,6 +187,11 @@ impl Evidence {
         (age(at, now) <= CURRENT).then_some(voice)
     }
 
+    /// When the database at this address last said anything about itself.
+    pub fn spoke(&self, address: IpAddr) -> Option<DateTime<Utc>> {
+        self.voices.get(&address)?.said.map(|(_, at)| at)
+    }
+
     /// What each database that was asked said last, or that it has said nothing yet or any more.
     pub fn voices(&self) -> impl Iterator<Item = (IpAddr, Option<Voice>)> {
         let said = |heard: &Heard| heard.said.filter(|(_, at)| *at == heard.asked).map(|(voice, _)| voice);

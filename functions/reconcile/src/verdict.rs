@@ -122,17 +122,24 @@ impl Judge<'_> {
     ///
     /// | take writes | members of the group   | then                                                       |
     /// |-------------|------------------------|------------------------------------------------------------|
-    /// | one         | all were asked         | it alone is wanted, whatever others say                    |
+    /// | one         | all were asked         | it alone is wanted, whatever others say, if it said so since another member appeared |
     /// | several     | all were asked         | wait: one of them does not know yet that it is fenced      |
     /// | none        | any                    | silence proves nothing: the rules below                    |
     /// | any         | one was not asked      | it may be the writer: the rules below                      |
     ///
-    /// And a database that says that it is read only is not switched to, whoever names it.
+    /// What it said before another member appeared proves nothing: two runs with opposite evidence must not both take a member
+    /// away. And a database that says that it is read only is not switched to, whoever names it.
     fn word(&self) -> Option<Verdict> {
         let writers = self.evidence.writers(self.now)?;
         let mut addresses = writers.iter();
         match (addresses.next(), addresses.next()) {
-            (Some(address), None) => Some(self.make(&writers, &writers, Because::Word { address })),
+            (Some(address), None) => {
+                let spoke = self.evidence.spoke(address);
+                let mut doubts = self.evidence.doubts(&writers, self.now);
+                let is_outdated =
+                    |doubt: Doubt| matches!(doubt.cause, Cause::Appeared(_)) && !doubt.is_older_than(spoke);
+                (!doubts.any(is_outdated)).then(|| self.make(&writers, &writers, Because::Word { address }))
+            }
             _ => Some(Verdict::Wait(Because::SeveralWriters { addresses: writers.clone() })),
         }
     }

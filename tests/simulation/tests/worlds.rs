@@ -39,9 +39,13 @@ const REGRESSIONS: [(u64, &str); 25] = [
 ];
 
 /// Worlds in which a rule that was tried with the databases' word did something wrong, and what is special about them.
-const REGRESSIONS_WITH_WORD: [(u64, &str); 2] = [
+const REGRESSIONS_WITH_WORD: [(u64, &str); 3] = [
     (10_000_330, "an answer to a deregistration is lost, and the new writer is silent now and then"),
     (10_000_018, "five runs at once, and none of them hears the new writer in every second"),
+    (
+        10_003_957,
+        "a word of four seconds ago took away what another run had just registered, while that took the other away",
+    ),
 ];
 
 fn ours() -> Vec<Arc<dyn Strategy>> {

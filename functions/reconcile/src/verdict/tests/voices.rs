@@ -33,7 +33,7 @@ fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say
             &["10.0.0.1:5432", "10.0.0.2:5432 draining"],
             WORD,
         ),
-        ("both are registered", all_name_a, &["10.0.0.1:5432 initial", "10.0.0.2:5432"], WORD),
+        ("both are registered", all_name_a, &["10.0.0.1:5432", "10.0.0.2:5432"], WORD),
         ("the group is empty", all_name_a, &[], WORD),
         (
             "it is registered alone",
@@ -47,6 +47,25 @@ fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say
         }
     }
     assert_eq!(check(Kind::Cluster, &all_name_a, &["10.0.0.1:5432"]), SWITCH, "it takes the place of the other");
+}
+
+#[test]
+fn what_a_database_said_before_another_member_appeared_proves_nothing() {
+    let both: &[&str] = &["10.0.0.1:5432 initial", "10.0.0.2:5432"];
+    for (title, spoke, saw, is_proof) in [
+        ("it was seen first now", 1, &[(2, &["10.0.0.2:5432"][..])][..], false),
+        ("it was seen after the word", 3, &[(9, &["10.0.0.2:5432"]), (2, both)], false),
+        ("it was seen as soon as the word was heard", 2, &[(9, &["10.0.0.2:5432"]), (2, both)], false),
+        ("it was seen before the word", 1, &[(9, &["10.0.0.2:5432"]), (2, both)], true),
+        ("it is new at the first look", 0, &[], false),
+    ] {
+        let voices = [(A, SILENT, 0), (B, WRITES, spoke)];
+        let said = Said { dns: &[A], writer: Some("a"), voices: &voices, saw, ..Said::default() };
+        for kind in [Kind::Cluster, Kind::Instance] {
+            let judged = check(kind, &said, both);
+            assert_eq!(judged == "deregister 10.0.0.1:5432", is_proof, "{title}, {kind}: {judged}");
+        }
+    }
 }
 
 #[test]
