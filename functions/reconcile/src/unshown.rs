@@ -36,7 +36,8 @@ impl Unshown {
         self.0.is_empty()
     }
 
-    /// What of the plan is to be sent now.
+    /// What of the plan is to be sent now. A target that it keeps, and that was deregistered although it still shows as a
+    /// member, is registered again: else the others would leave it alone in the group while it drains.
     pub fn due(&self, plan: &Plan, now: DateTime<Utc>) -> Plan {
         let is_due = |write, target: Target| {
             let sent = self.0.iter().find(|sent| (sent.write, sent.target) == (write, target));
@@ -45,6 +46,9 @@ impl Unshown {
         let mut due = plan.clone();
         due.register.retain(|target| is_due(Write::Register, *target));
         due.deregister.retain(|entry| entry.target().is_none_or(|target| is_due(Write::Deregister, target)));
+        let is_leaving =
+            |target: &&Target| self.0.iter().any(|sent| (sent.write, sent.target) == (Write::Deregister, **target));
+        due.register.extend(plan.keep.iter().filter(is_leaving));
         due
     }
 
@@ -66,6 +70,8 @@ impl Unshown {
     }
 
     fn sent(&mut self, write: Write, target: Target, now: DateTime<Utc>) {
+        // What was done to it before is undone, whether it showed or not.
+        self.0.retain(|sent| sent.target != target || sent.write == write);
         let before = self.0.iter().position(|sent| (sent.write, sent.target) == (write, target));
         let pause = before.map_or(FIRST_PAUSE, |before| self.0.swap_remove(before).pause * 2);
         self.0.push(Sent { write, target, at: now, pause });
@@ -103,6 +109,21 @@ mod tests {
             assert!(waited.is_empty(), "{waited}");
             assert_eq!(unshown.due(&plan, at(sent + pause)), plan, "{pause} s after the write at {sent} s");
         }
+    }
+
+    #[test]
+    fn what_was_deregistered_and_still_shows_is_registered_again_if_it_is_to_stay() {
+        let both = ["10.0.0.1:5432", "10.0.0.2:5432"];
+        let wanted = Plan::new(&Addresses::from(std::net::IpAddr::from([10, 0, 0, 1])), 5432, &group(&both));
+        let mut unshown = Unshown::default();
+        assert_eq!(unshown.due(&wanted, at(0)), wanted);
+        unshown.deregistered(&plan(&both).deregister, at(0));
+        unshown.see(&group(&both));
+        let due = unshown.due(&wanted, at(1)).to_string();
+        assert_eq!(due, "register 10.0.0.1:5432, then deregister 10.0.0.2:5432");
+        unshown.registered(&wanted.keep, at(1));
+        unshown.see(&group(&both));
+        assert_eq!(unshown.due(&wanted, at(1)), wanted, "once");
     }
 
     #[test]

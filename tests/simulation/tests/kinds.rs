@@ -10,7 +10,7 @@ use simulation::scenario::Scenario;
 use simulation::strategy::{Ours, Strategy};
 
 /// Worlds in which a rule that was tried did something wrong, and what that was.
-const REGRESSIONS: [(Kind, u64, &str); 10] = [
+const REGRESSIONS: [(Kind, u64, &str); 12] = [
     (
         Kind::Readers,
         10_000_014,
@@ -33,6 +33,12 @@ const REGRESSIONS: [(Kind, u64, &str); 10] = [
         10_010_000_024,
         "a registered database that was asked and silent passed for the check, and the RDS API was asked too late",
     ),
+    (
+        Kind::BlueGreen,
+        10_000_454,
+        "the writer came back to what the run had just left, and the description still called that a member",
+    ),
+    (Kind::StuckDns, 10_000_166, "as 10000454, in a cluster"),
 ];
 
 fn assert_holds(kind: Kind, changes: usize) {
