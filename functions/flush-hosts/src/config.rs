@@ -59,11 +59,11 @@ impl Config {
         let identifier = mistakes.take("DATABASE_IDENTIFIER", check_identifier(identifier));
         let kind = mistakes.take("DATABASE_KIND", parse_kind(kind.as_deref()));
         let engine = mistakes.take("DATABASE_ENGINE", check_engine(engine.as_deref()));
-        let login = Login::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
-        if login.is_none() && mistakes.is_empty() {
+        if user.is_none() && secret.is_none() {
             mistakes
                 .add("DATABASE_USER or SECRET_ARN", "is missing: give the user for IAM, or the secret for a password");
         }
+        let login = Login::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
         let region = mistakes.take("AWS_REGION", region.ok_or("is missing: give the database's Region"));
         match (identifier, kind, engine, login, region) {
             (Some(identifier), Some(kind), Some(()), Some(login), Some(region)) => Ok(Config {
