@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use platform::login::{Credentials, Doorman};
 use platform::session::{Endpoint, SessionError};
@@ -15,12 +16,17 @@ use reconcile::claim::Voice;
 use reconcile::login::Login;
 use reconcile::report::Failure;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
 
 use crate::ports::{self, BoxFuture};
 
 mod mysql;
 mod postgres;
+
+/// Saying goodbye to a database, and the end of TLS.
+const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
 /// What every session needs.
 pub struct Databases {
@@ -92,7 +98,7 @@ impl ports::Sessions for Sessions<'_> {
 }
 
 impl Sessions<'_> {
-    fn sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<IpAddr, Session>> {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Session>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -137,9 +143,14 @@ impl Session {
     }
 
     async fn close(self) {
-        match self {
-            Session::Postgres(session) => session.close().await,
-            Session::MySql(session) => session.close().await,
+        let goodbye = async {
+            match self {
+                Session::Postgres(session) => session.close().await,
+                Session::MySql(session) => session.close().await,
+            }
+        };
+        if timeout(CLOSE_LIMIT, goodbye).await.is_err() {
+            debug!("the session did not end in time");
         }
     }
 }

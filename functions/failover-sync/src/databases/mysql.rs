@@ -2,7 +2,6 @@
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, SslOpts, TlsError as DriverTlsError};
@@ -11,7 +10,6 @@ use platform::login::Credentials;
 use platform::refusal;
 use platform::session::{Endpoint, SessionError, TlsError};
 use reconcile::claim::Voice;
-use tokio::time::timeout;
 use tracing::debug;
 
 /// A list and not `SELECT @@…`: a variable that the server does not know is an error there, and no row here. It needs no
@@ -21,9 +19,6 @@ use tracing::debug;
 /// where a reader has `innodb_read_only` on and `read_only` off; "read_only" in the manuals of MySQL and MariaDB.
 const QUESTION: &str =
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('aurora_version', 'innodb_read_only', 'read_only')";
-
-/// Saying goodbye, and the end of TLS.
-const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
 /// The driver would ask the server for these.
 const MAX_PACKET: usize = 1 << 20;
@@ -59,10 +54,8 @@ impl Session {
     }
 
     pub(super) async fn close(self) {
-        match timeout(CLOSE_LIMIT, self.0.disconnect()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "the session did not end properly"),
-            Err(_) => debug!("the session did not end in time"),
+        if let Err(error) = self.0.disconnect().await {
+            debug!(%error, "the session did not end properly");
         }
     }
 }
@@ -98,7 +91,7 @@ fn session_error(error: Error) -> SessionError {
             SessionError::Tls(TlsError::NotOffered(error.to_string()))
         }
         Error::Driver(error @ DriverError::ConnectionClosed) => {
-            SessionError::Connection(io::Error::new(io::ErrorKind::ConnectionAborted, error.to_string()))
+            SessionError::Connection(io::Error::new(ErrorKind::ConnectionAborted, error.to_string()))
         }
         other => SessionError::Protocol(chain(&other)),
     }

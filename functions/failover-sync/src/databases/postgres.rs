@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use platform::error::chain;
 use platform::login::Credentials;
@@ -11,7 +10,6 @@ use platform::refusal;
 use platform::session::{Endpoint, SessionError, TlsError};
 use reconcile::claim::Voice;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -25,9 +23,6 @@ const QUESTION: &str = "SELECT pg_is_in_recovery()";
 
 /// The one database that every server has (RDS too); nothing in it is read.
 const DATABASE: &str = "postgres";
-
-/// Saying goodbye, and the end of TLS.
-const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
 pub(super) struct Session {
     client: Client,
@@ -75,8 +70,8 @@ impl Session {
 
     pub(super) async fn close(self) {
         drop(self.client);
-        if timeout(CLOSE_LIMIT, self.connection).await.is_err() {
-            debug!("the session did not end in time");
+        if let Err(error) = self.connection.await {
+            debug!(%error, "the session did not end properly");
         }
     }
 }
