@@ -1,5 +1,6 @@
-//! What a template would create under given parameters: the intrinsic functions resolved, as far as the templates here
-//! use them. A test then asserts what CloudFormation would create and not how the template spells it.
+//! What a template and the templates that it nests would create under given parameters: the intrinsic functions resolved,
+//! as far as the templates here use them. A test then asserts what CloudFormation would create and not how the template
+//! spells it, nor in which layer it stands.
 
 // Each test program uses a part of it.
 #![allow(dead_code)]
@@ -30,6 +31,16 @@ pub(crate) const NETWORK_INTERFACE_ACTIONS: [&str; 6] = [
     "ec2:UnassignPrivateIpAddresses",
 ];
 
+/// The ARN of the link's load balancer in a resolved template.
+pub(crate) const LOAD_BALANCER: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/shared/fedcba9876543210";
+
+/// The ID of its security group.
+pub(crate) const LOAD_BALANCER_GROUP: &str = "sg-0fedcba9876543210";
+
+/// The ARN of the link's own operations topic.
+pub(crate) const OPERATIONS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:link-OperationsTopic";
+
 /// The ARN of the readers' target group in a resolved template.
 pub(crate) const READER_TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link-readers/0123456789abcdef";
@@ -55,8 +66,31 @@ pub(crate) const ENDPOINTS: [(&str, &str); 6] = [
     ("address", "10.0.1.9"),
 ];
 
-/// `template.yaml`.
-pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| load("template.yaml"));
+/// The layers of `template.yaml`, outermost first.
+pub(crate) const LAYERS: [&str; 5] =
+    ["template.yaml", "infra/link.yaml", "infra/database.yaml", "infra/alarms.yaml", "infra/ranges.yaml"];
+
+/// Every provider's template that is here, as it stands in its file.
+static FILES: LazyLock<BTreeMap<&'static str, Value>> =
+    LazyLock::new(|| LAYERS.into_iter().chain(["infra/flush-hosts.yaml"]).map(|path| (path, load(path))).collect());
+
+/// A layer, or `infra/flush-hosts.yaml`.
+pub(crate) fn layer(path: &str) -> &'static Value {
+    FILES.get(path).unwrap_or_else(|| panic!("{path} is no layer"))
+}
+
+/// `template.yaml` with the parameters, resources and so on of all its layers. What stands in several is the outermost's.
+pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
+    let mut all = layer(LAYERS[0]).clone();
+    for part in ["Parameters", "Mappings", "Conditions", "Resources"] {
+        let mut merged = Map::new();
+        for (name, body) in LAYERS.iter().filter_map(|path| layer(path)[part].as_object()).flatten() {
+            merged.entry(name).or_insert_with(|| body.clone());
+        }
+        all[part] = merged.into();
+    }
+    all
+});
 
 /// A template of this repository, with every intrinsic function in its long form.
 pub(crate) fn load(path: &str) -> Value {
@@ -70,6 +104,9 @@ pub(crate) fn load(path: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// The type of a stack in a stack.
+pub(crate) const NESTED_STACK: &str = "AWS::CloudFormation::Stack";
+
 /// A variable in a `Fn::Sub`.
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{([\w:.]+)\}").unwrap());
 
@@ -81,21 +118,30 @@ pub(crate) fn section(name: &str) -> &'static Map<String, Value> {
     TEMPLATE[name].as_object().unwrap()
 }
 
-/// A template under parameters.
+/// A template under parameters, with the stacks that it nests.
 pub(crate) struct Stack {
     template: &'static Value,
     parameters: BTreeMap<&'static str, String>,
+    nested: BTreeMap<&'static str, Stack>,
 }
 
 impl Stack {
-    /// A stack of `template.yaml` with [`BASE`] and these parameters.
+    /// A stack of `template.yaml` with [`BASE`] and these parameters. One that only a layer has is given to that layer, as
+    /// when it is deployed on its own.
     pub(crate) fn with(given: &[(&str, &str)]) -> Stack {
         let base = BASE.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
-        Stack::of(&TEMPLATE, &given.iter().chain(base).copied().collect::<Vec<_>>())
+        Stack::of(layer(LAYERS[0]), &given.iter().chain(base).copied().collect::<Vec<_>>())
     }
 
     /// A stack of a template with these parameters. Every value must be one that the template accepts.
     pub(crate) fn of(template: &'static Value, given: &[(&str, &str)]) -> Stack {
+        let stack = Stack::nesting(template, given);
+        let unknown = given.iter().find(|(name, _)| !stack.has_parameter(name));
+        assert_eq!(unknown, None, "a parameter that does not exist");
+        stack
+    }
+
+    fn nesting(template: &'static Value, given: &[(&str, &str)]) -> Stack {
         let mut parameters = BTreeMap::new();
         for (name, definition) in template["Parameters"].as_object().unwrap() {
             let given = given.iter().find(|(key, _)| key == name).map(|(_, value)| (*value).to_owned());
@@ -103,15 +149,50 @@ impl Stack {
             assert!(takes(definition, &value), "{name} does not accept {value:?}");
             parameters.insert(name.as_str(), value);
         }
-        let unknown = given.iter().find(|(name, _)| !parameters.contains_key(name));
-        assert_eq!(unknown, None, "a parameter that does not exist");
-        Stack { template, parameters }
+        let mut stack = Stack { template, parameters, nested: BTreeMap::new() };
+        let all = stack.section("Resources").iter().filter(|(_, resource)| resource["Type"] == NESTED_STACK);
+        let mut waiting: Vec<_> = all.filter(|(_, resource)| stack.exists(resource)).collect();
+        while !waiting.is_empty() {
+            // One whose parameters need no outputs of those that wait with it.
+            let needs = |resource: &Value, name: &String| {
+                let mut used = BTreeSet::new();
+                names_used(resource, &mut used);
+                used.contains(name)
+            };
+            let ready = waiting.iter().position(|(_, one)| !waiting.iter().any(|(name, _)| needs(one, name)));
+            let (name, resource) = waiting.remove(ready.expect("no two stacks need each other"));
+            let passed = stack.resolve(&resource["Properties"]["Parameters"]).unwrap();
+            let passed: Vec<_> = passed.as_object().unwrap().iter().map(|(name, v)| (name.clone(), text(v))).collect();
+            let own = given.iter().filter(|(name, _)| !stack.parameters.contains_key(name));
+            let own = own.filter(|(name, _)| !passed.iter().any(|(other, _)| other == name));
+            let passed = passed.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(own.copied());
+            let file = resource["Properties"]["TemplateURL"].as_str().unwrap().trim_start_matches("infra/");
+            let nested = Stack::nesting(layer(&format!("infra/{file}")), &passed.collect::<Vec<_>>());
+            stack.nested.insert(name, nested);
+        }
+        stack
     }
 
-    /// The properties of a resource; none if its condition does not hold.
+    fn has_parameter(&self, name: &str) -> bool {
+        self.parameters.contains_key(name) || self.nested.values().any(|nested| nested.has_parameter(name))
+    }
+
+    /// A stack that is nested, if its condition holds.
+    pub(crate) fn nested(&self, name: &str) -> Option<&Stack> {
+        self.nested.get(name).or_else(|| self.nested.values().find_map(|nested| nested.nested(name)))
+    }
+
+    fn all(&self) -> Vec<&Stack> {
+        std::iter::once(self).chain(self.nested.values().flat_map(Stack::all)).collect()
+    }
+
+    /// The properties of a resource, of this stack or of one that it nests; none if its condition does not hold.
     pub(crate) fn resource(&self, name: &str) -> Option<Value> {
-        let resource = self.section("Resources").get(name).unwrap_or_else(|| panic!("no resource {name}"));
-        self.exists(resource).then(|| self.resolve(resource.get("Properties").unwrap_or(&Value::Null)).unwrap())
+        let known = FILES.values().any(|file| file["Resources"].get(name).is_some());
+        assert!(known || self.section("Resources").contains_key(name), "no resource {name}");
+        let (stack, resource) = self.all().into_iter().find_map(|s| Some((s, s.section("Resources").get(name)?)))?;
+        let properties = resource.get("Properties").unwrap_or(&Value::Null);
+        stack.exists(resource).then(|| stack.resolve(properties).unwrap())
     }
 
     fn exists(&self, part: &Value) -> bool {
@@ -134,10 +215,13 @@ impl Stack {
         existing.map(|(name, _)| (name.clone(), self.output(name))).collect()
     }
 
-    /// The resources whose conditions hold.
+    /// The resources whose conditions hold, of this stack and of those that it nests.
     pub(crate) fn resources(&self) -> BTreeSet<String> {
-        let resources = self.section("Resources").iter();
-        resources.filter(|(_, resource)| self.exists(resource)).map(|(name, _)| name.clone()).collect()
+        let of = |stack: &Stack| {
+            let resources = stack.section("Resources").iter().filter(|(_, resource)| stack.exists(resource));
+            resources.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        self.all().into_iter().flat_map(of).collect()
     }
 
     /// What the rules say against these parameters.
@@ -181,7 +265,10 @@ impl Stack {
         Some(match function {
             "Ref" => return self.reference(argument.as_str().unwrap()).map(Value::from),
             "Condition" => self.condition(argument.as_str().unwrap()).into(),
-            "Fn::GetAtt" => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
+            "Fn::GetAtt" => match (self.nested.get(argument[0].as_str()?), text(&argument[1]).strip_prefix("Outputs.")) {
+                (Some(nested), Some(output)) => nested.output(output).into(),
+                _ => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
+            },
             "Fn::If" => return self.resolve(&argument[if self.condition(argument[0].as_str()?) { 1 } else { 2 }]),
             "Fn::Equals" => (text(&item(0)) == text(&item(1))).into(),
             "Fn::Not" => (!self.holds(&argument[0])).into(),
@@ -213,8 +300,11 @@ impl Stack {
             "AWS::Region" => "eu-west-1".into(),
             "AWS::Partition" => "aws".into(),
             "AWS::StackName" => "link".into(),
-            "TargetGroup" => TARGET_GROUP.into(),
-            "ReaderTargetGroup" => READER_TARGET_GROUP.into(),
+            "TargetGroup" if !self.parameters.contains_key(name) => TARGET_GROUP.into(),
+            "ReaderTargetGroup" if !self.parameters.contains_key(name) => READER_TARGET_GROUP.into(),
+            "LoadBalancer" if !self.parameters.contains_key(name) => LOAD_BALANCER.into(),
+            "LoadBalancerSecurityGroup" => LOAD_BALANCER_GROUP.into(),
+            "OperationsTopic" => OPERATIONS_TOPIC.into(),
             parameter if self.parameters.contains_key(parameter) => self.parameters[parameter].clone(),
             _ if self.section("Resources").contains_key(resource) => format!("{{{name}}}"),
             _ => panic!("nothing is named {name}"),

@@ -20,11 +20,11 @@ fn the_function_is_built_from_this_workspace() {
     let metadata = &TEMPLATE["Resources"]["Function"]["Metadata"];
     assert_eq!(*metadata, json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "failover-sync"}}));
     let function = Stack::with(&[]).existing("Function");
-    assert!(root().join(text(&function["CodeUri"])).join("Cargo.toml").exists());
+    assert!(root().join("infra").join(text(&function["Code"])).join("Cargo.toml").exists());
     assert_eq!([&function["Runtime"], &function["Handler"]], ["provided.al2023", "bootstrap"]);
     assert_eq!(function["Architectures"], json!(["x86_64"]));
     let names = |parameters: &[(&str, &str)]| {
-        let stack = Stack::with(parameters);
+        let stack = joined(parameters);
         [text(&stack.existing("Function")["FunctionName"]), text(&stack.existing("FunctionLogGroup")["LogGroupName"])]
     };
     assert_eq!(names(&[]), ["link", "/aws/lambda/link"]);
@@ -53,7 +53,9 @@ fn the_function_outlives_its_budgets_and_its_events_outlive_the_retries() {
         assert!(timeout > budget + calls, "{timeout:?} is not more than {budget:?} and the calls around it");
     }
     // Lambda pauses one minute before the first retry and two before the second.
-    let age = Duration::from_secs(function["EventInvokeConfig"]["MaximumEventAgeInSeconds"].as_u64().unwrap());
+    let asynchronous = Stack::with(&[]).existing("FunctionEventInvokeConfig");
+    assert_eq!([&asynchronous["FunctionName"], &asynchronous["Qualifier"]], ["{Function}", "$LATEST"]);
+    let age = Duration::from_secs(asynchronous["MaximumEventAgeInSeconds"].as_u64().unwrap());
     assert!(age >= 3 * timeout + Duration::from_secs(60 + 120), "{age:?} does not leave room for three attempts");
 }
 

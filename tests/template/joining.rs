@@ -1,42 +1,40 @@
-//! A database on a link that exists: what is added to the link, and what of it is left alone.
+//! A database on a link: what is added to the link, and what of it is left alone.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::stack::{READER_TARGET_GROUP, Stack, TARGET_GROUP, owned, section, text};
-use super::{
-    ASKING, FUNCTION_IN_VPC, LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, SECURITY_GROUP, SIX_RANGES, every_stack,
-    joined,
+use super::stack::{
+    LOAD_BALANCER, LOAD_BALANCER_GROUP, READER_TARGET_GROUP, Stack, TARGET_GROUP, layer, owned, section, text,
 };
+use super::{ASKING, FUNCTION_IN_VPC, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined};
 
-/// What only a link that is built has.
-const LINK: [&str; 5] = [
-    "ConnectionNotification",
-    "EndpointService",
-    "EndpointServicePermissions",
-    "LoadBalancer",
-    "LoadBalancerSecurityGroup",
-];
+/// Both families, in lists of the stack's own.
+const IPV4: [&str; 2] = ["{Ipv4PrefixList.PrefixListId}", "10.9.0.0/16"];
+const IPV6: [&str; 2] = ["{Ipv6PrefixList.PrefixListId}", "fd00:9::/32"];
+const LIST: &str = "pl-0123456789abcdef0";
 
 /// Group, port and other side of every rule of this type, all of which are for TCP and one port.
-fn rules(stack: &Stack, type_name: &str) -> Vec<(String, String, String)> {
+fn rules(stack: &Stack, type_name: &str) -> BTreeSet<(String, String, String)> {
     let of_type = section("Resources").iter().filter(|(_, resource)| resource["Type"] == type_name);
     let rules = of_type.filter_map(|(name, _)| stack.resource(name)).map(|rule| {
         assert!(rule["IpProtocol"] == "tcp" && rule["FromPort"] == rule["ToPort"], "{rule}");
-        let sides = ["CidrIp", "SourceSecurityGroupId", "DestinationSecurityGroupId"];
+        let sides = [
+            "SourcePrefixListId",
+            "DestinationPrefixListId",
+            "SourceSecurityGroupId",
+            "DestinationSecurityGroupId",
+        ];
         let other: Vec<_> = sides.iter().filter_map(|side| rule.get(side).and_then(Value::as_str)).collect();
         let [other] = other.as_slice() else { panic!("{rule} has not one other side") };
         (text(&rule["GroupId"]), text(&rule["FromPort"]), (*other).to_owned())
     });
-    let mut rules: Vec<_> = rules.collect();
-    rules.sort();
-    rules
+    rules.collect()
 }
 
-/// Rules of a group for one port, as [`rules`] tells of them.
-fn to<'a>(group: &str, port: &str, others: impl IntoIterator<Item = &'a str>) -> Vec<(String, String, String)> {
-    others.into_iter().map(|other| (group.to_owned(), port.to_owned(), other.to_owned())).collect()
+/// Rules of a group, as [`rules`] tells of them.
+fn to<'a>(group: &str, others: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeSet<(String, String, String)> {
+    others.into_iter().map(|(port, other)| (group.to_owned(), port.to_owned(), other.to_owned())).collect()
 }
 
 const INGRESS: &str = "AWS::EC2::SecurityGroupIngress";
@@ -44,23 +42,19 @@ const EGRESS: &str = "AWS::EC2::SecurityGroupEgress";
 
 #[test]
 fn the_link_is_as_it_was() {
+    let link = layer("infra/link.yaml")["Resources"].as_object().unwrap();
+    let mut of_the_link = owned(link.keys().map(String::as_str).filter(|name| *name != "OperationsSubscription"));
     let asking = [&ASKING[..], &[SECURITY_GROUP]].concat();
     let consumers = [("ConsumerCidrs", "10.9.0.0/16")];
     let variants = [&[][..], &[READERS], &[SECURITY_GROUP], &FUNCTION_IN_VPC, &consumers, &asking];
+    of_the_link.extend(owned(["Link", "Database"]));
     for parameters in variants {
         let [built, joining] = [Stack::with(parameters), joined(parameters)].map(|stack| stack.resources());
-        let of_the_link = owned(LINK);
         assert!(built.is_superset(&of_the_link), "{parameters:?}: {built:?}");
         assert!(joining.is_disjoint(&of_the_link), "{parameters:?}: {joining:?}");
-        let added: BTreeSet<_> = joining.difference(&built).collect();
-        assert!(added.iter().all(|name| name.starts_with("Joined")), "{parameters:?}: {added:?}");
         let missing: BTreeSet<_> = built.difference(&joining).cloned().collect();
         assert_eq!(missing, of_the_link, "{parameters:?}: everything that follows the database is there as well");
-    }
-    for stack in [joined(&[]), joined(&[READERS, SECURITY_GROUP, ("ConsumerCidrs", "10.9.0.0/16")])] {
-        let resolved: String = stack.resources().iter().map(|name| stack.existing(name).to_string()).collect();
-        let named: Vec<_> = LINK.iter().filter(|name| resolved.contains(&format!("{{{name}"))).collect();
-        assert!(named.is_empty(), "names what does not exist: {named:?}");
+        assert!(joining.is_subset(&built), "{parameters:?}: the first database of a link is one like all");
     }
 }
 
@@ -84,53 +78,81 @@ fn the_database_has_a_listener_of_its_own_on_the_load_balancer_that_exists() {
 
 #[test]
 fn every_kind_of_database_can_join_and_is_followed_like_the_first() {
-    let followed = ["EventRule", "EventSubscription", "FunctionRole", "Schedule", "TargetGroup", "TopicSubscription"];
     let stacks: Vec<_> = every_stack().collect();
     for pair in stacks.chunks(2) {
         let [(kind, _, built), (_, _, joining)] = pair else { panic!("a stack of each sort") };
-        for part in followed {
-            assert_eq!(joining.resource(part), built.resource(part), "{kind}: {part}");
+        for part in joining.resources() {
+            assert_eq!(joining.resource(&part), built.resource(&part), "{kind}: {part}");
         }
     }
 }
 
 #[test]
 fn the_group_of_the_load_balancer_gets_rules_for_this_database() {
-    let server = "10.0.1.9/32";
-    let ports = [("DatabasePort", "3306"), ("ListenerPort", "13306"), ("DatabaseCidrs", server)];
-    let stack = joined(&ports);
-    assert_eq!(rules(&stack, EGRESS), to(LOAD_BALANCER_GROUP, "3306", [server]));
-    assert_eq!(rules(&stack, INGRESS), []);
+    let [four, six] = [IPV4[0], IPV6[0]];
+    let ports = ("ListenerPort", "15432");
+    for stack_of in [Stack::with, joined] {
+        let stack = stack_of(&[ports, ("DatabasePort", "3306"), ("DatabaseCidrs", "10.0.1.9/32")]);
+        assert_eq!(rules(&stack, EGRESS), to(LOAD_BALANCER_GROUP, [("3306", four)]));
+        assert_eq!(rules(&stack, INGRESS), BTreeSet::new());
 
-    let six = SIX_RANGES.join(",");
-    let stack = joined(&[("ListenerPort", "15432"), ("ConsumerCidrs", &six), ("DatabaseCidrs", &six)]);
-    assert_eq!(rules(&stack, EGRESS), to(LOAD_BALANCER_GROUP, "5432", SIX_RANGES));
-    assert_eq!(rules(&stack, INGRESS), to(LOAD_BALANCER_GROUP, "15432", SIX_RANGES));
-    let two = joined(&[("ConsumerCidrs", &SIX_RANGES[..2].join(","))]);
-    assert_eq!(rules(&two, INGRESS), to(LOAD_BALANCER_GROUP, "5432", SIX_RANGES[..2].iter().copied()));
+        for (consumers, lists) in [(IPV4[1].to_owned(), &[four][..]), (IPV6[1].to_owned(), &[six]), (
+            format!("{},{}", IPV4[1], IPV6[1]),
+            &[four, six],
+        )] {
+            let stack = stack_of(&[ports, ("ConsumerCidrs", &consumers)]);
+            let expected = lists.iter().map(|list| ("15432", *list));
+            assert_eq!(rules(&stack, INGRESS), to(LOAD_BALANCER_GROUP, expected), "{consumers}");
+        }
 
-    let stack = joined(&[SECURITY_GROUP, ("DatabaseCidrs", ""), ("ListenerPort", "15432")]);
-    assert_eq!(rules(&stack, EGRESS), to(LOAD_BALANCER_GROUP, "5432", [SECURITY_GROUP.1]));
-    assert_eq!(rules(&stack, INGRESS), to(SECURITY_GROUP.1, "5432", [LOAD_BALANCER_GROUP]), "the database lets it in");
+        let by_group = stack_of(&[SECURITY_GROUP, ("DatabaseCidrs", ""), ports]);
+        assert_eq!(rules(&by_group, EGRESS), to(LOAD_BALANCER_GROUP, [("5432", SECURITY_GROUP.1)]));
+        let lets_in = to(SECURITY_GROUP.1, [("5432", LOAD_BALANCER_GROUP)]);
+        assert_eq!(rules(&by_group, INGRESS), lets_in, "the database lets it in");
+        let both = stack_of(&[SECURITY_GROUP]);
+        assert_eq!(rules(&both, EGRESS), to(LOAD_BALANCER_GROUP, [("5432", SECURITY_GROUP.1), ("5432", four)]));
 
-    let stack = joined(&[("DatabaseCidrs", "")]);
-    assert_eq!([rules(&stack, EGRESS), rules(&stack, INGRESS)], [[], []], "EC2 refuses a rule that exists");
+        let server = stack_of(&[("IpAddressType", "ipv6"), ("DatabaseCidrs", IPV6[1])]);
+        assert_eq!(rules(&server, EGRESS), to(LOAD_BALANCER_GROUP, [("5432", six)]));
+    }
+    let none = joined(&[("DatabaseCidrs", "")]);
+    assert_eq!([rules(&none, EGRESS), rules(&none, INGRESS)], [BTreeSet::new(), BTreeSet::new()]);
 }
 
 #[test]
-fn a_link_that_is_built_has_its_rules_in_its_group() {
-    let six = SIX_RANGES.join(",");
-    let stack = Stack::with(&[("ConsumerCidrs", &six), ("DatabaseCidrs", &six), SECURITY_GROUP]);
-    assert_eq!(rules(&stack, EGRESS), []);
-    assert_eq!(rules(&stack, INGRESS), to(SECURITY_GROUP.1, "5432", ["{LoadBalancerSecurityGroup}"]));
+fn a_list_that_exists_takes_the_place_of_ranges() {
+    let lists = [("ConsumerPrefixListId", LIST), ("DatabasePrefixListId", LIST), ("DatabaseCidrs", "")];
+    let stack = joined(&[&lists[..], &[READERS]].concat());
+    assert_eq!(rules(&stack, EGRESS), to(LOAD_BALANCER_GROUP, [("5432", LIST)]));
+    assert_eq!(rules(&stack, INGRESS), to(LOAD_BALANCER_GROUP, [("5432", LIST), (READERS.1, LIST)]));
+    assert!(stack.nested("Consumers").is_none() && stack.nested("DatabaseNetworks").is_none());
+}
+
+#[test]
+fn the_ranges_stand_in_lists_and_nowhere_else() {
+    let ten = TEN_RANGES.join(",");
+    let stack = joined(&[("ConsumerCidrs", &ten), ("DatabaseCidrs", IPV6[1]), READERS]);
+    for (name, list, expected) in
+        [("Consumers", "Ipv4PrefixList", &TEN_RANGES[..]), ("DatabaseNetworks", "Ipv6PrefixList", &IPV6[1..])]
+    {
+        let list = stack.nested(name).unwrap().existing(list);
+        let entries: Vec<_> = list["Entries"].as_array().unwrap().iter().map(|one| text(&one["Cidr"])).collect();
+        assert_eq!(entries, expected, "{name}");
+    }
+    let with_ranges: Vec<_> = stack
+        .resources()
+        .into_iter()
+        .filter(|name| name.contains("gress") && stack.existing(name).to_string().contains("10.1."))
+        .collect();
+    assert!(with_ranges.is_empty(), "{with_ranges:?}");
 }
 
 #[test]
 fn consumers_are_let_in_on_the_readers_port_as_well() {
-    let six = SIX_RANGES.join(",");
-    let parameters = [("ConsumerCidrs", &*six), READERS];
-    let own = to("{LoadBalancerSecurityGroup}", READERS.1, SIX_RANGES);
-    assert_eq!(rules(&Stack::with(&parameters), INGRESS), own);
-    let existing = [to(LOAD_BALANCER_GROUP, "5432", SIX_RANGES), to(LOAD_BALANCER_GROUP, READERS.1, SIX_RANGES)];
-    assert_eq!(rules(&joined(&parameters), INGRESS), existing.concat());
+    let parameters = [("ConsumerCidrs", &*format!("{},{}", IPV4[1], IPV6[1])), READERS];
+    let [four, six] = [IPV4[0], IPV6[0]];
+    let expected = [("5432", four), ("5432", six), (READERS.1, four), (READERS.1, six)];
+    for stack in [Stack::with(&parameters), joined(&parameters)] {
+        assert_eq!(rules(&stack, INGRESS), to(LOAD_BALANCER_GROUP, expected));
+    }
 }

@@ -1,14 +1,15 @@
-//! What `template.yaml` promises, read from the template itself. What it adds for MySQL and MariaDB is in
-//! `mysql_template`, what `infra/database.yaml` makes of it in `database.rs`.
+//! What `template.yaml` and its layers promise, read from the templates themselves: of a link with one database, and of a
+//! database that joins a link. What holds the layers together is in `layers.rs`, what `infra/flush-hosts.yaml` promises in
+//! `mysql_template`.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
 
-mod database;
 mod descriptions;
 mod events;
 mod function;
 mod joining;
+mod layers;
 mod operations;
 mod parameters;
 mod path;
@@ -20,8 +21,7 @@ mod stack;
 mod ways;
 mod witness;
 
-use serde_json::Value;
-use stack::{ENDPOINTS, Stack, section};
+use stack::{BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, Stack, layer};
 
 const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789abcdef0");
 const FUNCTION_IN_VPC: [(&str, &str); 2] =
@@ -34,24 +34,24 @@ const ASKING: [(&str, &str); 4] = [
     ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234"),
 ];
 const READERS: (&str, &str) = ("ReaderListenerPort", "5433");
-const SIX_RANGES: [&str; 6] =
-    ["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16", "10.5.0.0/16", "10.6.0.0/16"];
-
-const LOAD_BALANCER: &str =
-    "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/shared/fedcba9876543210";
-const LOAD_BALANCER_GROUP: &str = "sg-0fedcba9876543210";
-
-/// A link that exists, and nothing of what only a link that is built takes.
-const JOINED: [(&str, &str); 4] = [
-    ("LoadBalancerArn", LOAD_BALANCER),
-    ("LoadBalancerSecurityGroupId", LOAD_BALANCER_GROUP),
-    ("SubnetIds", ""),
-    ("AllowedPrincipals", ""),
+const TEN_RANGES: [&str; 10] = [
+    "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16", "10.5.0.0/16", "10.6.0.0/16", "10.7.0.0/16",
+    "10.8.0.0/16", "10.9.0.0/16", "10.10.0.0/16",
 ];
 
-/// A stack that joins the link, with these parameters.
+/// A link that exists.
+const LINK: [(&str, &str); 3] = [
+    ("LoadBalancerArn", LOAD_BALANCER),
+    ("LoadBalancerSecurityGroupId", LOAD_BALANCER_GROUP),
+    ("OperationsTopicArn", OPERATIONS_TOPIC),
+];
+
+/// A stack of `infra/database.yaml` on that link, with these parameters.
 fn joined(given: &[(&str, &str)]) -> Stack {
-    Stack::with(&[&JOINED, given].concat())
+    let database = layer("infra/database.yaml");
+    let base = BASE.iter().chain(&LINK).filter(|(name, _)| database["Parameters"].get(name).is_some());
+    let base = base.filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
+    Stack::of(database, &given.iter().chain(base).copied().collect::<Vec<_>>())
 }
 
 /// One database of every kind on a link that is built, and on one that is joined.
@@ -60,9 +60,4 @@ fn every_stack() -> impl Iterator<Item = (&'static str, &'static str, Stack)> {
         let parameters = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)];
         [Stack::with(&parameters), joined(&parameters)].map(|stack| (kind, endpoint, stack))
     })
-}
-
-/// The resources that are not only for MySQL and MariaDB.
-fn without_flushing() -> impl Iterator<Item = (&'static String, &'static Value)> {
-    section("Resources").iter().filter(|(_, resource)| resource["Condition"] != "FlushesHosts")
 }

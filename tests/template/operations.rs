@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use regex::Regex;
 use serde_json::json;
 
-use super::stack::{BASE, READER_TARGET_GROUP, Stack, TARGET_GROUP, TEMPLATE, accepts, owned, root, section, text};
-use super::{ASKING, LOAD_BALANCER, LOAD_BALANCER_GROUP, READERS, joined, without_flushing};
+use super::stack::{
+    BASE, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, READER_TARGET_GROUP, Stack, TARGET_GROUP, TEMPLATE,
+    accepts, layer, owned, root, section, text,
+};
+use super::{ASKING, READERS, joined};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:ops";
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd";
@@ -20,12 +23,12 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
     let (failures, undelivered) = (queue("FailureQueue"), queue("EventQueue"));
     let visible = "AWS/SQS ApproximateNumberOfMessagesVisible Maximum";
     let targets = json!([
-        {"Name": "LoadBalancer", "Value": "{LoadBalancer.LoadBalancerFullName}"},
-        {"Name": "TargetGroup", "Value": "{TargetGroup.TargetGroupFullName}"},
+        {"Name": "LoadBalancer", "Value": "net/shared/fedcba9876543210"},
+        {"Name": "TargetGroup", "Value": "targetgroup/link/0123456789abcdef"},
     ]);
     let readers = json!([
-        {"Name": "LoadBalancer", "Value": "{LoadBalancer.LoadBalancerFullName}"},
-        {"Name": "TargetGroup", "Value": "{ReaderTargetGroup.TargetGroupFullName}"},
+        {"Name": "LoadBalancer", "Value": "net/shared/fedcba9876543210"},
+        {"Name": "TargetGroup", "Value": "targetgroup/link-readers/0123456789abcdef"},
     ]);
     let (writer, reader) = (binding("writer"), binding("readers"));
     let at_least = "GreaterThanOrEqualToThreshold";
@@ -45,7 +48,7 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
         ("NoHealthyTargetAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &targets, below, 1, "breaching"),
         ("ScheduleSilentAlarm", "AWS/Lambda Invocations Sum", &function, below, 1, "breaching"),
     ];
-    let alarms = without_flushing().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    let alarms = section("Resources").iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
     assert_eq!(alarms.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(), owned(expected.map(|alarm| alarm.0)));
     for (name, metric, dimensions, comparison, threshold, missing) in expected {
         let alarm = stack.existing(name);
@@ -66,7 +69,7 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
 fn every_alarm_tells_people_and_never_the_function() {
     let asking = [&ASKING[..], &[READERS, ("OperationsTopicArn", TOPIC)]].concat();
     for (parameters, topic, count) in [
-        (&[READERS][..], "{OperationsTopic}", 12),
+        (&[READERS][..], OPERATIONS_TOPIC, 12),
         (&[READERS, ("OperationsTopicArn", TOPIC)], TOPIC, 12),
         (&asking, TOPIC, 13),
     ] {
@@ -78,21 +81,11 @@ fn every_alarm_tells_people_and_never_the_function() {
             for (name, alarm) in existing {
                 assert_eq!([&alarm["AlarmActions"], &alarm["OKActions"]], [&json!([topic]), &json!([topic])], "{name}");
             }
-            assert_eq!(stack.output("OperationsTopicArn"), topic);
-            assert_eq!(stack.resource("OperationsTopic").is_some(), topic != TOPIC);
-            assert_eq!(stack.resource("OperationsTopicPolicy").is_some(), topic != TOPIC);
         }
-    }
-}
-
-#[test]
-fn alarms_name_the_load_balancer_that_is_joined() {
-    for (name, group) in [("NoHealthyTargetAlarm", "TargetGroup"), ("NoHealthyReaderAlarm", "ReaderTargetGroup")] {
-        let expected = json!([
-            {"Name": "LoadBalancer", "Value": "net/shared/fedcba9876543210"},
-            {"Name": "TargetGroup", "Value": format!("{{{group}.TargetGroupFullName}}")},
-        ]);
-        assert_eq!(joined(&[READERS]).existing(name)["Dimensions"], expected);
+        let link = Stack::with(parameters);
+        assert_eq!(link.output("OperationsTopicArn"), topic);
+        assert_eq!(link.resource("OperationsTopic").is_some(), topic != TOPIC);
+        assert_eq!(link.resource("OperationsTopicPolicy").is_some(), topic != TOPIC);
     }
 }
 
@@ -100,7 +93,7 @@ fn alarms_name_the_load_balancer_that_is_joined() {
 fn only_alarms_and_endpoint_services_of_this_account_may_publish_to_people() {
     let statements = |stack: &Stack| {
         let policy = stack.existing("OperationsTopicPolicy");
-        assert_eq!(policy["Topics"], json!(["{OperationsTopic}"]));
+        assert_eq!(policy["Topics"], json!([OPERATIONS_TOPIC]));
         let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap().iter().cloned();
         let without_sid = statements.map(|mut statement| {
             statement.as_object_mut().unwrap().remove("Sid");
@@ -113,7 +106,7 @@ fn only_alarms_and_endpoint_services_of_this_account_may_publish_to_people() {
             "Effect": "Allow",
             "Principal": {"Service": service},
             "Action": "sns:Publish",
-            "Resource": "{OperationsTopic}",
+            "Resource": OPERATIONS_TOPIC,
             "Condition": {
                 "StringEquals": {"aws:SourceAccount": "111122223333"},
                 "ArnLike": {"aws:SourceArn": source},
@@ -122,8 +115,7 @@ fn only_alarms_and_endpoint_services_of_this_account_may_publish_to_people() {
     };
     let alarms = allow("cloudwatch.amazonaws.com", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:*");
     let services = allow("vpce.amazonaws.com", "arn:aws:ec2:eu-west-1:111122223333:vpc-endpoint-service/*");
-    assert_eq!(statements(&Stack::with(&[])), [alarms.clone(), services]);
-    assert_eq!(statements(&joined(&[])), [alarms]);
+    assert_eq!(statements(&Stack::with(&[])), [alarms, services]);
     let description = text(&TEMPLATE["Parameters"]["OperationsTopicArn"]["Description"]);
     for grant in ["cloudwatch.amazonaws.com", "vpce.amazonaws.com", "sns:Publish", "aws:SourceAccount", "aws:SourceArn"]
     {
@@ -133,7 +125,7 @@ fn only_alarms_and_endpoint_services_of_this_account_may_publish_to_people() {
 
 #[test]
 fn people_hear_of_every_connection_to_an_endpoint_service_that_is_built() {
-    for (parameters, topic) in [(&[][..], "{OperationsTopic}"), (&[("OperationsTopicArn", TOPIC)], TOPIC)] {
+    for (parameters, topic) in [(&[][..], OPERATIONS_TOPIC), (&[("OperationsTopicArn", TOPIC)], TOPIC)] {
         let expected = json!({
             "ServiceId": "{EndpointService}",
             "ConnectionEvents": ["Connect", "Accept", "Reject", "Delete"],
@@ -149,22 +141,30 @@ fn people_hear_of_every_connection_to_an_endpoint_service_that_is_built() {
 #[test]
 fn an_address_is_subscribed_if_it_is_given() {
     assert_eq!(Stack::with(&[]).resource("OperationsSubscription"), None);
-    let expected = json!({"TopicArn": "{OperationsTopic}", "Protocol": "email", "Endpoint": "ops@example.com"});
+    let expected = json!({"TopicArn": OPERATIONS_TOPIC, "Protocol": "email", "Endpoint": "ops@example.com"});
     assert_eq!(Stack::with(&[("OperationsEmail", "ops@example.com")]).existing("OperationsSubscription"), expected);
 }
 
 #[test]
-fn both_topics_are_encrypted_with_a_given_key() {
+fn topics_queues_and_logs_are_encrypted_with_a_given_key() {
+    let stack = Stack::with(&[("KmsKeyArn", KEY)]);
     for topic in ["Topic", "OperationsTopic"] {
         assert_eq!(Stack::with(&[]).existing(topic), json!({}));
-        assert_eq!(Stack::with(&[("TopicKmsKeyArn", KEY)]).existing(topic), json!({"KmsMasterKeyId": KEY}));
+        assert_eq!(stack.existing(topic), json!({"KmsMasterKeyId": KEY}));
     }
-    let description = text(&TEMPLATE["Parameters"]["TopicKmsKeyArn"]["Description"]);
-    for service in ["events.rds", "cloudwatch", "vpce"] {
-        assert!(description.contains(&format!("{service}.amazonaws.com")), "{service} is not documented");
+    for queue in ["FailureQueue", "EventQueue"] {
+        let queue = stack.existing(queue);
+        assert_eq!([&queue["KmsMasterKeyId"], &queue["SqsManagedSseEnabled"]], [&json!(KEY), &json!(false)]);
     }
-    for grant in ["kms:GenerateDataKey*", "kms:Decrypt"] {
-        assert!(description.contains(grant), "{grant} is not documented");
+    assert_eq!(stack.existing("FunctionLogGroup")["KmsKeyId"], KEY);
+    assert_eq!(Stack::with(&[]).existing("FunctionLogGroup").get("KmsKeyId"), None);
+    // Lambda writes to the failure queue as the function.
+    let role = |stack: &Stack| stack.existing("FunctionRole").to_string();
+    assert!(role(&stack).contains("kms:GenerateDataKey") && !role(&Stack::with(&[])).contains("kms:"));
+    let guide = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
+    let services = ["events.rds", "cloudwatch", "vpce", "sns", "events"].map(|name| format!("\"{name}.amazonaws.com\""));
+    for words in services.iter().map(String::as_str).chain(["logs.", "kms:GenerateDataKey*", "kms:Decrypt"]) {
+        assert!(guide.contains(words), "{words} is not documented");
     }
 }
 
@@ -178,26 +178,18 @@ fn the_slowest_schedule_is_not_taken_for_silence() {
 
 #[test]
 fn outputs_are_what_consumers_and_operators_need() {
-    let flushing = [
-        ("DatabaseEngine", "mysql"),
-        ("FlushHostsSecretArn", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:flush-hosts-AbCdEf"),
-        ("FlushHostsSubnetIds", "subnet-0123456789abcdef0"),
-        ("FlushHostsSecurityGroupIds", "sg-0123456789abcdef0"),
-    ];
-    let everything = [&flushing[..], &[READERS]].concat();
     let expected = [
         ("DashboardName", "{Dashboard}"),
         ("EndpointServiceId", "{EndpointService}"),
         ("EndpointServiceName", "com.amazonaws.vpce.eu-west-1.{EndpointService}"),
         ("EventQueueUrl", "{EventQueue}"),
         ("FailureQueueUrl", "{FailureQueue}"),
-        ("FlushHostsFunctionName", "{FlushHosts}"),
         ("FunctionName", "{Function}"),
         ("ListenerPort", "5432"),
-        ("LoadBalancerArn", "{LoadBalancer}"),
+        ("LoadBalancerArn", LOAD_BALANCER),
         ("LoadBalancerDnsName", "{LoadBalancer.DNSName}"),
-        ("LoadBalancerSecurityGroupId", "{LoadBalancerSecurityGroup}"),
-        ("OperationsTopicArn", "{OperationsTopic}"),
+        ("LoadBalancerSecurityGroupId", LOAD_BALANCER_GROUP),
+        ("OperationsTopicArn", OPERATIONS_TOPIC),
         ("ReaderListenerPort", READERS.1),
         ("ReaderTargetGroupArn", READER_TARGET_GROUP),
         ("SubnetIds", BASE[4].1),
@@ -205,22 +197,20 @@ fn outputs_are_what_consumers_and_operators_need() {
         ("TopicArn", "{Topic}"),
     ];
     let expected: BTreeMap<_, _> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    assert_eq!(Stack::with(&everything).outputs(), expected);
+    assert_eq!(Stack::with(&[READERS]).outputs(), expected);
     assert_eq!(section("Outputs").len(), expected.len());
     assert!(section("Outputs").values().all(|output| output["Description"].is_string()));
 
-    // Of a link that is joined, only what the next one to join needs.
+    // Of a database that joins, only what is its own.
     let mut of_the_database = expected;
-    for of_the_link in ["EndpointServiceId", "EndpointServiceName", "LoadBalancerDnsName", "SubnetIds"] {
+    for (of_the_link, _) in layer("infra/link.yaml")["Outputs"].as_object().unwrap() {
         of_the_database.remove(of_the_link);
     }
-    of_the_database.insert("LoadBalancerArn".into(), LOAD_BALANCER.into());
-    of_the_database.insert("LoadBalancerSecurityGroupId".into(), LOAD_BALANCER_GROUP.into());
-    assert_eq!(joined(&everything).outputs(), of_the_database);
+    assert_eq!(joined(&[READERS]).outputs(), of_the_database);
 
     // A database that RDS does not know, and without readers.
     let server = joined(&[("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9")]).outputs();
-    for missing in ["EventQueueUrl", "FlushHostsFunctionName", "ReaderListenerPort", "ReaderTargetGroupArn"] {
+    for missing in ["EventQueueUrl", "ReaderListenerPort", "ReaderTargetGroupArn"] {
         of_the_database.remove(missing);
     }
     assert_eq!(server, of_the_database);

@@ -4,15 +4,22 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::stack::{ENDPOINTS, Stack, TEMPLATE, accepts, names_used, owned, section, strings, text};
-use super::{FUNCTION_IN_VPC, JOINED, LOAD_BALANCER, READERS, SECURITY_GROUP, every_stack, joined};
+use super::stack::{ENDPOINTS, LOAD_BALANCER, Stack, accepts, layer, owned, section, takes};
+use super::{FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
 
 #[test]
 fn what_has_no_safe_default_has_none() {
-    let required = section("Parameters").iter().filter(|(_, definition)| definition.get("Default").is_none());
-    let required: BTreeSet<_> = required.map(|(name, _)| name.clone()).collect();
-    let expected = ["DatabaseEndpoint", "DatabaseEngine", "DatabasePort", "VpcId"];
-    assert_eq!(required, owned(expected));
+    let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabasePort", "VpcId"];
+    let link = ["LoadBalancerArn", "LoadBalancerSecurityGroupId", "OperationsTopicArn"];
+    for (path, more) in [
+        ("template.yaml", &["AllowedPrincipals", "SubnetIds"][..]),
+        ("infra/database.yaml", &link),
+    ] {
+        let parameters = layer(path)["Parameters"].as_object().unwrap();
+        let required = parameters.iter().filter(|(_, definition)| definition.get("Default").is_none());
+        let required: BTreeSet<_> = required.map(|(name, _)| name.clone()).collect();
+        assert_eq!(required, owned(database.iter().chain(more).copied()), "{path}");
+    }
 }
 
 #[test]
@@ -24,6 +31,7 @@ fn defaults_are_the_stated_ones() {
         "DeregistrationDelaySeconds": 120,
         "EnforceConsumerCidrs": "false",
         "HealthCheckIntervalSeconds": "auto",
+        "IpAddressType": "ipv4",
         "ScheduleExpression": "rate(1 minute)",
     });
     for (name, default) in expected.as_object().unwrap() {
@@ -35,15 +43,17 @@ fn defaults_are_the_stated_ones() {
 fn parameters_take_what_is_right_and_nothing_else() {
     let root = "arn:aws:iam::444455556666:root";
     let two = format!("{root},arn:aws-us-gov:iam::444455556666:role/vendor");
-    let six = ["10.0.0.0/8"; 6].join(",");
+    let ten = ["10.0.0.0/8"; 10].join(",");
+    let both = "10.0.0.0/8,fd00:ec2::/56,2600:1f18:0:1::/64";
     let application = LOAD_BALANCER.replace("/net/", "/app/");
     let port: (&[&str], &[&str]) =
         (&["", "1", "5433", "65535"], &["0", "05433", "65536", "70000", "100000", "-1", "5432,5433", "postgres"]);
-    let cases: [(&str, &[&str], &[&str]); 22] = [
+    let cases: [(&str, &[&str], &[&str]); 26] = [
         (
             "AllowedPrincipals",
-            &["", root, &two, "arn:aws-cn:iam::444455556666:user/jane.doe@example"],
+            &[root, &two, "arn:aws-cn:iam::444455556666:user/jane.doe@example"],
             &[
+                "",
                 "*",
                 "arn:aws:iam::444455556666:*",
                 "arn:aws:iam::*:root",
@@ -61,7 +71,7 @@ fn parameters_take_what_is_right_and_nothing_else() {
         ),
         (
             "DatabaseEndpoint",
-            &["a.b", "10.0.1.9"],
+            &["a.b", "10.0.1.9", "fd00:ec2::9", "::1"],
             &["", "db", "https://a.b", "a.b:5432", "a.b.", "A.b", "a..b", "a b.c"],
         ),
         ("DatabasePort", &["1", "65535"], &["0", "65536", "text", ""]),
@@ -69,14 +79,25 @@ fn parameters_take_what_is_right_and_nothing_else() {
         (
             "SubnetIds",
             &[
-                "",
                 "subnet-01234567,subnet-89abcdef",
                 "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-01234567",
             ],
-            &["subnet-01234567", "subnet-01234567,", "subnet-01234567, subnet-89abcdef", "vpc-01234567,vpc-01234567"],
+            &["", "subnet-01234567", "subnet-01234567,", "subnet-01234567, subnet-89abcdef", "vpc-01234567,vpc-01234567"],
         ),
-        ("ConsumerCidrs", &["", "10.0.0.0/8", &six], &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/33", "10.0.0.0/8,", "::/64"]),
-        ("DatabaseCidrs", &["", "10.0.1.7/32", &six], &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/8, 10.0.0.0/8"]),
+        (
+            "ConsumerCidrs",
+            &["", "10.0.0.0/8", &ten, both],
+            &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/33", "10.0.0.0/8,", "::/0", "fd00::/129", "fd00::"],
+        ),
+        (
+            "DatabaseCidrs",
+            &["", "10.0.1.7/32", "fd00::7/128", &ten],
+            &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/8, 10.0.0.0/8"],
+        ),
+        ("ConsumerPrefixListId", &["", "pl-0123456789abcdef0"], &["pl-", "10.0.0.0/8", "pl-01234567,pl-01234567"]),
+        ("DatabasePrefixListId", &["", "pl-0123456789abcdef0"], &["pl-", "10.0.0.0/8", "pl-01234567,pl-01234567"]),
+        ("IpAddressType", &["ipv4", "dualstack", "ipv6"], &["", "IPv4", "both"]),
+        ("LinkName", &["", "failover-sync-2", &*"a".repeat(64)], &["a b", "a_b", &*"a".repeat(65)]),
         (
             "AllowedCidrs",
             &["10.0.0.0/16", "fd00:ec2::/56", "2600:1f18:0:1::/64,10.0.0.0/16", "1:2:3:4:5:6:7:8/128"],
@@ -111,15 +132,16 @@ fn parameters_take_what_is_right_and_nothing_else() {
         ("ReaderListenerPort", port.0, port.1),
         (
             "LoadBalancerArn",
-            &["", LOAD_BALANCER],
+            &[LOAD_BALANCER],
             &[
+                "",
                 &application,
                 "shared",
                 "arn:aws:elasticloadbalancing:eu-west-1:111122223333:listener/net/shared/fedcba9876543210/0123456789abcdef",
                 "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/shared",
             ],
         ),
-        ("LoadBalancerSecurityGroupId", &["", "sg-01234567"], &["sg-", "sg-01234567,sg-01234567", "default"]),
+        ("LoadBalancerSecurityGroupId", &["sg-01234567"], &["", "sg-", "sg-01234567,sg-01234567", "default"]),
         (
             "OperationsTopicArn",
             &["", "arn:aws:sns:eu-west-1:111122223333:ops"],
@@ -131,7 +153,7 @@ fn parameters_take_what_is_right_and_nothing_else() {
             &["ops", "ops@example", "a@example.com,b@example.com", "ops @example.com"],
         ),
         (
-            "TopicKmsKeyArn",
+            "KmsKeyArn",
             &["", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab"],
             &["alias/aws/sns", "arn:aws:kms:eu-west-1:111122223333:alias/key"],
         ),
@@ -140,26 +162,11 @@ fn parameters_take_what_is_right_and_nothing_else() {
         right.iter().for_each(|value| assert!(accepts(parameter, value), "{parameter} refuses {value:?}"));
         wrong.iter().for_each(|value| assert!(!accepts(parameter, value), "{parameter} accepts {value:?}"));
     }
-    let seven = ["10.0.0.0/8"; 7].join(",");
-    for parameter in ["ConsumerCidrs", "DatabaseCidrs"] {
-        assert!(!accepts(parameter, &seven), "{parameter} accepts a range for which there is no rule");
-    }
-}
-
-#[test]
-fn every_parameter_is_explained_and_stands_in_one_group() {
-    let interface = &TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"];
-    let groups = interface["ParameterGroups"].as_array().unwrap();
-    let mut grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
-    grouped.sort();
-    let parameters: Vec<_> = section("Parameters").keys().cloned().collect();
-    assert_eq!(grouped, parameters.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
-    assert!(groups.iter().all(|group| !text(&group["Label"]["default"]).is_empty()));
-    for (name, definition) in section("Parameters") {
-        assert!(definition["Description"].as_str().is_some_and(|words| words.len() > 20), "{name} is not described");
-        assert!(interface["ParameterLabels"][name]["default"].is_string(), "{name} has no label");
-        let explained = definition.get("AllowedPattern").is_none() || definition["ConstraintDescription"].is_string();
-        assert!(explained, "a mistake in {name} would be answered with a regular expression");
+    let eleven = ["10.0.0.0/8"; 11].join(",");
+    let of_the_list = &layer("infra/ranges.yaml")["Parameters"]["Cidrs"];
+    assert!(takes(of_the_list, &ten) && takes(of_the_list, both) && !takes(of_the_list, ""));
+    for definition in [of_the_list, &section("Parameters")["ConsumerCidrs"], &section("Parameters")["DatabaseCidrs"]] {
+        assert!(!takes(definition, &eleven), "takes a range for which the list has no entry");
     }
 }
 
@@ -188,35 +195,12 @@ fn rules_refuse_what_cannot_work_and_name_the_remedy() {
 }
 
 #[test]
-fn a_link_is_built_whole_or_joined_as_it_is() {
-    let [arn, group, ..] = JOINED;
-    let cases: [(&[(&str, &str)], &str); 4] = [
-        (&[arn, JOINED[2], JOINED[3]], "LoadBalancerArn without LoadBalancerSecurityGroupId"),
-        (&[group], "LoadBalancerSecurityGroupId without LoadBalancerArn"),
-        (&[("SubnetIds", "")], "SubnetIds is empty. Give two or more subnets"),
-        (&[("AllowedPrincipals", "")], "AllowedPrincipals is empty, so nobody could connect"),
-    ];
-    for (parameters, reason) in cases {
-        let refusals = Stack::with(parameters).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains(reason)), "{parameters:?}: {refusals:?}");
-        assert!(refusals[0].contains("LoadBalancerSecurityGroupId"), "does not say how to join: {refusals:?}");
-    }
-    let idle: [(&str, &str, &str); 6] = [
-        ("SubnetIds", "subnet-01234567,subnet-89abcdef", "Leave SubnetIds empty"),
-        ("AllowedPrincipals", "arn:aws:iam::444455556666:root", "Leave AllowedPrincipals empty"),
-        ("AcceptanceRequired", "false", "Leave them at their defaults"),
-        ("EnforceConsumerCidrs", "true", "Leave them at their defaults"),
-        ("SupportedRegions", "eu-central-1", "Leave them at their defaults"),
-        ("PrivateDnsName", "db.example.com", "Leave them at their defaults"),
-    ];
-    for (name, value, remedy) in idle {
-        let others = JOINED.into_iter().filter(|(other, _)| *other != name);
-        let parameters: Vec<_> = others.chain([(name, value), ("ConsumerCidrs", "10.9.0.0/16")]).collect();
-        let refusals = Stack::with(&parameters).refusals();
-        assert!(
-            matches!(&*refusals, [one] if one.contains(name) && one.contains("do nothing") && one.contains(remedy)),
-            "{name}: {refusals:?}"
-        );
+fn ranges_are_given_once() {
+    let list = "pl-0123456789abcdef0";
+    for (ranges, id) in [("ConsumerCidrs", "ConsumerPrefixListId"), ("DatabaseCidrs", "DatabasePrefixListId")] {
+        assert_eq!(joined(&[(ranges, ""), (id, list)]).refusals(), [""; 0]);
+        let refusals = joined(&[(ranges, "10.9.0.0/16"), (id, list)]).refusals();
+        assert!(matches!(&*refusals, [one] if one.contains(ranges) && one.contains("Give one of them")), "{refusals:?}");
     }
 }
 
@@ -257,15 +241,5 @@ fn rules_let_pass_what_works() {
     let swapped = [("ListenerPort", "15432"), ("ReaderListenerPort", "5432")];
     for parameters in [&enforced[..], &identified, &by_group, &FUNCTION_IN_VPC, &[READERS], &swapped] {
         assert_eq!(Stack::with(parameters).refusals(), [""; 0], "{parameters:?}");
-    }
-}
-
-#[test]
-fn nothing_is_declared_without_use() {
-    let mut used = BTreeSet::new();
-    ["Resources", "Outputs", "Conditions", "Rules"].iter().for_each(|part| names_used(&TEMPLATE[part], &mut used));
-    for part in ["Parameters", "Conditions", "Mappings"] {
-        let unused: Vec<_> = section(part).keys().filter(|name| !used.contains(*name)).collect();
-        assert!(unused.is_empty(), "{part} without use: {unused:?}");
     }
 }

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::stack::{Stack, TARGET_GROUP, TEMPLATE, attributes, section, strings, text};
-use super::{SECURITY_GROUP, SIX_RANGES};
+use super::stack::{LOAD_BALANCER, LOAD_BALANCER_GROUP, NESTED_STACK, Stack, TARGET_GROUP, TEMPLATE, attributes, layer, section, strings, text};
+use super::{SECURITY_GROUP, joined};
 
 #[test]
 fn the_load_balancer_is_internal_reaches_every_zone_and_has_a_security_group() {
     let load_balancer = Stack::with(&[]).existing("LoadBalancer");
     assert_eq!(load_balancer["Type"], "network");
     assert_eq!(load_balancer["Scheme"], "internal");
-    assert_eq!(load_balancer["SecurityGroups"], json!(["{LoadBalancerSecurityGroup}"]));
+    assert_eq!(load_balancer["SecurityGroups"], json!([LOAD_BALANCER_GROUP]));
     assert_eq!(load_balancer["Subnets"], json!(["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]));
     assert_eq!(attributes(&load_balancer["LoadBalancerAttributes"])["load_balancing.cross_zone.enabled"], "true");
 }
@@ -28,26 +28,11 @@ fn consumer_ranges_are_enforced_on_privatelink_only_when_asked() {
 }
 
 #[test]
-fn the_load_balancer_lets_in_the_consumers_on_their_port_and_reaches_the_database_on_its_own() {
-    let rules = |parameters: &[(&str, &str)]| {
-        let parameters = [&[("ListenerPort", "15432")], parameters].concat();
-        let group = Stack::with(&parameters).existing("LoadBalancerSecurityGroup");
-        ["SecurityGroupIngress", "SecurityGroupEgress"].map(|direction| {
-            let rules = group[direction].as_array().unwrap().iter().map(|rule| {
-                let port = if direction == "SecurityGroupIngress" { "15432" } else { "5432" };
-                assert_eq!([&rule["IpProtocol"], &rule["FromPort"], &rule["ToPort"]], ["tcp", port, port]);
-                rule.get("CidrIp").or(rule.get("DestinationSecurityGroupId")).map(text).unwrap()
-            });
-            rules.collect::<Vec<_>>()
-        })
-    };
-    let six = SIX_RANGES;
-    let none: [&str; 0] = [];
-    assert_eq!(rules(&[]), [none.as_slice(), &["10.0.1.0/24"]]);
-    assert_eq!(rules(&[("DatabaseCidrs", ""), SECURITY_GROUP]), [none.as_slice(), &[SECURITY_GROUP.1]]);
-    assert_eq!(rules(&[SECURITY_GROUP]), [none.as_slice(), &[SECURITY_GROUP.1, "10.0.1.0/24"]]);
-    assert_eq!(rules(&[("ConsumerCidrs", &six.join(",")), ("DatabaseCidrs", &six.join(","))]), [six, six]);
-    assert_eq!(rules(&[("ConsumerCidrs", &six[..2].join(","))])[0], six[..2]);
+fn the_group_of_the_load_balancer_lets_nobody_in_and_reaches_nothing_until_a_database_adds_its_rules() {
+    let group = Stack::with(&[SECURITY_GROUP]).existing("LoadBalancerSecurityGroup");
+    assert_eq!(group.get("SecurityGroupIngress"), None);
+    let [nowhere] = group["SecurityGroupEgress"].as_array().unwrap().as_slice() else { panic!("{group}") };
+    assert_eq!([&nowhere["IpProtocol"], &nowhere["CidrIp"]], ["tcp", "127.0.0.1/32"]);
 }
 
 #[test]
@@ -55,7 +40,7 @@ fn the_database_group_lets_the_load_balancer_in() {
     assert_eq!(Stack::with(&[]).resource("DatabaseIngress"), None);
     let ingress = Stack::with(&[SECURITY_GROUP]).existing("DatabaseIngress");
     assert_eq!(ingress["GroupId"], SECURITY_GROUP.1);
-    assert_eq!(ingress["SourceSecurityGroupId"], "{LoadBalancerSecurityGroup}");
+    assert_eq!(ingress["SourceSecurityGroupId"], LOAD_BALANCER_GROUP);
     assert_eq!([&ingress["IpProtocol"], &ingress["FromPort"], &ingress["ToPort"]], ["tcp", "5432", "5432"]);
 }
 
@@ -93,12 +78,11 @@ fn the_listener_forwards_to_the_group_on_the_databases_port_or_a_given_one() {
         let stack = Stack::with(parameters);
         let listener = stack.existing("Listener");
         assert_eq!([&listener["Protocol"], &listener["Port"]], ["TCP", port]);
-        assert_eq!(listener["LoadBalancerArn"], "{LoadBalancer}");
+        assert_eq!(listener["LoadBalancerArn"], LOAD_BALANCER);
         assert_eq!(listener["DefaultActions"], json!([{"Type": "forward", "TargetGroupArn": TARGET_GROUP}]));
         assert_eq!(stack.output("ListenerPort"), port);
         let group = stack.existing("TargetGroup");
         assert_eq!([&group["Port"], &group["HealthCheckPort"]], ["5432", "traffic-port"]);
-        assert_eq!(text(&stack.existing("LoadBalancerSecurityGroup")["SecurityGroupEgress"][0]["ToPort"]), "5432");
     }
 }
 
@@ -112,7 +96,7 @@ fn consumers_are_the_allowed_principals_and_are_accepted_by_hand() {
     assert_eq!(permissions["AllowedPrincipals"], json!(expected));
     let service = stack.existing("EndpointService");
     assert_eq!(service["AcceptanceRequired"], "true");
-    assert_eq!(service["NetworkLoadBalancerArns"], json!(["{LoadBalancer}"]));
+    assert_eq!(service["NetworkLoadBalancerArns"], json!([LOAD_BALANCER]));
     assert_eq!(service["Tags"], json!([{"Key": "Name", "Value": "link"}]));
     assert_eq!([service.get("SupportedRegions"), service.get("PrivateDnsName")], [None, None]);
 
@@ -130,16 +114,75 @@ fn deleting_the_stack_leaves_the_whole_path_and_nothing_else() {
     let retained: BTreeMap<_, _> =
         retained.map(|(name, resource)| (name.as_str(), &resource["DeletionPolicy"])).collect();
     let path = |type_name: &str| {
-        ["AWS::ElasticLoadBalancingV2::", "AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpointService"]
-            .iter()
-            .any(|part| type_name.starts_with(part))
+        [
+            "AWS::ElasticLoadBalancingV2::",
+            "AWS::EC2::PrefixList",
+            "AWS::EC2::SecurityGroup",
+            "AWS::EC2::VPCEndpointService",
+        ]
+        .iter()
+        .any(|part| type_name.starts_with(part))
     };
     // Traffic of the function and not of consumers: it ends with the function.
     let of_the_path = section("Resources").iter().filter(|(name, _)| *name != "FunctionIngress");
     let path = of_the_path.filter(|(_, resource)| path(resource["Type"].as_str().unwrap()));
     let path: BTreeSet<_> = path.map(|(name, _)| name.as_str()).collect();
     assert!(path.len() > 7, "{path:?}");
-    assert_eq!(retained.keys().copied().collect::<BTreeSet<_>>(), path);
+    // A link is of use as a stack, and rules refer to lists: a list whose stack goes would be deleted under them.
+    let stacks = BTreeSet::from(["Consumers", "DatabaseNetworks", "Link"]);
+    assert_eq!(retained.keys().copied().collect::<BTreeSet<_>>(), path.union(&stacks).copied().collect());
     assert!(retained.values().all(|policy| *policy == "RetainExceptOnCreate"), "{retained:?}");
     assert_eq!(TEMPLATE["Resources"]["EndpointService"]["UpdateReplacePolicy"], "Retain");
+    let nested = section("Resources").iter().filter(|(_, resource)| resource["Type"] == NESTED_STACK);
+    let deleted = nested.filter(|(name, _)| !stacks.contains(name.as_str())).map(|(name, _)| name.as_str());
+    assert_eq!(deleted.collect::<Vec<_>>(), ["Alarms", "Database"]);
+}
+
+// --- Address families ---
+
+#[test]
+fn the_link_and_its_databases_have_the_families_that_are_asked_for() {
+    let cases = [
+        ("ipv4", "ipv4", &["ipv4"][..], "ipv4"),
+        ("dualstack", "dualstack", &["ipv4", "ipv6"], "ipv4"),
+        ("ipv6", "dualstack", &["ipv4", "ipv6"], "ipv6"),
+    ];
+    for (family, load_balancer, service, targets) in cases {
+        let parameters = [("IpAddressType", family), ("ReaderListenerPort", "5433")];
+        let stack = Stack::with(&parameters);
+        assert_eq!(stack.existing("LoadBalancer")["IpAddressType"], load_balancer, "{family}");
+        assert_eq!(stack.existing("EndpointService")["SupportedIpAddressTypes"], json!(service), "{family}");
+        for stack in [stack, joined(&parameters)] {
+            for group in ["TargetGroup", "ReaderTargetGroup"] {
+                assert_eq!(stack.existing(group)["IpAddressType"], targets, "{family}: {group}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_has_the_ranges_of_its_family_and_room_for_all_that_can_be_given() {
+    let four: Vec<_> = (1..=10).map(|n| format!("10.{n}.0.0/16")).collect();
+    let six: Vec<_> = (1..=10).map(|n| format!("fd00:{n}::/32")).collect();
+    let mixed = [&four[..4], &six[..3], &four[4..6]].concat();
+    let cases: [(&[String], &[String], &[String]); 5] = [
+        (&four, &four, &[]),
+        (&six, &[], &six),
+        (&four[..1], &four[..1], &[]),
+        (&six[..2], &[], &six[..2]),
+        (&mixed, &four[..6], &six[..3]),
+    ];
+    for (given, ipv4, ipv6) in cases {
+        let stack = Stack::of(layer("infra/ranges.yaml"), &[("Cidrs", &given.join(","))]);
+        for (name, family, expected) in [("Ipv4PrefixList", "IPv4", ipv4), ("Ipv6PrefixList", "IPv6", ipv6)] {
+            let Some(list) = stack.resource(name) else {
+                assert!(expected.is_empty(), "{given:?}: no {name}");
+                continue;
+            };
+            assert_eq!(list["AddressFamily"], family);
+            let entries: Vec<_> = list["Entries"].as_array().unwrap().iter().map(|one| text(&one["Cidr"])).collect();
+            assert_eq!(entries, expected, "{given:?}");
+            assert_eq!(list["MaxEntries"], 10, "never what is given: EC2 changes no size together with the entries");
+        }
+    }
 }

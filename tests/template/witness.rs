@@ -9,7 +9,7 @@ use reconcile::login::Login;
 use serde_json::{Value, json};
 
 use super::function::FOR_ASKING;
-use super::stack::{ENDPOINTS, Stack, TEMPLATE, accepts, owned, root, section, strings, text};
+use super::stack::{ENDPOINTS, Stack, accepts, layer, owned, root, section, strings, text};
 use super::{ASKING, FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:witness-AbCdEf";
@@ -197,35 +197,6 @@ fn a_login_adds_one_statement_to_the_role_and_takes_none() {
 }
 
 #[test]
-fn the_functions_log_in_each_as_its_own_user_at_the_same_resource_ids() {
-    let flushing = [
-        ("DatabaseEngine", "mysql"),
-        ("FlushHostsUser", "flush_hosts"),
-        ("FlushHostsSubnetIds", "subnet-0123456789abcdef0"),
-        ("FlushHostsSecurityGroupIds", "sg-0123456789abcdef0"),
-        LAYER,
-    ];
-    let stack = asking(&flushing);
-    assert_eq!(stack.refusals(), [""; 0]);
-    for (role, user) in [("FunctionRole", "failover_sync"), ("FlushHostsRole", "flush_hosts")] {
-        let [login] = &*statements(&stack, role, "rds-db:") else { panic!("{role}") };
-        let id = ASKING[3].1;
-        let expected = format!("arn:aws:rds-db:eu-west-1:111122223333:dbuser:{id}/{user}");
-        assert_eq!(login["Resource"], json!([expected]), "{role}");
-    }
-    for function in ["Function", "FlushHosts"] {
-        assert_eq!(stack.existing(function)["Layers"], json!([LAYER.1]), "{function}");
-    }
-    let alone = Stack::with(&[&flushing[..], &[ASKING[3]]].concat());
-    assert_eq!(alone.refusals(), [""; 0]);
-    for part in ["FlushHosts", "FlushHostsRole"] {
-        assert_eq!(alone.existing(part), stack.existing(part));
-    }
-    assert_eq!(statements(&alone, "FunctionRole", "rds-db:"), [Value::Null; 0]);
-    assert_eq!(alone.existing("Function").get("Layers"), None, "the layer is for the function that logs in");
-}
-
-#[test]
 fn the_databases_group_lets_in_the_first_group_of_a_function_that_asks() {
     let groups = ("FunctionSecurityGroupIds", "sg-11111111,sg-22222222");
     for login in [&ASKING[..], &BY_SECRET] {
@@ -285,7 +256,7 @@ fn rules_refuse_half_of_it_and_databases_that_cannot_be_asked() {
     let cases: [(Vec<(&str, &str)>, &str); 4] = [
         (changed(&ASKING, &[BY_SECRET[2]]), "WitnessSecretArn by password. Give one of them"),
         (changed(&ASKING, &[("DatabaseResourceIds", "")]), "Give the database's DatabaseResourceIds"),
-        (changed(&ASKING, &[("WitnessUser", "")]), "FlushHostsUser or WitnessUser may log in"),
+        (changed(&ASKING, &[("WitnessUser", "")]), "where WitnessUser may log in"),
         (changed(&BY_SECRET, &[ASKING[3]]), "Give both, or neither"),
     ];
     for (parameters, remedy) in cases {
@@ -326,10 +297,8 @@ fn parameters_take_what_is_right_and_nothing_else() {
         right.iter().for_each(|value| assert!(accepts(parameter, value), "{parameter} refuses {value:?}"));
         wrong.iter().for_each(|value| assert!(!accepts(parameter, value), "{parameter} accepts {value:?}"));
     }
-    assert_eq!(
-        section("Parameters")["WitnessSecretArn"]["AllowedPattern"],
-        section("Parameters")["FlushHostsSecretArn"]["AllowedPattern"]
-    );
+    let flushing = &layer("infra/flush-hosts.yaml")["Parameters"]["FlushHostsSecretArn"]["AllowedPattern"];
+    assert_eq!(section("Parameters")["WitnessSecretArn"]["AllowedPattern"], *flushing);
 }
 
 #[test]
@@ -342,10 +311,11 @@ fn both_logins_say_that_they_are_optional_where_the_function_must_be_and_which_w
         let missing: Vec<_> = words.iter().filter(|word| !says(name).contains(**word)).collect();
         assert!(missing.is_empty(), "{name}: {missing:?}");
     }
-    assert!(says("DatabaseResourceIds").contains("WitnessUser and FlushHostsUser"));
-    assert!(says("CaBundleLayerArn").contains("the functions trust"));
-    let group = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"].as_array().unwrap().iter();
-    let group = group.map(|group| strings(&group["Parameters"])).find(|all| all.contains(&"WitnessUser".to_owned()));
+    assert!(says("DatabaseResourceIds").contains("the database user may log in by IAM"));
+    assert!(says("CaBundleLayerArn").contains("the function trusts"));
+    let groups = layer("template.yaml")["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"].clone();
+    let groups = groups.as_array().unwrap().iter().map(|group| strings(&group["Parameters"]));
+    let group = groups.into_iter().find(|all| all.contains(&"WitnessUser".to_owned()));
     assert!(group.unwrap().contains(&"FunctionSubnetIds".to_owned()), "beside the function's network");
 }
 
