@@ -8,15 +8,17 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 FUNCTIONS := failover-sync flush-hosts
-BUILT := $(CURDIR)/.aws-sam/build
+BUILT := $(CURDIR)/.aws-sam
+# Layers that can be deployed on their own.
+LAYERS := link database flush-hosts ranges
 ZIP_LIMIT := 4500000
 # An environment of samconfig.toml; a preset has a stack of its own.
 PRESET ?= default
 STACK ?= failover-sync$(patsubst %,-%,$(filter-out default,$(PRESET)))
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
+CHECKOV := target/tools/checkov
 PAYLOAD ?= {}
-RESOURCE ?= Function
 MINUTES ?= 30
 CASES ?= 100000
 SEED := $(or $(SEED),$(shell date +%s))
@@ -24,15 +26,15 @@ FUNCTION ?= $(STACK)
 # cfn-lint and sam validate check against the resource schemas of a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset deploy deploy-database accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  STACK=name           the stack of deploy, accept, invoke and status (default: $(STACK))"
+	@echo "  STACK=name           the stack of deploy, deploy-..., accept, invoke and status (default: $(STACK))"
 	@echo "  PRESET=name          a vendor's values for deploy, from samconfig.toml: starburst or planetscale"
 	@echo "  ENDPOINT=vpce-...    the endpoint connection to accept, or all that are pending"
-	@echo "  RESOURCE=name        what invoke invokes: Function, FlushHosts, or Database/Function of deploy-database"
+	@echo "  RESOURCE=name        what invoke invokes, if the stack has more than one function"
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
 	@echo "  CIDRS='...'          what check-peering compares, for example '10.50.0.0/21 172.20.0.0/20'"
@@ -93,16 +95,23 @@ bench: setup ## Measure the function's release binary on loopback, and hold it t
 test: lint build mariadb ## Run every test: code, template, binary, and the deployed stack on a local AWS
 	cargo test --workspace
 	@echo "The tests of the binaries once more, with those that are deployed"
-	BOOTSTRAP=$(BUILT)/Function/bootstrap cargo test --workspace --test runtime
-	BOOTSTRAP=$(BUILT)/FlushHosts/bootstrap cargo test --workspace --test servers
+	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
+	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
 
-lint: setup ## Check formatting, clippy and the templates
+lint: setup $(CHECKOV)/installed ## Check formatting, clippy and the templates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cfn-lint template.yaml infra/*.yaml
 	@for template in template.yaml infra/*.yaml; do \
 		sam validate --lint --region $(LINT_REGION) --template-file $$template || exit 1; \
 	done
+	$(CHECKOV)/bin/checkov --framework cloudformation --file template.yaml infra/*.yaml --compact --quiet --skip-download
+
+$(CHECKOV)/installed: tests/checkov-requirements.txt
+	@echo "Installing checkov into $(CHECKOV) (about a minute)"
+	python3 -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # The advisories are a repository on the Internet; without it the rest is checked all the same.
 deny: $(DENY) ## Check the licenses and sources of all dependencies, and the advisories where they can be fetched
@@ -116,6 +125,7 @@ $(DENY):
 
 build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 	sam build
+	sam build --template-file infra/flush-hosts.yaml --build-dir .aws-sam/flush-hosts
 	@for function in $(FUNCTIONS); do \
 		zip=target/lambda/$$function/bootstrap.zip; \
 		(cd functions/$$function && cargo lambda build --release --output-format zip) || exit 1; \
@@ -123,25 +133,34 @@ build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 		[ $$size -lt $(ZIP_LIMIT) ] || { echo "the zip is over $(ZIP_LIMIT) bytes"; exit 1; }; \
 	done
 
+# The function is named after the stack.
+named:
+	@name=$(STACK); [ $${#name} -le 64 ] || \
+		{ echo "a function's name has at most 64 characters, $$name has $${#name}: give STACK a shorter one"; exit 1; }
+
 # SAM takes an environment that does not exist for an empty one.
 preset:
 	@grep -q '^\[$(PRESET)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no PRESET=$(PRESET)"; exit 1; }
 
-deploy: preset build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
+deploy: preset named build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
 	sam deploy --guided --config-env $(PRESET) --stack-name $(STACK)
 
-# With files of its own: the build and the saved answers of the link's own stack stay what they are.
-deploy-database: setup ## Add another database to a link that exists; needs STACK=name for its own stack
-	@[ "$(origin STACK)" = "command line" ] || { echo "give its stack a name: make deploy-database STACK=billing"; exit 1; }
-	sam build --template-file infra/database.yaml --build-dir .aws-sam/database
-	sam deploy --guided --template-file .aws-sam/database/template.yaml --config-file $(CURDIR)/samconfig.toml \
-		--config-env $(STACK) --stack-name $(STACK) --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND
+# With files of its own: the build and the saved answers of the front door stay what they are.
+deploy-database: ## Add another database to a link; needs STACK=name for its own stack, as the other layers do
+deploy-flush-hosts: ## For MySQL and MariaDB: add the function that flushes the host cache
+deploy-link: ## A link without a database, with all of its parameters
+deploy-ranges: ## Address ranges as prefix lists, for several databases to share
+$(LAYERS:%=deploy-%): deploy-%: setup named
+	@[ "$(origin STACK)" = "command line" ] || { echo "give its stack a name: make $@ STACK=billing"; exit 1; }
+	sam build --template-file infra/$*.yaml --build-dir .aws-sam/$*
+	sam deploy --guided --template-file .aws-sam/$*/template.yaml --config-file $(CURDIR)/samconfig.toml \
+		--config-env $(STACK) --stack-name $(STACK) --capabilities CAPABILITY_IAM
 
 accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
 	@python infra/accept.py $(STACK) $(ENDPOINT)
 
 invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
-	@set -o pipefail; sam remote invoke $(RESOURCE) --config-env $(PRESET) --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
+	@set -o pipefail; sam remote invoke $(if $(RESOURCE),$(RESOURCE) )--config-env $(PRESET) --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
 
 status: ## Show endpoint, addresses, members and verdict of each binding of the deployed function
 	@cargo run --quiet --package status -- --function $(FUNCTION)

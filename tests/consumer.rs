@@ -94,7 +94,9 @@ fn ingress(stack: &Stack) -> BTreeSet<String> {
     rules
         .map(|rule| {
             assert_eq!(rule["IpProtocol"], "tcp");
-            let source = rule.get("CidrIp").or_else(|| rule.get("SourceSecurityGroupId")).unwrap();
+            let source =
+                ["CidrIp", "SourceSecurityGroupId", "SourcePrefixListId"].iter().find_map(|side| rule.get(side));
+            let source = source.unwrap();
             format!("{} {}-{}", text(source), text(&rule["FromPort"]), text(&rule["ToPort"]))
         })
         .collect()
@@ -126,9 +128,29 @@ fn the_endpoint_leads_to_the_service() {
 }
 
 #[test]
+fn the_endpoint_and_its_name_have_the_families_that_are_asked_for() {
+    for (family, records) in [("ipv4", &["A"][..]), ("dualstack", &["A", "AAAA"]), ("ipv6", &["AAAA"])] {
+        let stack = consumer(&[("IpAddressType", family), ("DatabaseHostName", HOST)]);
+        let made = ["Record", "Ipv6Record"].into_iter().filter_map(|name| stack.resource(name));
+        assert_eq!(made.map(|record| text(&record["Type"])).collect::<Vec<_>>(), records, "{family}");
+        let endpoint = stack.existing("Endpoint");
+        let given = (family != "ipv4").then(|| json!(family));
+        assert_eq!(endpoint.get("IpAddressType").cloned(), given);
+        assert_eq!(endpoint["DnsOptions"].get("DnsRecordIpType").cloned(), given);
+    }
+    let both = consumer(&[("IpAddressType", "dualstack"), ("DatabaseHostName", HOST)]);
+    let [mut four, mut six] = ["Record", "Ipv6Record"].map(|name| both.existing(name));
+    for record in [&mut four, &mut six] {
+        record.as_object_mut().unwrap().remove("Type");
+    }
+    assert_eq!(six, four);
+}
+
+#[test]
 fn only_clients_reach_the_endpoint_and_on_the_databases_ports() {
-    let cases: [Case<'_>; 4] = [
+    let cases: [Case<'_>; 5] = [
         (&[], &["10.0.0.0/16 5432-5432"]),
+        (&[("ClientCidrs", ""), ("ClientPrefixListId", "pl-01234567")], &["pl-01234567 5432-5432"]),
         (&[("LastDatabasePort", "5434")], &["10.0.0.0/16 5432-5434"]),
         (&[("ClientCidrs", ""), ("ClientSecurityGroupId", GROUP)], &["sg-0123456789abcdef0 5432-5432"]),
         (

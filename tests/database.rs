@@ -1,23 +1,25 @@
-//! Several databases on one link, deployed: each stack fills its own target groups and leaves the others' alone.
+//! Several databases on one link, deployed: each stack fills its own target groups and leaves the others' alone, in the
+//! address family of its own. The emulator keeps no family of a group, which `tests/template/path.rs` asserts.
 #![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::aurora::Cluster;
 use lab::aws::{Aws, members};
 use lab::cloudformation::Outputs;
-use lab::deploy::{self, Parameters, STACK, VPC};
+use lab::deploy::{self, DATABASE, FRONT_DOOR, Parameters, STACK, VPC};
 use lab::dns::{Answer, DnsServer};
 use lab::events::invoke;
 use lab::progress::Progress;
 use lab::workspace::Run;
 use serde_json::{Value, json};
 
-/// The stack of the database that joins.
+/// The stacks of the databases that join.
 const JOINING: &str = "failover-sync-lab-billing";
+const JOINING_BY_IPV6: &str = "failover-sync-lab-ledger";
 
 /// The members of the cluster, writer first.
 const CLUSTER: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 11), Ipv4Addr::new(127, 0, 0, 12)];
@@ -29,6 +31,10 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 21);
 const SERVER_PORT: u16 = 3306;
 const SERVER_LISTENER_PORT: u16 = 13306;
 
+/// Another one, which is reached by IPv6 alone.
+const IPV6_SERVER: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x21);
+const IPV6_SERVER_LISTENER_PORT: u16 = 13307;
+
 /// The longest that the template allows: no scheduled run fills a group before the test is over.
 const RARE_MINUTES: u8 = 5;
 
@@ -39,7 +45,8 @@ async fn databases_on_one_link_have_ports_target_groups_and_functions_of_their_o
 }
 
 async fn share_a_link(run: &Run) -> Result<()> {
-    let built = deploy::build(run, &Steps).await?;
+    let built = deploy::build(run, FRONT_DOOR, &Steps).await?;
+    let layer = deploy::build(run, DATABASE, &Steps).await?;
     let aws = Aws::start(run).await?;
     let cluster = Cluster::create(aws.rds(), "orders").await?;
     let dns = DnsServer::start().await?;
@@ -61,48 +68,74 @@ async fn share_a_link(run: &Run) -> Result<()> {
         secret: None,
     };
     let readers = ("ReaderListenerPort", READER_LISTENER_PORT.to_string());
-    let parameters = parameters.values().into_iter().chain([readers]);
+    let families = ("IpAddressType", "dualstack".to_owned());
+    let parameters = parameters.values().into_iter().chain([readers, families]);
     let link = built.deploy(run, &aws.environment(), STACK, parameters, &Steps).await?;
 
     Steps.say("a server on EC2 that joins it");
-    let parameters = [
-        ("LoadBalancerArn", link.get("LoadBalancerArn")?.to_owned()),
-        ("LoadBalancerSecurityGroupId", link.get("LoadBalancerSecurityGroupId")?.to_owned()),
-        ("ListenerPort", SERVER_LISTENER_PORT.to_string()),
-        ("DatabaseKind", "address".to_owned()),
-        ("DatabaseEndpoint", SERVER.to_string()),
-        ("DatabasePort", SERVER_PORT.to_string()),
-        ("DatabaseEngine", "mysql".to_owned()),
-        ("DatabaseCidrs", format!("{SERVER}/32")),
-        ("AllowedCidrs", format!("{SERVER}/32")),
-        ("VpcId", VPC.to_owned()),
-        ("ScheduleExpression", format!("rate({RARE_MINUTES} minutes)")),
-        ("OperationsTopicArn", link.get("OperationsTopicArn")?.to_owned()),
-    ];
-    let joining = built.deploy(run, &aws.environment(), JOINING, parameters, &Steps).await?;
+    let parameters = on(&link, SERVER.into(), SERVER_LISTENER_PORT, &format!("{SERVER}/32"))?;
+    let joining = layer.deploy(run, &aws.environment(), JOINING, parameters, &Steps).await?;
+
+    Steps.say("a server that is reached by IPv6");
+    let mut parameters = on(&link, IPV6_SERVER.into(), IPV6_SERVER_LISTENER_PORT, &format!("{IPV6_SERVER}/128"))?;
+    parameters.push(("IpAddressType", "ipv6".to_owned()));
+    let by_ipv6 = layer.deploy(run, &aws.environment(), JOINING_BY_IPV6, parameters, &Steps).await?;
 
     let group = |outputs: &Outputs, name: &str| outputs.get(name).map(str::to_owned);
-    let groups =
-        [group(&link, "TargetGroupArn")?, group(&link, "ReaderTargetGroupArn")?, group(&joining, "TargetGroupArn")?];
-    let [writers, readers, servers] = &groups;
-    let expected = [(CLUSTER_PORT, writers), (READER_LISTENER_PORT, readers), (SERVER_LISTENER_PORT, servers)];
+    let groups = [
+        group(&link, "TargetGroupArn")?,
+        group(&link, "ReaderTargetGroupArn")?,
+        group(&joining, "TargetGroupArn")?,
+        group(&by_ipv6, "TargetGroupArn")?,
+    ];
+    let [writers, readers, servers, ipv6_servers] = &groups;
+    let expected = [
+        (CLUSTER_PORT, writers),
+        (READER_LISTENER_PORT, readers),
+        (SERVER_LISTENER_PORT, servers),
+        (IPV6_SERVER_LISTENER_PORT, ipv6_servers),
+    ];
     let expected = expected.map(|(port, group)| (i32::from(port), group.clone()));
     let found = listeners(&aws, link.get("LoadBalancerArn")?).await?;
     ensure!(found == BTreeMap::from(expected), "the ports of the load balancer lead to {found:?}");
 
     let [writer, reader] = CLUSTER.map(|address| target(address, CLUSTER_PORT));
     let server = target(SERVER, SERVER_PORT);
-    expect(&aws, &groups, [None, None, None]).await?;
+    let ipv6_server = target(IPV6_SERVER, SERVER_PORT);
+    expect(&aws, &groups, [None, None, None, None]).await?;
 
     Steps.say("the joining stack's function fills its own group");
     let result = succeed(&aws, joining.get("FunctionName")?).await?;
     ensure!(names(&result) == ["writer"], "{result}");
-    expect(&aws, &groups, [None, None, Some(server)]).await?;
+    expect(&aws, &groups, [None, None, Some(server), None]).await?;
+
+    Steps.say("so does the one that follows an IPv6 address");
+    let result = succeed(&aws, by_ipv6.get("FunctionName")?).await?;
+    ensure!(names(&result) == ["writer"], "{result}");
+    expect(&aws, &groups, [None, None, Some(server), Some(ipv6_server)]).await?;
 
     Steps.say("the link's function fills the writer's and the readers'");
     let result = succeed(&aws, link.get("FunctionName")?).await?;
     ensure!(names(&result) == ["writer", "readers"], "{result}");
-    expect(&aws, &groups, [Some(writer), Some(reader), Some(server)]).await
+    expect(&aws, &groups, [Some(writer), Some(reader), Some(server), Some(ipv6_server)]).await
+}
+
+/// What a server without RDS gives to join a link.
+fn on(link: &Outputs, address: IpAddr, listener_port: u16, range: &str) -> Result<Vec<(&'static str, String)>> {
+    Ok(vec![
+        ("LoadBalancerArn", link.get("LoadBalancerArn")?.to_owned()),
+        ("LoadBalancerSecurityGroupId", link.get("LoadBalancerSecurityGroupId")?.to_owned()),
+        ("OperationsTopicArn", link.get("OperationsTopicArn")?.to_owned()),
+        ("VpcId", VPC.to_owned()),
+        ("ListenerPort", listener_port.to_string()),
+        ("DatabaseKind", "address".to_owned()),
+        ("DatabaseEndpoint", address.to_string()),
+        ("DatabasePort", SERVER_PORT.to_string()),
+        ("DatabaseEngine", "mysql".to_owned()),
+        ("DatabaseCidrs", range.to_owned()),
+        ("AllowedCidrs", range.to_owned()),
+        ("ScheduleExpression", format!("rate({RARE_MINUTES} minutes)")),
+    ])
 }
 
 /// What the RDS API calls the reader endpoint.
@@ -124,7 +157,7 @@ async fn listeners(aws: &Aws, load_balancer: &str) -> Result<BTreeMap<i32, Strin
 }
 
 /// Each group holds exactly this target, or none.
-async fn expect(aws: &Aws, groups: &[String; 3], wanted: [Option<SocketAddr>; 3]) -> Result<()> {
+async fn expect(aws: &Aws, groups: &[String; 4], wanted: [Option<SocketAddr>; 4]) -> Result<()> {
     for (group, wanted) in groups.iter().zip(wanted) {
         let held = members(&aws.elbv2(), group).await?;
         ensure!(held == BTreeSet::from_iter(wanted), "{group} holds {held:?} and not {wanted:?}");
@@ -144,8 +177,8 @@ fn names(result: &Value) -> Vec<&str> {
     result["bindings"].as_array().into_iter().flatten().filter_map(|binding| binding["binding"].as_str()).collect()
 }
 
-fn target(address: Ipv4Addr, port: u16) -> SocketAddr {
-    SocketAddr::new(IpAddr::V4(address), port)
+fn target(address: impl Into<IpAddr>, port: u16) -> SocketAddr {
+    SocketAddr::new(address.into(), port)
 }
 
 /// Long steps are named, and not followed.

@@ -18,7 +18,7 @@ use lab::process::Program;
 use lab::progress::Quiet;
 use lab::workspace::{self, Run, venv_program};
 use serde_json::{Value, json};
-use stack::{Stack, TEMPLATE, accepts, owned, root, strings, text};
+use stack::{Stack, accepts, layer, owned, root, strings, text};
 
 /// What `sam deploy` reads from `samconfig.toml`.
 static CONFIG: LazyLock<Value> = LazyLock::new(|| config(root()));
@@ -65,7 +65,7 @@ fn resolved(name: &str, answers: &[(&str, &str)]) -> Stack {
     let preset = preset(name);
     let kept = preset.iter().filter(|(parameter, _)| !answers.iter().any(|(answered, _)| answered == parameter));
     let kept = kept.map(|(parameter, value)| (parameter.as_str(), value.as_str()));
-    Stack::of(&TEMPLATE, &kept.chain(answers.iter().copied()).collect::<Vec<_>>())
+    Stack::of(layer("template.yaml"), &kept.chain(answers.iter().copied()).collect::<Vec<_>>())
 }
 
 /// The same, which no rule may refuse.
@@ -141,12 +141,12 @@ fn make_accepts_at_the_stack_of_a_preset_and_only_the_endpoint_that_is_named() {
 #[test]
 fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
     let cases: [(&[&str], &str); 4] = [
-        (&[], "Function --config-env default --stack-name failover-sync --event '{}'"),
+        (&[], "--config-env default --stack-name failover-sync --event '{}'"),
         (
             &["PRESET=starburst", r#"PAYLOAD={"dryRun": true}"#],
-            r#"Function --config-env starburst --stack-name failover-sync-starburst --event '{"dryRun": true}'"#,
+            r#"--config-env starburst --stack-name failover-sync-starburst --event '{"dryRun": true}'"#,
         ),
-        (&["PRESET=orders"], "Function --config-env orders --stack-name failover-sync-orders --event '{}'"),
+        (&["PRESET=orders"], "--config-env orders --stack-name failover-sync-orders --event '{}'"),
         (
             &["PRESET=billing", "STACK=billing", "RESOURCE=Database/Function"],
             "Database/Function --config-env billing --stack-name billing --event '{}'",
@@ -159,21 +159,34 @@ fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
 }
 
 #[test]
-fn make_adds_a_database_with_a_build_and_an_environment_of_its_own() {
-    let commands = commands(&["deploy-database", "STACK=billing"]);
-    let saved = root().join("samconfig.toml");
-    let expected = [
-        "sam build --template-file infra/database.yaml --build-dir .aws-sam/database".to_owned(),
-        format!(
-            "sam deploy --guided --template-file .aws-sam/database/template.yaml --config-file {} --config-env billing \
-             --stack-name billing --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND",
-            saved.display()
-        ),
-    ];
-    assert!(commands.ends_with(&expected), "{commands:#?}");
-    let nameless = make(&["deploy-database", "--assume-old=.venv/installed"]);
-    assert!(!nameless.status.success(), "it would be deployed over the link");
-    assert!(String::from_utf8_lossy(&nameless.stdout).contains("give its stack a name"));
+fn make_deploys_a_layer_with_a_build_and_an_environment_of_its_own() {
+    for layer in ["database", "flush-hosts", "link", "ranges"] {
+        let target = format!("deploy-{layer}");
+        let commands = commands(&[&target, "STACK=billing"]);
+        let saved = root().join("samconfig.toml");
+        let expected = [
+            format!("sam build --template-file infra/{layer}.yaml --build-dir .aws-sam/{layer}"),
+            format!(
+                "sam deploy --guided --template-file .aws-sam/{layer}/template.yaml --config-file {} --config-env \
+                 billing --stack-name billing --capabilities CAPABILITY_IAM",
+                saved.display()
+            ),
+        ];
+        assert!(commands.ends_with(&expected), "{commands:#?}");
+        let nameless = make(&[&target, "--assume-old=.venv/installed"]);
+        assert!(!nameless.status.success(), "it would be deployed over the front door");
+        assert!(String::from_utf8_lossy(&nameless.stdout).contains("give its stack a name"));
+    }
+}
+
+#[test]
+fn make_refuses_a_stack_whose_name_is_too_long_for_a_function() {
+    let long = format!("STACK={}", "a".repeat(65));
+    for target in ["deploy", "deploy-database"] {
+        let output = make(&[target, &long, "--assume-old=.venv/installed", "--assume-old=build"]);
+        assert!(!output.status.success(), "{target}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("at most 64 characters"), "{target}: {output:?}");
+    }
 }
 
 #[test]
@@ -232,20 +245,23 @@ fn planetscale_goes_through_a_security_group_that_opens_3306_alone() {
 #[test]
 fn planetscale_cannot_be_deployed_without_a_principal_from_its_owner() {
     assert!(!preset("planetscale").contains_key("AllowedPrincipals"));
-    let refusals = resolved("planetscale", &PLANETSCALE[1..]).refusals();
-    assert!(refusals.len() == 1 && refusals[0].contains("AllowedPrincipals is empty"), "{refusals:?}");
+    let asked = layer("template.yaml")["Parameters"]["AllowedPrincipals"].get("Default").is_none();
+    assert!(asked, "CloudFormation refuses a stack without it");
     assert!(!accepts("AllowedPrincipals", "arn:aws:iam:444455556666:root"), "an ARN without the empty Region");
 }
 
 /// Port and range of every inbound rule of the load balancer, all of which are for TCP and one port.
 fn ingress(stack: &Stack) -> Vec<(String, String)> {
-    let group = stack.existing("LoadBalancerSecurityGroup");
-    let rules = group["SecurityGroupIngress"].as_array().unwrap();
-    let port = |rule: &Value| {
+    let rules = ["ConsumerIngress", "ConsumerIngressIpv6", "ReaderConsumerIngress", "ReaderConsumerIngressIpv6"];
+    let there: Vec<_> = rules.into_iter().filter_map(|name| stack.resource(name)).collect();
+    let ranges = |rule: &Value| {
         assert!(rule["IpProtocol"] == "tcp" && rule["FromPort"] == rule["ToPort"], "{rule}");
-        text(&rule["FromPort"])
+        assert_eq!(rule["SourcePrefixListId"], "{Ipv4PrefixList.PrefixListId}");
+        let list = stack.nested("Consumers").unwrap().existing("Ipv4PrefixList");
+        let ranges: Vec<_> = list["Entries"].as_array().unwrap().iter().map(|entry| text(&entry["Cidr"])).collect();
+        ranges.into_iter().map(|range| (text(&rule["FromPort"]), range)).collect::<Vec<_>>()
     };
-    rules.iter().map(|rule| (port(rule), text(&rule["CidrIp"]))).collect()
+    there.iter().flat_map(ranges).collect()
 }
 
 fn enforcement(stack: &Stack) -> String {
@@ -264,9 +280,13 @@ fn health_check_interval(stack: &Stack) -> String {
 async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<()> {
     let run = Run::new()?;
     let aws = Aws::start(&run).await?;
-    let built = run.scratch("build")?;
-    let left_out: BTreeSet<_> =
-        deploy::build(&run, &Quiet).await?.left_out.into_iter().map(|part| part.type_name).collect();
+    let built = deploy::build_directory(&run, deploy::FRONT_DOOR)?;
+    let left_out: BTreeSet<_> = deploy::build(&run, deploy::FRONT_DOOR, &Quiet)
+        .await?
+        .left_out
+        .into_iter()
+        .map(|part| part.type_name)
+        .collect();
     for missing in ["AWS::EC2::VPCEndpointService", "AWS::EC2::VPCEndpointServicePermissions"] {
         ensure!(left_out.contains(missing), "{missing} can be deployed here: deploy it, and assert on it");
     }

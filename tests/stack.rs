@@ -265,7 +265,8 @@ impl Stack {
         Some(match function {
             "Ref" => return self.reference(argument.as_str().unwrap()).map(Value::from),
             "Condition" => self.condition(argument.as_str().unwrap()).into(),
-            "Fn::GetAtt" => match (self.nested.get(argument[0].as_str()?), text(&argument[1]).strip_prefix("Outputs.")) {
+            "Fn::GetAtt" => match (self.nested.get(argument[0].as_str()?), text(&argument[1]).strip_prefix("Outputs."))
+            {
                 (Some(nested), Some(output)) => nested.output(output).into(),
                 _ => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
             },

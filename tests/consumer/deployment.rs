@@ -13,7 +13,7 @@ use crate::stack::{load, owned};
 use crate::{API, CONSUMER, DNS_ENTRIES};
 
 /// The local EC2 gives an interface endpoint no DNS names. What is made of them is left to the assertions on the template.
-const MADE_OF_DNS_ENTRIES: [&str; 4] = ["Record", "EndpointDnsName", "HostName", "ConnectTestCommand"];
+const MADE_OF_DNS_ENTRIES: [&str; 5] = ["Record", "Ipv6Record", "EndpointDnsName", "HostName", "ConnectTestCommand"];
 
 const NETWORK: [(&str, &str); 2] = [("VpcId", "vpc-00000001"), ("SubnetIds", "subnet-00000001,subnet-00000002")];
 

@@ -1,5 +1,6 @@
 //! The real thing's build and deployment: `sam build` with cargo-lambda, then `sam deploy` to the local AWS.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -20,8 +21,21 @@ const SECURITY_GROUP: &str = "sg-00000001";
 /// Whatever the lab exposes, nobody connects to it through PrivateLink.
 const PRINCIPAL: &str = "arn:aws:iam::111122223333:root";
 
-/// The functions of the template, each in the folder of its name.
-const FUNCTIONS: [&str; 2] = ["failover-sync", "flush-hosts"];
+/// A template that can be deployed on its own, and the function that it builds.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    template: &'static str,
+    function: &'static str,
+}
+
+/// A link with a database on it.
+pub const FRONT_DOOR: Source = Source { template: "template.yaml", function: "failover-sync" };
+
+/// A database for a link that exists.
+pub const DATABASE: Source = Source { template: "infra/database.yaml", function: "failover-sync" };
+
+/// The function that flushes the host cache.
+pub const FLUSH_HOSTS: Source = Source { template: "infra/flush-hosts.yaml", function: "flush-hosts" };
 
 /// What the lab decides about the stack.
 #[derive(Clone, Debug)]
@@ -53,28 +67,27 @@ pub struct Stack {
     pub failure_queue: String,
 }
 
-/// Builds the functions and the template with `sam build`.
+/// Builds a template, what it nests, and its function with `sam build`.
 ///
 /// # Errors
 /// When a tool is missing or the build fails; the error quotes the end of its log.
-pub async fn build(run: &Run, progress: &dyn Progress) -> Result<Template> {
-    // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its commands are run
+pub async fn build(run: &Run, source: Source, progress: &dyn Progress) -> Result<Template> {
+    // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its command is run
     // before it, for the progress; for `sam build` there is then nothing left to compile.
-    for function in FUNCTIONS {
-        tool("cargo-build", "cargo")
-            .args(["lambda", "build", "--release", "--bin", function])
-            .env("CARGO_TARGET_DIR", root().join("target"))
-            .env("CARGO_TERM_PROGRESS_WHEN", "always")
-            .env("CARGO_TERM_PROGRESS_WIDTH", "80")
-            .directory(root().join("functions").join(function))
-            .run(run, progress)
-            .await?;
-    }
+    let Source { template, function } = source;
+    tool("cargo-build", "cargo")
+        .args(["lambda", "build", "--release", "--bin", function])
+        .env("CARGO_TARGET_DIR", root().join("target"))
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "80")
+        .directory(root().join("functions").join(function))
+        .run(run, progress)
+        .await?;
 
-    let directory = run.scratch("build")?;
+    let directory = build_directory(run, source)?;
     tool("sam-build", venv_program("sam")?)
         .args(["build", "--no-cached", "--region", REGION, "--template-file"])
-        .arg(root().join("template.yaml"))
+        .arg(root().join(template))
         .arg("--build-dir")
         .arg(&directory)
         .directory(root())
@@ -82,6 +95,14 @@ pub async fn build(run: &Run, progress: &dyn Progress) -> Result<Template> {
         .await?;
 
     Template::fit(run, &directory.join("template.yaml"), &directory).await
+}
+
+/// Where a template is built.
+///
+/// # Errors
+/// When there can be no such directory.
+pub fn build_directory(run: &Run, source: Source) -> Result<PathBuf> {
+    run.scratch(&source.template.replace(['/', '.'], "-"))
 }
 
 /// Deploys the stack, or updates it to other parameters.

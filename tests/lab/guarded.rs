@@ -47,7 +47,7 @@ impl Guarded {
     /// # Errors
     /// When a piece does not start; the error names it and its log.
     pub async fn start(run: &Run, progress: &dyn Progress) -> Result<Self> {
-        let built = deploy::build(run, progress).await?;
+        let built = deploy::build(run, deploy::FRONT_DOOR, progress).await?;
         let (aws, gateway) = Aws::start_guarded(run).await?;
         let cluster = Cluster::create(aws.rds(), CLUSTER).await?;
         let dns = DnsServer::start().await?;

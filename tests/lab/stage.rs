@@ -77,7 +77,7 @@ impl<'run> Lab<'run> {
     /// When a piece does not start; the error names it and its log.
     pub async fn start(run: &'run Run, options: Options, progress: &dyn Progress) -> Result<Self> {
         progress.say("building the function: cargo lambda build, then sam build");
-        let built = deploy::build(run, progress).await?;
+        let built = deploy::build(run, deploy::FRONT_DOOR, progress).await?;
 
         progress.say("starting the local AWS: MiniStack, and moto for the RDS API");
         let aws = Aws::start(run).await?;
@@ -95,7 +95,7 @@ impl<'run> Lab<'run> {
         }
         dns.set(&cluster.endpoint, Answer::alias(&cluster.members[databases.primary()].endpoint));
 
-        progress.say("deploying template.yaml with sam deploy");
+        progress.say("deploying template.yaml and its layers with sam deploy");
         let parameters = Parameters {
             endpoint: cluster.endpoint.clone(),
             port: databases.port(),

@@ -3,19 +3,22 @@
 usage: strip_template.py BUILT STRIPPED
 
 Exactly the resources of the refused types go, and with them the outputs and DependsOn entries that name them. Anything
-else that names one of them would change meaning without it, so that is an error and not something to paper over. One
-parameter loses its pattern, which the local ARNs do not fit, and an alarm on an expression looks at the first metric of
-it, since expressions are refused. Prints one JSON array of {"id", "type"}.
+else that names one of them would change meaning without it, so that is an error and not something to paper over. A nested
+template is stripped beside its own file; if nothing of it is left, the stack that nests it goes too. One parameter loses
+its pattern, which the local ARNs do not fit, and an alarm on an expression looks at the first metric of it, since
+expressions are refused. Prints one JSON array of {"id", "type"}.
 """
 
 import json
 import re
 import sys
+from pathlib import Path
 
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 REFUSED = {
     "AWS::CloudWatch::CompositeAlarm",
+    "AWS::EC2::PrefixList",
     "AWS::EC2::SecurityGroupEgress",
     "AWS::EC2::SecurityGroupIngress",
     "AWS::EC2::VPCEndpointConnectionNotification",
@@ -27,36 +30,55 @@ REFUSED = {
     "AWS::SQS::QueueInlinePolicy",
 }
 
+NESTED = "AWS::CloudFormation::Stack"
+
 # Load balancers of every type have the ARN of an application load balancer here, with an id that is not hexadecimal.
 UNLIKE_AWS = "LoadBalancerArn"
 
 
-def main(built, stripped):
-    with open(built, encoding="utf-8") as file:
-        template = yaml_parse(file.read())
+def strip(built, stripped):
+    """Strips a template and those that it nests; what went, whether nothing is left, and the outputs that are left."""
+    template = yaml_parse(built.read_text(encoding="utf-8"))
     resources = template["Resources"]
-    left_out = {name: body["Type"] for name, body in resources.items() if body["Type"] in REFUSED}
-
-    for name in left_out:
+    gone, left_out, lost = set(), [], {}
+    for name, body in resources.items():
+        if body["Type"] in REFUSED:
+            left_out.append({"id": name, "type": body["Type"]})
+            gone.add(name)
+        elif body["Type"] == NESTED:
+            inner = built.parent / body["Properties"]["TemplateURL"]
+            before = set(yaml_parse(inner.read_text(encoding="utf-8")).get("Outputs", {}))
+            local = inner.with_name("local.yaml")
+            of_inner, is_empty, outputs = strip(inner, local)
+            left_out += of_inner
+            lost[name] = before - outputs
+            if is_empty:
+                left_out.append({"id": name, "type": NESTED})
+                gone.add(name)
+            body["Properties"]["TemplateURL"] = str(local)
+    for name in gone:
         del resources[name]
+    lost_outputs = {f"{stack}.Outputs.{name}" for stack, names in lost.items() for name in names}
+
+    def missing(body):
+        return (references(body) & gone) | (attributes(body) & lost_outputs)
+
     for name, body in resources.items():
         depends_on = body.pop("DependsOn", [])
         depends_on = [depends_on] if isinstance(depends_on, str) else depends_on
-        if kept := [other for other in depends_on if other not in left_out]:
+        if kept := [other for other in depends_on if other not in gone]:
             body["DependsOn"] = kept
-        if named := references(body) & left_out.keys():
+        if named := missing(body):
             sys.exit(f"{name} needs {', '.join(sorted(named))}, which the local CloudFormation refuses")
     outputs = template.get("Outputs", {})
-    for name in [name for name, body in outputs.items() if references(body) & left_out.keys()]:
+    for name in [name for name, body in outputs.items() if missing(body)]:
         del outputs[name]
     for body in resources.values():
         if body["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in body["Properties"]:
             without_expression(body["Properties"])
     template.get("Parameters", {}).get(UNLIKE_AWS, {}).pop("AllowedPattern", None)
-
-    with open(stripped, "w", encoding="utf-8") as file:
-        file.write(yaml_dump(template))
-    print(json.dumps([{"id": name, "type": type_} for name, type_ in left_out.items()]))
+    stripped.write_text(yaml_dump(template), encoding="utf-8")
+    return left_out, not resources, set(outputs)
 
 
 def without_expression(alarm):
@@ -81,7 +103,21 @@ def references(node):
     return found
 
 
+def attributes(node):
+    """The attributes that a part of a template reads, as NAME.ATTRIBUTE."""
+    if isinstance(node, list):
+        return set().union(*map(attributes, node))
+    if not isinstance(node, dict):
+        return set()
+    found = set().union(*map(attributes, node.values()))
+    if attribute := node.get("Fn::GetAtt"):
+        found.add(".".join(attribute) if isinstance(attribute, list) else attribute)
+    return found
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(*sys.argv[1:])
+    parts = strip(Path(sys.argv[1]), Path(sys.argv[2]))[0]
+    # A template may be nested twice.
+    print(json.dumps([part for at, part in enumerate(parts) if part not in parts[:at]]))

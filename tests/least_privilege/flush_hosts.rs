@@ -6,7 +6,7 @@ use super::*;
 use aws_sdk_secretsmanager::Client as Secrets;
 use lab::aurora::Cluster;
 use lab::cloudformation::Outputs;
-use lab::deploy::{self, Parameters};
+use lab::deploy;
 use lab::events;
 use lab::gateway::Gateway;
 use platform::login::GET_SECRET;
@@ -31,7 +31,7 @@ struct Flushing<'a> {
 async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Result<()> {
     let run = Run::new()?;
     let outcome = async {
-        let built = deploy::build(&run, &Steps).await?;
+        let built = deploy::build(&run, deploy::FLUSH_HOSTS, &Steps).await?;
         let (aws, gateway) = Aws::start_guarded(&run).await?;
         let cluster = Cluster::create(aws.rds(), "orders").await?;
         let endpoint = create_instance(&aws).await?;
@@ -72,23 +72,15 @@ async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Resul
 
 /// What both stacks have in common, and a login.
 fn parameters(endpoint: &str, kind: &str, login: [(&'static str, &str); 2]) -> Vec<(&'static str, String)> {
-    let usual = Parameters {
-        endpoint: endpoint.to_owned(),
-        port: 3306,
-        dns: "127.0.0.1:53".to_owned(),
-        schedule_minutes: 5,
-        deregistration_delay: std::time::Duration::from_secs(2),
-        secret: None,
-    };
-    let own = [
+    let usual = [
+        ("DatabaseEndpoint", endpoint),
         ("DatabaseEngine", "mysql"),
         ("DatabaseKind", kind),
         ("FlushHostsSubnetIds", "subnet-00000001"),
         ("FlushHostsSecurityGroupIds", "sg-00000001"),
+        ("OperationsTopicArn", "arn:aws:sns:us-east-1:000000000000:operations"),
     ];
-    let own = own.into_iter().chain(login).map(|(name, value)| (name, value.to_owned()));
-    let usual = usual.values().into_iter().filter(|(name, _)| !["DatabaseEngine", "DatabaseKind"].contains(name));
-    usual.chain(own).collect()
+    usual.into_iter().chain(login).map(|(name, value)| (name, value.to_owned())).collect()
 }
 
 async fn create_instance(aws: &Aws) -> Result<String> {
@@ -117,7 +109,7 @@ impl<'a> Flushing<'a> {
             gateway,
             function: outputs.get("FlushHostsFunctionName")?.to_owned(),
             queue: outputs.get("FailureQueueUrl")?.to_owned(),
-            log_group: format!("/aws/lambda/{stack}-flush-hosts"),
+            log_group: format!("/aws/lambda/{stack}"),
             at_the_door,
         })
     }

@@ -17,7 +17,7 @@ const RESOURCE_ID: &str = "cluster-ABCDEFGHIJKL01234";
 async fn a_function_that_asks_may_log_in_with_its_login_and_with_no_other() -> Result<()> {
     let run = Run::new()?;
     let outcome = async {
-        let built = deploy::build(&run, &Steps).await?;
+        let built = deploy::build(&run, deploy::FRONT_DOOR, &Steps).await?;
         let (aws, _gateway) = Aws::start_guarded(&run).await?;
         let cluster = Cluster::create(aws.rds(), "orders").await?;
         let user = |name: &str| arn("rds-db", format!("dbuser:{RESOURCE_ID}/{name}"));

@@ -7,14 +7,14 @@ fn the_function_is_built_from_this_workspace_and_is_in_the_databases_network() {
     let metadata = &TEMPLATE["Resources"]["FlushHosts"]["Metadata"];
     assert_eq!(*metadata, json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "flush-hosts"}}));
     let function = with(&[("Architecture", "arm64")]).existing("FlushHosts");
-    assert!(root().join(text(&function["CodeUri"])).join("Cargo.toml").exists());
+    assert!(root().join("infra").join(text(&function["Code"])).join("Cargo.toml").exists());
     assert_eq!([&function["Runtime"], &function["Handler"]], ["provided.al2023", "bootstrap"]);
     assert_eq!(function["Architectures"], json!(["arm64"]));
     let network = json!({"SubnetIds": [NETWORK[0].1], "SecurityGroupIds": [NETWORK[1].1]});
     assert_eq!(function["VpcConfig"], network);
     assert_eq!(function["LoggingConfig"]["LogGroup"], "{FlushHostsLogGroup}");
     let group = with(&[("LogRetentionDays", "7")]).existing("FlushHostsLogGroup");
-    assert_eq!(group, json!({"LogGroupName": "/aws/lambda/link-flush-hosts", "RetentionInDays": "7"}));
+    assert_eq!(group, json!({"LogGroupName": "/aws/lambda/link", "RetentionInDays": "7"}));
 }
 
 #[test]
@@ -83,22 +83,23 @@ fn the_function_has_time_for_every_instance() {
 fn what_is_lost_lands_in_the_failure_queue() {
     let stack = with(&[]);
     let function = stack.existing("FlushHosts");
-    let asynchronous = &function["EventInvokeConfig"];
-    assert_eq!(
-        asynchronous["DestinationConfig"]["OnFailure"],
-        json!({"Type": "SQS", "Destination": "{FailureQueue.Arn}"})
-    );
+    let asynchronous = stack.existing("FlushHostsEventInvokeConfig");
+    assert_eq!([&asynchronous["FunctionName"], &asynchronous["Qualifier"]], ["{FlushHosts}", "$LATEST"]);
+    assert_eq!(asynchronous["DestinationConfig"]["OnFailure"], json!({"Destination": "{FailureQueue.Arn}"}));
     // Lambda pauses one minute before the first retry and two before the second.
     let attempts = 1 + asynchronous["MaximumRetryAttempts"].as_u64().unwrap();
     let needed = attempts * function["Timeout"].as_u64().unwrap() + 60 + 120;
     assert!(asynchronous["MaximumEventAgeInSeconds"].as_u64().unwrap() >= needed, "no room for {attempts} attempts");
     assert_eq!(stack.existing("FlushHostsSchedule")["Targets"][0]["DeadLetterConfig"]["Arn"], "{FailureQueue.Arn}");
 
-    let writers = |stack: &Stack| {
-        let policy = stack.existing("FailureQueuePolicy");
-        let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap().iter();
-        statements.map(|s| text(&s["Condition"]["ArnEquals"]["aws:SourceArn"])).collect::<BTreeSet<_>>()
-    };
-    assert_eq!(writers(&stack), owned(["{FlushHostsSchedule.Arn}", "{Schedule.Arn}", "{Topic}"]));
-    assert_eq!(writers(&Stack::with(&[MYSQL])), owned(["{Schedule.Arn}", "{Topic}"]));
+    let policy = stack.existing("FailureQueuePolicy");
+    let statements = policy["PolicyDocument"]["Statement"].as_array().unwrap().iter();
+    let writers = statements.map(|s| text(&s["Condition"]["ArnEquals"]["aws:SourceArn"]));
+    assert_eq!(writers.collect::<Vec<_>>(), ["{FlushHostsSchedule.Arn}"]);
+    assert_eq!(stack.existing("FailureQueue")["SqsManagedSseEnabled"], true);
+    let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd";
+    let encrypted = with(&[("KmsKeyArn", key)]);
+    assert_eq!(encrypted.existing("FailureQueue")["KmsMasterKeyId"], key);
+    assert_eq!(encrypted.existing("FlushHostsLogGroup")["KmsKeyId"], key);
+    assert!(encrypted.existing("FlushHostsRole").to_string().contains("kms:GenerateDataKey"));
 }

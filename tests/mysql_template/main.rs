@@ -1,4 +1,5 @@
-//! What `template.yaml` and `infra/` promise for MySQL and MariaDB, whose host cache counts health checks as errors.
+//! What `infra/flush-hosts.yaml` and its neighbours promise for MySQL and MariaDB, whose host cache counts health checks as
+//! errors.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -26,7 +27,7 @@ use reconcile::login::Login;
 use reconcile::metrics;
 use serde_json::{Value, json};
 use stack::{
-    ENDPOINTS, NETWORK_INTERFACE_ACTIONS, Stack, TEMPLATE, accepts, load, owned, root, section, strings, takes, text,
+    BASE, ENDPOINTS, NETWORK_INTERFACE_ACTIONS, OPERATIONS_TOPIC, Stack, layer, load, owned, root, strings, takes, text,
 };
 
 /// How many checks the schedule expects from one address of the load balancer in one interval. AWS tells no number.
@@ -48,11 +49,16 @@ const NETWORK: [(&str, &str); 2] =
     [("FlushHostsSubnetIds", "subnet-0123456789abcdef0"), ("FlushHostsSecurityGroupIds", "sg-0123456789abcdef0")];
 const MYSQL: (&str, &str) = ("DatabaseEngine", "mysql");
 
-/// Everything that is created for flushing and not without it.
-const PARTS: [&str; 10] = [
+/// Everything that is created for flushing.
+const PARTS: [&str; 15] = [
+    "Dashboard",
+    "FailureQueue",
+    "FailureQueueAlarm",
+    "FailureQueuePolicy",
     "FlushFailedAlarm",
     "FlushHosts",
     "FlushHostsErrorsAlarm",
+    "FlushHostsEventInvokeConfig",
     "FlushHostsLogGroup",
     "FlushHostsPermission",
     "FlushHostsRole",
@@ -62,13 +68,21 @@ const PARTS: [&str; 10] = [
     "HostsBlockedAlarm",
 ];
 
+/// `infra/flush-hosts.yaml`.
+static TEMPLATE: LazyLock<&Value> = LazyLock::new(|| layer("infra/flush-hosts.yaml"));
+
 static PARAMETER_GROUP: LazyLock<Value> = LazyLock::new(|| load("infra/mysql-parameters.yaml"));
 
 /// MySQL with a user that logs in by IAM, and these parameters in place of those.
-fn with(given: &[(&'static str, &'static str)]) -> Stack {
-    let base = [&[MYSQL][..], &USER, &NETWORK].concat();
+fn with(given: &[(&str, &str)]) -> Stack {
+    let base = [&[MYSQL, BASE[0], ("OperationsTopicArn", OPERATIONS_TOPIC)][..], &USER, &NETWORK].concat();
     let base = base.into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
-    Stack::with(&given.iter().copied().chain(base).collect::<Vec<_>>())
+    Stack::of(&TEMPLATE, &given.iter().copied().chain(base).collect::<Vec<_>>())
+}
+
+/// Whether CloudFormation would take a value for a parameter.
+fn accepts(parameter: &str, value: &str) -> bool {
+    takes(&TEMPLATE["Parameters"][parameter], value)
 }
 
 fn without_user() -> [(&'static str, &'static str); 2] {
@@ -81,7 +95,7 @@ fn with_secret() -> Stack {
 
 /// The health check interval in seconds.
 fn seconds(interval: &str) -> u64 {
-    let engine = || text(&TEMPLATE["Mappings"]["Engine"]["mysql"]["HealthCheckInterval"]);
+    let engine = || text(&layer("infra/database.yaml")["Mappings"]["Engine"]["mysql"]["HealthCheckInterval"]);
     if interval == "auto" { engine() } else { interval.to_owned() }.parse().unwrap()
 }
 
@@ -93,7 +107,7 @@ fn safe_minutes(limit: &str, interval: &str) -> u64 {
 
 /// Every accepted limit with every accepted interval.
 fn limits_and_intervals() -> Vec<(&'static str, &'static str)> {
-    let values = |parameter: &str| section("Parameters")[parameter]["AllowedValues"].as_array().unwrap();
+    let values = |parameter: &str| TEMPLATE["Parameters"][parameter]["AllowedValues"].as_array().unwrap();
     let of = |value: &'static Value| value.as_str().unwrap();
     let intervals = values("HealthCheckIntervalSeconds");
     values("MaxConnectErrors").iter().flat_map(|limit| intervals.iter().map(move |i| (of(limit), of(i)))).collect()

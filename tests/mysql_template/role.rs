@@ -53,8 +53,7 @@ fn the_user_logs_in_where_the_resource_ids_are() {
     for count in 1..=4 {
         let given: Vec<_> = ids.split(',').take(count).collect();
         let joined = given.join(",");
-        let parameters = [&[MYSQL, USER[0], ("DatabaseResourceIds", joined.as_str())][..], &NETWORK].concat();
-        let allowed = statements(&Stack::with(&parameters), "Allow");
+        let allowed = statements(&with(&[("DatabaseResourceIds", &joined)]), "Allow");
         let (_, resources, _) = allowed.into_iter().find(|(action, ..)| action == "rds-db:connect").unwrap();
         let expected = given.iter().map(|id| format!("arn:aws:rds-db:eu-west-1:111122223333:dbuser:{id}/flush_hosts"));
         assert_eq!(resources, expected.collect::<Vec<_>>());

@@ -19,12 +19,8 @@ fn rules(stack: &Stack, type_name: &str) -> BTreeSet<(String, String, String)> {
     let of_type = section("Resources").iter().filter(|(_, resource)| resource["Type"] == type_name);
     let rules = of_type.filter_map(|(name, _)| stack.resource(name)).map(|rule| {
         assert!(rule["IpProtocol"] == "tcp" && rule["FromPort"] == rule["ToPort"], "{rule}");
-        let sides = [
-            "SourcePrefixListId",
-            "DestinationPrefixListId",
-            "SourceSecurityGroupId",
-            "DestinationSecurityGroupId",
-        ];
+        let sides =
+            ["SourcePrefixListId", "DestinationPrefixListId", "SourceSecurityGroupId", "DestinationSecurityGroupId"];
         let other: Vec<_> = sides.iter().filter_map(|side| rule.get(side).and_then(Value::as_str)).collect();
         let [other] = other.as_slice() else { panic!("{rule} has not one other side") };
         (text(&rule["GroupId"]), text(&rule["FromPort"]), (*other).to_owned())
@@ -96,10 +92,11 @@ fn the_group_of_the_load_balancer_gets_rules_for_this_database() {
         assert_eq!(rules(&stack, EGRESS), to(LOAD_BALANCER_GROUP, [("3306", four)]));
         assert_eq!(rules(&stack, INGRESS), BTreeSet::new());
 
-        for (consumers, lists) in [(IPV4[1].to_owned(), &[four][..]), (IPV6[1].to_owned(), &[six]), (
-            format!("{},{}", IPV4[1], IPV6[1]),
-            &[four, six],
-        )] {
+        for (consumers, lists) in [
+            (IPV4[1].to_owned(), &[four][..]),
+            (IPV6[1].to_owned(), &[six]),
+            (format!("{},{}", IPV4[1], IPV6[1]), &[four, six]),
+        ] {
             let stack = stack_of(&[ports, ("ConsumerCidrs", &consumers)]);
             let expected = lists.iter().map(|list| ("15432", *list));
             assert_eq!(rules(&stack, INGRESS), to(LOAD_BALANCER_GROUP, expected), "{consumers}");

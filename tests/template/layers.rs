@@ -68,9 +68,10 @@ fn what_a_layer_refuses_the_front_door_refuses_first() {
 fn a_condition_of_a_name_means_the_same_wherever_it_stands() {
     let mut seen: BTreeMap<&String, (&str, &Value)> = BTreeMap::new();
     // Told by the layer above, which knows.
-    let told = ["AsksDatabase", "ReadersGiven", "IsRds"];
+    let told = ["AsksDatabase", "ReadersGiven"];
     for (path, template) in every_template() {
-        for (name, condition) in object(template, "Conditions").into_iter().filter(|(name, _)| !told.contains(&&***name))
+        for (name, condition) in
+            object(template, "Conditions").into_iter().filter(|(name, _)| !told.contains(&&***name))
         {
             let (first, known) = *seen.entry(name).or_insert((path, condition));
             assert_eq!(condition, known, "{name} in {path} and in {first}");
@@ -129,7 +130,8 @@ fn every_parameter_is_explained_and_stands_in_one_group() {
         let groups = interface["ParameterGroups"].as_array().unwrap();
         let mut grouped: Vec<_> = groups.iter().flat_map(|group| strings(&group["Parameters"])).collect();
         grouped.sort();
-        let parameters: BTreeSet<_> = object(template, "Parameters").into_iter().map(|(name, _)| name.clone()).collect();
+        let parameters: BTreeSet<_> =
+            object(template, "Parameters").into_iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(grouped, parameters.iter().cloned().collect::<Vec<_>>(), "{path}");
         assert!(groups.iter().all(|group| !text(&group["Label"]["default"]).is_empty()));
         let labels = interface["ParameterLabels"].as_object().unwrap();
@@ -139,7 +141,8 @@ fn every_parameter_is_explained_and_stands_in_one_group() {
         for (name, definition) in object(template, "Parameters") {
             let described = definition["Description"].as_str().is_some_and(|words| words.len() > 16);
             assert!(described, "{path}: {name} is not described");
-            let explained = definition.get("AllowedPattern").is_none() || definition["ConstraintDescription"].is_string();
+            let explained =
+                definition.get("AllowedPattern").is_none() || definition["ConstraintDescription"].is_string();
             assert!(explained, "{path}: a mistake in {name} would be answered with a regular expression");
         }
         assert!(object(template, "Outputs").iter().all(|(_, output)| output["Description"].is_string()), "{path}");
@@ -171,10 +174,13 @@ fn no_layer_is_transformed() {
 
 #[test]
 fn the_outputs_of_the_front_door_are_those_of_its_layers() {
-    for given in [&[][..], &[READERS], &ASKING, &FUNCTION_IN_VPC, &[
-        ("DatabaseKind", "address"),
-        ("DatabaseEndpoint", "10.0.1.9"),
-    ]] {
+    for given in [
+        &[][..],
+        &[READERS],
+        &ASKING,
+        &FUNCTION_IN_VPC,
+        &[("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9")],
+    ] {
         let stack = Stack::with(given);
         let mut inner = stack.nested("Link").unwrap().outputs();
         inner.extend(stack.nested("Database").unwrap().outputs());

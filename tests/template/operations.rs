@@ -162,7 +162,8 @@ fn topics_queues_and_logs_are_encrypted_with_a_given_key() {
     let role = |stack: &Stack| stack.existing("FunctionRole").to_string();
     assert!(role(&stack).contains("kms:GenerateDataKey") && !role(&Stack::with(&[])).contains("kms:"));
     let guide = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
-    let services = ["events.rds", "cloudwatch", "vpce", "sns", "events"].map(|name| format!("\"{name}.amazonaws.com\""));
+    let services =
+        ["events.rds", "cloudwatch", "vpce", "sns", "events"].map(|name| format!("\"{name}.amazonaws.com\""));
     for words in services.iter().map(String::as_str).chain(["logs.", "kms:GenerateDataKey*", "kms:Decrypt"]) {
         assert!(guide.contains(words), "{words} is not documented");
     }

@@ -11,10 +11,7 @@ use super::{FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
 fn what_has_no_safe_default_has_none() {
     let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabasePort", "VpcId"];
     let link = ["LoadBalancerArn", "LoadBalancerSecurityGroupId", "OperationsTopicArn"];
-    for (path, more) in [
-        ("template.yaml", &["AllowedPrincipals", "SubnetIds"][..]),
-        ("infra/database.yaml", &link),
-    ] {
+    for (path, more) in [("template.yaml", &["AllowedPrincipals", "SubnetIds"][..]), ("infra/database.yaml", &link)] {
         let parameters = layer(path)["Parameters"].as_object().unwrap();
         let required = parameters.iter().filter(|(_, definition)| definition.get("Default").is_none());
         let required: BTreeSet<_> = required.map(|(name, _)| name.clone()).collect();
@@ -78,11 +75,14 @@ fn parameters_take_what_is_right_and_nothing_else() {
         ("DatabaseIdentifier", &["", "app", "app-2"], &["App", "2app", "app-", "app--2", "app.x"]),
         (
             "SubnetIds",
+            &["subnet-01234567,subnet-89abcdef", "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-01234567"],
             &[
-                "subnet-01234567,subnet-89abcdef",
-                "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-01234567",
+                "",
+                "subnet-01234567",
+                "subnet-01234567,",
+                "subnet-01234567, subnet-89abcdef",
+                "vpc-01234567,vpc-01234567",
             ],
-            &["", "subnet-01234567", "subnet-01234567,", "subnet-01234567, subnet-89abcdef", "vpc-01234567,vpc-01234567"],
         ),
         (
             "ConsumerCidrs",
@@ -200,7 +200,10 @@ fn ranges_are_given_once() {
     for (ranges, id) in [("ConsumerCidrs", "ConsumerPrefixListId"), ("DatabaseCidrs", "DatabasePrefixListId")] {
         assert_eq!(joined(&[(ranges, ""), (id, list)]).refusals(), [""; 0]);
         let refusals = joined(&[(ranges, "10.9.0.0/16"), (id, list)]).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains(ranges) && one.contains("Give one of them")), "{refusals:?}");
+        assert!(
+            matches!(&*refusals, [one] if one.contains(ranges) && one.contains("Give one of them")),
+            "{refusals:?}"
+        );
     }
 }
 
