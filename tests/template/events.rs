@@ -63,7 +63,8 @@ fn rds_tells_of_everything_that_can_move_the_writer() {
     }
     let named = Stack::with(&[("DatabaseIdentifier", "other")]).existing("EventSubscription");
     assert_eq!(named["SourceIds"], json!(["other"]));
-    assert_eq!(TEMPLATE["Resources"]["EventSubscription"]["DependsOn"], "TopicPolicy", "RDS tests it at once");
+    let needed = &TEMPLATE["Resources"]["EventSubscription"]["DependsOn"];
+    assert_eq!(*needed, json!(["TopicPolicy", "TopicPermission"]), "RDS tests it at once");
 }
 
 /// Whether EventBridge would let an event through a pattern, for the forms that the template uses: lists of exact
