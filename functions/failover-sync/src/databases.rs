@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use mysql_async::Opts;
 use platform::login::{Credentials, Doorman};
 use platform::session::{Endpoint, SessionError};
 use platform::trust;
@@ -33,18 +34,23 @@ pub struct Databases {
     doorman: Doorman,
     /// The certificate authorities, as PEM.
     authorities: Vec<u8>,
-    /// Made at the first use: there are many authorities, and most runs ask no database.
-    tls: OnceLock<MakeRustlsConnect>,
+    /// These two are made at the first use: there are many authorities, and most runs ask no database.
+    postgres: OnceLock<MakeRustlsConnect>,
+    mysql: OnceLock<Opts>,
 }
 
 impl Databases {
     /// With what to log in, and whose certificates to believe, as PEM.
     pub fn new(doorman: Doorman, authorities: Vec<u8>) -> Databases {
-        Databases { doorman, authorities, tls: OnceLock::new() }
+        Databases { doorman, authorities, postgres: OnceLock::new(), mysql: OnceLock::new() }
     }
 
-    fn tls(&self) -> &MakeRustlsConnect {
-        self.tls.get_or_init(|| MakeRustlsConnect::new(trust::client_config(&self.authorities)))
+    fn postgres(&self) -> &MakeRustlsConnect {
+        self.postgres.get_or_init(|| MakeRustlsConnect::new(trust::client_config(&self.authorities)))
+    }
+
+    fn mysql(&self) -> &Opts {
+        self.mysql.get_or_init(|| mysql::options(self.authorities.clone()))
     }
 }
 
@@ -121,14 +127,13 @@ impl Sessions<'_> {
     ) -> Result<Session, SessionError> {
         match self.binding.engine {
             Some(Engine::MySql) => {
-                let authorities = self.databases.authorities.clone();
-                mysql::Session::open(address, endpoint, credentials, authorities).await.map(Session::MySql)
+                let options = self.databases.mysql();
+                mysql::Session::open(address, endpoint, credentials, options).await.map(Session::MySql)
             }
             // A binding without an engine has no sessions.
             Some(Engine::Postgres) | None => {
-                postgres::Session::open(address, endpoint, credentials, self.databases.tls())
-                    .await
-                    .map(Session::Postgres)
+                let tls = self.databases.postgres();
+                postgres::Session::open(address, endpoint, credentials, tls).await.map(Session::Postgres)
             }
         }
     }

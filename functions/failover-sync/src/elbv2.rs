@@ -2,12 +2,13 @@
 
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::Builder;
+use aws_sdk_elasticloadbalancingv2::types::builders::TargetDescriptionBuilder;
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use platform::answer::WholeAnswer;
 use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 
-use crate::error::AwsError;
+use crate::error::{AwsError, chain};
 use crate::ports::TargetGroups;
 
 /// The IAM actions that this adapter calls.
@@ -36,36 +37,65 @@ impl TargetGroups for Elbv2 {
     }
 
     async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
-        let targets = targets.iter().map(|target| description(target.address.to_string(), target.port)).collect();
-        let request = self.0.register_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
-        let response = request.customize().config_override(whole()).send().await;
-        response.map(drop).map_err(|error| AwsError::new(REGISTER, group.as_str(), error))
+        match self.register_in(None, group, targets).await {
+            Err(error) if is_about_zone(&error) => {
+                // An address outside the VPC needs a zone, and one inside must have none: each on its own.
+                for target in targets.chunks(1) {
+                    match self.register_in(None, group, target).await {
+                        Err(error) if is_about_zone(&error) => self.register_in(Some("all"), group, target).await?,
+                        registered => registered?,
+                    }
+                }
+                Ok(())
+            }
+            registered => registered,
+        }
     }
 
     async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
         // An `Id` without its port does nothing when the target is on another port than the group's, and returns 200.
-        let targets = targets.iter().map(|target| description(target.id.clone(), target.port)).collect();
+        let targets = targets.iter().map(|target| description(target.id.clone(), target.port).build()).collect();
         let request = self.0.deregister_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
         let response = request.customize().config_override(whole()).send().await;
         response.map(drop).map_err(|error| AwsError::new(DEREGISTER, group.as_str(), error))
     }
 }
 
+impl Elbv2 {
+    async fn register_in(
+        &self,
+        zone: Option<&str>,
+        group: &TargetGroupArn,
+        targets: &[Target],
+    ) -> Result<(), AwsError> {
+        let described = |target: &Target| description(target.address.to_string(), target.port);
+        let targets = targets.iter().map(|target| described(target).set_availability_zone(zone.map(str::to_owned)));
+        let targets = targets.map(TargetDescriptionBuilder::build).collect();
+        let request = self.0.register_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
+        let response = request.customize().config_override(whole()).send().await;
+        response.map(drop).map_err(|error| AwsError::new(REGISTER, group.as_str(), error))
+    }
+}
+
+/// Whether AWS misses a zone, as it does for an address outside the VPC, of a peer or on premises (RegisterTargets,
+/// `TargetDescription`: "If the IP address is outside the VPC, this parameter is required. … the only supported value is
+/// all"). It says so in the text of a general code only, in more than one wording.
+fn is_about_zone(error: &AwsError) -> bool {
+    error.code.as_deref() == Some("ValidationError") && chain(error).contains("Availability Zone")
+}
+
 fn whole() -> Builder {
     Builder::default().interceptor(WholeAnswer).retry_classifier(WholeAnswer)
 }
 
-fn description(id: String, port: u16) -> TargetDescription {
-    TargetDescription::builder().id(id).port(port.into()).build()
+fn description(id: String, port: u16) -> TargetDescriptionBuilder {
+    TargetDescription::builder().id(id).port(port.into())
 }
 
 fn described(entry: &TargetHealthDescription) -> Option<DescribedTarget> {
     let target = entry.target()?;
     let health = entry.target_health()?;
-    Some(DescribedTarget {
-        id: target.id()?.to_owned(),
-        port: u16::try_from(target.port()?).ok()?,
-        state: TargetState::parse(health.state()?.as_str()),
-        reason: health.reason().map(|reason| reason.as_str().to_owned()),
-    })
+    let reason = health.reason().map(|reason| reason.as_str().to_owned());
+    let (port, state) = (u16::try_from(target.port()?).ok()?, TargetState::parse(health.state()?.as_str()));
+    Some(DescribedTarget::new(target.id()?.to_owned(), port, state, reason))
 }

@@ -105,21 +105,24 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     /// When the target group could not be read, or nobody has ever said where the writer is.
     pub(crate) async fn look(&mut self) -> Result<Verdict, SyncError> {
         let mut asked = self.observe().await?;
-        let mut judged = self.judge();
+        let mut now = self.sources.now();
+        let mut judged = self.judge(now);
         loop {
-            let unasked = &self.agenda.asks_databases_after(&judged, &self.evidence, self.sources.now()) - &asked;
+            let mut unasked = self.agenda.asks_databases_after(&judged, &self.evidence, now);
+            unasked.retain(|address| !asked.contains(address));
             if unasked.is_empty() {
                 break;
             }
             let voices = self.ask_databases(unasked.clone()).await;
             self.hear_databases(voices);
-            judged = self.judge();
+            now = self.sources.now();
+            judged = self.judge(now);
             asked.extend(unasked);
         }
-        if self.agenda.asks_topology_after(&judged, &self.evidence, self.sources.now()) {
+        if self.agenda.asks_topology_after(&judged, &self.evidence, now) {
             let told = self.ask_topology().await;
             self.hear_topology(told);
-            judged = self.judge();
+            judged = self.judge(self.sources.now());
         }
         self.agenda.hear_verdict(&judged);
         match self.unanswered.take() {
@@ -150,8 +153,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     pub(crate) async fn describe(&mut self, progress: &'static str) -> Result<Verdict, SyncError> {
         let group = self.sources.groups.describe(&self.binding.target_group).await;
         let group = group.map_err(|source| SyncError::Aws { progress, source })?;
-        self.evidence.group.see(group, self.sources.now());
-        Ok(self.judge())
+        let now = self.sources.now();
+        self.evidence.group.see(group, now);
+        Ok(self.judge(now))
     }
 
     /// The same look with a description that is young enough to write by.
@@ -162,8 +166,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         if self.agenda.may_write(&self.evidence, self.sources.now()) { Ok(judged) } else { self.describe(UNREAD).await }
     }
 
-    fn judge(&self) -> Verdict {
-        verdict(self.binding, &self.sources.config.allowed, &self.evidence, self.sources.now())
+    fn judge(&self, now: DateTime<Utc>) -> Verdict {
+        verdict(self.binding, &self.sources.config.allowed, &self.evidence, now)
     }
 
     /// DNS, topology and the target group at the same time, as far as they are due. What takes longer must not make the
@@ -236,7 +240,10 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     fn hear_topology(&mut self, (answer, heard): Told) {
         self.agenda.hear_topology(heard);
         for (member, addresses) in answer.iter().flat_map(|(topology, _)| &topology.0) {
-            self.located.extend(member.endpoint.clone().map(|endpoint| (endpoint, addresses.clone())));
+            let Some(endpoint) = &member.endpoint else { continue };
+            if self.located.get(endpoint) != Some(addresses) {
+                self.located.insert(endpoint.clone(), addresses.clone());
+            }
         }
         let silence = match answer {
             Ok((topology, (_, at))) if topology.writer().is_some() => {

@@ -7,6 +7,7 @@ use reconcile::agenda::Agenda;
 use reconcile::because::Because;
 use reconcile::binding::Binding;
 use reconcile::claim::age;
+use reconcile::event::RdsEvent;
 use reconcile::evidence::Evidence;
 use reconcile::plan::Plan;
 use reconcile::report::{BindingReport, strings};
@@ -36,6 +37,8 @@ const RIGHT_FOR: Duration = Duration::from_secs(5);
 pub(crate) struct Run<'a, D, G, T, C> {
     look: Look<'a, D, G, T, C>,
     watch: Watch,
+    /// The events that concern the binding, if nothing else asks for a watch, until the RDS API tells whose they are.
+    events: Vec<RdsEvent>,
     /// When the last event that concerns the binding happened, if that says anything about now.
     announced: Option<DateTime<Utc>>,
     unshown: Unshown,
@@ -67,12 +70,13 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         let concerning = || trigger.events.iter().filter(|event| event.concerns(binding));
         let times = concerning().filter_map(|event| event.time);
         let announced = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
+        let events = concerning().filter(|_| trigger.watch.is_none()).cloned().collect();
         let watch = Watch::new(concerning(), trigger.watch, sources.config.watch, now);
         let Remembered { left, settled } = sources.memory.of(&binding.target_group);
         let agenda = Agenda::new(binding, watch.is_on(), settled);
         let look = Look::new(sources, binding, agenda, Evidence::new(binding, &trigger.events, left, now));
         let (unshown, doing) = (Unshown::default(), "starting".to_owned());
-        Run { look, watch, announced, unshown, rule: None, unsettled: 0, right_at: None, report, doing }
+        Run { look, watch, events, announced, unshown, rule: None, unsettled: 0, right_at: None, report, doing }
     }
 
     /// Looks and applies until the watch is over. In a watch an error is not the end: the next look may succeed.
@@ -137,6 +141,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
                 }
                 let settled = self.look.agenda.settle(self.look.evidence.answer());
                 self.look.sources.memory.settle(&self.look.binding.target_group, settled);
+                self.dismiss_strangers(now);
                 let is_over = self.report.dry_run || self.watch.ends_in_agreement(now);
                 return Ok(if is_over { Next::End } else { Next::LookAgain });
             }
@@ -159,6 +164,14 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         self.watch.differ();
         let is_over = self.report.dry_run || self.watch.is_up(now);
         Ok(if is_over { Next::End } else { Next::LookAgain })
+    }
+
+    /// If the events that the run looks longer for turn out to be of instances that are none of the cluster's, it need not.
+    fn dismiss_strangers(&mut self, now: DateTime<Utc>) {
+        let Some(topology) = self.look.evidence.topology(now).filter(|_| !self.events.is_empty()) else { return };
+        if self.events.drain(..).all(|event| event.is_of_a_stranger(self.look.binding, topology)) {
+            self.watch.dismiss();
+        }
     }
 
     /// Notes a verdict in the report, and one by another rule than before in the log.

@@ -41,7 +41,7 @@ fn log(trigger: &str, report: &BindingReport) {
                 databases = (!report.databases.is_empty()).then(|| said(report)),
                 registered = report.registered.join(","),
                 deregistered = report.deregistered.join(","),
-                kept = report.kept.join(","),
+                kept = strings(&report.kept).join(","),
                 observations = report.observations,
                 elapsed_ms = report.elapsed.as_millis() as u64,
                 because = report.because.as_ref().map(Because::to_string),
@@ -51,6 +51,15 @@ fn log(trigger: &str, report: &BindingReport) {
                 "reconciled"
             )
         };
+    }
+    if !report.not_in_use.is_empty() {
+        let (binding, targets) = (&report.binding, strings(&report.not_in_use).join(","));
+        tracing::warn!(
+            binding,
+            targets,
+            "the load balancer sends nothing to these targets: give it a subnet in their Availability Zones, and the target \
+             group a listener"
+        );
     }
     match report.state() {
         State::Failed => line!(Level::ERROR),

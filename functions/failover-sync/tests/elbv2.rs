@@ -7,7 +7,7 @@ mod wire;
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::operation::deregister_targets::DeregisterTargetsOutput;
-use aws_sdk_elasticloadbalancingv2::operation::register_targets::RegisterTargetsOutput;
+use aws_sdk_elasticloadbalancingv2::operation::register_targets::{RegisterTargetsInput, RegisterTargetsOutput};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::{AwsError, SyncError, chain};
@@ -43,11 +43,8 @@ async fn every_entry_of_the_description_is_read_as_it_stands() {
         .match_requests(|request| request.target_group_arn() == Some(ARN) && request.targets().is_empty())
         .then_http_response(|| response(200, DESCRIPTION));
     let group = elbv2(&[&rule]).describe(&arn()).await.unwrap();
-    let entry = |id: &str, port, state, reason: Option<&str>| DescribedTarget {
-        id: id.to_owned(),
-        port,
-        state,
-        reason: reason.map(str::to_owned),
+    let entry = |id: &str, port, state, reason: Option<&str>| {
+        DescribedTarget::new(id.to_owned(), port, state, reason.map(str::to_owned))
     };
     assert_eq!(
         group,
@@ -76,6 +73,51 @@ async fn registration_sends_address_and_port() {
     assert_eq!(rule.num_calls(), 1);
 }
 
+/// AWS refuses a zone for an address inside the VPC, and misses one for an address outside it.
+#[tokio::test]
+async fn an_address_outside_the_vpc_is_registered_for_all_zones() {
+    const WORDINGS: [&str; 2] = [
+        "You must specify a valid Availability Zone or select 'all' for all enabled Availability zones, since the IP \
+         address '192.168.1.7' is outside the VPC",
+        "The Availability Zone is required for IP address '192.168.1.7' because it is not in the VPC",
+    ];
+    for wording in WORDINGS {
+        let is_sent = |request: &RegisterTargetsInput, ids: &[(&str, Option<&str>)]| {
+            let sent = request.targets().iter().map(|target| (target.id().unwrap(), target.availability_zone()));
+            sent.eq(ids.iter().copied())
+        };
+        let refuse = |ids: &'static [(&str, Option<&str>)]| {
+            mock!(Client::register_targets)
+                .match_requests(move |request| is_sent(request, ids))
+                .then_http_response(move || response(400, &error("ValidationError", wording)))
+        };
+        let take = |ids: &'static [(&str, Option<&str>)]| {
+            mock!(Client::register_targets)
+                .match_requests(move |request| is_sent(request, ids))
+                .then_output(|| RegisterTargetsOutput::builder().build())
+        };
+        let rules = [
+            refuse(&[("10.0.0.2", None), ("192.168.1.7", None)]),
+            take(&[("10.0.0.2", None)]),
+            refuse(&[("192.168.1.7", None)]),
+            take(&[("192.168.1.7", Some("all"))]),
+        ];
+        let targets =
+            ["10.0.0.2", "192.168.1.7"].map(|address| Target { address: address.parse().unwrap(), port: 5432 });
+        elbv2(&rules.each_ref()).register(&arn(), &targets).await.unwrap();
+        assert_eq!(rules.each_ref().map(|rule| rule.num_calls()), [1; 4], "{wording}");
+    }
+}
+
+#[tokio::test]
+async fn another_refusal_is_not_tried_with_a_zone() {
+    let rule = mock!(Client::register_targets)
+        .then_http_response(|| response(400, &error("ValidationError", "'10.0.0.2' is not a valid IPv4 address")));
+    let target = Target { address: "10.0.0.2".parse().unwrap(), port: 5432 };
+    assert!(elbv2(&[&rule]).register(&arn(), &[target]).await.is_err());
+    assert_eq!(rule.num_calls(), 1);
+}
+
 #[tokio::test]
 async fn deregistration_sends_the_described_id_and_port() {
     let rule = mock!(Client::deregister_targets)
@@ -84,8 +126,7 @@ async fn deregistration_sends_the_described_id_and_port() {
             targets == [(Some("fd00:0:0:0:0:0:0:1"), Some(3307))]
         })
         .then_output(|| DeregisterTargetsOutput::builder().build());
-    let target =
-        DescribedTarget { id: "fd00:0:0:0:0:0:0:1".into(), port: 3307, state: TargetState::Unhealthy, reason: None };
+    let target = DescribedTarget::new("fd00:0:0:0:0:0:0:1".into(), 3307, TargetState::Unhealthy, None);
     elbv2(&[&rule]).deregister(&arn(), &[target]).await.unwrap();
     assert_eq!(rule.num_calls(), 1);
 }
@@ -223,7 +264,7 @@ async fn write(action: &str, body: String) -> Result<(), AwsError> {
         elbv2_without_retries(&rule).register(&arn(), &[new]).await
     } else {
         let rule = mock!(Client::deregister_targets).then_http_response(answer);
-        let old = DescribedTarget { id: "10.0.0.1".into(), port: 5432, state: TargetState::Healthy, reason: None };
+        let old = DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None);
         elbv2_without_retries(&rule).deregister(&arn(), &[old]).await
     }
 }

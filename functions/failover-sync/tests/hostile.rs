@@ -145,7 +145,7 @@ proptest! {
     fn no_answer_of_the_load_balancer_is_more_than_an_error(status in status(), body in body(TARGETS)) {
         let group = TargetGroupArn::parse(ARN).expect("an ARN");
         let target = Target { address: [10, 0, 0, 2].into(), port: 5432 };
-        let old = DescribedTarget { id: "10.0.0.1".into(), port: 5432, state: TargetState::Healthy, reason: None };
+        let old = DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None);
         let answer = || { let body = body.clone(); move || response(status, &body) };
         let rules = [
             mock!(aws_sdk_elasticloadbalancingv2::Client::describe_target_health).then_http_response(answer()),

@@ -191,7 +191,9 @@ impl Agenda {
     }
 
     fn candidates(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
-        evidence.candidates().union(&self.settled.known).copied().collect()
+        let mut candidates = self.settled.known.clone();
+        candidates.extend(evidence.candidates());
+        candidates
     }
 
     fn is_check(&self, now: DateTime<Utc>) -> bool {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::binding::{Binding, Kind};
+use crate::evidence::Topology;
 
 /// An event of RDS, as far as its two delivery forms agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,18 @@ impl RdsEvent {
         }
     }
 
+    /// Whether it is of an instance that the RDS API does not count among the binding's members, though it seemed to
+    /// [concern](RdsEvent::concerns) it: a rule cannot name the members, and lets the events of every instance through.
+    pub fn is_of_a_stranger(&self, binding: &Binding, topology: &Topology) -> bool {
+        let name = self.source_arn.as_deref().map_or(self.source_id.as_deref(), |arn| {
+            let mut parts = arn.splitn(7, ':').skip(5);
+            (parts.next() == Some("db")).then(|| parts.next()).flatten()
+        });
+        let is_stranger = |name: &str| topology.0.iter().all(|(member, _)| !member.id.eq_ignore_ascii_case(name));
+        let is_own = || self.is_from("cluster", binding.id.as_deref().unwrap_or_default());
+        self.tidings() == Tidings::Moves && !is_own() && name.is_some_and(is_stranger)
+    }
+
     fn may_be_of_a_part(&self, kind: Kind) -> bool {
         let resource = self.source_arn.as_deref().and_then(|arn| arn.split(':').nth(5));
         match resource {
@@ -119,6 +132,7 @@ impl RdsEvent {
 mod tests {
     use super::*;
     use crate::binding::tests::binding;
+    use crate::evidence::ClusterMember;
 
     fn event(id: &str, message: &str) -> RdsEvent {
         RdsEvent {
@@ -178,6 +192,31 @@ mod tests {
             ..event.clone()
         };
         assert!(deployment.concerns(&binding(Kind::Cluster)) && deployment.concerns(&binding(Kind::Instance)));
+    }
+
+    #[test]
+    fn an_event_of_an_instance_that_is_no_member_is_of_a_stranger() {
+        let member = |id: &str| ClusterMember {
+            id: id.to_owned(),
+            is_writer: true,
+            endpoint: None,
+            status: "available".to_owned(),
+        };
+        let topology = Topology(vec![(member("orders-a"), std::net::IpAddr::from([10, 0, 0, 1]).into())]);
+        let arn = |resource: &str| Some(format!("arn:aws:rds:eu-west-1:123456789012:{resource}"));
+        for (id, source_arn, source_id, is_stranger) in [
+            ("RDS-EVENT-0006", arn("db:ledger"), "ledger", true),
+            ("RDS-EVENT-0006", None, "ledger", true),
+            ("RDS-EVENT-0006", arn("db:Orders-A"), "orders-a", false),
+            ("RDS-EVENT-0385", None, "orders-a", false),
+            ("RDS-EVENT-0397", arn("cluster:orders"), "orders", false),
+            ("RDS-EVENT-0397", None, "orders", false),
+            ("RDS-EVENT-0260", arn("deployment:bgd-hdqs3ik6vrwgutsn"), "bgd-hdqs3ik6vrwgutsn", false),
+            ("RDS-EVENT-0071", None, "ledger", false),
+        ] {
+            let event = RdsEvent { source_arn, source_id: Some(source_id.to_owned()), ..event(id, "") };
+            assert_eq!(event.is_of_a_stranger(&binding(Kind::Cluster), &topology), is_stranger, "{event:?}");
+        }
     }
 
     #[test]

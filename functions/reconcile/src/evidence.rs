@@ -2,7 +2,7 @@
 //!
 //! Each witness has a say of its own, and silence is never a statement: what could not be read is left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Evidence {
     pub group: Group,
     dns: Option<Steady>,
     topology: Option<Told>,
+    /// Whether the RDS API gave no answer when it was asked last.
+    is_topology_silent: Option<bool>,
     /// The readers that the RDS API named last, and since when it has named no others.
     readers: Option<(Addresses, DateTime<Utc>)>,
     named: Vec<(String, DateTime<Utc>)>,
@@ -163,6 +165,7 @@ impl Evidence {
 
     /// The RDS API answered, or was silent.
     pub fn hear_topology(&mut self, topology: Option<Topology>, now: DateTime<Utc>) {
+        self.is_topology_silent = Some(topology.is_none());
         let readers = topology.as_ref().and_then(Topology::readers);
         if let Some(readers) = readers.filter(|new| self.readers.as_ref().is_none_or(|(last, _)| last != new)) {
             self.readers = Some((readers, now));
@@ -209,11 +212,11 @@ impl Evidence {
 
     /// Where a database may be that can say whether it takes writes: every address that a witness named, or that is or was
     /// registered. The standby of an instance is where its writer was.
-    pub fn candidates(&self) -> BTreeSet<IpAddr> {
+    pub fn candidates(&self) -> impl Iterator<Item = IpAddr> {
         let members =
             self.topology.iter().flat_map(|told| &told.topology.0).flat_map(|(_, addresses)| addresses.iter());
         let registered = self.group.members().chain(self.group.draining()).chain(self.group.left().keys().copied());
-        self.answer().into_iter().flat_map(Addresses::iter).chain(members).chain(registered).collect()
+        self.answer().into_iter().flat_map(Addresses::iter).chain(members).chain(registered)
     }
 
     /// Who says now where the one writer is, DNS first.
@@ -265,6 +268,11 @@ impl Evidence {
     pub fn topology(&self, now: DateTime<Utc>) -> Option<&Topology> {
         let told = self.topology.as_ref()?;
         (!told.is_silent && age(told.at, now) <= CURRENT).then_some(&told.topology)
+    }
+
+    /// Whether the RDS API gave no answer when it was asked last; nothing if it was not asked.
+    pub fn is_topology_silent(&self) -> Option<bool> {
+        self.is_topology_silent
     }
 
     /// For how long the RDS API has named the readers that it named last, and no others.

@@ -15,7 +15,7 @@ use crate::claim::Voice;
 use crate::evidence::{Evidence, Topology};
 use crate::metrics;
 use crate::plan::Plan;
-use crate::target::{Addresses, DescribedTarget};
+use crate::target::{Addresses, DescribedTarget, Target};
 use crate::trigger::Trigger;
 use crate::verdict::Verdict;
 
@@ -83,6 +83,8 @@ pub struct BindingReport {
     pub resolved: Vec<IpAddr>,
     /// The addresses of the writer as the RDS API knows it; absent if it was not asked or gave no answer.
     pub topology: Option<Vec<IpAddr>>,
+    /// Whether the RDS API gave no answer when it was asked last; absent if it was not asked.
+    pub is_topology_silent: Option<bool>,
     /// The addresses of the instance that a failover event names; absent without such an event or topology.
     pub event: Option<Vec<IpAddr>>,
     /// What each database said of itself when it was asked last, such as `takes writes`, or that it was silent.
@@ -91,8 +93,11 @@ pub struct BindingReport {
     pub registered: Vec<String>,
     /// `address:port` of each target that was, or in a dry run would be, deregistered.
     pub deregistered: Vec<String>,
-    /// `address:port` of each target that stayed a member.
-    pub kept: Vec<String>,
+    /// Each target that stayed a member.
+    pub kept: Vec<Target>,
+    /// Each member that the load balancer sends nothing, because no listener uses the group or because it has no subnet in
+    /// the target's Availability Zone (`Target.NotInUse`).
+    pub not_in_use: Vec<Target>,
     /// How often DNS and the target group were looked at.
     pub observations: u32,
     /// How many observations got no usable answer from DNS.
@@ -166,11 +171,15 @@ impl BindingReport {
         let list = |addresses: &Addresses| addresses.iter().collect();
         self.resolved = evidence.answer().map(list).unwrap_or_default();
         self.topology = evidence.topology(now).and_then(Topology::writer).map(list);
+        self.is_topology_silent = evidence.is_topology_silent();
         self.event = evidence.named(now).map(|(named, _)| list(named));
         self.databases =
             evidence.voices().map(|(address, voice)| (address, voice.map_or(SILENT, Voice::name))).collect();
         let members = evidence.group.targets().iter().filter(|target| target.is_member());
-        self.kept = members.map(DescribedTarget::to_string).filter(|it| !self.registered.contains(it)).collect();
+        let is_old = |it: &Target| self.registered.is_empty() || !self.registered.contains(&it.to_string());
+        self.kept = members.filter_map(DescribedTarget::target).filter(is_old).collect();
+        let not_in_use = evidence.group.targets().iter().filter(|target| target.is_not_in_use());
+        self.not_in_use = not_in_use.filter_map(DescribedTarget::target).collect();
         let wrong = |plan: &Plan| plan.register.len() + plan.deregister.len();
         let by_dns = || Some(wrong(&Plan::new(evidence.answer()?, binding.port, evidence.group.targets())));
         self.is_waiting = matches!(verdict, Verdict::Wait(_));
@@ -197,7 +206,7 @@ impl BindingReport {
     pub fn plan(&mut self, plan: &Plan) {
         self.registered = strings(&plan.register);
         self.deregistered = strings(&plan.deregister);
-        self.kept = strings(&plan.keep);
+        self.kept = plan.keep.clone();
     }
 
     /// Whether something was, or in a dry run would be, registered or deregistered.
@@ -226,6 +235,7 @@ impl BindingReport {
             ("Switches", "Count", Some(count(self.state() == State::Updated))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
             ("DatabaseSilent", "Count", (!self.databases.is_empty()).then(|| count(!self.is_voice_heard()))),
+            ("TopologySilent", "Count", self.is_topology_silent.map(count)),
             ("WitnessDisagreement", "Count", was_another_heard.then(|| count(is_disputed))),
             ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
             ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
@@ -254,7 +264,10 @@ impl Serialize for BindingReport {
         map.serialize_entry("resolved", &self.resolved)?;
         map.serialize_entry("registered", &self.registered)?;
         map.serialize_entry("deregistered", &self.deregistered)?;
-        map.serialize_entry("kept", &self.kept)?;
+        map.serialize_entry("kept", &strings(&self.kept))?;
+        if !self.not_in_use.is_empty() {
+            map.serialize_entry("notInUse", &strings(&self.not_in_use))?;
+        }
         map.serialize_entry(
             "witnesses",
             &json!({"dns": self.resolved, "topology": self.topology, "event": self.event}),

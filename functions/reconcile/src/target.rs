@@ -24,6 +24,7 @@ impl fmt::Display for Target {
 pub struct DescribedTarget {
     /// The `Id` as it was described, which is what deregistration must send back.
     pub id: String,
+    address: Option<IpAddr>,
     /// The port as it was described.
     pub port: u16,
     /// The state.
@@ -33,6 +34,11 @@ pub struct DescribedTarget {
 }
 
 impl DescribedTarget {
+    /// An entry with this `Id`, port, state and reason code.
+    pub fn new(id: String, port: u16, state: TargetState, reason: Option<String>) -> DescribedTarget {
+        DescribedTarget { address: id.parse().ok(), id, port, state, reason }
+    }
+
     /// Whether the target belongs to the group: every entry except one that is on its way out (`draining`) or was never
     /// in (`unused` with `Target.NotRegistered`).
     ///
@@ -52,9 +58,16 @@ impl DescribedTarget {
         matches!(self.state, TargetState::Unhealthy | TargetState::UnhealthyDraining)
     }
 
+    /// Whether it is registered and the load balancer sends it nothing: no listener uses the group, or the load balancer
+    /// has no subnet in the target's Availability Zone, which balancing across zones does not make up for (ELBv2 API,
+    /// `TargetHealth`).
+    pub fn is_not_in_use(&self) -> bool {
+        self.state == TargetState::Unused && self.reason.as_deref() == Some("Target.NotInUse")
+    }
+
     /// The target if its `Id` is an address, which it is in every group of type `ip`.
     pub fn target(&self) -> Option<Target> {
-        self.id.parse().ok().map(|address| Target { address, port: self.port })
+        self.address.map(|address| Target { address, port: self.port })
     }
 }
 
@@ -162,7 +175,7 @@ pub(crate) mod tests {
             None => (state, None),
         };
         let id = id.trim_matches(['[', ']']).to_owned();
-        DescribedTarget { id, port: port.parse().expect("a port"), state: TargetState::parse(state), reason }
+        DescribedTarget::new(id, port.parse().expect("a port"), TargetState::parse(state), reason)
     }
 
     #[test]

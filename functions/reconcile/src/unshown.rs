@@ -36,8 +36,8 @@ impl Unshown {
         self.0.is_empty()
     }
 
-    /// What of the plan is to be sent now. A target that it keeps, and that was deregistered although it still shows as a
-    /// member, is registered again: else the others would leave it alone in the group while it drains.
+    /// What of the plan is to be sent now. If all that it keeps was deregistered and only still shows, that is registered
+    /// again: else the others would leave it alone in the group while it drains.
     pub fn due(&self, plan: &Plan, now: DateTime<Utc>) -> Plan {
         let is_due = |write, target: Target| {
             let sent = self.0.iter().find(|sent| (sent.write, sent.target) == (write, target));
@@ -47,8 +47,10 @@ impl Unshown {
         due.register.retain(|target| is_due(Write::Register, *target));
         due.deregister.retain(|entry| entry.target().is_none_or(|target| is_due(Write::Deregister, target)));
         let is_leaving =
-            |target: &&Target| self.0.iter().any(|sent| (sent.write, sent.target) == (Write::Deregister, **target));
-        due.register.extend(plan.keep.iter().filter(is_leaving));
+            |target: &Target| self.0.iter().any(|sent| (sent.write, sent.target) == (Write::Deregister, *target));
+        if plan.register.is_empty() && plan.keep.iter().all(is_leaving) {
+            due.register.extend(&plan.keep);
+        }
         due
     }
 

@@ -58,6 +58,14 @@ const AGAINST_DOUBT_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
 /// DNS without topology is believed against a doubt after this: longer than stale and flapping answers last together.
 const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 
+/// Of two runs that began together and hear opposite answers, one is later by this: a description shows what the other has
+/// taken away only some seconds after it, and ELBv2 has no conditional write.
+const APART: Duration = Duration::from_secs(5);
+
+/// A word proves nothing until another member has been seen beside it for so long: runs overlap and may hear the opposite,
+/// and a description may still show what another run has just taken away.
+const WORD_SETTLES: Duration = Duration::from_secs(5);
+
 /// Judges one binding.
 ///
 /// For the kinds with one writer, `cluster` and `instance`, four rules follow one another, each with its table at its
@@ -70,7 +78,7 @@ const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 /// |------------|-------------------------------------------------------------------------|------------------------------|
 /// | `readers`  | every reader of a readable topology that can serve, else as `proxy`     | at once; others leave when it was steady for 10 s |
 /// | `proxy`    | the addresses of DNS, and members absent from it that are not ill       | at once                      |
-/// | `hostname` | the addresses of DNS, unless one says that it is read only              | steady, as without a doubt; at once if they take writes |
+/// | `hostname` | the addresses of DNS, unless one says that it is read only              | steady, as without a doubt, and of two opposite runs one [later](APART); at once if they take writes |
 /// | `address`  | the address                                                             | at once                      |
 ///
 /// For these four a healthy member leaves only when a wanted one is healthy. A proxy's or reader endpoint gives a part of
@@ -122,13 +130,12 @@ impl Judge<'_> {
     ///
     /// | take writes | members of the group   | then                                                       |
     /// |-------------|------------------------|------------------------------------------------------------|
-    /// | one         | all were asked         | it alone is wanted, whatever others say, if it said so since another member appeared |
+    /// | one         | all were asked         | it alone is wanted, whatever others say, if it said so 5 s after another member was first seen beside it |
     /// | several     | all were asked         | wait: one of them does not know yet that it is fenced      |
     /// | none        | any                    | silence proves nothing: the rules below                    |
     /// | any         | one was not asked      | it may be the writer: the rules below                      |
     ///
-    /// What it said before another member appeared proves nothing: two runs with opposite evidence must not both take a member
-    /// away. And a database that says that it is read only is not switched to, whoever names it.
+    /// What it said before proves nothing: two runs with opposite evidence must not both take a member away. And a database that says that it is read only is not switched to, whoever names it.
     fn word(&self) -> Option<Verdict> {
         let writers = self.evidence.writers(self.now)?;
         let mut addresses = writers.iter();
@@ -136,8 +143,10 @@ impl Judge<'_> {
             (Some(address), None) => {
                 let spoke = self.evidence.spoke(address);
                 let mut doubts = self.evidence.doubts(&writers, self.now);
-                let is_outdated =
-                    |doubt: Doubt| matches!(doubt.cause, Cause::Appeared(_)) && !doubt.is_older_than(spoke);
+                let is_outdated = |doubt: Doubt| {
+                    matches!(doubt.cause, Cause::Appeared(_) | Cause::Mixed)
+                        && !doubt.is_older_than(spoke.map(|at| at - WORD_SETTLES))
+                };
                 (!doubts.any(is_outdated)).then(|| self.make(&writers, &writers, Because::Word { address }))
             }
             _ => Some(Verdict::Wait(Because::SeveralWriters { addresses: writers.clone() })),
@@ -296,7 +305,9 @@ impl Judge<'_> {
             Verdict::Switch(plan, _) if self.surplus(named).next().is_some() && !named.iter().all(takes_writes) => {
                 // Several members are nothing strange here.
                 let doubts = self.evidence.doubts(named, self.now).filter(|doubt| doubt.cause != Cause::Mixed);
-                self.once_steady(dns, steady_time(dns), doubts.max_by_key(|doubt| doubt.since), None, plan)
+                let is_second = plan.register.is_empty() && named.iter().next() > self.surplus(named).min();
+                let needed = steady_time(dns) + if is_second { APART } else { Duration::ZERO };
+                self.once_steady(dns, needed, doubts.max_by_key(|doubt| doubt.since), None, plan)
             }
             judged => judged,
         }

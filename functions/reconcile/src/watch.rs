@@ -74,6 +74,11 @@ impl Watch {
         }
     }
 
+    /// Notes that its events do not concern the binding after all: what is left is a run without an event.
+    pub fn dismiss(&mut self) {
+        self.event = None;
+    }
+
     /// Notes that members and witnesses were seen to differ.
     pub fn differ(&mut self) {
         self.agreed_since = None;

@@ -317,7 +317,7 @@ fn judge_with_voices(
     let mut watch = Watch::new(concerning, trigger.watch, WATCH_LIMIT, now);
     assert!(watch.is_up(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
     watch.ends_in_agreement(now);
-    let group = vec![DescribedTarget { id: "10.0.0.1".into(), port: 5432, state: TargetState::Healthy, reason: None }];
+    let group = vec![DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None)];
     let mut evidence = Evidence::new(binding, &trigger.events, BTreeMap::new(), now);
     evidence.group.see(group, now);
     if let Some(addresses) = dns {

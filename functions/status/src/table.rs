@@ -35,7 +35,8 @@ pub fn render(report: &Report) -> String {
 }
 
 fn members(binding: &BindingReport) -> Vec<String> {
-    binding.kept.iter().chain(&binding.deregistered).cloned().collect()
+    let kept = strings(&binding.kept).into_iter();
+    kept.chain(binding.deregistered.iter().cloned()).collect()
 }
 
 fn verdict(binding: &BindingReport) -> String {
@@ -61,6 +62,7 @@ fn lines(items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use reconcile::report::Failure;
+    use reconcile::target::Target;
 
     use super::*;
 
@@ -69,7 +71,7 @@ mod tests {
             binding: "writer".into(),
             endpoint: "orders.cluster-c1.eu-west-1.rds.amazonaws.com".into(),
             resolved: vec!["10.0.0.2".parse().expect("an address")],
-            kept: vec!["10.0.0.2:5432".into()],
+            kept: vec![Target { address: "10.0.0.2".parse().expect("an address"), port: 5432 }],
             dry_run: true,
             ..BindingReport::default()
         };

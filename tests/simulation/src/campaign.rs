@@ -46,6 +46,17 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Adds what became of strategies in the worlds of a kind.
+    pub fn add(&mut self, kind: Kind, outcome: Outcome) {
+        if kind == Kind::Writer {
+            self.strategies.extend(outcome.strategies);
+        } else {
+            self.kinds.extend(outcome.strategies.into_iter().map(|(name, measures)| (kind, name, measures)));
+        }
+        self.violations.extend(outcome.violations);
+        self.misled.extend(outcome.misled);
+    }
+
     /// How many invariants did not hold for a strategy in the worlds of a kind.
     pub fn violations_in(&self, kind: Kind, strategy: &str) -> usize {
         let is_its = |violation: &&Violation| violation.kind == kind && violation.strategy == strategy;
@@ -53,37 +64,40 @@ impl Outcome {
     }
 }
 
-/// The worlds of each other kind get this share of the failovers of the writers' worlds; in those of several bindings a
-/// change takes some times as long to live through, because what is broken is tried again and again.
-fn share(kind: Kind) -> usize {
-    match kind {
-        Kind::Writer => 1,
-        Kind::Several => 128,
-        _ => 32,
-    }
-}
+/// Besides the first strategy, the others live in this part of the worlds only.
+const OTHERS: usize = 10;
 
-/// How many changes the worlds of each kind get, with so many failovers in the worlds that the rivals live in too.
+/// How many of so many failovers the worlds of each kind get: half of them those that the rivals know too. In some of
+/// them a change takes longer to live through, because what is broken, or waited for, is tried again and again.
 pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
-    let kinds = [Kind::Writer].into_iter().chain(Kind::OURS);
-    kinds.map(|kind| (kind, failovers / share(kind))).collect()
+    let parts = |kind| match kind {
+        Kind::Several => 1,
+        Kind::StuckDns => 10,
+        _ => 20,
+    };
+    let total: usize = Kind::OURS.into_iter().map(parts).sum();
+    let others = Kind::OURS.into_iter().map(|kind| (kind, failovers / 2 * parts(kind) / total));
+    [(Kind::Writer, failovers / 2)].into_iter().chain(others).collect()
 }
 
-/// Lets every strategy live in the worlds that the rivals know, and ours in those of the other kinds.
+/// Lets the function's loop live in the worlds of these kinds, and the other strategies in a part of them.
 pub fn run_kinds(shares: &[(Kind, usize)], seed: u64, progress: impl Fn(usize) + Sync) -> Outcome {
     let (mut total, mut done) = (Outcome::default(), 0);
     for (kind, changes) in shares {
-        let outcome = run(*kind, &strategies_in(*kind), *changes, seed, |part| progress(done + part));
-        done += changes;
-        if *kind == Kind::Writer {
-            total.strategies = outcome.strategies;
-        } else {
-            total.kinds.extend(outcome.strategies.into_iter().map(|(name, measures)| (*kind, name, measures)));
+        let strategies = strategies_in(*kind);
+        let (ours, others) = strategies.split_at(1);
+        let lives = [(ours, *changes), (others, changes / OTHERS)];
+        for (strategies, changes) in lives.into_iter().filter(|(strategies, _)| !strategies.is_empty()) {
+            total.add(*kind, run(*kind, strategies, changes, seed, |part| progress(done + part * strategies.len())));
+            done += changes * strategies.len();
         }
-        total.violations.extend(outcome.violations);
-        total.misled.extend(outcome.misled);
     }
     total
+}
+
+/// How many lives [`run_kinds`] goes through, counted in changes.
+pub fn lives(shares: &[(Kind, usize)]) -> usize {
+    shares.iter().map(|(kind, changes)| changes + changes / OTHERS * (strategies_in(*kind).len() - 1)).sum()
 }
 
 /// The world's seed in a campaign.

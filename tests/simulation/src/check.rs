@@ -187,8 +187,10 @@ impl Ports {
                 addresses.iter().for_each(|address| kept.name(address));
             }
             Name::Member(member) => {
-                self.audit().located.extend(addresses.iter().next().map(|address| (member, address)));
-                self.name_members();
+                let Some(address) = addresses.iter().next() else { return };
+                if self.audit().located.insert(member, address) != Some(address) {
+                    self.name_members();
+                }
             }
         }
     }

@@ -77,7 +77,7 @@ impl Group {
                 None => (TargetState::Healthy, None),
             };
             let Target { address, port } = entry.target;
-            DescribedTarget { id: address.to_string(), port, state, reason: reason.map(str::to_owned) }
+            DescribedTarget::new(address.to_string(), port, state, reason.map(str::to_owned))
         };
         shown.iter().filter(is_listed).map(describe).collect()
     }

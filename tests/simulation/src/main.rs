@@ -5,16 +5,18 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
 use simulation::campaign::{self, Outcome, strategies};
 use simulation::check::Violation;
 use simulation::kinds::Kind;
 use simulation::lambda::live;
 use simulation::scenario::Scenario;
+use simulation::strategy::{Ours, Strategy};
 
 /// Simulates failovers and compares strategies in the same worlds.
 #[derive(Parser)]
@@ -31,20 +33,29 @@ struct Arguments {
     /// Only worlds of this kind; with --world, its kind (default: writer).
     #[arg(long, value_enum)]
     kind: Option<Kind>,
-    /// With --world: the strategy to follow.
-    #[arg(long, requires = "world", default_value = "failover-sync")]
-    strategy: String,
+    /// Only this strategy; with --world, the one to follow (default: failover-sync).
+    #[arg(long)]
+    strategy: Option<String>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    match arguments.world {
-        Some(seed) => replay(arguments.kind.unwrap_or(Kind::Writer), seed, &arguments.strategy),
-        None => simulate(arguments.kind, arguments.failovers, arguments.seed),
+    let strategy = arguments.strategy.as_deref().map(named).transpose()?;
+    let kind = arguments.kind;
+    match (arguments.world, strategy) {
+        (Some(seed), strategy) => {
+            replay(kind.unwrap_or(Kind::Writer), seed, &strategy.unwrap_or_else(|| Arc::new(Ours)))
+        }
+        (None, strategy) => simulate(kind, strategy, arguments.failovers, arguments.seed),
     }
 }
 
-fn simulate(only: Option<Kind>, failovers: usize, seed: u64) -> anyhow::Result<ExitCode> {
+fn simulate(
+    only: Option<Kind>,
+    strategy: Option<Arc<dyn Strategy>>,
+    failovers: usize,
+    seed: u64,
+) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let twentieths = AtomicUsize::new(0);
     let is_terminal = io::stderr().is_terminal();
@@ -52,13 +63,23 @@ fn simulate(only: Option<Kind>, failovers: usize, seed: u64) -> anyhow::Result<E
         Some(kind) => vec![(kind, failovers)],
         None => campaign::shares(failovers),
     };
-    let total: usize = shares.iter().map(|(_, changes)| changes).sum();
-    let outcome = campaign::run_kinds(&shares, seed, |done| {
+    let total = if strategy.is_some() { failovers } else { campaign::lives(&shares) };
+    let progress = |done: usize| {
         let twentieth = done * 20 / total.max(1);
         if is_terminal && twentieths.fetch_max(twentieth, Ordering::Relaxed) < twentieth {
-            let _ = write!(io::stderr(), "\r{:>3} % of {total} changes", twentieth * 5);
+            let _ = write!(io::stderr(), "\r{:>3} %", twentieth.min(20) * 5);
         }
-    });
+    };
+    let outcome = match strategy {
+        None => campaign::run_kinds(&shares, seed, progress),
+        Some(strategy) => {
+            let mut outcome = Outcome::default();
+            for (kind, changes) in &shares {
+                outcome.add(*kind, campaign::run(*kind, &[Arc::clone(&strategy)], *changes, seed, progress));
+            }
+            outcome
+        }
+    };
     let mut out = io::stdout().lock();
     if is_terminal {
         writeln!(io::stderr(), "\r{:40}\r", "")?;
@@ -77,7 +98,7 @@ fn simulate(only: Option<Kind>, failovers: usize, seed: u64) -> anyhow::Result<E
 /// What was promised and not kept, with the commands that show it.
 fn explain(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "invariant violations: {}", outcome.violations.len())?;
-    if let Some((_, ours)) = outcome.strategies.first() {
+    if let Some(ours) = outcome.of(&Ours) {
         writeln!(
             out,
             "from the second honest witness to the switch: p50 {:.1} s; \
@@ -107,12 +128,14 @@ fn explain(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn replay(kind: Kind, seed: u64, name: &str) -> anyhow::Result<ExitCode> {
+fn named(name: &str) -> anyhow::Result<Arc<dyn Strategy>> {
     let strategies = strategies();
-    let Some(strategy) = strategies.iter().find(|strategy| strategy.name() == name) else {
-        let names: Vec<&str> = strategies.iter().map(|strategy| strategy.name()).collect();
-        bail!("there is no strategy {name:?}: there are {}", names.join(", "));
-    };
+    let names: Vec<&str> = strategies.iter().map(|strategy| strategy.name()).collect();
+    let known = strategies.iter().find(|strategy| strategy.name() == name).cloned();
+    known.with_context(|| format!("there is no strategy {name:?}: there are {}", names.join(", ")))
+}
+
+fn replay(kind: Kind, seed: u64, strategy: &Arc<dyn Strategy>) -> anyhow::Result<ExitCode> {
     let life = live(&Scenario::new(kind, seed), strategy, true);
     let mut out = io::stdout().lock();
     for (at, line) in &life.trace {

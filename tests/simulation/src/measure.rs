@@ -149,6 +149,11 @@ impl Measures {
         percentile(self.pair_to_switch.clone(), percent)
     }
 
+    /// The wrong-way switches that there would be in 100,000 changes.
+    pub fn wrong_ways_in_100_000(&self) -> f64 {
+        100_000.0 * self.mean(self.wrong_ways as f64)
+    }
+
     /// A total per change.
     pub fn mean(&self, total: f64) -> f64 {
         total / self.changes.max(1) as f64

@@ -235,6 +235,9 @@ impl Ports {
     /// What a resolver answers for a name in a family. A database with IPv6 addresses has IPv4 addresses too.
     fn look_up(&self, name: Name, family: Family, now: Moment) -> Option<Told> {
         let told = self.scenario().answer(name, self.0.resolver, now);
+        if told.addresses.iter().all(|address| family.has(&address)) {
+            return Some(told);
+        }
         let in_family = |address: IpAddr| if family == Family::Ipv4 { beside(address) } else { address };
         let addresses = told.addresses.iter().map(in_family).filter(|address| family.has(address));
         Some(Told { addresses: Addresses::new(addresses)?, ..told })

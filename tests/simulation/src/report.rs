@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::campaign::Outcome;
 use crate::kinds::Kind;
 use crate::measure::Measures;
-use crate::strategy::{Strategy, WithWord};
+use crate::strategy::{Ours, Strategy, WithWord};
 
 /// From the second honest witness to the switch, the half of all failovers must not take longer. Seconds.
 pub const PROMPT: f64 = 2.0;
@@ -42,13 +42,17 @@ impl Outcome {
 
     fn of_kind(&self, kind: Kind, strategy: &str, m: &Measures) -> Value {
         let mut numbers = numbers(m);
-        numbers["changes"] = m.changes.into();
         numbers["unserved_s_mean"] = m.mean(m.unserved_s).into();
         numbers["invariant_violations"] = self.violations_in(kind, strategy).into();
         numbers
     }
 
-    /// What failover-sync promises and this outcome does not show, each in a sentence. Ours is the first strategy.
+    /// What became of a strategy in the worlds that the rivals know too.
+    pub fn of(&self, strategy: &dyn Strategy) -> Option<&Measures> {
+        self.strategies.iter().find(|(name, _)| *name == strategy.name()).map(|(_, measures)| measures)
+    }
+
+    /// What failover-sync promises and this outcome does not show, each in a sentence.
     pub fn missed(&self) -> Vec<String> {
         let mut missed = Vec::new();
         if !self.violations.is_empty() {
@@ -59,7 +63,9 @@ impl Outcome {
                 missed.push(format!("{kind}: {name}: {:.3} % converged", m.converged_pct()));
             }
         }
-        let Some(((_, ours), others)) = self.strategies.split_first() else { return missed };
+        // With the databases' word there is one witness more: no rival, and held to promises of its own.
+        missed.extend(self.of(&WithWord).into_iter().flat_map(missed_with_word));
+        let Some(ours) = self.of(&Ours) else { return missed };
         if ours.converged.len() < ours.changes {
             missed.push(format!("{:.3} % converged", ours.converged_pct()));
         }
@@ -70,15 +76,12 @@ impl Outcome {
         if ours.promptness(50.0) > PROMPT {
             missed.push(format!("p50 from the second witness to the switch is {:.1} s", ours.promptness(50.0)));
         }
-        for (name, other) in others {
-            // With the databases' word there is one witness more: no rival, and held to promises of its own.
-            if *name == WithWord.name() {
-                missed.extend(missed_with_word(other));
-                continue;
-            }
+        let is_ours = |name: &str| [Ours.name(), WithWord.name()].contains(&name);
+        for (name, other) in self.strategies.iter().filter(|(name, _)| !is_ours(name)) {
             // The same loop without events is no rival: fewer switches in haste is what it is for.
-            if *name != "schedule-only" && ours.wrong_ways >= other.wrong_ways && ours.wrong_ways > 0 {
-                missed.push(format!("{} wrong-way switches, {name} has {}", ours.wrong_ways, other.wrong_ways));
+            let [our_wrong_ways, theirs] = [ours, other].map(Measures::wrong_ways_in_100_000);
+            if *name != "schedule-only" && our_wrong_ways >= theirs && ours.wrong_ways > 0 {
+                missed.push(format!("{our_wrong_ways:.0} wrong-way switches in 100,000, {name} has {theirs:.0}"));
             }
             if ours.convergence(99.0) >= other.convergence(99.0) {
                 let (ours, theirs) = (ours.convergence(99.0), other.convergence(99.0));
@@ -106,7 +109,7 @@ fn missed_with_word(m: &Measures) -> Vec<String> {
                 missed.push(format!("{name}: p{percent} is {time:.1} s, more than {limit} s"));
             }
         }
-        let wrong_ways = 100_000.0 * m.mean(m.wrong_ways as f64);
+        let wrong_ways = m.wrong_ways_in_100_000();
         if wrong_ways > WORD_WRONG_WAYS {
             missed.push(format!("{name}: {wrong_ways:.0} wrong-way switches in 100,000, more than {WORD_WRONG_WAYS}"));
         }
@@ -121,13 +124,21 @@ impl fmt::Display for Outcome {
         }
         writeln!(
             f,
-            "| {:<14} | {:>9} | {:>6} | {:>6} | {:>11} | {:>7} | {:>16} | {:>8} |",
-            "strategy", "converged", "p50", "p99", "wrong target", "empty", "wrong-way switches", "writes"
+            "| {:<14} | {:>9} | {:>9} | {:>7} | {:>6} | {:>12} | {:>7} | {:>26} | {:>8} |",
+            "strategy",
+            "failovers",
+            "converged",
+            "p50",
+            "p99",
+            "wrong target",
+            "empty",
+            "wrong ways in 100,000",
+            "writes"
         )?;
         writeln!(
             f,
-            "|{:-<16}|{:->11}|{:->8}|{:->8}|{:->14}|{:->9}|{:->20}|{:->10}|",
-            "", ":", ":", ":", ":", ":", ":", ":"
+            "|{:-<16}|{:->11}|{:->11}|{:->9}|{:->8}|{:->14}|{:->9}|{:->28}|{:->10}|",
+            "", ":", ":", ":", ":", ":", ":", ":", ":"
         )?;
         for (name, m) in &self.strategies {
             let (converged, p50, p99) = (m.converged_pct(), m.convergence(50.0), m.convergence(99.0));
@@ -135,9 +146,10 @@ impl fmt::Display for Outcome {
             let writes = m.mean(m.writes as f64);
             writeln!(
                 f,
-                "| {name:<14} | {converged:>7.2} % | {p50:>4.1} s | {p99:>4.0} s | {nonwriter:>10.1} s | {empty:>5.2} s | \
-                 {:>18} | {writes:>8.2} |",
-                m.wrong_ways
+                "| {name:<14} | {:>9} | {converged:>7.2} % | {p50:>5.1} s | {p99:>4.0} s | {nonwriter:>10.1} s | {empty:>5.2} s | \
+                 {:>26.0} | {writes:>8.2} |",
+                m.changes,
+                m.wrong_ways_in_100_000()
             )?;
         }
         self.kinds_table(f)
@@ -188,6 +200,7 @@ impl Outcome {
 /// What the report says of a strategy.
 fn numbers(m: &Measures) -> Value {
     json!({
+        "changes": m.changes,
         "converged_pct": m.converged_pct(),
         "p50_s": m.convergence(50.0),
         "p99_s": m.convergence(99.0),

@@ -10,7 +10,7 @@ use simulation::scenario::Scenario;
 use simulation::strategy::{Ours, Strategy};
 
 /// Worlds in which a rule that was tried did something wrong, and what that was.
-const REGRESSIONS: [(Kind, u64, &str); 12] = [
+const REGRESSIONS: [(Kind, u64, &str); 14] = [
     (
         Kind::Readers,
         10_000_014,
@@ -39,6 +39,8 @@ const REGRESSIONS: [(Kind, u64, &str); 12] = [
         "the writer came back to what the run had just left, and the description still called that a member",
     ),
     (Kind::StuckDns, 10_000_166, "as 10000454, in a cluster"),
+    (Kind::Hostname, 10_001_076, "two runs that heard opposite answers for as long took away each other's target"),
+    (Kind::Hostname, 10_000_000, "what was to leave, and still showed, was registered again although it was read only"),
 ];
 
 fn assert_holds(kind: Kind, changes: usize) {

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error, IoError, OptsBuilder, SslOpts, TlsError as DriverTlsError};
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, SslOpts, TlsError as DriverTlsError};
 use platform::error::chain;
 use platform::login::Credentials;
 use platform::refusal;
@@ -24,6 +24,13 @@ const QUESTION: &str =
 const MAX_PACKET: usize = 1 << 20;
 const WAIT_TIMEOUT: usize = 28_800;
 
+/// What the sessions with all databases have in common: one TLS configuration among it.
+pub(super) fn options(authorities: Vec<u8>) -> Opts {
+    let tls = SslOpts::default().with_root_certs(vec![authorities.into()]).with_disable_built_in_roots(true);
+    let options = OptsBuilder::default().prefer_socket(false).ssl_opts(tls);
+    options.max_allowed_packet(Some(MAX_PACKET)).wait_timeout(Some(WAIT_TIMEOUT)).into()
+}
+
 pub(super) struct Session(Conn);
 
 impl Session {
@@ -31,20 +38,15 @@ impl Session {
         address: IpAddr,
         endpoint: &Endpoint,
         credentials: &Credentials,
-        authorities: Vec<u8>,
+        options: &Opts,
     ) -> Result<Session, SessionError> {
-        let tls = SslOpts::default().with_root_certs(vec![authorities.into()]).with_disable_built_in_roots(true);
-        let options = OptsBuilder::default()
+        let options = OptsBuilder::from_opts(options.clone())
             .ip_or_hostname(&endpoint.host)
             .resolved_ips(Some(vec![address]))
             .tcp_port(endpoint.port)
             .user(Some(&credentials.username))
             .pass(Some(&credentials.password))
-            .enable_cleartext_plugin(credentials.is_token)
-            .prefer_socket(false)
-            .max_allowed_packet(Some(MAX_PACKET))
-            .wait_timeout(Some(WAIT_TIMEOUT))
-            .ssl_opts(tls);
+            .enable_cleartext_plugin(credentials.is_token);
         Conn::new(options).await.map(Session).map_err(session_error)
     }
 

@@ -47,6 +47,24 @@ async fn an_event_is_watched_until_all_have_agreed_for_a_while() {
     assert!((25..=30).contains(&world.count("topology")), "{} topologies", world.count("topology"));
 }
 
+/// The rule lets the restart of every instance of the account through.
+#[tokio::test(start_paused = true)]
+async fn the_restart_of_an_instance_is_watched_if_it_is_or_may_be_a_member() {
+    for (instance, is_topology_silent, is_watched) in
+        [("orders-b", false, true), ("ledger", false, false), ("ledger", true, true)]
+    {
+        let world = failed_over();
+        if is_topology_silent {
+            (0..100).for_each(|call| world.fail("topology", call));
+        }
+        let mut restarted = event(&world, "0006", "DB instance restarted", Duration::from_secs(1));
+        restarted.events[0].source_id = Some(instance.to_owned());
+        let report = watch(&world, "cluster", &restarted).await;
+        assert_eq!(report.state(), State::Updated, "{instance}");
+        assert_eq!(report.elapsed.as_secs() >= 30, is_watched, "{instance}: {:?}", report.elapsed);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn agreement_on_the_old_address_right_after_the_event_is_no_end() {
     let world = failed_over();

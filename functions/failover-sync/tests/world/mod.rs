@@ -268,5 +268,5 @@ fn described(text: &str) -> DescribedTarget {
     let (target, state) = text.split_once(' ').unwrap_or((text, "healthy"));
     let (id, port) = target.rsplit_once(':').expect("address:port");
     let id = id.trim_matches(['[', ']']).to_owned();
-    DescribedTarget { id, port: port.parse().expect("a port"), state: TargetState::parse(state), reason: None }
+    DescribedTarget::new(id, port.parse().expect("a port"), TargetState::parse(state), None)
 }

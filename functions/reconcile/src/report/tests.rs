@@ -2,6 +2,7 @@ use super::*;
 use crate::binding::Kind;
 use crate::binding::tests::binding;
 use crate::claim::Witness;
+use crate::target::tests::described;
 
 const WRITES: Option<Voice> = Some(Voice::TakesWrites);
 const READS: Option<Voice> = Some(Voice::ReadOnly);
@@ -130,6 +131,41 @@ fn the_databases_are_silent_if_none_of_those_that_were_asked_said_anything() {
         ("none spoke in the end", &[(1, WRITES), (1, None), (2, None)], Some(1.0)),
     ] {
         assert_eq!(metrics(&asked(voices))["DatabaseSilent"].as_f64(), expected, "{title}");
+    }
+}
+
+#[test]
+fn the_rds_api_is_silent_if_it_gave_no_answer_the_last_time() {
+    let now = DateTime::from_timestamp(1_795_260_000, 0).expect("a time");
+    let topology = || Some(Topology::default());
+    for (answers, expected) in [
+        (vec![], None),
+        (vec![topology()], Some(0.0)),
+        (vec![None], Some(1.0)),
+        (vec![topology(), None], Some(1.0)),
+        (vec![None, topology()], Some(0.0)),
+    ] {
+        let binding = binding(Kind::Cluster);
+        let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
+        answers.iter().for_each(|answer| evidence.hear_topology(answer.clone(), now));
+        let report = report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), now));
+        assert_eq!(metrics(&report)["TopologySilent"].as_f64(), expected, "{answers:?}");
+    }
+}
+
+#[test]
+fn the_result_names_the_members_that_the_load_balancer_sends_nothing() {
+    let now = DateTime::from_timestamp(1_795_260_000, 0).expect("a time");
+    for (target, expected) in [
+        ("10.0.0.1:5432 unused/Target.NotInUse", Some(json!(["10.0.0.1:5432"]))),
+        ("10.0.0.1:5432 unused/Target.NotRegistered", None),
+        ("10.0.0.1:5432 unhealthy/Target.FailedHealthChecks", None),
+    ] {
+        let binding = binding(Kind::Cluster);
+        let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
+        evidence.group.see(vec![described(target)], now);
+        let report = report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), now));
+        assert_eq!(serde_json::to_value(report).expect("JSON").get("notInUse"), expected.as_ref(), "{target}");
     }
 }
 

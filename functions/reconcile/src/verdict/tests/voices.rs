@@ -33,7 +33,6 @@ fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say
             &["10.0.0.1:5432", "10.0.0.2:5432 draining"],
             WORD,
         ),
-        ("both are registered", all_name_a, &["10.0.0.1:5432", "10.0.0.2:5432"], WORD),
         ("the group is empty", all_name_a, &[], WORD),
         (
             "it is registered alone",
@@ -56,7 +55,8 @@ fn what_a_database_said_before_another_member_appeared_proves_nothing() {
         ("it was seen first now", 1, &[(2, &["10.0.0.2:5432"][..])][..], false),
         ("it was seen after the word", 3, &[(9, &["10.0.0.2:5432"]), (2, both)], false),
         ("it was seen as soon as the word was heard", 2, &[(9, &["10.0.0.2:5432"]), (2, both)], false),
-        ("it was seen before the word", 1, &[(9, &["10.0.0.2:5432"]), (2, both)], true),
+        ("it was seen five seconds before the word", 1, &[(9, &["10.0.0.2:5432"]), (6, both)], false),
+        ("it was seen earlier", 1, &[(9, &["10.0.0.2:5432"]), (7, both)], true),
         ("it is new at the first look", 0, &[], false),
     ] {
         let voices = [(A, SILENT, 0), (B, WRITES, spoke)];
@@ -65,6 +65,17 @@ fn what_a_database_said_before_another_member_appeared_proves_nothing() {
             let judged = check(kind, &said, both);
             assert_eq!(judged == "deregister 10.0.0.1:5432", is_proof, "{title}, {kind}: {judged}");
         }
+    }
+}
+
+#[test]
+fn what_a_database_said_before_a_mixed_group_was_seen_for_a_while_proves_nothing() {
+    let both: &[&str] = &["10.0.0.1:5432", "10.0.0.2:5432"];
+    for (saw, is_proof) in [(0, false), (6, false), (7, true)] {
+        let voices = [(A, SILENT, 0), (B, WRITES, 1)];
+        let said = Said { dns: &[A], writer: Some("a"), voices: &voices, saw: &[(saw, both)], ..Said::default() };
+        let judged = check(Kind::Cluster, &said, both);
+        assert_eq!(judged == "deregister 10.0.0.1:5432", is_proof, "{saw} s ago: {judged}");
     }
 }
 
@@ -161,7 +172,7 @@ fn a_writer_counts_only_if_every_member_was_asked_a_moment_ago() {
         ("one was not for a while", &[(B, WRITES, 0), (A, SILENT, 0), (C, READS, 6)], false),
         ("none was", &[(B, WRITES, 0)], false),
     ] {
-        let said = Said { dns: &[A], writer: Some("a"), voices, ..Said::default() };
+        let said = Said { dns: &[A], writer: Some("a"), voices, saw: &[(9, &group)], ..Said::default() };
         let judged = explain(Kind::Cluster, &said, &group);
         assert_eq!(judged == WORD, counts, "{title}: {judged}");
     }
