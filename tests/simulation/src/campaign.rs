@@ -65,7 +65,7 @@ impl Outcome {
 }
 
 /// Besides the first strategy, the others live in this part of the worlds only.
-const OTHERS: usize = 10;
+const OTHERS: usize = 20;
 
 /// How many of so many failovers the worlds of each kind get: half of them those that the rivals know too. In some of
 /// them a change takes longer to live through, because what is broken, or waited for, is tried again and again.

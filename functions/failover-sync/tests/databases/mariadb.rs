@@ -57,6 +57,44 @@ async fn mariadb_is_read_only_when_it_says_so() {
 }
 
 #[tokio::test]
+async fn the_source_takes_writes_and_the_replica_is_read_only_until_it_is_promoted() {
+    let run = Run::new().unwrap();
+    let replica = Server::mariadb(&run, "replica", &Options::default()).await.unwrap();
+    let source = Server::mariadb(&run, "source", &Options::default()).await.unwrap();
+    // The replica gets the account, like everything else, from the source.
+    let source = Stage::with(run, source).await;
+    replicate(&source.server, &replica).await;
+    let asks_replica = Asker::new("mariadb", replica.addr().port(), replica.authority()).await;
+    let of_source = source.asker.databases.sessions(&source.asker.binding);
+    let of_replica = asks_replica.databases.sessions(&asks_replica.binding);
+    assert_eq!(of_source.ask(source.address(), NAME).await, Ok(Voice::TakesWrites));
+    assert_eq!(of_replica.ask(replica.addr().ip(), NAME).await, Ok(Voice::ReadOnly));
+    let address = source.address();
+    drop(source.server);
+    assert_failed(of_source.ask(address, NAME).await, "ConnectionFailed", &["could not be made, or broke"]);
+    assert_eq!(of_replica.ask(replica.addr().ip(), NAME).await, Ok(Voice::ReadOnly), "its source is dead");
+    replica.sql("STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only = OFF").await.unwrap();
+    assert_eq!(of_replica.ask(replica.addr().ip(), NAME).await, Ok(Voice::TakesWrites), "the same session says so");
+}
+
+/// Makes one server the read-only replica of the other, and waits until it has all that the source has.
+async fn replicate(source: &Server, replica: &Server) {
+    let (host, port) = (source.addr().ip(), source.addr().port());
+    let account =
+        format!("CREATE USER copier@'%' IDENTIFIED BY '{PASSWORD}'; GRANT REPLICATION SLAVE ON *.* TO copier");
+    source.sql(&account).await.unwrap();
+    let follow = format!(
+        "SET GLOBAL server_id = 2; SET GLOBAL read_only = ON; \
+         CHANGE MASTER TO MASTER_HOST = '{host}', MASTER_PORT = {port}, MASTER_USER = 'copier', \
+         MASTER_PASSWORD = '{PASSWORD}', MASTER_USE_GTID = slave_pos; START REPLICA"
+    );
+    replica.sql(&follow).await.unwrap();
+    let written = source.sql("SELECT @@gtid_binlog_pos").await.unwrap();
+    let caught_up = replica.sql(&format!("SELECT MASTER_GTID_WAIT('{written}', 30)")).await.unwrap();
+    assert_eq!(caught_up, "0", "{}", replica.sql("SHOW REPLICA STATUS").await.unwrap());
+}
+
+#[tokio::test]
 async fn mysql_is_read_only_when_it_says_so() {
     let run = Run::new().unwrap();
     let Some(server) = Server::mysql(&run, &Options::default()).await.unwrap() else { return };
