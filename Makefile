@@ -17,13 +17,13 @@ PRESET ?= default
 STACK ?= failover-sync$(patsubst %,-%,$(filter-out default,$(PRESET)))
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
-CHECKOV := target/tools/checkov
+LINTERS := target/tools/lint
 PAYLOAD ?= {}
 MINUTES ?= 30
 CASES ?= 100000
 SEED := $(or $(SEED),$(shell date +%s))
 FUNCTION ?= $(STACK)
-# cfn-lint and sam validate check against the resource schemas of a Region; which one does not matter.
+# sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
 .PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
@@ -98,19 +98,19 @@ test: lint build mariadb ## Run every test: code, template, binary, and the depl
 	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
 	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
 
-lint: setup $(CHECKOV)/installed ## Check formatting, clippy and the templates
+lint: setup $(LINTERS)/installed ## Check formatting, clippy and the templates
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cfn-lint template.yaml infra/*.yaml
+	$(LINTERS)/bin/cfn-lint template.yaml infra/*.yaml
 	@for template in template.yaml infra/*.yaml; do \
-		sam validate --lint --region $(LINT_REGION) --template-file $$template || exit 1; \
+		sam validate --region $(LINT_REGION) --template-file $$template || exit 1; \
 	done
-	$(CHECKOV)/bin/checkov --framework cloudformation --file template.yaml infra/*.yaml --compact --quiet --skip-download
+	$(LINTERS)/bin/checkov --framework cloudformation --file template.yaml infra/*.yaml --compact --quiet --skip-download
 
-$(CHECKOV)/installed: tests/checkov-requirements.txt
-	@echo "Installing checkov into $(CHECKOV) (about a minute)"
-	python3 -m venv $(CHECKOV)
-	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+$(LINTERS)/installed: tests/lint-requirements.txt
+	@echo "Installing cfn-lint and checkov into $(LINTERS) (one or two minutes)"
+	python3 -m venv $(LINTERS)
+	$(LINTERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # The advisories are a repository on the Internet; without it the rest is checked all the same.
