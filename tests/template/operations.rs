@@ -43,6 +43,7 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
         ("ReadersNotInSyncAlarm", "FailoverSync InSync Maximum", &reader, below, 1, "ignore"),
         ("SeveralTargetsAlarm", "AWS/NetworkELB HealthyHostCount Minimum", &targets, above, 1, "notBreaching"),
         ("WitnessDisagreementAlarm", "FailoverSync WitnessDisagreement Minimum", &writer, at_least, 1, "notBreaching"),
+        ("TopologySilentAlarm", "FailoverSync TopologySilent Minimum", &writer, at_least, 1, "notBreaching"),
         ("DatabaseSilentAlarm", "FailoverSync DatabaseSilent Minimum", &writer, at_least, 1, "notBreaching"),
         ("NoHealthyReaderAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &readers, below, 1, "breaching"),
         ("NoHealthyTargetAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &targets, below, 1, "breaching"),
@@ -69,9 +70,9 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
 fn every_alarm_tells_people_and_never_the_function() {
     let asking = [&ASKING[..], &[READERS, ("OperationsTopicArn", TOPIC)]].concat();
     for (parameters, topic, count) in [
-        (&[READERS][..], OPERATIONS_TOPIC, 12),
-        (&[READERS, ("OperationsTopicArn", TOPIC)], TOPIC, 12),
-        (&asking, TOPIC, 13),
+        (&[READERS][..], OPERATIONS_TOPIC, 13),
+        (&[READERS, ("OperationsTopicArn", TOPIC)], TOPIC, 13),
+        (&asking, TOPIC, 14),
     ] {
         for stack in [Stack::with(parameters), joined(parameters)] {
             let is_alarm = |resource: &serde_json::Value| text(&resource["Type"]).ends_with("Alarm");

@@ -173,7 +173,7 @@ fn parameters_take_what_is_right_and_nothing_else() {
 #[test]
 fn rules_refuse_what_cannot_work_and_name_the_remedy() {
     let oracle = [("DatabaseKind", "readers"), ("DatabaseEngine", "oracle")];
-    let cases: [(&[(&str, &str)], &str); 8] = [
+    let cases: [(&[(&str, &str)], &str); 9] = [
         (&[("EnforceConsumerCidrs", "true")], "set EnforceConsumerCidrs=false"),
         (&[("DatabaseCidrs", "")], "Give DatabaseSecurityGroupId, or DatabaseCidrs"),
         (&FUNCTION_IN_VPC[..1], "Give both, or neither"),
@@ -182,6 +182,7 @@ fn rules_refuse_what_cannot_work_and_name_the_remedy() {
         (&[("DatabaseKind", "address"), ("DatabaseIdentifier", "app")], "or leave DatabaseIdentifier empty"),
         (&[("DatabaseEngine", "sqlserver")], "Set DatabaseKind=instance"),
         (&oracle, "Set DatabaseKind=instance"),
+        (&[("IpAddressType", "ipv6")], "Give the IPv6 ranges"),
     ];
     for (parameters, remedy) in cases {
         let refusals = Stack::with(parameters).refusals();
@@ -242,7 +243,8 @@ fn rules_let_pass_what_works() {
     let by_group = [("DatabaseCidrs", ""), SECURITY_GROUP];
     // The readers may have the database's port, if the writer does not.
     let swapped = [("ListenerPort", "15432"), ("ReaderListenerPort", "5432")];
-    for parameters in [&enforced[..], &identified, &by_group, &FUNCTION_IN_VPC, &[READERS], &swapped] {
+    let by_ipv6 = [("IpAddressType", "ipv6"), ("AllowedCidrs", "2600:1f18::/56")];
+    for parameters in [&enforced[..], &identified, &by_group, &FUNCTION_IN_VPC, &[READERS], &swapped, &by_ipv6] {
         assert_eq!(Stack::with(parameters).refusals(), [""; 0], "{parameters:?}");
     }
 }

@@ -32,7 +32,7 @@ fn alarms_look_at_metrics_that_the_function_emits() {
     let of_ours = |resource: &&Value| resource["Properties"]["Namespace"] == metrics::NAMESPACE;
     let named: BTreeSet<_> =
         section("Resources").values().filter(of_ours).map(|alarm| text(&alarm["Properties"]["MetricName"])).collect();
-    assert_eq!(named, owned(["DatabaseSilent", "InSync", "WitnessDisagreement"]));
+    assert_eq!(named, owned(["DatabaseSilent", "InSync", "TopologySilent", "WitnessDisagreement"]));
     assert!(named.is_subset(&emitted()), "{:?}", emitted());
 }
 
