@@ -19,6 +19,7 @@ fn emitted() -> BTreeSet<String> {
         observe_latency: Some(Duration::ZERO),
         switch_latency: Some(Duration::ZERO),
         topology: Some(Vec::new()),
+        is_topology_silent: Some(false),
         databases: vec![(IpAddr::from([10, 0, 0, 1]), "silent")],
         ..BindingReport::default()
     };
@@ -71,17 +72,29 @@ fn witnesses_can_only_disagree_about_the_writer_of_a_cluster() {
 }
 
 #[test]
-fn a_database_is_silent_after_ten_minutes_in_which_it_was_asked_whatever_the_schedule() {
-    for schedule in ["rate(1 minute)", "rate(5 minutes)"] {
-        let alarm = Stack::with(&[&ASKING[..], &[("ScheduleExpression", schedule)]].concat());
-        let alarm = alarm.existing("DatabaseSilentAlarm");
-        assert_eq!([text(&alarm["Period"]), text(&alarm["EvaluationPeriods"])], ["300", "2"], "{schedule}");
-        assert_eq!(alarm.get("DatapointsToAlarm"), None, "all of them");
+fn a_witness_is_silent_after_ten_minutes_in_which_it_was_asked_whatever_the_schedule() {
+    let database = ["{FunctionLogGroup}", "security group", "DatabaseResourceIds", "infra/witness-user.sql", "secret"];
+    let topology = ["{FunctionLogGroup}", "service control policy", "rds:DescribeDBInstances", "subnets", "Identifier"];
+    for (name, words) in [("DatabaseSilentAlarm", database), ("TopologySilentAlarm", topology)] {
+        for schedule in ["rate(1 minute)", "rate(5 minutes)"] {
+            let stack = Stack::with(&[&ASKING[..], &[("ScheduleExpression", schedule)]].concat());
+            let alarm = stack.existing(name);
+            assert_eq!([text(&alarm["Period"]), text(&alarm["EvaluationPeriods"])], ["300", "2"], "{schedule}");
+            assert_eq!(alarm.get("DatapointsToAlarm"), None, "all of them");
+            let says = text(&alarm["AlarmDescription"]);
+            words.iter().for_each(|word| assert!(says.contains(word), "{word} in {says}"));
+        }
     }
-    let says = text(&Stack::with(&ASKING).existing("DatabaseSilentAlarm")["AlarmDescription"]);
-    for word in ["{FunctionLogGroup}", "security group", "DatabaseResourceIds", "infra/witness-user.sql", "secret"] {
-        assert!(says.contains(word), "{word} in {says}");
+    for (kind, endpoint) in super::ENDPOINTS {
+        let stack = Stack::with(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]);
+        assert_eq!(stack.resource("TopologySilentAlarm").is_some(), ["cluster", "readers"].contains(&kind), "{kind}");
     }
+}
+
+#[test]
+fn the_alarm_on_targets_says_when_it_is_late() {
+    let says = text(&Stack::with(&[]).existing("NoHealthyTargetAlarm")["AlarmDescription"]);
+    assert!(says.contains("8 to 13 minutes after"), "two checks of 300 s, and three minutes: {says}");
 }
 
 #[test]
