@@ -23,7 +23,7 @@ use lab::process::Program;
 use lab::progress::Quiet;
 use lab::workspace::{self, Run, venv_program};
 use serde_json::{Map, Value, json};
-use stack::{Stack, attributes, load, owned, root, strings, takes, text};
+use stack::{LOAD_BALANCER, LOAD_BALANCER_GROUP, Stack, attributes, load, owned, root, strings, takes, text};
 
 /// The ports of the query nodes.
 const QUERY_PORTS: [u16; 3] = [8888, 9088, 9095];

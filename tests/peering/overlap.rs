@@ -67,12 +67,12 @@ fn the_load_balancer_is_internal_and_forwards_each_port_to_its_own_target_group(
     let balancer = stack.existing("LoadBalancer");
     assert_eq!([&balancer["Type"], &balancer["Scheme"]], ["network", "internal"]);
     assert_eq!(attributes(&balancer["LoadBalancerAttributes"])["load_balancing.cross_zone.enabled"], "true");
-    assert_eq!(balancer["SecurityGroups"], json!(["{LoadBalancerSecurityGroup}"]));
+    assert_eq!(balancer["SecurityGroups"], json!([LOAD_BALANCER_GROUP]));
     for port in QUERY_PORTS {
         let listener = stack.existing(&format!("Listener{port}"));
         let action = json!([{"Type": "forward", "TargetGroupArn": format!("{{TargetGroup{port}}}")}]);
         let expected =
-            json!({"LoadBalancerArn": "{LoadBalancer}", "Protocol": "TCP", "Port": port, "DefaultActions": action});
+            json!({"LoadBalancerArn": LOAD_BALANCER, "Protocol": "TCP", "Port": port, "DefaultActions": action});
         assert_eq!(listener, expected);
         let group = stack.existing(&format!("TargetGroup{port}"));
         assert_eq!([&group["Protocol"], &group["TargetType"]], ["TCP", "instance"]);
@@ -115,7 +115,7 @@ fn the_health_check_is_https_on_the_port_of_what_is_asked() {
         let own = stack.existing("LoadBalancerSecurityGroup");
         assert_eq!(passes(own["SecurityGroupEgress"].as_array().unwrap()), query_ports([GROUP], more), "{check}");
         let nodes = created(&OVERLAP, &stack, "AWS::EC2::SecurityGroupIngress");
-        assert_eq!(passes(nodes.values()), query_ports(["{LoadBalancerSecurityGroup}"], more), "{check}");
+        assert_eq!(passes(nodes.values()), query_ports([LOAD_BALANCER_GROUP], more), "{check}");
         assert!(nodes.values().all(|rule| rule["GroupId"] == GROUP), "{check}");
     }
     assert_eq!(OVERLAP["Parameters"]["HealthCheck"]["Default"], "query");
@@ -143,7 +143,7 @@ fn there_is_an_endpoint_service_for_those_who_are_allowed_and_only_then() {
     for (accepts, acceptance) in [("true", "true"), ("false", "false")] {
         let stack = overlap(&[("AllowedPrincipals", &*two), ("AcceptanceRequired", accepts)]);
         let service = stack.existing("EndpointService");
-        assert_eq!(service["NetworkLoadBalancerArns"], json!(["{LoadBalancer}"]));
+        assert_eq!(service["NetworkLoadBalancerArns"], json!([LOAD_BALANCER]));
         assert_eq!(service["AcceptanceRequired"], acceptance);
         let permissions = stack.existing("EndpointServicePermissions");
         assert_eq!(strings(&permissions["AllowedPrincipals"]), two.split(',').collect::<Vec<_>>());
