@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
 use crate::process::{Process, Program, free_port};
-use crate::workspace::{Run, venv_program};
+use crate::workspace::{Run, root, venv_program};
 
 /// The Region that everything is in.
 pub const REGION: &str = "us-east-1";
@@ -96,7 +96,8 @@ impl Aws {
             .env("MOTO_ACCOUNT_ID", ACCOUNT)
             .start(run)?;
         // Without the last two, MiniStack listens on every interface for services nobody uses here.
-        let ministack = Program::new("ministack", venv_program("ministack")?)
+        let ministack = Program::new("ministack", venv_program("python")?)
+            .arg(root().join("tests/lab/emulator.py"))
             .envs(environment)
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
