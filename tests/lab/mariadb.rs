@@ -100,7 +100,7 @@ impl Server {
         let socket = directory.join("socket");
         let fixture = if options.clear_text_login { Some(install::clear_text_login(&directory)?) } else { None };
         let program = install::server(name, fixture.as_ref())?;
-        let program = program.args(arguments(options, addr, &data, &socket, &tls));
+        let program = program.args(arguments(options, addr, &directory, &tls));
         // A killed process loses nothing that it has handed to the kernel, and an empty database needs little.
         let program =
             program.args(["--innodb-flush-method=nosync", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M"]);
@@ -192,16 +192,13 @@ pub fn client_program() -> Result<PathBuf> {
 }
 
 /// What a server of either family is started with.
-fn arguments(options: &Options, addr: SocketAddr, data: &Path, socket: &Path, tls: &Files) -> Vec<OsString> {
-    let path = |option: &str, path: &Path| {
-        let mut argument = OsString::from(option);
-        argument.push(path);
-        argument
-    };
+fn arguments(options: &Options, addr: SocketAddr, directory: &Path, tls: &Files) -> Vec<OsString> {
+    let data = directory.join("data");
     let mut arguments: Vec<OsString> = vec![
         "--no-defaults".into(),
-        path("--datadir=", data),
-        path("--socket=", socket),
+        path("--datadir=", &data),
+        temporary(directory),
+        path("--socket=", &directory.join("socket")),
         path("--pid-file=", &data.join("pid")),
         format!("--bind-address={}", addr.ip()).into(),
         format!("--port={}", addr.port()).into(),
@@ -216,6 +213,17 @@ fn arguments(options: &Options, addr: SocketAddr, data: &Path, socket: &Path, tl
         arguments.push(path("--ssl-key=", &tls.key));
     }
     arguments
+}
+
+/// A directory of its own for temporary tables: a server that starts removes those that it finds, whoever's they are.
+fn temporary(directory: &Path) -> OsString {
+    path("--tmpdir=", directory)
+}
+
+fn path(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
+    argument
 }
 
 fn certificate(tls: Tls, directory: &Path) -> Result<Files> {

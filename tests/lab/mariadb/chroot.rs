@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use super::{ADDRESS, Options, Server, arguments, certificate};
+use super::{ADDRESS, Options, Server, arguments, certificate, path};
 use crate::process::{Program, free_port, is_root};
 use crate::progress::Quiet;
 use crate::workspace::Run;
@@ -30,15 +30,13 @@ pub(super) async fn start(run: &Run, tree: &Path, options: &Options) -> Result<S
     }
 
     let mysqld = || Program::new("mysqld", "chroot").arg(tree).arg("/usr/sbin/mysqld");
-    let mut datadir = OsString::from("--datadir=");
-    datadir.push(&data);
-    let initialize = mysqld().arg("--no-defaults").arg(datadir);
+    let initialize = mysqld().arg("--no-defaults").arg(path("--datadir=", &data));
     let initialize = initialize.args(["--initialize-insecure", "--user=root", "--secure-file-priv=NULL"]);
     initialize.run(run, &Quiet).await?;
 
     let addr = SocketAddr::new(ADDRESS, free_port(&[ADDRESS])?);
     let socket = inside.join("socket");
-    let program = mysqld().args(arguments(options, addr, &data, &socket, &tls));
+    let program = mysqld().args(arguments(options, addr, &inside, &tls));
     let process = program.args(["--user=root", "--mysqlx=OFF", "--secure-file-priv=NULL"]).start(run)?;
     let client = [OsString::from("chroot"), tree.into(), "mysql".into(), "--no-defaults".into(), "--socket".into()];
     let client = client.into_iter().chain([socket.into()]).collect();

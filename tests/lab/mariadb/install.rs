@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
-use super::existing;
+use super::{existing, path, temporary};
 use crate::process::{Program, give_to_unprivileged};
 use crate::progress::Quiet;
 use crate::workspace::{Run, root};
@@ -46,15 +46,10 @@ pub(super) fn server(name: &str, fixture: Option<&ClearTextLogin>) -> Result<Pro
     let Some(ClearTextLogin { directory }) = fixture else {
         return Ok(Program::new(name, server).unprivileged());
     };
-    let variable = |name: &str, path: PathBuf| {
-        let mut variable = OsString::from(name);
-        variable.push(path);
-        variable
-    };
     // By way of `env`, because what starts the server on our behalf is not to load the library.
     let program = Program::new(name, "env").unprivileged().arg("PAM_WRAPPER=1");
-    let program = program.arg(variable("LD_PRELOAD=", directory.join(WRAPPER)));
-    Ok(program.arg(variable("PAM_WRAPPER_SERVICE_DIR=", directory.join(SERVICES))).arg(server))
+    let program = program.arg(path("LD_PRELOAD=", &directory.join(WRAPPER)));
+    Ok(program.arg(path("PAM_WRAPPER_SERVICE_DIR=", &directory.join(SERVICES))).arg(server))
 }
 
 /// Puts an empty database at `data`. Making one takes as long as ten starts of a server, so it is made once for each
@@ -74,10 +69,8 @@ async fn make_database(run: &Run, kept: &Path) -> Result<()> {
     let scratch = run.scratch(&format!("new-database-{number}"))?;
     give_to_unprivileged(&scratch)?;
     let made = scratch.join("data");
-    let mut datadir = OsString::from("--datadir=");
-    datadir.push(&made);
     let install = Program::new("mariadb-install-db", program("mariadb-install-db")?).unprivileged();
-    let install = install.arg("--no-defaults").arg(datadir).args([
+    let install = install.arg("--no-defaults").arg(path("--datadir=", &made)).arg(temporary(&scratch)).args([
         "--auth-root-authentication-method=normal",
         "--skip-test-db",
         "--skip-name-resolve",
@@ -115,10 +108,8 @@ pub(super) fn clear_text_login(directory: &Path) -> Result<ClearTextLogin> {
 impl ClearTextLogin {
     /// The server's arguments.
     pub(super) fn arguments(self) -> Vec<OsString> {
-        let mut plugins = OsString::from("--plugin-dir=");
-        plugins.push(self.directory);
         let options = ["--plugin-maturity=alpha", "--plugin-load-add=auth_pam_v1", "--pam-use-cleartext-plugin=ON"];
-        options.into_iter().map(OsString::from).chain([plugins]).collect()
+        options.into_iter().map(OsString::from).chain([path("--plugin-dir=", &self.directory)]).collect()
     }
 }
 

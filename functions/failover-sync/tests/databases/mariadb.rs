@@ -67,14 +67,15 @@ async fn the_source_takes_writes_and_the_replica_is_read_only_until_it_is_promot
     let asks_replica = Asker::new("mariadb", replica.addr().port(), replica.authority()).await;
     let of_source = source.asker.databases.sessions(&source.asker.binding);
     let of_replica = asks_replica.databases.sessions(&asks_replica.binding);
-    assert_eq!(of_source.ask(source.address(), NAME).await, Ok(Voice::TakesWrites));
-    assert_eq!(of_replica.ask(replica.addr().ip(), NAME).await, Ok(Voice::ReadOnly));
+    // Both listen there, each on the port of its binding.
     let address = source.address();
+    assert_eq!(of_source.ask(address, NAME).await, Ok(Voice::TakesWrites));
+    assert_eq!(of_replica.ask(address, NAME).await, Ok(Voice::ReadOnly));
     drop(source.server);
     assert_failed(of_source.ask(address, NAME).await, "ConnectionFailed", &["could not be made, or broke"]);
-    assert_eq!(of_replica.ask(replica.addr().ip(), NAME).await, Ok(Voice::ReadOnly), "its source is dead");
+    assert_eq!(of_replica.ask(address, NAME).await, Ok(Voice::ReadOnly), "its source is dead");
     replica.sql("STOP REPLICA; RESET REPLICA ALL; SET GLOBAL read_only = OFF").await.unwrap();
-    assert_eq!(of_replica.ask(replica.addr().ip(), NAME).await, Ok(Voice::TakesWrites), "the same session says so");
+    assert_eq!(of_replica.ask(address, NAME).await, Ok(Voice::TakesWrites), "the same session says so");
 }
 
 /// Makes one server the read-only replica of the other, and waits until it has all that the source has.
