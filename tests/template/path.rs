@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::stack::{
-    LOAD_BALANCER, LOAD_BALANCER_GROUP, NESTED_STACK, Stack, TARGET_GROUP, TEMPLATE, attributes, layer, section,
-    strings, text,
+    LOAD_BALANCER, LOAD_BALANCER_GROUP, Stack, TARGET_GROUP, TEMPLATE, attributes, layer, section, strings, text,
 };
 use super::{SECURITY_GROUP, joined};
 
