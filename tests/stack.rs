@@ -70,8 +70,8 @@ pub(crate) const ENDPOINTS: [(&str, &str); 6] = [
 pub(crate) const LAYERS: [&str; 5] =
     ["template.yaml", "infra/link.yaml", "infra/database.yaml", "infra/alarms.yaml", "infra/ranges.yaml"];
 
-/// Every provider's template that is here, as it stands in its file.
-static FILES: LazyLock<BTreeMap<&'static str, Value>> =
+/// Every provider's template that is here, as it stands in its file, by its path.
+pub(crate) static FILES: LazyLock<BTreeMap<&'static str, Value>> =
     LazyLock::new(|| LAYERS.into_iter().chain(["infra/flush-hosts.yaml"]).map(|path| (path, load(path))).collect());
 
 /// A layer, or `infra/flush-hosts.yaml`.
@@ -106,6 +106,17 @@ pub(crate) fn load(path: &str) -> Value {
 
 /// The type of a stack in a stack.
 pub(crate) const NESTED_STACK: &str = "AWS::CloudFormation::Stack";
+
+/// The stacks that a template nests: name, resource and template of each.
+pub(crate) fn nested_stacks(template: &'static Value) -> Vec<(&'static String, &'static Value, &'static Value)> {
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let nested = resources.filter(|(_, resource)| resource["Type"] == NESTED_STACK);
+    let nested = nested.map(|(name, resource)| {
+        let file = resource["Properties"]["TemplateURL"].as_str().unwrap().trim_start_matches("infra/");
+        (name, resource, layer(&format!("infra/{file}")))
+    });
+    nested.collect()
+}
 
 /// A variable in a `Fn::Sub`.
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{([\w:.]+)\}").unwrap());
@@ -150,8 +161,8 @@ impl Stack {
             parameters.insert(name.as_str(), value);
         }
         let mut stack = Stack { template, parameters, nested: BTreeMap::new() };
-        let all = stack.section("Resources").iter().filter(|(_, resource)| resource["Type"] == NESTED_STACK);
-        let mut waiting: Vec<_> = all.filter(|(_, resource)| stack.exists(resource)).collect();
+        let mut waiting = nested_stacks(template);
+        waiting.retain(|(_, resource, _)| stack.exists(resource));
         while !waiting.is_empty() {
             // One whose parameters need no outputs of those that wait with it.
             let needs = |resource: &Value, name: &String| {
@@ -159,16 +170,14 @@ impl Stack {
                 names_used(resource, &mut used);
                 used.contains(name)
             };
-            let ready = waiting.iter().position(|(_, one)| !waiting.iter().any(|(name, _)| needs(one, name)));
-            let (name, resource) = waiting.remove(ready.expect("no two stacks need each other"));
+            let ready = waiting.iter().position(|(_, one, _)| !waiting.iter().any(|(name, ..)| needs(one, name)));
+            let (name, resource, inner) = waiting.remove(ready.expect("no two stacks need each other"));
             let passed = stack.resolve(&resource["Properties"]["Parameters"]).unwrap();
             let passed: Vec<_> = passed.as_object().unwrap().iter().map(|(name, v)| (name.clone(), text(v))).collect();
             let own = given.iter().filter(|(name, _)| !stack.parameters.contains_key(name));
             let own = own.filter(|(name, _)| !passed.iter().any(|(other, _)| other == name));
             let passed = passed.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(own.copied());
-            let file = resource["Properties"]["TemplateURL"].as_str().unwrap().trim_start_matches("infra/");
-            let nested = Stack::nesting(layer(&format!("infra/{file}")), &passed.collect::<Vec<_>>());
-            stack.nested.insert(name, nested);
+            stack.nested.insert(name, Stack::nesting(inner, &passed.collect::<Vec<_>>()));
         }
         stack
     }

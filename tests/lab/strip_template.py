@@ -37,31 +37,30 @@ UNLIKE_AWS = "LoadBalancerArn"
 
 
 def strip(built, stripped):
-    """Strips a template and those that it nests; what went, whether nothing is left, and the outputs that are left."""
+    """Strips a template and those that it nests; the parts that went, whether nothing is left, and the outputs that went."""
     template = yaml_parse(built.read_text(encoding="utf-8"))
-    resources = template["Resources"]
-    gone, left_out, lost = set(), [], {}
+    resources, outputs = template["Resources"], template.get("Outputs", {})
+    # As references() spells it: a resource, or an output of a nested stack that stays.
+    gone, left_out = set(), []
     for name, body in resources.items():
         if body["Type"] in REFUSED:
             left_out.append({"id": name, "type": body["Type"]})
             gone.add(name)
         elif body["Type"] == NESTED:
             inner = built.parent / body["Properties"]["TemplateURL"]
-            before = set(yaml_parse(inner.read_text(encoding="utf-8")).get("Outputs", {}))
             local = inner.with_name("local.yaml")
-            of_inner, is_empty, outputs = strip(inner, local)
+            of_inner, is_empty, lost_outputs = strip(inner, local)
             left_out += of_inner
-            lost[name] = before - outputs
+            gone.update(f"{name}.Outputs.{output}" for output in lost_outputs)
             if is_empty:
                 left_out.append({"id": name, "type": NESTED})
                 gone.add(name)
             body["Properties"]["TemplateURL"] = str(local)
-    for name in gone:
+    for name in gone & resources.keys():
         del resources[name]
-    lost_outputs = {f"{stack}.Outputs.{name}" for stack, names in lost.items() for name in names}
 
     def missing(body):
-        return (references(body) & gone) | (attributes(body) & lost_outputs)
+        return {name for name in references(body) if name in gone or name.split(".")[0] in gone}
 
     for name, body in resources.items():
         depends_on = body.pop("DependsOn", [])
@@ -70,15 +69,15 @@ def strip(built, stripped):
             body["DependsOn"] = kept
         if named := missing(body):
             sys.exit(f"{name} needs {', '.join(sorted(named))}, which the local CloudFormation refuses")
-    outputs = template.get("Outputs", {})
-    for name in [name for name, body in outputs.items() if missing(body)]:
+    lost = [name for name, body in outputs.items() if missing(body)]
+    for name in lost:
         del outputs[name]
     for body in resources.values():
         if body["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in body["Properties"]:
             without_expression(body["Properties"])
     template.get("Parameters", {}).get(UNLIKE_AWS, {}).pop("AllowedPattern", None)
     stripped.write_text(yaml_dump(template), encoding="utf-8")
-    return left_out, not resources, set(outputs)
+    return left_out, not resources, lost
 
 
 def without_expression(alarm):
@@ -87,7 +86,7 @@ def without_expression(alarm):
 
 
 def references(node):
-    """The names that a part of a template refers to, parameters and pseudo parameters included."""
+    """What a part of a template refers to, as NAME or NAME.ATTRIBUTE, parameters and pseudo parameters included."""
     if isinstance(node, list):
         return set().union(*map(references, node))
     if not isinstance(node, dict):
@@ -96,22 +95,10 @@ def references(node):
     if isinstance(name := node.get("Ref"), str):
         found.add(name)
     if attribute := node.get("Fn::GetAtt"):
-        found.add(attribute[0] if isinstance(attribute, list) else attribute.split(".")[0])
+        found.add(".".join(attribute) if isinstance(attribute, list) else attribute)
     if text := node.get("Fn::Sub"):
         text = text[0] if isinstance(text, list) else text
-        found.update(name.split(".")[0] for name in re.findall(r"\$\{([^!}][^}]*)\}", text))
-    return found
-
-
-def attributes(node):
-    """The attributes that a part of a template reads, as NAME.ATTRIBUTE."""
-    if isinstance(node, list):
-        return set().union(*map(attributes, node))
-    if not isinstance(node, dict):
-        return set()
-    found = set().union(*map(attributes, node.values()))
-    if attribute := node.get("Fn::GetAtt"):
-        found.add(".".join(attribute) if isinstance(attribute, list) else attribute)
+        found.update(re.findall(r"\$\{([^!}][^}]*)\}", text))
     return found
 
 

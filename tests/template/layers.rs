@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::stack::{LAYERS, NESTED_STACK, Stack, layer, names_used, strings, text};
+use super::stack::{FILES, LAYERS, Stack, layer, names_used, nested_stacks, strings, text};
 use super::{ASKING, FUNCTION_IN_VPC, READERS};
 
 /// What a person deploys: all but the parts that others nest.
@@ -15,39 +15,45 @@ const DEPLOYED: [&str; 5] =
 /// The link makes a topic when it is given none; whoever has alarms needs one.
 const REQUIRED_WITHOUT_LINK: &str = "OperationsTopicArn";
 
-fn every_template() -> impl Iterator<Item = (&'static str, &'static Value)> {
-    LAYERS.into_iter().chain(["infra/flush-hosts.yaml"]).map(|path| (path, layer(path)))
-}
-
 fn object<'a>(template: &'a Value, part: &str) -> Vec<(&'a String, &'a Value)> {
     template[part].as_object().into_iter().flatten().collect()
 }
 
-#[test]
-fn a_parameter_is_the_same_wherever_it_stands() {
+/// Asserts that what has the same key in this part is the same in every template; without a key it is left out. How much
+/// stands again.
+fn assert_same_everywhere(part: &str, key: impl Fn(&'static str, &Value) -> Option<&'static str>) -> usize {
     let mut seen: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
     let mut again = 0;
-    for (path, template) in every_template() {
-        for (name, definition) in object(template, "Parameters") {
-            let optional = definition.get("Default").is_some();
-            let key = if name == REQUIRED_WITHOUT_LINK && !optional { "a topic that is required" } else { name };
-            let (first, known) = *seen.entry(key).or_insert((path, definition));
-            again += usize::from(first != path);
-            assert_eq!(definition, known, "{name} in {path} and in {first}");
+    for (path, template) in &*FILES {
+        for (name, body) in object(template, part) {
+            let Some(key) = key(name, body) else { continue };
+            let (first, known) = *seen.entry(key).or_insert((path, body));
+            again += usize::from(first != *path);
+            assert_eq!(body, known, "{name} in {path} and in {first}");
         }
     }
+    again
+}
+
+#[test]
+fn a_parameter_is_the_same_wherever_it_stands() {
+    let again = assert_same_everywhere("Parameters", |name, definition| {
+        let is_required = definition.get("Default").is_none();
+        Some(if name == REQUIRED_WITHOUT_LINK && is_required { "a topic that is required" } else { name })
+    });
     assert!(again > 40, "{again}");
 }
 
 #[test]
 fn a_rule_is_the_same_wherever_it_stands() {
-    let mut seen: BTreeMap<&String, (&str, &Value)> = BTreeMap::new();
-    for (path, template) in every_template() {
-        for (name, rule) in object(template, "Rules") {
-            let (first, known) = *seen.entry(name).or_insert((path, rule));
-            assert_eq!(rule, known, "{name} in {path} and in {first}");
-        }
-    }
+    assert_same_everywhere("Rules", |name, _| Some(name));
+}
+
+#[test]
+fn a_condition_of_a_name_means_the_same_wherever_it_stands() {
+    // Told by the layer above, which knows.
+    let told = ["AsksDatabase", "ReadersGiven"];
+    assert_same_everywhere("Conditions", |name, _| (!told.contains(&name)).then_some(name));
 }
 
 /// It is not documented whether CloudFormation looks at the rules of a nested stack, and when.
@@ -65,28 +71,10 @@ fn what_a_layer_refuses_the_front_door_refuses_first() {
 }
 
 #[test]
-fn a_condition_of_a_name_means_the_same_wherever_it_stands() {
-    let mut seen: BTreeMap<&String, (&str, &Value)> = BTreeMap::new();
-    // Told by the layer above, which knows.
-    let told = ["AsksDatabase", "ReadersGiven"];
-    for (path, template) in every_template() {
-        for (name, condition) in
-            object(template, "Conditions").into_iter().filter(|(name, _)| !told.contains(&&***name))
-        {
-            let (first, known) = *seen.entry(name).or_insert((path, condition));
-            assert_eq!(condition, known, "{name} in {path} and in {first}");
-        }
-    }
-}
-
-#[test]
 fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
     for path in LAYERS {
         let template = layer(path);
-        for (name, resource) in object(template, "Resources").into_iter().filter(|(_, one)| one["Type"] == NESTED_STACK)
-        {
-            let file = resource["Properties"]["TemplateURL"].as_str().unwrap().trim_start_matches("infra/");
-            let inner = layer(&format!("infra/{file}"));
+        for (name, resource, inner) in nested_stacks(template) {
             let passed = &resource["Properties"]["Parameters"];
             for (parameter, definition) in object(inner, "Parameters") {
                 let value = passed.get(parameter);
@@ -108,10 +96,7 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
 #[test]
 fn nothing_is_decided_by_what_another_stack_returns() {
     for path in LAYERS {
-        let nested = object(layer(path), "Resources").into_iter().filter(|(_, one)| one["Type"] == NESTED_STACK);
-        for (name, resource) in nested {
-            let file = resource["Properties"]["TemplateURL"].as_str().unwrap().trim_start_matches("infra/");
-            let inner = layer(&format!("infra/{file}"));
+        for (name, resource, inner) in nested_stacks(layer(path)) {
             let mut decide = BTreeSet::new();
             ["Conditions", "Rules"].iter().for_each(|part| names_used(&inner[part], &mut decide));
             let passed = resource["Properties"]["Parameters"].as_object().unwrap().iter();
@@ -137,7 +122,7 @@ fn every_parameter_is_explained_and_stands_in_one_group() {
         let labels = interface["ParameterLabels"].as_object().unwrap();
         assert_eq!(labels.keys().cloned().collect::<BTreeSet<_>>(), parameters, "{path}");
     }
-    for (path, template) in every_template() {
+    for (path, template) in &*FILES {
         for (name, definition) in object(template, "Parameters") {
             let described = definition["Description"].as_str().is_some_and(|words| words.len() > 16);
             assert!(described, "{path}: {name} is not described");
@@ -151,7 +136,7 @@ fn every_parameter_is_explained_and_stands_in_one_group() {
 
 #[test]
 fn nothing_is_declared_without_use() {
-    for (path, template) in every_template() {
+    for (path, template) in &*FILES {
         let mut used = BTreeSet::new();
         ["Resources", "Outputs", "Conditions", "Rules"].iter().for_each(|part| names_used(&template[part], &mut used));
         for part in ["Parameters", "Conditions", "Mappings"] {
@@ -165,7 +150,7 @@ fn nothing_is_declared_without_use() {
 /// deleted stack left.
 #[test]
 fn no_layer_is_transformed() {
-    for (path, template) in every_template() {
+    for (path, template) in &*FILES {
         assert_eq!(template.get("Transform"), None, "{path}");
         let types = object(template, "Resources").into_iter().map(|(_, resource)| text(&resource["Type"]));
         assert!(types.into_iter().all(|name| !name.starts_with("AWS::Serverless::")), "{path}");
