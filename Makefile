@@ -26,7 +26,7 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench test lint tables deny build preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ demo: setup ## Show a failover and a failback on a local AWS, under write load
 	@echo "Compiling the lab (a few minutes the first time)"
 	cargo build --package lab
 	target/debug/lab demo
+
+picture: demo ## Show the demo, and make its picture that of the README
+	cp target/demo/timeline.svg tests/timeline.svg
 
 demo-mysql: mariadb ## Show health checks that lock a load balancer out of MariaDB, and the way back
 	@echo "Compiling the lab and the function (a few minutes the first time)"
@@ -112,6 +115,9 @@ $(LINTERS)/installed: tests/lint-requirements.txt
 	python3 -m venv $(LINTERS)
 	$(LINTERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+tables: setup ## Renew the guides' tables of parameters and outputs from the templates
+	@python tests/tables.py
 
 # The advisories are a repository on the Internet; without it the rest is checked all the same.
 deny: $(DENY) ## Check the licenses and sources of all dependencies, and the advisories where they can be fetched

@@ -9,7 +9,7 @@ use lab::rds::{Instance, RdsApi};
 use lab::workspace::Run;
 use serde_json::Value;
 
-/// The account of the README: what it may do is all that the function needs.
+/// The account of `infra/mysql-user.sql`: what it may do is all that the function needs.
 pub(crate) const USER: &str = "flusher";
 pub(crate) const PASSWORD: &str = "the-password-of-this-test";
 
