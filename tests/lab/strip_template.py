@@ -48,7 +48,7 @@ def strip(built, stripped):
         elif body["Type"] == NESTED:
             inner = built.parent / body["Properties"]["TemplateURL"]
             before = set(yaml_parse(inner.read_text(encoding="utf-8")).get("Outputs", {}))
-            local = inner.with_name("local.yaml")
+            local = inner.with_name(f"local-{inner.name}")
             of_inner, is_empty, outputs = strip(inner, local)
             left_out += of_inner
             lost[name] = before - outputs

@@ -3,4 +3,5 @@
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
 
+mod deployed;
 mod version;
