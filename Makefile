@@ -108,7 +108,7 @@ test: lint build mariadb ## Run every test: code, template, binary, and the depl
 	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
 	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
 
-lint: setup $(LINTERS)/installed ## Check formatting, clippy and the templates
+lint: setup $(LINTERS)/installed ## Check formatting, clippy, the templates and the workflows
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(LINTERS)/bin/cfn-lint template.yaml infra/*.yaml
@@ -116,9 +116,10 @@ lint: setup $(LINTERS)/installed ## Check formatting, clippy and the templates
 		sam validate --region $(LINT_REGION) --template-file $$template || exit 1; \
 	done
 	$(LINTERS)/bin/checkov --framework cloudformation --file template.yaml infra/*.yaml --compact --quiet --skip-download
+	$(LINTERS)/bin/zizmor --quiet --offline .github/workflows
 
 $(LINTERS)/installed: tests/lint-requirements.txt
-	@echo "Installing cfn-lint and checkov into $(LINTERS) (one or two minutes)"
+	@echo "Installing cfn-lint, checkov and zizmor into $(LINTERS) (one or two minutes)"
 	python3 -m venv $(LINTERS)
 	$(LINTERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
