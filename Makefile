@@ -17,6 +17,15 @@ PRESET ?= default
 STACK ?= failover-sync$(patsubst %,-%,$(filter-out default,$(PRESET)))
 DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
+CYCLONEDX_VERSION := 0.5.9
+CYCLONEDX := target/tools/bin/cargo-cyclonedx
+# Where the binaries of each architecture are. The templates at a release's top are for the first of ARCHITECTURES.
+BINARIES_x86_64 := target/lambda
+BINARIES_arm64 := target/arm64
+ARCHITECTURES ?= x86_64 $(if $(wildcard $(BINARIES_arm64)/*/bootstrap),arm64)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+# A release of this version, packaged or unpacked here. With DIST= deploy compiles nevertheless.
+DIST ?= $(if $(shell grep -s 'SemanticVersion: $(VERSION)$$' dist/template.yaml),dist)
 LINTERS := target/tools/lint
 PAYLOAD ?= {}
 MINUTES ?= 30
@@ -26,12 +35,13 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench test lint tables deny build preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench test arm64 lint tables deny build package preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK=name           the stack of deploy, deploy-..., accept, invoke and status (default: $(STACK))"
+	@echo "  DIST=                deploy and deploy-... compile although dist has this version"
 	@echo "  PRESET=name          a vendor's values for deploy, from samconfig.toml: starburst or planetscale"
 	@echo "  ENDPOINT=vpce-...    the endpoint connection to accept, or all that are pending"
 	@echo "  RESOURCE=name        what invoke invokes, if the stack has more than one function"
@@ -101,7 +111,7 @@ test: lint build mariadb ## Run every test: code, template, binary, and the depl
 	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
 	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
 
-lint: setup $(LINTERS)/installed ## Check formatting, clippy and the templates
+lint: setup $(LINTERS)/installed ## Check formatting, clippy, the templates and the workflows
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(LINTERS)/bin/cfn-lint template.yaml infra/*.yaml
@@ -109,9 +119,10 @@ lint: setup $(LINTERS)/installed ## Check formatting, clippy and the templates
 		sam validate --region $(LINT_REGION) --template-file $$template || exit 1; \
 	done
 	$(LINTERS)/bin/checkov --framework cloudformation --file template.yaml infra/*.yaml --compact --quiet --skip-download
+	$(LINTERS)/bin/zizmor --quiet --offline .github/workflows
 
 $(LINTERS)/installed: tests/lint-requirements.txt
-	@echo "Installing cfn-lint and checkov into $(LINTERS) (one or two minutes)"
+	@echo "Installing cfn-lint, checkov and zizmor into $(LINTERS) (one or two minutes)"
 	python3 -m venv $(LINTERS)
 	$(LINTERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
@@ -139,6 +150,22 @@ build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 		[ $$size -lt $(ZIP_LIMIT) ] || { echo "the zip is over $(ZIP_LIMIT) bytes"; exit 1; }; \
 	done
 
+# The list of components is the same for both architectures. cargo-cyclonedx puts one beside every crate.
+package: build $(CYCLONEDX) ## Make a release in dist: zips, templates, guides, sums, SBOM; deployed with sam alone
+	@$(if $(filter arm64,$(ARCHITECTURES)),,echo "dist is without arm64, which was not built: make arm64")
+	@mkdir -p target/sbom
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) $(CYCLONEDX) cyclonedx --quiet --format json \
+		--spec-version 1.5 --describe binaries --target x86_64-unknown-linux-gnu
+	@for function in $(FUNCTIONS); do \
+		sed 's|file://$(CURDIR)/|file:///|g' functions/$$function/$${function}_bin.cdx.json > target/sbom/$$function.cdx.json; \
+	done
+	@rm functions/*/*.cdx.json tests/*.cdx.json tests/*/*.cdx.json
+	python3 infra/package.py dist $(foreach one,$(ARCHITECTURES),$(one)=$(BINARIES_$(one))) $(FUNCTIONS:%=target/sbom/%.cdx.json)
+
+$(CYCLONEDX):
+	@echo "Compiling cargo-cyclonedx into target/tools (some minutes, once)"
+	cargo install --quiet --locked --root target/tools cargo-cyclonedx@$(CYCLONEDX_VERSION)
+
 # The function is named after the stack.
 named:
 	@name=$(STACK); [ $${#name} -le 64 ] || \
@@ -148,8 +175,8 @@ named:
 preset:
 	@grep -q '^\[$(PRESET)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no PRESET=$(PRESET)"; exit 1; }
 
-deploy: preset named build ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
-	sam deploy --guided --config-env $(PRESET) --stack-name $(STACK)
+deploy: preset named $(if $(DIST),setup,build) ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
+	sam deploy --guided $(if $(DIST),--template-file $(DIST)/template.yaml --config-file $(CURDIR)/samconfig.toml )--config-env $(PRESET) --stack-name $(STACK)
 
 # With files of its own: the build and the saved answers of the front door stay what they are.
 deploy-database: ## Add another database to a link; needs STACK=name for its own stack, as the other layers do
@@ -158,8 +185,8 @@ deploy-link: ## A link without a database, with all of its parameters
 deploy-ranges: ## Address ranges as prefix lists, for several databases to share
 $(LAYERS:%=deploy-%): deploy-%: setup named
 	@[ "$(origin STACK)" = "command line" ] || { echo "give its stack a name: make $@ STACK=billing"; exit 1; }
-	sam build --template-file infra/$*.yaml --build-dir .aws-sam/$*
-	sam deploy --guided --template-file .aws-sam/$*/template.yaml --config-file $(CURDIR)/samconfig.toml \
+	$(if $(DIST),,sam build --template-file infra/$*.yaml --build-dir .aws-sam/$*)
+	sam deploy --guided --template-file $(if $(DIST),$(DIST)/infra/$*.yaml,.aws-sam/$*/template.yaml) --config-file $(CURDIR)/samconfig.toml \
 		--config-env $(STACK) --stack-name $(STACK) --capabilities CAPABILITY_IAM
 
 accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
@@ -175,4 +202,4 @@ check-peering: ## Whether the address ranges in CIDRS overlap, so that AWS would
 	@python3 infra/check_peering.py $(CIDRS)
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target .aws-sam $(VENV)
+	rm -rf target dist .aws-sam $(VENV)

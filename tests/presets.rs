@@ -81,7 +81,7 @@ fn make(arguments: &[&str]) -> Output {
 
 /// The commands that `make` would run, each on one line.
 fn commands(arguments: &[&str]) -> Vec<String> {
-    let output = make(&[&["--dry-run"], arguments].concat());
+    let output = make(&[&["--dry-run", "DIST="], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8_lossy(&output.stdout).replace("\\\n\t", "");
     printed.lines().map(|line| line.trim_end().to_owned()).collect()
@@ -176,6 +176,27 @@ fn make_deploys_a_layer_with_a_build_and_an_environment_of_its_own() {
         let nameless = make(&[&target, "--assume-old=.venv/installed"]);
         assert!(!nameless.status.success(), "it would be deployed over the front door");
         assert!(String::from_utf8_lossy(&nameless.stdout).contains("give its stack a name"));
+    }
+}
+
+#[test]
+fn make_deploys_a_release_where_there_is_one_and_compiles_nothing() {
+    let saved = root().join("samconfig.toml");
+    let saved = saved.display();
+    for (given, template, environment) in [
+        (&["deploy", "PRESET=starburst"][..], "template.yaml", "starburst --stack-name failover-sync-starburst"),
+        (
+            &["deploy-database", "STACK=billing"],
+            "infra/database.yaml",
+            "billing --stack-name billing --capabilities CAPABILITY_IAM",
+        ),
+    ] {
+        let commands = commands(&[given, &["DIST=dist", "--assume-old=.venv/installed"]].concat());
+        let expected = format!(
+            "sam deploy --guided --template-file dist/{template} --config-file {saved} --config-env {environment}"
+        );
+        assert_eq!(commands.last(), Some(&expected), "{commands:#?}");
+        assert!(!commands.iter().any(|command| command.contains("build")), "{commands:#?}");
     }
 }
 

@@ -65,6 +65,8 @@ impl Template {
         let overrides: Vec<String> =
             parameters.into_iter().map(|(name, value)| format!("{}=\"{}\"", name.as_ref(), value.as_ref())).collect();
         let mut program = tool(&format!("sam-deploy-{stack}"), venv_program("sam")?)
+            // What is built is deployed by sam alone: nothing else is on the path, and no compiler.
+            .env("PATH", venv_bin())
             .args(["deploy", "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"])
             .args(["--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION, "--stack-name", stack])
             .arg("--template-file")

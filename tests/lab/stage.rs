@@ -78,7 +78,14 @@ impl<'run> Lab<'run> {
     pub async fn start(run: &'run Run, options: Options, progress: &dyn Progress) -> Result<Self> {
         progress.say("building the function: cargo lambda build, then sam build");
         let built = deploy::build(run, deploy::FRONT_DOOR, progress).await?;
+        Self::deploy(run, built, options, progress).await
+    }
 
+    /// Starts everything around a link with a database that is built.
+    ///
+    /// # Errors
+    /// When a piece does not start; the error names it and its log.
+    pub async fn deploy(run: &'run Run, built: Template, options: Options, progress: &dyn Progress) -> Result<Self> {
         progress.say("starting the local AWS: MiniStack, and moto for the RDS API");
         let aws = Aws::start(run).await?;
         let cluster = Cluster::create(aws.rds(), CLUSTER).await?;

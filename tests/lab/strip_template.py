@@ -48,7 +48,7 @@ def strip(built, stripped):
             gone.add(name)
         elif body["Type"] == NESTED:
             inner = built.parent / body["Properties"]["TemplateURL"]
-            local = inner.with_name("local.yaml")
+            local = inner.with_name(f"local-{inner.name}")
             of_inner, is_empty, lost_outputs = strip(inner, local)
             left_out += of_inner
             gone.update(f"{name}.Outputs.{output}" for output in lost_outputs)

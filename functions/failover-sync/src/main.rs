@@ -1,7 +1,6 @@
 //! The binary that Lambda runs: it wires the adapters to the loop.
 
 use std::env;
-use std::io;
 use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
@@ -21,8 +20,7 @@ use reconcile::config::Config;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| env::var(name).ok();
-    let (format, level) = (variable("AWS_LAMBDA_LOG_FORMAT"), variable("AWS_LAMBDA_LOG_LEVEL"));
-    tracing::subscriber::set_global_default(telemetry::subscriber(format.as_deref(), level.as_deref(), io::stdout))?;
+    telemetry::start(variable)?;
     let config = match Config::parse(variable) {
         Ok(config) => config,
         Err(mistakes) => return refuse_to_start(&mistakes).await,

@@ -126,6 +126,17 @@ async fn a_payload_with_a_wrong_type_is_refused_and_the_next_is_served() {
 }
 
 #[tokio::test]
+async fn the_log_begins_with_the_version_and_every_result_names_it() {
+    let (dns, aws) = failed_over().await;
+    let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
+    let result = function.invoke(&json!({})).await.result();
+    assert_eq!(result["version"], env!("CARGO_PKG_VERSION"), "{result}");
+    let lines = function.stop().await;
+    let first: Value = lines[0].parse().unwrap();
+    assert_eq!((&first["level"], &first["version"]), (&json!("INFO"), &json!(env!("CARGO_PKG_VERSION"))), "{first}");
+}
+
+#[tokio::test]
 async fn a_panic_is_told_as_an_error_and_the_next_event_is_served() {
     let aws = Aws::start(&["10.0.0.1:5432 healthy"]).await;
     let binary = Path::new(env!("CARGO_BIN_EXE_failover-sync")).with_file_name("examples").join("panicking");
@@ -357,7 +368,7 @@ async fn a_configuration_with_mistakes_stops_the_start_with_all_of_them() {
     for word in ["5 mistakes", "\"writer\".endpoint", "\"writer\".port", "\"writer\".targetGroupArn", ".kind", "ten"] {
         assert!(message.contains(word), "{word} in {message}");
     }
-    let line: Value = lines[0].parse().unwrap();
+    let line: Value = lines.last().unwrap().parse().unwrap();
     assert_eq!((&line["level"], &line["error"]), (&json!("ERROR"), &json!(message)));
 }
 
@@ -394,7 +405,7 @@ async fn a_run_leaves_one_line_a_binding_and_its_metrics() {
     let lines: Vec<Value> = lines.iter().map(|line| line.parse().unwrap()).collect();
     let (metrics, logs): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.get("_aws").is_some());
 
-    for line in &logs {
+    for line in &logs[1..] {
         assert_eq!(line["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "{line}");
         assert!(chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).is_ok(), "{line}");
     }

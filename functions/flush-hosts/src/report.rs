@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use platform::session::Endpoint;
+use reconcile::VERSION;
 use reconcile::metrics;
 use reconcile::report::{Failure, milliseconds};
 use serde::Serialize;
@@ -51,6 +52,7 @@ impl Report {
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("version", VERSION)?;
         map.serialize_entry("database", &self.database)?;
         map.serialize_entry("dryRun", &self.dry_run)?;
         map.serialize_entry("elapsedMs", &milliseconds(self.elapsed))?;
@@ -212,6 +214,7 @@ mod tests {
         });
         let blank = report(|report| (report.status, report.endpoint) = ("stopped".into(), None));
         let expected = json!({
+            "version": VERSION,
             "database": "orders",
             "dryRun": false,
             "elapsedMs": 40.0,

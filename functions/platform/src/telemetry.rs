@@ -3,10 +3,12 @@
 //! `lambda_runtime`'s own subscriber is not used: its lines carry no time, so Lambda files them under INFO whatever
 //! their level; `RUST_LOG` beats the level that the console sets; and at WARN its lines lose the request id.
 
-use std::io::Write;
+use std::io::{self, Write};
 
+use reconcile::VERSION;
 use serde_json::Value;
-use tracing::{Subscriber, warn};
+use tracing::subscriber::SetGlobalDefaultError;
+use tracing::{Subscriber, info, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::ChronoUtc;
@@ -14,10 +16,21 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
+/// Logs on standard output from now on, as the variables say that Lambda sets from the function's logging configuration,
+/// and begins with the version.
+///
+/// # Errors
+/// When the process logs already.
+pub fn start(variable: impl Fn(&str) -> Option<String>) -> Result<(), SetGlobalDefaultError> {
+    let (format, level) = (variable("AWS_LAMBDA_LOG_FORMAT"), variable("AWS_LAMBDA_LOG_LEVEL"));
+    tracing::subscriber::set_global_default(subscriber(format.as_deref(), level.as_deref(), io::stdout))?;
+    info!(version = VERSION, "starting");
+    Ok(())
+}
+
 /// Lines that say what the function does, as JSON or text.
 ///
-/// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets from the
-/// function's logging configuration. The level holds for this project's crates; what they depend on is heard from WARN up,
+/// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`. The level holds for this project's crates; what they depend on is heard from WARN up,
 /// because below that the SDK logs whole requests.
 pub fn subscriber<W>(format: Option<&str>, level: Option<&str>, writer: W) -> impl Subscriber + Send + Sync
 where
@@ -70,11 +83,10 @@ fn parse_level(name: &str) -> LevelFilter {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use serde_json::Value;
-    use tracing::{error, error_span, info};
+    use tracing::{error, error_span};
 
     use super::*;
 

@@ -27,3 +27,6 @@ pub mod trigger;
 pub mod unshown;
 pub mod verdict;
 pub mod watch;
+
+/// The version of this project: all of its crates have the same.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
+use crate::VERSION;
 use crate::because::Because;
 use crate::binding::Binding;
 use crate::claim::Voice;
@@ -20,8 +21,7 @@ use crate::trigger::Trigger;
 use crate::verdict::Verdict;
 
 /// What became of every binding in one run.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct Report {
     /// What started the run: `failover`, `schedule` or `manual`.
     pub trigger: String,
@@ -40,6 +40,17 @@ impl Report {
     /// The bindings that failed.
     pub fn failures(&self) -> impl Iterator<Item = &BindingReport> {
         self.bindings.iter().filter(|binding| binding.state() == State::Failed)
+    }
+}
+
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("version", VERSION)?;
+        map.serialize_entry("trigger", &self.trigger)?;
+        map.serialize_entry("dryRun", &self.dry_run)?;
+        map.serialize_entry("bindings", &self.bindings)?;
+        map.end()
     }
 }
 

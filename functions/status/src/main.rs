@@ -13,6 +13,7 @@ use status::{look, table};
 ///
 /// Exit codes: 0 every group is right, 1 one is not, 2 nobody knows.
 #[derive(Parser)]
+#[command(version)]
 struct Arguments {
     /// The function's name or ARN; the stack's name, unless the stack was given another
     #[arg(long)]
