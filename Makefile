@@ -26,10 +26,10 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test lint deny build preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo demo-mysql lab soak simulate fuzz bench test arm64 lint deny build preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK=name           the stack of deploy, deploy-..., accept, invoke and status (default: $(STACK))"
 	@echo "  PRESET=name          a vendor's values for deploy, from samconfig.toml: starburst or planetscale"
@@ -97,6 +97,9 @@ test: lint build mariadb ## Run every test: code, template, binary, and the depl
 	@echo "The tests of the binaries once more, with those that are deployed"
 	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
 	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
+
+arm64: setup mariadb ## Build the functions for arm64, and run the tests of their binaries under QEMU
+	@tests/arm64.sh
 
 lint: setup $(LINTERS)/installed ## Check formatting, clippy and the templates
 	cargo fmt --all --check
