@@ -38,7 +38,7 @@ LINT_REGION := us-east-1
 .PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench test arm64 lint tables deny build package preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK=name           the stack of deploy, deploy-..., accept, invoke and status (default: $(STACK))"
 	@echo "  DIST=                deploy and deploy-... compile although dist has this version"
@@ -110,6 +110,9 @@ test: lint build mariadb ## Run every test: code, template, binary, and the depl
 	@echo "The tests of the binaries once more, with those that are deployed"
 	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
 	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
+
+arm64: setup mariadb ## Build the functions for arm64, and run the tests of their binaries under QEMU
+	@tests/arm64.sh
 
 lint: setup $(LINTERS)/installed ## Check formatting, clippy, the templates and the workflows
 	cargo fmt --all --check

@@ -118,9 +118,9 @@ fn tables_are_those_of_the_templates() {
 #[test]
 fn what_a_guide_lets_make_do_make_can_do() {
     let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
-    let target = Regex::new(r"(?m)^([a-z-]+):(?:[^=]|$)").unwrap();
+    let target = Regex::new(r"(?m)^([a-z0-9-]+):(?:[^=]|$)").unwrap();
     let targets: BTreeSet<&str> = target.captures_iter(&makefile).map(|found| found.get(1).unwrap().as_str()).collect();
-    let command = Regex::new(r"(?m)(?:`|^\s*|&& )make ([a-z]+(?:-[a-z]+)*)").unwrap();
+    let command = Regex::new(r"(?m)(?:`|^\s*|&& )make ([a-z0-9]+(?:-[a-z0-9]+)*)").unwrap();
     let mut seen = BTreeSet::new();
     for (guide, text) in GUIDES.iter() {
         for named in command.captures_iter(text).map(|found| found.get(1).unwrap().as_str()) {
