@@ -19,10 +19,10 @@ DENY_VERSION := 0.20.2
 DENY := target/tools/bin/cargo-deny
 CYCLONEDX_VERSION := 0.5.9
 CYCLONEDX := target/tools/bin/cargo-cyclonedx
-# Where the binaries of each architecture are. The templates at a release's top are for the first of ARCHITECTURES.
-BINARIES_x86_64 := target/lambda
+# What a release is for, and where the binaries are. The templates at its top are for the first.
+ARCHITECTURES ?= arm64 x86_64
 BINARIES_arm64 := target/arm64
-ARCHITECTURES ?= x86_64 $(if $(wildcard $(BINARIES_arm64)/*/bootstrap),arm64)
+BINARIES_x86_64 := target/lambda
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # A release of this version, packaged or unpacked here. With DIST= deploy compiles nevertheless.
 DIST ?= $(if $(shell grep -s 'SemanticVersion: $(VERSION)$$' dist/template.yaml),dist)
@@ -35,13 +35,14 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench test arm64 lint tables deny build package preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench test arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK=name           the stack of deploy, deploy-..., accept, invoke and status (default: $(STACK))"
 	@echo "  DIST=                deploy and deploy-... compile although dist has this version"
+	@echo "  ARCHITECTURES=...    what package makes a release for (default: arm64 x86_64); the first is at its top"
 	@echo "  PRESET=name          a vendor's values for deploy, from samconfig.toml: starburst or planetscale"
 	@echo "  ENDPOINT=vpce-...    the endpoint connection to accept, or all that are pending"
 	@echo "  RESOURCE=name        what invoke invokes, if the stack has more than one function"
@@ -111,7 +112,7 @@ test: lint build mariadb ## Run every test: code, template, binary, and the depl
 	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
 	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
 
-arm64: setup mariadb ## Build the functions for arm64, and run the tests of their binaries under QEMU
+arm64: build-arm64 mariadb ## Run the tests of the binaries against those for arm64, under QEMU
 	@tests/arm64.sh
 
 lint: setup $(LINTERS)/installed ## Check formatting, clippy, the templates and the workflows
@@ -153,9 +154,11 @@ build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 		[ $$size -lt $(ZIP_LIMIT) ] || { echo "the zip is over $(ZIP_LIMIT) bytes"; exit 1; }; \
 	done
 
+build-arm64: setup ## Build the functions for arm64 into target/arm64
+	@infra/build-arm64.sh
+
 # The list of components is the same for both architectures. cargo-cyclonedx puts one beside every crate.
-package: build $(CYCLONEDX) ## Make a release in dist: zips, templates, guides, sums, SBOM; deployed with sam alone
-	@$(if $(filter arm64,$(ARCHITECTURES)),,echo "dist is without arm64, which was not built: make arm64")
+package: build $(filter build-arm64,$(ARCHITECTURES:%=build-%)) $(CYCLONEDX) ## Make a release in dist: zips, templates, guides, sums, SBOM
 	@mkdir -p target/sbom
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) $(CYCLONEDX) cyclonedx --quiet --format json \
 		--spec-version 1.5 --describe binaries --target x86_64-unknown-linux-gnu
@@ -178,7 +181,10 @@ named:
 preset:
 	@grep -q '^\[$(PRESET)\.deploy\.' samconfig.toml || { echo "samconfig.toml has no PRESET=$(PRESET)"; exit 1; }
 
-deploy: preset named $(if $(DIST),setup,build) ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
+packaged: setup
+	@echo "Deploying version $(VERSION) out of $(DIST); with DIST= it is compiled anew"
+
+deploy: preset named $(if $(DIST),packaged,build) ## Deploy to AWS; asks for the parameters and remembers them in samconfig.toml
 	sam deploy --guided $(if $(DIST),--template-file $(DIST)/template.yaml --config-file $(CURDIR)/samconfig.toml )--config-env $(PRESET) --stack-name $(STACK)
 
 # With files of its own: the build and the saved answers of the front door stay what they are.
@@ -186,7 +192,7 @@ deploy-database: ## Add another database to a link; needs STACK=name for its own
 deploy-flush-hosts: ## For MySQL and MariaDB: add the function that flushes the host cache
 deploy-link: ## A link without a database, with all of its parameters
 deploy-ranges: ## Address ranges as prefix lists, for several databases to share
-$(LAYERS:%=deploy-%): deploy-%: setup named
+$(LAYERS:%=deploy-%): deploy-%: $(if $(DIST),packaged,setup) named
 	@[ "$(origin STACK)" = "command line" ] || { echo "give its stack a name: make $@ STACK=billing"; exit 1; }
 	$(if $(DIST),,sam build --template-file infra/$*.yaml --build-dir .aws-sam/$*)
 	sam deploy --guided --template-file $(if $(DIST),$(DIST)/infra/$*.yaml,.aws-sam/$*/template.yaml) --config-file $(CURDIR)/samconfig.toml \

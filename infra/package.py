@@ -2,7 +2,7 @@
 
 usage: package.py DIRECTORY ARCHITECTURE=BINARIES... [SBOM...]
 
-    package.py dist x86_64=target/lambda arm64=target/arm64
+    package.py dist arm64=target/arm64 x86_64=target/lambda
 
 BINARIES is the directory with <function>/bootstrap for an architecture. Into DIRECTORY, which is made anew, go a zip of
 each function for each architecture, the templates, the guides, and the lists of components (SBOM). sam uploads the zip that
@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ["failover-sync", "flush-hosts"]
 # The machine in the header of an ELF file.
 MACHINES = {"x86_64": 62, "arm64": 183}
+# The minor version of what Amazon Linux 2023 has, 2.34.
+GLIBC = 34
 # What refers to a zip, itself or by what it nests.
 TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/flush-hosts.yaml"]
 GUIDES = ["LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql", "infra/accept.py", "infra/check_peering.py"] + [
@@ -68,6 +70,9 @@ def read_binary(path, architecture):
     binary = path.read_bytes()
     if binary[:4] != b"\x7fELF" or int.from_bytes(binary[18:20], "little") != MACHINES[architecture]:
         sys.exit(f"{path} is no program for {architecture}")
+    needed = max(int(minor) for minor in re.findall(rb"GLIBC_2\.(\d+)", binary))
+    if needed > GLIBC:
+        sys.exit(f"{path} needs glibc 2.{needed}, and Lambda has 2.{GLIBC}: is Zig still the linker?")
     return binary
 
 
@@ -97,8 +102,12 @@ def packaged(name, place, architecture):
     text = re.sub(r"((?:Code|TemplateURL|LicenseUrl|ReadmeUrl): )(\S+)", refer, text)
     text = re.sub(r"\n    Metadata:\n      BuildMethod: .*\n      BuildProperties: .*", "", text)
     # Another processor needs another zip, so it must not be a matter of an answer.
-    one = f"\n    Type: String\n    Description: Processor that this template's zip is for.\n    AllowedValues: [{architecture}]"
-    return re.sub(r"(\n  Architecture:)(\n    .*)+", rf"\1{one}\n    Default: {architecture}", text)
+    one = f"""
+    Type: String
+    Description: Processor of the function, for which the zip beside this template is.
+    AllowedValues: [{architecture}]
+    Default: {architecture}"""
+    return re.sub(r"(\n  Architecture:)(\n    .*)+", rf"\1{one}", text)
 
 
 def archived(directory, names, top):

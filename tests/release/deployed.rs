@@ -25,9 +25,6 @@ const EVENT_DEADLINE: Duration = Duration::from_secs(15);
 const NAMED: [&str; 12] = [
     "LICENSE",
     "README.md",
-    "arm64/infra/database.yaml",
-    "arm64/infra/flush-hosts.yaml",
-    "arm64/template.yaml",
     "failover-sync-arm64.zip",
     "failover-sync-x86_64.zip",
     "flush-hosts-arm64.zip",
@@ -35,6 +32,9 @@ const NAMED: [&str; 12] = [
     "infra/link.yaml",
     "samconfig.toml",
     "template.yaml",
+    "x86_64/infra/database.yaml",
+    "x86_64/infra/flush-hosts.yaml",
+    "x86_64/template.yaml",
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +53,8 @@ async fn an_unpacked_release_is_deployed_without_a_compiler_and_fails_over() -> 
 }
 
 async fn fails_over(run: &Run, release: &Path) -> Result<()> {
-    let built = Template::fit(run, &release.join("template.yaml"), release).await?;
+    let release = release.join("x86_64");
+    let built = Template::fit(run, &release.join("template.yaml"), &release).await?;
     let options = Options { schedule_minutes: RARE_MINUTES, ..Options::default() };
     let lab = Lab::deploy(run, built, options, &Steps).await?;
     Steps::begin("by hand: the release's function fills the group");
@@ -68,7 +69,7 @@ async fn fails_over(run: &Run, release: &Path) -> Result<()> {
 
 /// Every template of an architecture leads to that architecture's zips, and allows no other processor.
 async fn names_its_zips(run: &Run, release: &Path) -> Result<()> {
-    for (place, architecture) in [(".", "x86_64"), ("arm64", "arm64")] {
+    for (place, architecture) in [(".", "arm64"), ("x86_64", "x86_64")] {
         // Finds what it nests.
         Template::fit(run, &release.join(place).join("template.yaml"), &release.join(place)).await?;
         for (template, function) in [("database", "failover-sync"), ("flush-hosts", "flush-hosts")] {
@@ -99,7 +100,7 @@ async fn unpack(run: &Run) -> Result<PathBuf> {
         Program::new(format!("package-{name}"), venv_program("python")?)
             .arg(root().join("infra/package.py"))
             .arg(&directory)
-            .args([format!("x86_64={}", binaries.display()), format!("arm64={}", arm64.display())])
+            .args([format!("arm64={}", arm64.display()), format!("x86_64={}", binaries.display())])
             .run(run, &Quiet)
             .await?;
         archives.push(directory.join(format!("failover-sync-{VERSION}.tar.gz")));

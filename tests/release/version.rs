@@ -4,8 +4,8 @@
 use std::fs::read_to_string;
 
 use lab::workspace::root;
-use regex::Regex;
 use reconcile::VERSION;
+use regex::Regex;
 
 fn text(path: &str) -> String {
     read_to_string(root().join(path)).unwrap()

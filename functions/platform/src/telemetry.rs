@@ -30,8 +30,8 @@ pub fn start(variable: impl Fn(&str) -> Option<String>) -> Result<(), SetGlobalD
 
 /// Lines that say what the function does, as JSON or text.
 ///
-/// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`. The level holds for this project's crates; what they depend on is heard from WARN up,
-/// because below that the SDK logs whole requests.
+/// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`. The level holds for this
+/// project's crates; what they depend on is heard from WARN up, because below that the SDK logs whole requests.
 pub fn subscriber<W>(format: Option<&str>, level: Option<&str>, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
