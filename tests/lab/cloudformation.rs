@@ -64,9 +64,10 @@ impl Template {
         let directory = self.path.parent().context("the template is in no directory")?;
         let overrides: Vec<String> =
             parameters.into_iter().map(|(name, value)| format!("{}=\"{}\"", name.as_ref(), value.as_ref())).collect();
-        let mut program = tool(&format!("sam-deploy-{stack}"), venv_program("sam")?)
+        let mut program = tool(&format!("sam-deploy-{stack}"), "env")
             // What is built is deployed by sam alone: nothing else is on the path, and no compiler.
-            .env("PATH", venv_bin())
+            .arg(format!("PATH={}", venv_bin().display()))
+            .arg(venv_program("sam")?)
             .args(["deploy", "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"])
             .args(["--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION, "--stack-name", stack])
             .arg("--template-file")
