@@ -390,7 +390,8 @@ fn the_role_creates_endpoints_to_this_service_in_this_network_and_no_more() {
         allow(
             json!("route53:AssociateVPCWithHostedZone"),
             json!("arn:aws:route53:::hostedzone/*"),
-            Some(is("route53:VPCs", this_vpc)),
+            // A set of VPCs, whose form Route 53's guide gives.
+            Some(json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}})),
         ),
     ];
     let statements = |region: &str| {
