@@ -391,7 +391,7 @@ fn the_role_creates_endpoints_to_this_service_in_this_network_and_no_more() {
             json!("route53:AssociateVPCWithHostedZone"),
             json!("arn:aws:route53:::hostedzone/*"),
             // A set of VPCs, whose form Route 53's guide gives.
-            Some(json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}})),
+            Some(json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}, "Null": {"route53:VPCs": "false"}})),
         ),
     ];
     let statements = |region: &str| {
