@@ -109,8 +109,7 @@ bench: setup ## Measure the function's release binary on loopback, and hold it t
 test: lint build mariadb ## Run every test: code, template, binary, and the deployed stack on a local AWS
 	cargo test --workspace
 	@echo "The tests of the binaries once more, with those that are deployed"
-	BOOTSTRAP=$(BUILT)/build/Database/Function/bootstrap cargo test --workspace --test runtime
-	BOOTSTRAP=$(BUILT)/flush-hosts/FlushHosts/bootstrap cargo test --workspace --test servers
+	@tests/binaries.sh $(BUILT)/build/Database/Function/bootstrap $(BUILT)/flush-hosts/FlushHosts/bootstrap
 
 arm64: build-arm64 mariadb ## Run the tests of the binaries against those for arm64, under QEMU
 	@tests/arm64.sh

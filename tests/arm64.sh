@@ -16,7 +16,4 @@ exec "$usr/bin/qemu-aarch64" -cpu neoverse-n1 -L "$usr/aarch64-linux-gnu" "${0%/
 RUN
     chmod +x "$home/$function/run"
 done
-# One of the tests wants the example that panics.
-cargo build --workspace --examples
-BOOTSTRAP=$home/failover-sync/run cargo test --workspace --test runtime
-BOOTSTRAP=$home/flush-hosts/run cargo test --workspace --test servers
+tests/binaries.sh "$home/failover-sync/run" "$home/flush-hosts/run"

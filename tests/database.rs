@@ -14,6 +14,7 @@ use lab::deploy::{self, DATABASE, FRONT_DOOR, Parameters, STACK, VPC};
 use lab::dns::{Answer, DnsServer};
 use lab::events::invoke;
 use lab::progress::Progress;
+use lab::stage::RARE_MINUTES;
 use lab::workspace::Run;
 use serde_json::{Value, json};
 
@@ -34,9 +35,6 @@ const SERVER_LISTENER_PORT: u16 = 13306;
 /// Another one, which is reached by IPv6 alone.
 const IPV6_SERVER: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x21);
 const IPV6_SERVER_LISTENER_PORT: u16 = 13307;
-
-/// The longest that the template allows: no scheduled run fills a group before the test is over.
-const RARE_MINUTES: u8 = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn databases_on_one_link_have_ports_target_groups_and_functions_of_their_own() -> Result<()> {

@@ -5,10 +5,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use lab::workspace::{root, venv_program};
 use regex::Regex;
 
 /// Each guide by its path, such as `infra/README.md`.
@@ -108,9 +109,8 @@ fn the_readme_has_at_most_200_lines() {
 
 #[test]
 fn tables_are_those_of_the_templates() {
-    let check =
-        Command::new(root().join(".venv/bin/python")).arg(root().join("tests/tables.py")).arg("--check").output();
-    let check = check.expect(".venv/bin/python exists and runs");
+    let python = venv_program("python").unwrap();
+    let check = Command::new(python).arg(root().join("tests/tables.py")).arg("--check").output().unwrap();
     let said = [check.stdout, check.stderr].concat();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&said));
 }
@@ -192,8 +192,4 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
         is_code ^= is_fence;
         !is_code && !is_fence
     })
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }

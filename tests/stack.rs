@@ -8,12 +8,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
 // CloudFormation's patterns are Java's, which look ahead.
 use fancy_regex::Regex as Pattern;
+pub(crate) use lab::workspace::root;
 use regex::Regex;
 use serde_json::{Map, Value};
 
@@ -120,10 +120,6 @@ pub(crate) fn nested_stacks(template: &'static Value) -> Vec<(&'static String, &
 
 /// A variable in a `Fn::Sub`.
 static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$\{([\w:.]+)\}").unwrap());
-
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
 
 pub(crate) fn section(name: &str) -> &'static Map<String, Value> {
     TEMPLATE[name].as_object().unwrap()

@@ -20,7 +20,7 @@ use lab::events::{ClusterEvent, Invocation};
 use lab::history::History;
 use lab::postgres::connect;
 use lab::progress::Steps;
-use lab::stage::{Lab, Options};
+use lab::stage::{EVENT_DEADLINE, Lab, Options, RARE_MINUTES};
 use lab::workspace::Run;
 use reconcile::report::{State, strings};
 use serde_json::{Value, json};
@@ -28,12 +28,6 @@ use tokio::time::Instant;
 
 /// The binding that the template configures.
 const BINDING: &str = "writer";
-
-/// The longest that the template allows, so that no scheduled run can do another scenario's work.
-const RARE_MINUTES: u8 = 5;
-
-/// Where two witnesses agree, a switch takes one look, or the next. The rest is for a busy machine.
-const EVENT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// The emulator looks at its schedules every ten seconds; a run may leave the switch to the next one.
 const SCHEDULE_DEADLINE: Duration = Duration::from_secs(200);

@@ -16,6 +16,7 @@ use crate::gateway::Gateway;
 use crate::history::History;
 use crate::process::crash_those_with;
 use crate::progress::Progress;
+use crate::stage::RARE_MINUTES;
 use crate::workspace::Run;
 
 const CLUSTER: &str = "orders";
@@ -23,9 +24,6 @@ const PORT: u16 = 5432;
 
 /// Where the members of the cluster would listen.
 const ADDRESSES: [[u8; 4]; 2] = [[127, 0, 0, 11], [127, 0, 0, 12]];
-
-/// The longest that the template allows, so that a scheduled run does not come between the steps of a test.
-const RARE_MINUTES: u8 = 5;
 
 /// The stack, and the world around it.
 pub struct Guarded {

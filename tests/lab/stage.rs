@@ -25,6 +25,12 @@ use crate::workspace::Run;
 /// The identifier of the cluster in the RDS API.
 const CLUSTER: &str = "orders";
 
+/// Minutes between scheduled runs: the longest that the template allows, so that none does the work of a test's own events.
+pub const RARE_MINUTES: u8 = 5;
+
+/// How long a switch takes at most where two witnesses agree: one look, or the next. The rest is for a busy machine.
+pub const EVENT_DEADLINE: Duration = Duration::from_secs(15);
+
 /// The function has answered by then; only the emulator and the load balancer have to catch up.
 const FIRST_RUN_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::cloudformation::Template;
@@ -10,16 +9,10 @@ use lab::deploy::{self, FLUSH_HOSTS, FRONT_DOOR};
 use lab::events::ClusterEvent;
 use lab::process::Program;
 use lab::progress::{Quiet, Steps};
-use lab::stage::{Lab, Options};
+use lab::stage::{EVENT_DEADLINE, Lab, Options, RARE_MINUTES};
 use lab::workspace::{Run, root, venv_bin, venv_program};
 use reconcile::VERSION;
 use serde_json::json;
-
-/// The longest that the template allows, so that no scheduled run does the work of the event.
-const RARE_MINUTES: u8 = 5;
-
-/// Where two witnesses agree, a switch takes one look, or the next. The rest is for a busy machine.
-const EVENT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What the commands of a person who unpacked a release name.
 const NAMED: [&str; 12] = [
