@@ -132,12 +132,14 @@ fn what_a_guide_lets_make_do_make_can_do() {
 }
 
 #[test]
-fn the_readme_installs_the_sam_that_the_tests_deploy_with() {
-    let pinned = Regex::new(r"aws-sam-cli==[\d.]+").unwrap();
+fn the_readme_installs_the_sam_and_the_aws_that_the_tests_use() {
     let requirements = std::fs::read_to_string(root().join("tests/requirements.txt")).unwrap();
-    let tested = pinned.find(&requirements).unwrap().as_str();
-    let named: Vec<_> = GUIDES.values().flat_map(|text| pinned.find_iter(text)).map(|found| found.as_str()).collect();
-    assert!(!named.is_empty() && named.iter().all(|version| *version == tested), "{named:?}, but tested is {tested}");
+    for program in ["aws-sam-cli", "awscli"] {
+        let pinned = Regex::new(&format!(r"\b{program}==[\d.]+")).unwrap();
+        let tested = pinned.find(&requirements).unwrap().as_str();
+        let named: Vec<_> = GUIDES.values().flat_map(|text| pinned.find_iter(text)).map(|it| it.as_str()).collect();
+        assert!(!named.is_empty() && named.iter().all(|version| *version == tested), "{named:?}, tested is {tested}");
+    }
 }
 
 /// The project's file at the end of a relative path, by its own path; an empty one is the guide itself.
