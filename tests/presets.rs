@@ -26,10 +26,11 @@ static CONFIG: LazyLock<Value> = LazyLock::new(|| config(root()));
 /// The principal of PlanetScale is the owner's own account, which no preset can know.
 const PRINCIPAL: (&str, &str) = ("AllowedPrincipals", "arn:aws:iam::444455556666:root");
 
-const STARBURST: [(&str, &str); 6] = [
+const STARBURST: [(&str, &str); 7] = [
     ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
     ("DatabasePort", "3306"),
     ("DatabaseEngine", "mysql"),
+    ("DatabaseKind", "cluster"),
     ("VpcId", "vpc-00000001"),
     ("SubnetIds", "subnet-00000001,subnet-00000002"),
     ("DatabaseCidrs", "10.0.1.0/24"),

@@ -46,10 +46,11 @@ pub(crate) const READER_TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link-readers/0123456789abcdef";
 
 /// What a link for one database needs, and a database that can be reached.
-pub(crate) const BASE: [(&str, &str); 7] = [
+pub(crate) const BASE: [(&str, &str); 8] = [
     ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
     ("DatabasePort", "5432"),
     ("DatabaseEngine", "postgres"),
+    ("DatabaseKind", "cluster"),
     ("VpcId", "vpc-0123456789abcdef0"),
     ("SubnetIds", "subnet-0123456789abcdef0,subnet-0123456789abcdef1"),
     ("AllowedPrincipals", "arn:aws:iam::444455556666:root"),
@@ -57,11 +58,12 @@ pub(crate) const BASE: [(&str, &str); 7] = [
 ];
 
 /// One endpoint of every kind.
-pub(crate) const ENDPOINTS: [(&str, &str); 6] = [
+pub(crate) const ENDPOINTS: [(&str, &str); 7] = [
     ("cluster", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
     ("readers", "app.cluster-ro-abc123.eu-west-1.rds.amazonaws.com"),
     ("instance", "app.abc123.eu-west-1.rds.amazonaws.com"),
     ("proxy", "app.proxy-abc123.eu-west-1.rds.amazonaws.com"),
+    ("custom", "analytics.cluster-custom-abc123.eu-west-1.rds.amazonaws.com"),
     ("hostname", "db.internal.example"),
     ("address", "10.0.1.9"),
 ];
@@ -73,6 +75,14 @@ pub(crate) const LAYERS: [&str; 5] =
 /// Every provider's template that is here, as it stands in its file, by its path.
 pub(crate) static FILES: LazyLock<BTreeMap<&'static str, Value>> =
     LazyLock::new(|| LAYERS.into_iter().chain(["infra/flush-hosts.yaml"]).map(|path| (path, load(path))).collect());
+
+/// The same parameters, with an endpoint of the kind if only the kind is given.
+pub(crate) fn fitting<'a>(given: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let value = |wanted: &str| given.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    let kind = value("DatabaseKind").filter(|_| value("DatabaseEndpoint").is_none());
+    let endpoint = ENDPOINTS.into_iter().find(|(known, _)| Some(*known) == kind);
+    given.iter().copied().chain(endpoint.map(|(_, endpoint)| ("DatabaseEndpoint", endpoint))).collect()
+}
 
 /// A layer, or `infra/flush-hosts.yaml`.
 pub(crate) fn layer(path: &str) -> &'static Value {
@@ -136,6 +146,7 @@ impl Stack {
     /// A stack of `template.yaml` with [`BASE`] and these parameters. One that only a layer has is given to that layer, as
     /// when it is deployed on its own.
     pub(crate) fn with(given: &[(&str, &str)]) -> Stack {
+        let given = fitting(given);
         let base = BASE.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
         Stack::of(layer(LAYERS[0]), &given.iter().chain(base).copied().collect::<Vec<_>>())
     }
@@ -189,6 +200,11 @@ impl Stack {
 
     fn all(&self) -> Vec<&Stack> {
         std::iter::once(self).chain(self.nested.values().flat_map(Stack::all)).collect()
+    }
+
+    /// The value of a parameter.
+    pub(crate) fn parameter(&self, name: &str) -> &str {
+        &self.parameters[name]
     }
 
     /// The properties of a resource, of this stack or of one that it nests; none if its condition does not hold.

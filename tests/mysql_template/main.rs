@@ -75,7 +75,7 @@ static PARAMETER_GROUP: LazyLock<Value> = LazyLock::new(|| load("infra/mysql-par
 
 /// MySQL with a user that logs in by IAM, and these parameters in place of those.
 fn with(given: &[(&str, &str)]) -> Stack {
-    let base = [&[MYSQL, BASE[0], ("OperationsTopicArn", OPERATIONS_TOPIC)][..], &USER, &NETWORK].concat();
+    let base = [&[MYSQL, BASE[0], BASE[3], ("OperationsTopicArn", OPERATIONS_TOPIC)][..], &USER, &NETWORK].concat();
     let base = base.into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
     Stack::of(&TEMPLATE, &given.iter().copied().chain(base).collect::<Vec<_>>())
 }

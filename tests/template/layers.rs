@@ -139,6 +139,8 @@ fn nothing_is_declared_without_use() {
     for (path, template) in &*FILES {
         let mut used = BTreeSet::new();
         ["Resources", "Outputs", "Conditions", "Rules"].iter().for_each(|part| names_used(&template[part], &mut used));
+        // Its pattern is its use.
+        used.insert("DatabaseKindAndEndpoint".to_owned());
         for part in ["Parameters", "Conditions", "Mappings"] {
             let unused: Vec<_> = object(template, part).into_iter().filter(|(name, _)| !used.contains(*name)).collect();
             assert!(unused.is_empty(), "{path}: {part} without use: {unused:?}");

@@ -9,6 +9,7 @@ mod descriptions;
 mod events;
 mod function;
 mod joining;
+mod kinds;
 mod layers;
 mod operations;
 mod parameters;
@@ -21,7 +22,7 @@ mod stack;
 mod ways;
 mod witness;
 
-use stack::{BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, Stack, layer};
+use stack::{BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, Stack, fitting, layer};
 
 const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789abcdef0");
 const FUNCTION_IN_VPC: [(&str, &str); 2] =
@@ -56,6 +57,7 @@ const LINK: [(&str, &str); 3] = [
 
 /// A stack of `infra/database.yaml` on that link, with these parameters.
 fn joined(given: &[(&str, &str)]) -> Stack {
+    let given = fitting(given);
     let database = layer("infra/database.yaml");
     let base = BASE.iter().chain(&LINK).filter(|(name, _)| database["Parameters"].get(name).is_some());
     let base = base.filter(|(name, _)| !given.iter().any(|(other, _)| other == name));

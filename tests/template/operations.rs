@@ -194,7 +194,7 @@ fn outputs_are_what_consumers_and_operators_need() {
         ("OperationsTopicArn", OPERATIONS_TOPIC),
         ("ReaderListenerPort", READERS.1),
         ("ReaderTargetGroupArn", READER_TARGET_GROUP),
-        ("SubnetIds", BASE[4].1),
+        ("SubnetIds", BASE[5].1),
         ("TargetGroupArn", TARGET_GROUP),
         ("TopicArn", "{Topic}"),
     ];

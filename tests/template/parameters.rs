@@ -9,7 +9,7 @@ use super::{FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
 
 #[test]
 fn what_has_no_safe_default_has_none() {
-    let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabasePort", "VpcId"];
+    let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabaseKind", "DatabasePort", "VpcId"];
     let link = ["LoadBalancerArn", "LoadBalancerSecurityGroupId", "OperationsTopicArn"];
     for (path, more) in [("template.yaml", &["AllowedPrincipals", "SubnetIds"][..]), ("infra/database.yaml", &link)] {
         let parameters = layer(path)["Parameters"].as_object().unwrap();
@@ -24,7 +24,6 @@ fn defaults_are_the_stated_ones() {
     let expected = json!({
         "AcceptanceRequired": "true",
         "AllowedCidrs": "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7",
-        "DatabaseKind": "cluster",
         "DeregistrationDelaySeconds": 120,
         "EnforceConsumerCidrs": "false",
         "HealthCheckIntervalSeconds": "auto",

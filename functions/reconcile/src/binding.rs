@@ -51,6 +51,8 @@ pub enum Kind {
     Instance,
     /// An RDS Proxy endpoint: every address named, none taken away while it is healthy.
     Proxy,
+    /// A custom endpoint of an Aurora cluster: every address named, a healthy one taken away only after long absence.
+    Custom,
     /// Any other host name: exactly the addresses that DNS gives.
     Hostname,
     /// A literal IP address, kept registered.
@@ -59,11 +61,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind with the name that the configuration uses.
-    pub const NAMES: [(&'static str, Kind); 6] = [
+    pub const NAMES: [(&'static str, Kind); 7] = [
         ("cluster", Kind::Cluster),
         ("readers", Kind::Readers),
         ("instance", Kind::Instance),
         ("proxy", Kind::Proxy),
+        ("custom", Kind::Custom),
         ("hostname", Kind::Hostname),
         ("address", Kind::Address),
     ];
@@ -82,7 +85,7 @@ impl Kind {
     /// The kind that an endpoint's form implies.
     ///
     /// The forms are those that the AWS JDBC driver recognises (`RdsUtils.java`): `.cluster-`, `.cluster-ro-`,
-    /// `.proxy-` and plain instance names under `rds.amazonaws.com` or `rds.amazonaws.com.cn`. Custom and global
+    /// `.cluster-custom-`, `.proxy-` and plain instance names under `rds.amazonaws.com` or `rds.amazonaws.com.cn`. Global
     /// endpoints are plain host names: the RDS API has no single instance behind them.
     pub fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
@@ -92,8 +95,10 @@ impl Kind {
         let labels: Vec<&str> = name.split('.').collect();
         let is_rds = name.ends_with(".rds.amazonaws.com") || name.ends_with(".rds.amazonaws.com.cn");
         let has = |prefix: &str| labels.iter().skip(1).any(|label| label.starts_with(prefix));
-        if !is_rds || has("cluster-custom-") || has("global-") || has("shardgrp-") {
+        if !is_rds || has("global-") || has("shardgrp-") {
             Kind::Hostname
+        } else if has("cluster-custom-") {
+            Kind::Custom
         } else if has("cluster-ro-") {
             Kind::Readers
         } else if has("cluster-") {
@@ -103,6 +108,27 @@ impl Kind {
         } else {
             Kind::Instance
         }
+    }
+
+    /// Whether an endpoint may be of this kind although its form implies that one.
+    ///
+    /// | form       | may be              | because                                                                   |
+    /// |------------|---------------------|---------------------------------------------------------------------------|
+    /// | `cluster`  | `hostname`          | it has one address, which DNS alone can tell                              |
+    /// | `instance` | `hostname`          | the same                                                                  |
+    /// | `custom`   | `readers`           | all readers of the cluster, whichever the endpoint names                  |
+    /// | `hostname` | all but `address`   | a CNAME says nothing of what is behind it                                 |
+    ///
+    /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and `hostname` would swap them
+    /// for ever.
+    pub fn fits(self, form: Kind) -> bool {
+        self == form
+            || match form {
+                Kind::Cluster | Kind::Instance => self == Kind::Hostname,
+                Kind::Custom => self == Kind::Readers,
+                Kind::Hostname => self != Kind::Address,
+                Kind::Readers | Kind::Proxy | Kind::Address => false,
+            }
     }
 }
 
@@ -265,7 +291,7 @@ pub(crate) mod tests {
             ("orders.cluster-c1.eu-west-1.rds.amazonaws.com", Kind::Cluster),
             ("ORDERS.CLUSTER-c1.eu-west-1.rds.amazonaws.com.", Kind::Cluster),
             ("orders.cluster-ro-c1.eu-west-1.rds.amazonaws.com", Kind::Readers),
-            ("any.cluster-custom-c1.eu-west-1.rds.amazonaws.com", Kind::Hostname),
+            ("any.cluster-custom-c1.eu-west-1.rds.amazonaws.com", Kind::Custom),
             ("g.global-c1.global.rds.amazonaws.com", Kind::Hostname),
             ("orders.c1.cn-north-1.rds.amazonaws.com.cn", Kind::Instance),
             ("cluster-like.c1.eu-west-1.rds.amazonaws.com", Kind::Instance),

@@ -205,7 +205,8 @@ fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
     }
 }
 
-/// What one field alone cannot tell: a literal address needs the kind and the family that go with it.
+/// What one field alone cannot tell: a literal address needs the kind and the family that go with it, and a name that RDS
+/// gave says by its form of which kind it is.
 fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<(), String> {
     match (endpoint, kind) {
         (Endpoint::Address(address), Kind::Address) if !family.has(address) => {
@@ -218,7 +219,13 @@ fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<()
         (Endpoint::Name(name), Kind::Address) => {
             Err(format!("{name:?} is a name, but the kind is address: give the address, or the kind hostname"))
         }
-        (Endpoint::Name(_), _) => Ok(()),
+        (Endpoint::Name(name), kind) => match Kind::infer(endpoint) {
+            form if kind.fits(form) => Ok(()),
+            form => Err(format!(
+                "{name:?} is by its form an endpoint of the kind {form}, but the kind is {kind}: set \"kind\" to {form}, or \
+                 give the endpoint of the kind {kind}"
+            )),
+        },
     }
 }
 

@@ -88,7 +88,7 @@ pub fn verdict(binding: &Binding, allowed: &AllowedNetworks, evidence: &Evidence
     match binding.kind {
         Kind::Cluster | Kind::Instance => judge.one_writer(),
         Kind::Readers => judge.readers(),
-        Kind::Proxy => judge.proxy(),
+        Kind::Proxy | Kind::Custom => judge.proxy(),
         Kind::Hostname => judge.hostname(),
         Kind::Address => judge.address(),
     }

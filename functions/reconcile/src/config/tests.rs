@@ -93,6 +93,37 @@ fn a_literal_address_needs_its_kind_and_family() {
 }
 
 #[test]
+fn a_kind_that_contradicts_the_form_of_the_name_is_refused_with_both_remedies() {
+    let endpoint = |form: &str| format!("orders.{form}c1.eu-west-1.rds.amazonaws.com");
+    let forms = [
+        ("cluster-", vec![Kind::Cluster, Kind::Hostname]),
+        ("cluster-ro-", vec![Kind::Readers]),
+        ("cluster-custom-", vec![Kind::Custom, Kind::Readers]),
+        ("proxy-", vec![Kind::Proxy]),
+        ("", vec![Kind::Instance, Kind::Hostname]),
+        ("global-", Kind::NAMES.into_iter().map(|(_, kind)| kind).filter(|kind| *kind != Kind::Address).collect()),
+    ];
+    for (form, fitting) in forms {
+        let endpoint = endpoint(form);
+        for (name, kind) in Kind::NAMES {
+            let json = binding("kind", name.into()).replace("orders.cluster-c1.eu-west-1.rds.amazonaws.com", &endpoint);
+            let parsed = parse(&[("BINDINGS", &json)]);
+            assert_eq!(parsed.is_ok(), fitting.contains(&kind), "{endpoint} as {name}: {parsed:?}");
+        }
+    }
+    let json = binding("kind", "cluster".into()).replace("orders.cluster-", "orders.cluster-ro-");
+    let message = parse(&[("BINDINGS", &json)]).expect_err("a reader endpoint").to_string();
+    for words in [
+        "orders.cluster-ro-c1",
+        "of the kind readers",
+        "set \"kind\" to readers",
+        "give the endpoint of the kind cluster",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
 fn bindings_that_are_no_list_of_objects_are_one_clear_mistake() {
     for (json, word) in [
         ("", "is missing"),
