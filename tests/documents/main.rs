@@ -1,8 +1,10 @@
-//! What the guides promise: links that lead somewhere, tables that are the templates', commands that exist, and a
-//! README that can be read at once.
+//! What the guides promise: links that lead somewhere, tables that are the templates', commands that their programs take,
+//! and a README that can be read at once.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
+
+mod commands;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -102,9 +104,15 @@ fn every_guide_can_be_reached_from_the_readme() {
 }
 
 #[test]
-fn the_readme_has_at_most_200_lines() {
-    let lines = GUIDES["README.md"].lines().count();
-    assert!(lines <= 200, "{lines} lines: move what is not for the first minute next to what it describes");
+fn the_readme_stays_below_200_lines_and_a_guide_of_infra_below_401() {
+    for (guide, text) in GUIDES.iter() {
+        let limit = if guide == "README.md" { 199 } else { 400 };
+        let lines = text.lines().count();
+        assert!(
+            lines <= limit || !(guide == "README.md" || guide.starts_with("infra/")),
+            "{guide} has {lines} lines: move what is not for the first minute next to what it describes"
+        );
+    }
 }
 
 #[test]
@@ -113,22 +121,6 @@ fn tables_are_those_of_the_templates() {
     let check = Command::new(python).arg(root().join("tests/tables.py")).arg("--check").output().unwrap();
     let said = [check.stdout, check.stderr].concat();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&said));
-}
-
-#[test]
-fn what_a_guide_lets_make_do_make_can_do() {
-    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
-    let target = Regex::new(r"(?m)^([a-z0-9-]+):(?:[^=]|$)").unwrap();
-    let targets: BTreeSet<&str> = target.captures_iter(&makefile).map(|found| found.get(1).unwrap().as_str()).collect();
-    let command = Regex::new(r"(?m)(?:`|^\s*|&& )make ([a-z0-9]+(?:-[a-z0-9]+)*)").unwrap();
-    let mut seen = BTreeSet::new();
-    for (guide, text) in GUIDES.iter() {
-        for named in command.captures_iter(text).map(|found| found.get(1).unwrap().as_str()) {
-            assert!(targets.contains(named), "{guide}: there is no make {named}");
-            seen.insert(named);
-        }
-    }
-    assert!(seen.len() > 15, "{seen:?}");
 }
 
 #[test]
