@@ -8,7 +8,6 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 FUNCTIONS := failover-sync flush-hosts
-BUILT := $(CURDIR)/.aws-sam
 # Layers that can be deployed on their own.
 LAYERS := link database flush-hosts ranges
 ZIP_LIMIT := 4500000
@@ -35,7 +34,7 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench test arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,10 +105,18 @@ bench: setup ## Measure the function's release binary on loopback, and hold it t
 	cd functions/failover-sync && cargo lambda build --release --output-format zip
 	cargo run --package bench
 
-test: lint build mariadb ## Run every test: code, template, binary, and the deployed stack on a local AWS
-	cargo test --workspace
-	@echo "The tests of the binaries once more, with those that are deployed"
-	@tests/binaries.sh $(BUILT)/build/Database/Function/bootstrap $(BUILT)/flush-hosts/FlushHosts/bootstrap
+check: setup ## The quick loop: formatting, clippy, all libraries, scripted worlds, documents
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@python tests/run.py --quick
+
+# Linking a release occupies one core only, for minutes: the rest is compiled beside it.
+test: mariadb ## Run every test: code, template, binary, and the deployed stack on a local AWS
+	@$(MAKE) --no-print-directory --jobs 2 build programs
+	@python tests/run.py
+
+programs: lint
+	cargo test --workspace --locked --no-run
 
 arm64: build-arm64 mariadb ## Run the tests of the binaries against those for arm64, under QEMU
 	@tests/arm64.sh
@@ -118,9 +125,7 @@ lint: setup $(LINTERS)/installed ## Check formatting, clippy, the templates and 
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(LINTERS)/bin/cfn-lint template.yaml infra/*.yaml
-	@for template in template.yaml infra/*.yaml; do \
-		sam validate --region $(LINT_REGION) --template-file $$template || exit 1; \
-	done
+	@printf '%s\n' template.yaml infra/*.yaml | xargs -P 2 -I {} sam validate --region $(LINT_REGION) --template-file {}
 	$(LINTERS)/bin/checkov --framework cloudformation --file template.yaml infra/*.yaml --compact --quiet --skip-download
 	$(LINTERS)/bin/zizmor --quiet --offline .github/workflows
 
@@ -145,7 +150,9 @@ $(DENY):
 
 build: setup ## Build the functions: what sam deploy uploads, and a zip of each
 	sam build
-	sam build --template-file infra/flush-hosts.yaml --build-dir .aws-sam/flush-hosts
+	@for layer in database flush-hosts; do \
+		sam build --template-file infra/$$layer.yaml --build-dir .aws-sam/$$layer || exit 1; \
+	done
 	@for function in $(FUNCTIONS); do \
 		zip=target/lambda/$$function/bootstrap.zip; \
 		(cd functions/$$function && cargo lambda build --release --output-format zip) || exit 1; \

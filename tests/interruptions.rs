@@ -19,7 +19,7 @@ const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
 const HELD_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long the DNS server is gone: a run looks for as long, in vain.
-const WITHOUT_DNS: Duration = Duration::from_secs(60);
+const WITHOUT_DNS: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_run_after_an_interrupted_one_converges_and_the_group_is_never_empty() -> Result<()> {

@@ -1,11 +1,9 @@
 //! The deployed function, end to end: every way of starting it moves the target group, and with it the data path.
 //!
-//! One deployment serves all scenarios, one after the other, because a deployment takes longer than most of them. Each
-//! begins where the one before it left the writer. None needs the databases to fail over: what the function sees of a
-//! failover is DNS, the RDS API and an event. Where it asks the databases as well they do, in a deployment of its own.
-//!
-//! An event starts a watch of about a minute. A scenario that must not be helped by the watch of the one before it
-//! waits for its end first, which is most of the time that this test takes.
+//! An event starts a watch of about a minute, and a scenario must not be helped by the watch of the one before it. So each
+//! test has a deployment of its own with the scenarios that can follow one another at once, and they run beside each other.
+//! None needs the databases to fail over: what the function sees of a failover is DNS, the RDS API and an event. Where it
+//! asks the databases as well they do.
 #![expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
 
 mod word;
@@ -45,13 +43,44 @@ const LOOKS_DEADLINE: Duration = Duration::from_secs(45);
 const FOLLOW_DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_way_of_starting_the_function_moves_the_target_group() -> Result<()> {
+async fn by_hand_and_by_event_the_group_follows_the_writer() -> Result<()> {
+    deployed(Options::default(), async |lab, _| {
+        by_hand(lab).await?;
+        event_after_the_flip(lab).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_event_is_made_good_by_the_schedule() -> Result<()> {
+    deployed(Options::default(), async |lab, _| {
+        lab.first_run().await?;
+        event_lost(lab).await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_before_the_flip_is_watched_and_a_flapping_dns_is_not_followed() -> Result<()> {
+    deployed(Options::default(), async |lab, _| {
+        lab.first_run().await?;
+        event_before_the_flip(lab).await?;
+        flapping(lab).await
+    })
+    .await
+}
+
+/// Scenarios on a deployment of their own, in which no scheduled run does the work of their events.
+async fn deployed(options: Options, scenarios: impl AsyncFnOnce(&mut Lab<'_>, &Run) -> Result<()>) -> Result<()> {
     let run = Run::new()?;
-    let options = Options { schedule_minutes: RARE_MINUTES, ..Options::default() };
+    let options = Options { schedule_minutes: RARE_MINUTES, ..options };
     let mut lab = run.ended(Lab::start(&run, options, &Steps).await)?;
+    let began = Instant::now();
     let outcome = async {
-        by_hand(&lab).await?;
-        failovers(&mut lab).await
+        scenarios(&mut lab, &run).await?;
+        let rare = Duration::from_secs(60) * u32::from(RARE_MINUTES);
+        ensure!(began.elapsed() < rare, "this took so long that a scheduled run may have done it");
+        Ok(())
     }
     .await;
     if outcome.is_err() {
@@ -104,31 +133,33 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
+async fn event_lost(lab: &mut Lab<'_>) -> Result<()> {
     Steps::begin("event lost: the schedule finds the new writer");
     lab.set_schedule(1, &Steps).await?;
-    arrive(lab, 1, FOLLOW_DEADLINE).await.context("an update of the stack must leave the targets alone")?;
-    // The first process left this address a moment ago, so that the run may ask for it to be steady for 30 s.
-    let lost = Failover::to(lab, 0).await?;
-    lost.ends(lab, SCHEDULE_DEADLINE).await?;
-    let scheduled = lost.flipped;
-    lab.set_schedule(RARE_MINUTES, &Steps).await?;
+    arrive(lab, 0, FOLLOW_DEADLINE).await.context("an update of the stack must leave the targets alone")?;
+    let lost = Failover::to(lab, 1).await?;
+    lost.ends(lab, SCHEDULE_DEADLINE).await
+}
 
+/// Begins with the second member as the writer.
+async fn event_after_the_flip(lab: &Lab<'_>) -> Result<()> {
     Steps::begin("event after the flip");
-    let over = Failover::to(lab, 1).await?;
-    lab.publish(ClusterEvent::Completed, 1).await?;
+    let over = Failover::to(lab, 0).await?;
+    lab.publish(ClusterEvent::Completed, 0).await?;
     over.ends(lab, EVENT_DEADLINE).await?;
 
     // MiniStack forgets a deregistered target at once, so none ever drains here. What is left to show is the failback
     // that follows at once, while the first failover's watch is on and its event names the other member. What a
     // draining target changes is tested at the wire and in the simulation.
     Steps::begin("failback right after the failover");
-    let back = Failover::to(lab, 0).await?;
-    lab.publish(ClusterEvent::Completed, 0).await?;
+    let back = Failover::to(lab, 1).await?;
+    lab.publish(ClusterEvent::Completed, 1).await?;
     back.ends(lab, EVENT_DEADLINE).await?;
     lab.wait_for_quiet(WATCH_DEADLINE).await?;
-    arrive(lab, 0, FOLLOW_DEADLINE).await.context("after both watches have ended")?;
+    arrive(lab, 1, FOLLOW_DEADLINE).await.context("after both watches have ended")
+}
 
+async fn event_before_the_flip(lab: &Lab<'_>) -> Result<()> {
     Steps::begin("event before the flip: the watch finds the new writer ten looks later, without another event");
     lab.publish(ClusterEvent::Started, 1).await?;
     lab.wait_for_looks(10, LOOKS_DEADLINE).await?;
@@ -136,8 +167,11 @@ async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
     let announced = Failover::to(lab, 1).await?;
     announced.ends(lab, EVENT_DEADLINE).await?;
     lab.wait_for_quiet(WATCH_DEADLINE).await?;
-    arrive(lab, 1, FOLLOW_DEADLINE).await.context("after the watch has ended")?;
+    arrive(lab, 1, FOLLOW_DEADLINE).await.context("after the watch has ended")
+}
 
+/// Begins with the second member as the writer.
+async fn flapping(lab: &Lab<'_>) -> Result<()> {
     // The event names nobody: a name would be a second witness beside the RDS API, and DNS would not be asked. This is a
     // step back as well, so a process that remembers having left the address waits until DNS has been steady.
     Steps::begin("flapping DNS: the group goes to the new writer once, and never back");
@@ -151,11 +185,7 @@ async fn failovers(lab: &mut Lab<'_>) -> Result<()> {
     // Some looks more, so that the last wrong answer has been judged, and what follows it as well.
     lab.wait_for_looks(10, LOOKS_DEADLINE).await?;
     is_never_left(&flapping.history, lab.databases.address(0))?;
-    arrive(lab, 0, FOLLOW_DEADLINE).await?;
-
-    let rare = Duration::from_secs(60) * u32::from(RARE_MINUTES);
-    ensure!(scheduled.elapsed() < rare, "this took so long that a scheduled run may have done it");
-    Ok(())
+    arrive(lab, 0, FOLLOW_DEADLINE).await
 }
 
 /// A writer that has moved, and what becomes of the target group.

@@ -1,6 +1,6 @@
 //! The real thing's build and deployment: `sam build` with cargo-lambda, then `sam deploy` to the local AWS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::aws::{Aws, REGION};
 use crate::cloudformation::{Outputs, Template, tool};
 use crate::progress::Progress;
-use crate::workspace::{Run, root, venv_program};
+use crate::workspace::{Run, copy_tree, root, venv_program};
 
 /// The stack, and with it the function.
 pub const STACK: &str = "failover-sync-lab";
@@ -26,16 +26,19 @@ const PRINCIPAL: &str = "arn:aws:iam::111122223333:root";
 pub struct Source {
     template: &'static str,
     function: &'static str,
+    /// Where `make build` puts it, in the directory of what sam builds.
+    built: &'static str,
 }
 
 /// A link with a database on it.
-pub const FRONT_DOOR: Source = Source { template: "template.yaml", function: "failover-sync" };
+pub const FRONT_DOOR: Source = Source { template: "template.yaml", function: "failover-sync", built: "build" };
 
 /// A database for a link that exists.
-pub const DATABASE: Source = Source { template: "infra/database.yaml", function: "failover-sync" };
+pub const DATABASE: Source = Source { template: "infra/database.yaml", function: "failover-sync", built: "database" };
 
 /// The function that flushes the host cache.
-pub const FLUSH_HOSTS: Source = Source { template: "infra/flush-hosts.yaml", function: "flush-hosts" };
+pub const FLUSH_HOSTS: Source =
+    Source { template: "infra/flush-hosts.yaml", function: "flush-hosts", built: "flush-hosts" };
 
 /// What the lab decides about the stack.
 #[derive(Clone, Debug)]
@@ -67,14 +70,31 @@ pub struct Stack {
     pub failure_queue: String,
 }
 
-/// Builds a template, what it nests, and its function with `sam build`.
+/// Builds a template, what it nests, and its function with `sam build`; or takes what `make build` has just built, if
+/// `BUILT_TEMPLATES` names where that is.
 ///
 /// # Errors
 /// When a tool is missing or the build fails; the error quotes the end of its log.
 pub async fn build(run: &Run, source: Source, progress: &dyn Progress) -> Result<Template> {
+    let directory = build_directory(run, source)?;
+    match std::env::var_os("BUILT_TEMPLATES").map(|built| root().join(built).join(source.built)) {
+        Some(built) => copy_built(&built, &directory)?,
+        None => compile(run, source, &directory, progress).await?,
+    }
+    Template::fit(run, &directory.join("template.yaml"), &directory).await
+}
+
+/// What is built names files of the checkout, whose top is two directories above it.
+fn copy_built(built: &Path, directory: &Path) -> Result<()> {
+    copy_tree(&built.join("."), directory)?;
+    let top = directory.join("../..");
+    ["LICENSE", "README.md", "infra"].into_iter().try_for_each(|named| copy_tree(&root().join(named), &top))
+}
+
+async fn compile(run: &Run, source: Source, directory: &Path, progress: &dyn Progress) -> Result<()> {
     // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its command is run
     // before it, for the progress; for `sam build` there is then nothing left to compile.
-    let Source { template, function } = source;
+    let Source { template, function, .. } = source;
     tool("cargo-build", "cargo")
         .args(["lambda", "build", "--release", "--bin", function])
         .env("CARGO_TARGET_DIR", root().join("target"))
@@ -84,17 +104,14 @@ pub async fn build(run: &Run, source: Source, progress: &dyn Progress) -> Result
         .run(run, progress)
         .await?;
 
-    let directory = build_directory(run, source)?;
     tool("sam-build", venv_program("sam")?)
         .args(["build", "--no-cached", "--region", REGION, "--template-file"])
         .arg(root().join(template))
         .arg("--build-dir")
-        .arg(&directory)
+        .arg(directory)
         .directory(root())
         .run(run, progress)
-        .await?;
-
-    Template::fit(run, &directory.join("template.yaml"), &directory).await
+        .await
 }
 
 /// Where a template is built.
@@ -102,7 +119,7 @@ pub async fn build(run: &Run, source: Source, progress: &dyn Progress) -> Result
 /// # Errors
 /// When there can be no such directory.
 pub fn build_directory(run: &Run, source: Source) -> Result<PathBuf> {
-    run.scratch(&source.template.replace(['/', '.'], "-"))
+    run.scratch(&format!("built/{}", source.template.replace(['/', '.'], "-")))
 }
 
 /// Deploys the stack, or updates it to other parameters.

@@ -253,7 +253,8 @@ mod tests {
         // A server without an account for the address turns it away before it counts anything.
         server.sql("CREATE USER anybody@'%'").await.expect("an account");
         let aborted = block(BALANCER, server.addr()).await.expect("a block");
-        assert!((5..=6).contains(&aborted), "{aborted}");
+        // Not before the limit. A busy server counts some of them only after the client has tried again.
+        assert!(aborted >= 5, "{aborted}");
         assert!(!is_blocked(BYSTANDER, server.addr()).await.expect("an answer"));
         server.sql("FLUSH HOSTS").await.expect("a flush");
         assert!(!is_blocked(BALANCER, server.addr()).await.expect("an answer"));

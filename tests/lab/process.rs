@@ -9,6 +9,7 @@ use std::fs::File;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -25,6 +26,12 @@ const QUOTED_LINES: usize = 15;
 
 /// How often a wait for the end of a process is reported.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Where ports are chosen: below those that the kernel gives to outgoing connections, 32768 to 60999 by default on Linux.
+const PORTS: std::ops::Range<u16> = 20000..32000;
+
+/// The locks of the ports that this process has chosen.
+static KEPT_PORTS: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
 /// The user that programs run as which refuse to run as root: `nobody`.
 const NOBODY: u32 = 65534;
@@ -284,22 +291,25 @@ pub fn give_to_unprivileged(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A TCP port that is free on each of these addresses, now.
+/// A TCP port that is free on each of these addresses, and kept for this process until it ends: test programs run beside
+/// each other, and between the choice of a port and the start of its server another could take it.
 ///
 /// # Errors
 /// When none is found.
 pub fn free_port(addresses: &[IpAddr]) -> Result<u16> {
-    let (first, others) = addresses.split_first().context("a free port of no address")?;
-    for _ in 0..16 {
-        let listener = TcpListener::bind((*first, 0)).with_context(|| {
-            format!("bind a port of {first}; the lab needs the whole of 127.0.0.0/8 on the loopback interface")
-        })?;
-        let port = listener.local_addr().context("the port that was bound")?.port();
-        if others.iter().all(|other| TcpListener::bind(SocketAddr::new(*other, port)).is_ok()) {
+    let kept = std::env::temp_dir().join("failover-sync-ports");
+    std::fs::create_dir_all(&kept).with_context(|| format!("create {}", kept.display()))?;
+    for _ in 0..256 {
+        let port = fastrand::u16(PORTS);
+        let path = kept.join(port.to_string());
+        let lock = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+        let is_free = |address: &IpAddr| TcpListener::bind(SocketAddr::new(*address, port)).is_ok();
+        if lock.try_lock().is_ok() && addresses.iter().all(is_free) {
+            KEPT_PORTS.lock().map_err(|error| anyhow!("{error}"))?.push(lock);
             return Ok(port);
         }
     }
-    bail!("no port is free on all of {addresses:?}")
+    bail!("no port is free on all of {addresses:?}; the lab needs the whole of 127.0.0.0/8 on the loopback interface")
 }
 
 /// The last `lines` lines of a log that are not blank.

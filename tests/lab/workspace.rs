@@ -90,3 +90,13 @@ impl Run {
         Ok(directory)
     }
 }
+
+/// Copies what is at a path to another, or with a dot at its end what is in a directory into another.
+///
+/// # Errors
+/// When `cp` cannot.
+pub(crate) fn copy_tree(from: &Path, into: &Path) -> Result<()> {
+    let copied = Command::new("cp").arg("-R").arg(from).arg(into).status().context("run cp")?;
+    ensure!(copied.success(), "cp did not copy {} into {}", from.display(), into.display());
+    Ok(())
+}

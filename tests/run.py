@@ -1,0 +1,161 @@
+"""Builds the test programs with cargo and runs them beside each other.
+
+Most of them wait most of the time: for a deployment, a schedule, a watch, a database that starts. Those run WAITING at a
+time. The others compute: simulations and properties. Those run one after another with a lower priority, so that what waits
+keeps its deadlines on two cores. A program that fails is shown whole, and nothing is run twice.
+"""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import tomlkit
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A deployment is some ten seconds of Python on one core; with more of them at a time the first would wait for the last.
+WAITING = 8
+
+# Tests of one program at a time. They wait as well.
+WAITING_THREADS = "8"
+
+# What computes, by target; the libraries' own tests too.
+COMPUTING = {"broken", "doc", "hostile", "kinds", "lib", "worlds"}
+
+# What waits longest begins first.
+LONGEST = ["e2e", "least_privilege", "interruptions", "release", "database", "presets", "consumer", "peering", "runtime"]
+
+# What `--quick` runs beside the libraries: worlds that are scripted, answers at the wire, and the documents.
+QUICK = ["sync", "hostile", "elbv2", "rds", "flush", "version", "documents"]
+
+# The tests of a function's binary run twice: with the one that cargo builds for them and with the one that is deployed.
+DEPLOYED = {
+    "runtime": ".aws-sam/build/Database/Function/bootstrap",
+    "servers": ".aws-sam/flush-hosts/FlushHosts/bootstrap",
+}
+
+# Seconds. No program takes half of that.
+LIMIT = 900
+PROGRESS = 15
+
+
+@dataclass
+class Program:
+    """A test program, and what came of it."""
+
+    package: str
+    target: str
+    command: list
+    directory: Path
+    environment: dict = field(default_factory=dict)
+    deployed: bool = False
+    output: str = ""
+    code: int = 0
+    began: float = 0.0
+    took: float = 0.0
+
+    def __str__(self):
+        return f"{self.package} {self.target}" + (" deployed" if self.deployed else "")
+
+    @property
+    def computes(self):
+        return self.target in COMPUTING
+
+    def count(self, what):
+        return sum(map(int, re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)))
+
+    def run(self, environment):
+        self.began = time.monotonic()
+        command = ["nice", *self.command] if self.computes else self.command
+        process = subprocess.Popen(
+            command, cwd=self.directory, env=environment | self.environment, text=True, errors="replace",
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            self.output, _ = process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            self.output = process.communicate()[0] + f"\nkilled: it did not end within {LIMIT} s\n"
+        self.code = process.returncode
+        self.took = time.monotonic() - self.began
+        return self
+
+
+def build(selected):
+    """The test programs of the workspace, compiled."""
+    command = ["cargo", "test", "--workspace", "--locked", "--no-run", "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command + selected, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if built.returncode:
+        sys.exit(built.returncode)
+    for message in map(json.loads, built.stdout.splitlines()):
+        if message["reason"] == "compiler-artifact" and message["profile"]["test"]:
+            [kind, *_], directory = message["target"]["kind"], Path(message["manifest_path"]).parent
+            target = message["target"]["name"] if kind == "test" else kind
+            yield Program(directory.name, target, [message["executable"]], directory)
+
+
+def prepared(programs, deployed):
+    """The same in the order of their start, and once more those of binaries that are deployed."""
+    for program in programs:
+        if not program.computes:
+            program.environment = {"RUST_TEST_THREADS": WAITING_THREADS, "BUILT_TEMPLATES": ".aws-sam"} if deployed else {}
+    if deployed:
+        programs += [
+            replace(one, environment=one.environment | {"BOOTSTRAP": str(ROOT / DEPLOYED[one.target])}, deployed=True)
+            for one in programs if one.target in DEPLOYED]
+        programs.append(Program("documentation", "doc", ["cargo", "test", "--workspace", "--locked", "--doc"], ROOT))
+    order = {target: place for place, target in enumerate(LONGEST)}
+    return sorted(programs, key=lambda program: order.get(program.target, len(order)))
+
+
+def run(programs):
+    """Runs them, tells how it goes, and returns whether all of them passed."""
+    config = tomlkit.parse((ROOT / ".cargo/config.toml").read_text())
+    environment = dict(os.environ) | {name: str(value) for name, value in config["env"].items()}
+    start, ended = time.monotonic(), threading.Event()
+    done = []
+
+    def progress():
+        while not ended.wait(PROGRESS):
+            running = [str(program) for program in programs if program.began and not program.took]
+            print(f"... {time.monotonic() - start:.0f} s, {len(done)} of {len(programs)} done; running: {', '.join(running)}",
+                  flush=True)
+
+    threading.Thread(target=progress, daemon=True).start()
+    with ThreadPoolExecutor(WAITING) as waiting, ThreadPoolExecutor(1) as computing:
+        futures = [(computing if one.computes else waiting).submit(one.run, environment) for one in programs]
+        for program in map(lambda future: future.result(), as_completed(futures)):
+            done.append(program)
+            if program.code:
+                print(program.output, flush=True)
+            verdict = "FAILED" if program.code else "ok"
+            print(f"{verdict:<6} {str(program):<34} {program.count('passed'):>4} passed {program.took:>6.1f} s", flush=True)
+    ended.set()
+    failed = [program for program in done if program.code]
+    for program in failed:
+        print(f"FAILED {program}, exit code {program.code}")
+    print(f"{len(programs)} test programs in {time.monotonic() - start:.0f} s")
+    # A program that was killed counts its tests nowhere.
+    count = sum(program.count("failed") or 1 for program in failed)
+    print(f"{sum(program.count('passed') for program in programs)} passed, {count} failed")
+    return not failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only the libraries and what needs no deployment")
+    arguments = parser.parse_args()
+    quick = ["--lib", *(word for name in QUICK for word in ("--test", name))] if arguments.quick else []
+    programs = prepared(list(build(quick)), deployed=not arguments.quick)
+    sys.exit(not run(programs))
+
+
+main()
