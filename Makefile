@@ -27,6 +27,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 DIST ?= $(if $(shell grep -s 'SemanticVersion: $(VERSION)$$' dist/template.yaml),dist)
 LINTERS := target/tools/lint
 PAYLOAD ?= {}
+TO ?= $(filter starburst planetscale,$(PRESET))
 MINUTES ?= 30
 CASES ?= 100000
 SEED := $(or $(SEED),$(shell date +%s))
@@ -34,16 +35,18 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept ticket check-peering invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  STACK=name           the stack of deploy, deploy-..., accept, invoke and status (default: $(STACK))"
+	@echo "  STACK=name           the stack of deploy, deploy-..., accept, ticket, invoke and status (default: $(STACK))"
 	@echo "  DIST=                deploy and deploy-... compile although dist has this version"
 	@echo "  ARCHITECTURES=...    what package makes a release for (default: arm64 x86_64); the first is at its top"
 	@echo "  PRESET=name          a vendor's values for deploy, from samconfig.toml: starburst or planetscale"
 	@echo "  ENDPOINT=vpce-...    the endpoint connection to accept, or all that are pending"
+	@echo "  TO=name              who gets the ticket, if neither PRESET nor the allowed principals say it"
+	@echo "  NAME=name            the configuration's name in the ticket, if it is not the stack's"
 	@echo "  RESOURCE=name        what invoke invokes, if the stack has more than one function"
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
@@ -207,10 +210,14 @@ $(LAYERS:%=deploy-%): deploy-%: $(if $(DIST),packaged,setup) named
 accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
 	@python infra/accept.py $(STACK) $(ENDPOINT)
 
+ticket: setup ## What a vendor needs for its endpoint to STACK, ready to paste
+	@python infra/ticket.py $(STACK)$(if $(TO), --to $(TO))$(if $(NAME), --name '$(NAME)')
+
 invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
 	@set -o pipefail; sam remote invoke $(if $(RESOURCE),$(RESOURCE) )--config-env $(PRESET) --stack-name $(STACK) --event '$(PAYLOAD)' | python3 -m json.tool
 
 status: ## Show endpoint, addresses, members and verdict of each binding of the deployed function
+	@[ -x target/debug/status ] || echo "Compiling it (a minute and a half the first time)" >&2
 	@cargo run --quiet --package status -- --function $(FUNCTION)
 
 check-peering: ## Whether the address ranges in CIDRS overlap, so that AWS would refuse to peer their VPCs

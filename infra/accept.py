@@ -7,6 +7,7 @@ Region are those of the AWS CLI: AWS_PROFILE, AWS_REGION and so on.
 import argparse
 import os
 import sys
+from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -37,8 +38,14 @@ def main():
     arguments = parser.parse_args()
     if "all" in arguments.endpoints and len(arguments.endpoints) > 1:
         parser.error("give endpoints or all, not both")
+    reported(run, arguments.stack, arguments.endpoints)
+
+
+def reported(run, *arguments):
+    """Runs with a session of the caller's Region; ends the program with one line if that fails."""
     try:
-        run(arguments.stack, arguments.endpoints)
+        # boto3 by itself reads AWS_DEFAULT_REGION and no AWS_REGION, which version 2 of the AWS CLI prefers.
+        run(boto3.Session(region_name=os.environ.get("AWS_REGION")), *arguments)
     except Refused as error:
         sys.exit(f"error: {error}")
     # Some of botocore's messages end in a full stop.
@@ -47,10 +54,8 @@ def main():
                  "Region (AWS_REGION).")
 
 
-def run(stack, wanted):
-    # boto3 by itself reads AWS_DEFAULT_REGION and no AWS_REGION, which version 2 of the AWS CLI prefers.
-    session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
-    service = service_of(session, stack)
+def run(session, stack, wanted):
+    service = outputs_of(session, stack)["EndpointServiceId"]
     ec2 = session.client("ec2")
     by_hand = acceptance_required(ec2, service)
     connections = connections_of(ec2, service)
@@ -65,23 +70,30 @@ def run(stack, wanted):
     elif pending:
         print("\nNothing was accepted. If you know the owner, accept with:")
         for endpoint in pending:
-            print(f"  make accept STACK={stack} ENDPOINT={endpoint}")
+            print(f"  {again(stack, endpoint)}")
 
 
-def service_of(session, stack):
-    """The endpoint service of a stack."""
+def again(stack, endpoint=None):
+    """This program once more, as it is called where it stands: a release has no Makefile."""
+    if (Path(__file__).resolve().parent.parent / "Makefile").exists():
+        return f"make accept STACK={stack}" + (f" ENDPOINT={endpoint}" if endpoint else "")
+    return " ".join(filter(None, ["python", os.path.relpath(__file__), stack, endpoint]))
+
+
+def outputs_of(session, stack):
+    """The outputs of a stack that has an endpoint service."""
     try:
         [description] = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
-        raise Refused(f"there is no stack {stack} in {session.region_name}. Another stack: STACK=name; another Region: "
-                      "AWS_REGION=name.") from error
+        raise Refused(f"there is no stack {stack} in {session.region_name}. Name another stack, or another Region in "
+                      "AWS_REGION.") from error
     outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
     if "EndpointServiceId" not in outputs:
         raise Refused(f"the stack {stack} ({description['StackStatus']}) has no output EndpointServiceId. Wait until it "
                       "is complete, or name a stack of failover-sync.")
-    return outputs["EndpointServiceId"]
+    return outputs
 
 
 def acceptance_required(ec2, service):

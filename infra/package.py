@@ -30,7 +30,8 @@ MACHINES = {"x86_64": 62, "arm64": 183}
 GLIBC = 34
 # What refers to a zip, itself or by what it nests.
 TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/flush-hosts.yaml"]
-GUIDES = ["LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql", "infra/accept.py", "infra/check_peering.py"] + [
+PROGRAMS = ["infra/accept.py", "infra/check_peering.py", "infra/ticket.py"]
+GUIDES = ["LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql"] + PROGRAMS + [
     f"{directory}*.{kind}" for directory in ["", "functions/", "infra/", "tests/"] for kind in ["md", "svg"]
 ]
 

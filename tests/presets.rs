@@ -37,8 +37,9 @@ const STARBURST: [(&str, &str); 7] = [
 ];
 
 /// The rest, which PlanetScale's preset leaves to the owner.
-const PLANETSCALE: [(&str, &str); 5] = [
+const PLANETSCALE: [(&str, &str); 6] = [
     PRINCIPAL,
+    ("DatabaseKind", "cluster"),
     ("DatabaseEndpoint", "app.cluster-abc123.eu-west-1.rds.amazonaws.com"),
     ("VpcId", "vpc-00000001"),
     ("SubnetIds", "subnet-00000001,subnet-00000002,subnet-00000003"),
@@ -140,6 +141,20 @@ fn make_accepts_at_the_stack_of_a_preset_and_only_the_endpoint_that_is_named() {
 }
 
 #[test]
+fn make_writes_the_ticket_to_the_vendor_of_a_preset() {
+    let cases: [(&[&str], &str); 4] = [
+        (&[], "failover-sync"),
+        (&["PRESET=starburst"], "failover-sync-starburst --to starburst"),
+        (&["PRESET=planetscale", "NAME=our import"], "failover-sync-planetscale --to planetscale --name 'our import'"),
+        (&["PRESET=orders", "TO=planetscale"], "failover-sync-orders --to planetscale"),
+    ];
+    for (given, expected) in cases {
+        let command = format!("python infra/ticket.py {expected}");
+        assert_eq!(commands(&[&["ticket"], given].concat()).last(), Some(&command), "{given:?}");
+    }
+}
+
+#[test]
 fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
     let cases: [(&[&str], &str); 4] = [
         (&[], "--config-env default --stack-name failover-sync --event '{}'"),
@@ -233,10 +248,24 @@ fn starburst_may_connect_from_its_range_once_its_endpoint_is_accepted() {
 #[test]
 fn starburst_checks_mysql_and_mariadb_as_its_tutorial_does_and_others_often() {
     for (engine, interval) in [("mysql", "300"), ("mariadb", "300"), ("postgres", "10"), ("sqlserver", "10")] {
-        let answers =
-            STARBURST.map(|(name, value)| if name == "DatabaseEngine" { (name, engine) } else { (name, value) });
-        let answers = [&answers[..], &[("DatabaseKind", "instance")]].concat();
+        let answers = STARBURST.map(|(name, value)| match name {
+            "DatabaseEngine" => (name, engine),
+            "DatabaseEndpoint" => (name, "app.abc123.eu-west-1.rds.amazonaws.com"),
+            "DatabaseKind" => (name, "instance"),
+            _ => (name, value),
+        });
         assert_eq!(health_check_interval(&stack("starburst", &answers)), interval, "{engine}");
+    }
+}
+
+/// Starburst's tutorial is about an instance, PlanetScale's page about a primary: neither is the default of a cluster.
+#[test]
+fn no_preset_answers_what_the_database_is() {
+    for name in ["starburst", "planetscale"] {
+        let answered = preset(name);
+        for parameter in ["DatabaseKind", "DatabaseEndpoint", "SubnetIds"] {
+            assert!(!answered.contains_key(parameter), "{name} answers {parameter}");
+        }
     }
 }
 
