@@ -1,5 +1,5 @@
-//! The consumer's side of the link: what `infra/consumer.yaml` and `infra/api-endpoints.yaml` promise, and a client that
-//! connects the way they lay.
+//! The consumer's side of the link: what `infra/consumer.yaml`, `infra/consumer-role.yaml` and `infra/api-endpoints.yaml`
+//! promise, and a client that connects the way they lay.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -10,6 +10,8 @@ mod api_endpoints;
 mod deployment;
 #[path = "consumer/link.rs"]
 mod link;
+#[path = "consumer/role.rs"]
+mod role;
 mod stack;
 
 use std::collections::BTreeSet;
@@ -23,6 +25,7 @@ use serde_json::{Value, json};
 use stack::{Stack, load, owned, root, takes, text};
 
 const CONSUMER: &str = "infra/consumer.yaml";
+const ROLE: &str = "infra/consumer-role.yaml";
 const API: &str = "infra/api-endpoints.yaml";
 
 const SERVICE: &str = "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0";
@@ -172,14 +175,9 @@ fn only_clients_reach_the_endpoint_and_on_the_databases_ports() {
 }
 
 #[test]
-fn zone_and_role_are_there_when_they_are_asked_for() {
+fn the_zone_is_there_when_it_is_asked_for() {
     let plain = ["Endpoint", "EndpointSecurityGroup"].as_slice();
-    let principals = PRINCIPALS.join(",");
-    let cases: [Case<'_>; 3] = [
-        (&[], &[]),
-        (&[("DatabaseHostName", HOST)], &["Record", "Zone"]),
-        (&[("SetupPrincipals", &principals)], &["SetupRole"]),
-    ];
+    let cases: [Case<'_>; 2] = [(&[], &[]), (&[("DatabaseHostName", HOST)], &["Record", "Zone"])];
     for (parameters, more) in cases {
         let expected = owned(plain.iter().chain(more).copied());
         assert_eq!(created(&consumer(parameters), &CONSUMER_TEMPLATE), expected, "{parameters:?}");
@@ -205,7 +203,7 @@ fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint
 
 #[test]
 fn the_guide_makes_the_zone_of_a_second_database_as_the_stack_makes_the_first() {
-    let guide = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
+    let guide = std::fs::read_to_string(root().join("infra/databases.md")).unwrap();
     let between = |start: &str, end: &str| {
         let [_, rest] = guide.split(start).collect::<Vec<_>>()[..] else { panic!("{start} is not there once") };
         rest.split(end).next().unwrap()
@@ -253,7 +251,7 @@ fn rules_refuse_what_cannot_work_or_misleads_the_function() {
 
 #[test]
 fn parameters_take_what_is_right_and_nothing_else() {
-    let cases: [(&str, &str, &[&str], &[&str]); 9] = [
+    let cases: [(&str, &str, &[&str], &[&str]); 10] = [
         (
             CONSUMER,
             "ServiceName",
@@ -312,8 +310,9 @@ fn parameters_take_what_is_right_and_nothing_else() {
                 "vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com",
             ],
         ),
+        (ROLE, "ProviderAccountId", &["444455556666"], &["", "4444-5555-6666", "arn:aws:iam::444455556666:root"]),
         (
-            CONSUMER,
+            ROLE,
             "SetupPrincipals",
             &[
                 "",
@@ -342,66 +341,11 @@ fn parameters_take_what_is_right_and_nothing_else() {
         (API, "RdsEndpoint", &["true", "false"], &["", "yes"]),
     ];
     for (template, parameter, right, wrong) in cases {
-        let template = if template == API { &*API_TEMPLATE } else { &*CONSUMER_TEMPLATE };
+        let template = load(template);
         let definition = &template["Parameters"][parameter];
         right.iter().for_each(|value| assert!(takes(definition, value), "{parameter} refuses {value:?}"));
         wrong.iter().for_each(|value| assert!(!takes(definition, value), "{parameter} accepts {value:?}"));
     }
-}
-
-// --- The role ---
-
-#[test]
-fn the_role_is_for_named_principals() {
-    let role = consumer(&[("SetupPrincipals", &PRINCIPALS.join(","))]).existing("SetupRole");
-    let trust = &role["AssumeRolePolicyDocument"]["Statement"];
-    assert_eq!(*trust, json!([{"Effect": "Allow", "Principal": {"AWS": PRINCIPALS}, "Action": "sts:AssumeRole"}]));
-    assert_eq!(role.get("ManagedPolicyArns"), None, "the policies are written out");
-    assert_eq!(CONSUMER_TEMPLATE["Parameters"]["SetupPrincipals"]["Default"], "");
-}
-
-#[test]
-fn the_role_creates_endpoints_to_this_service_in_this_network_and_no_more() {
-    let arn = |rest: &str| format!("arn:aws:ec2:eu-west-1:111122223333:{rest}");
-    let look = [
-        "ec2:DescribeAvailabilityZones",
-        "ec2:DescribeSecurityGroups",
-        "ec2:DescribeSubnets",
-        "ec2:DescribeVpcEndpointServices",
-        "ec2:DescribeVpcEndpoints",
-        "ec2:DescribeVpcs",
-    ];
-    let is = |key: &str, value: Value| json!({"StringEquals": {key: value}});
-    let allow = |action: Value, resource: Value, condition: Option<Value>| {
-        let mut statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
-        condition.into_iter().for_each(|condition| statement["Condition"] = condition);
-        statement
-    };
-    let create = || json!("ec2:CreateVpcEndpoint");
-    let endpoints = || json!(arn("vpc-endpoint/*"));
-    let network = json!([arn(&format!("vpc/{VPC}")), arn("security-group/{EndpointSecurityGroup.GroupId}")]);
-    let this_vpc = json!(format!("VPCId={VPC},VPCRegion=eu-west-1"));
-    let mut expected = vec![
-        allow(json!(look), json!("*"), None),
-        allow(create(), endpoints(), Some(is("ec2:VpceServiceName", json!(SERVICE)))),
-        allow(create(), network, None),
-        allow(create(), json!(arn("subnet/*")), Some(is("ec2:SubnetID", json!(SUBNETS)))),
-        allow(json!("ec2:CreateTags"), endpoints(), Some(is("ec2:CreateAction", json!("CreateVpcEndpoint")))),
-        allow(
-            json!("route53:AssociateVPCWithHostedZone"),
-            json!("arn:aws:route53:::hostedzone/*"),
-            // A set of VPCs, whose form Route 53's guide gives.
-            Some(json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}, "Null": {"route53:VPCs": "false"}})),
-        ),
-    ];
-    let statements = |region: &str| {
-        let role = consumer(&[("SetupPrincipals", PRINCIPALS[0]), ("ServiceRegion", region)]).existing("SetupRole");
-        assert_eq!(role["Policies"].as_array().unwrap().len(), 1);
-        role["Policies"][0]["PolicyDocument"]["Statement"].clone()
-    };
-    assert_eq!(statements(""), json!(expected));
-    expected.push(allow(json!("vpce:AllowMultiRegion"), endpoints(), None));
-    assert_eq!(statements("us-east-1"), json!(expected));
 }
 
 // --- What it tells ---
@@ -452,7 +396,7 @@ fn the_outputs_are_what_the_next_step_needs() {
 #[test]
 fn the_templates_are_clean() {
     let root = root();
-    let lint = Command::new(root.join(".venv/bin/cfn-lint")).args([CONSUMER, API]).current_dir(root).output();
+    let lint = Command::new(root.join(".venv/bin/cfn-lint")).args([CONSUMER, ROLE, API]).current_dir(root).output();
     let output = lint.expect(".venv/bin/cfn-lint exists and runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
@@ -465,6 +409,7 @@ async fn the_stacks_are_created_and_a_client_verifies_the_database_by_its_own_na
     let run = Run::new()?;
     let outcome = async {
         let aws = Aws::start(&run).await?;
+        deployment::role(&run, &aws).await?;
         deployment::consumer(&run, &aws).await?;
         deployment::api_endpoints(&run, &aws).await?;
         link::by_the_databases_own_name(&run, &aws).await

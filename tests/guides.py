@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # In this order; what is left must stand for itself.
 EXAMPLES = [
-    (r"\b(vpc|subnet|sg|rtb|pcx|vpce|vpce-svc|sgr)-…", r"\1-0123456789abcdef0"),
+    (r"\b(i|vpc|subnet|sg|rtb|pcx|vpce|vpce-svc|sgr)-…", r"\1-0123456789abcdef0"),
     (r"(?<=-arn )…|(?<=-arns )…|\barn:…", "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/link/0123456789abcdef"),
     (r"\b(CONSUMER|REQUESTER|PROVIDER|ACCOUNT)\b", "444455556666"),
     (r"\bSUBNET\d?\b", "subnet-0123456789abcdef0"),
@@ -160,6 +160,9 @@ def simple_commands(text):
                 continue
             while words and (words[0] in SHELL or re.match(r"[A-Za-z_]+=", words[0])):
                 words.pop(0)
+            # It starts the rest of its words, with one that it reads.
+            if words and words[0] == "xargs":
+                words = [*(word for word in words[1:] if word != "-r"), "example"]
             if words and words[0] not in ("for", "done", "fi", "echo", "sleep", "cd", "date", "test", "["):
                 yield words[: words.index(">")] if ">" in words else words
             words = []
@@ -308,7 +311,7 @@ def judged_call(caller, service, operation, parameters, options):
         check_enumerations(model.input_shape, parameters)
     if options.query is not None:
         # A filter would look for values.
-        query = re.sub(r"\[\?[^\]]*\]", "[]", options.query.expression)
+        query = re.sub(r"\[\?([^\[\]]|\[[^\]]*\])*\]", "[]", options.query.expression)
         if has_nothing(jmespath.search(query, sample(model.output_shape))):
             raise Wrong(f"--query finds nothing in the answer of {operation}")
     return 0

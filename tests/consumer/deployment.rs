@@ -10,7 +10,7 @@ use lab::progress::Quiet;
 use lab::workspace::Run;
 
 use crate::stack::{load, owned};
-use crate::{API, CONSUMER, DNS_ENTRIES};
+use crate::{API, CONSUMER, DNS_ENTRIES, ROLE};
 
 /// The local EC2 gives an interface endpoint no DNS names. What is made of them is left to the assertions on the template.
 const MADE_OF_DNS_ENTRIES: [&str; 5] = ["Record", "Ipv6Record", "EndpointDnsName", "HostName", "ConnectTestCommand"];
@@ -41,21 +41,29 @@ async fn deploy(run: &Run, aws: &Aws, source: &str, left_out: &[&str], parameter
 pub(crate) async fn consumer(run: &Run, aws: &Aws) -> Result<()> {
     let service = format!("com.amazonaws.vpce.{REGION}.vpce-svc-0123456789abcdef0");
     let host = "orders.cluster-abc123.us-east-1.rds.amazonaws.com";
-    let principal = format!("arn:aws:iam::{ACCOUNT}:role/network");
     let parameters = [
         ("ServiceName", service.as_str()),
         ("DatabasePort", "5432"),
         ("ClientCidrs", "10.0.0.0/16"),
         ("DatabaseHostName", host),
-        ("SetupPrincipals", &principal),
     ];
     let outputs = deploy(run, aws, CONSUMER, &MADE_OF_DNS_ENTRIES, &parameters).await?;
     let endpoint = outputs.get("EndpointId")?;
     ensure!(endpoint.starts_with("vpce-"), "the endpoint is {endpoint}");
     ensure!(!outputs.get("ZoneId")?.is_empty());
-    ensure!(outputs.get("SetupRoleArn")?.starts_with("arn:aws:iam::"));
     ensure!(outputs.get("StateCommand")?.contains(endpoint));
     ensure!(outputs.get("PostgresTestCommand")?.contains(host));
+    Ok(())
+}
+
+/// Both forms of the role, before there is anything else.
+pub(crate) async fn role(run: &Run, aws: &Aws) -> Result<()> {
+    let principal = format!("arn:aws:iam::{ACCOUNT}:role/network");
+    for given in [&[][..], &[("UsedBy", "people"), ("SetupPrincipals", principal.as_str())]] {
+        let parameters = [&[("ProviderAccountId", "444455556666")], given].concat();
+        let outputs = deploy(run, aws, ROLE, &[], &parameters).await?;
+        ensure!(outputs.get("RoleArn")?.starts_with(&format!("arn:aws:iam::{ACCOUNT}:role/")));
+    }
     Ok(())
 }
 
