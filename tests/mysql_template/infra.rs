@@ -2,19 +2,38 @@
 
 use super::*;
 
+/// What a database has: parameters of its instances, or of a Multi-AZ DB cluster, and which group is made for it.
+const KINDS: [(&str, &str, &str); 2] =
+    [("instances", "ParameterGroup", "db-instance"), ("multi-az-cluster", "ClusterParameterGroup", "db-cluster")];
+
 #[test]
 fn the_parameter_group_raises_the_limit_and_can_turn_the_cache_off() {
-    let group = |given: &[(&str, &str)]| {
-        let parameters = [&[("Family", "aurora-mysql8.0")], given].concat();
-        Stack::of(&PARAMETER_GROUP, &parameters).existing("ParameterGroup")
-    };
-    let types: Vec<_> = PARAMETER_GROUP["Resources"].as_object().unwrap().values().map(|r| text(&r["Type"])).collect();
-    assert_eq!(types, ["AWS::RDS::DBParameterGroup"], "both are parameters of an instance, in a cluster as well");
-    assert_eq!(group(&[])["Family"], "aurora-mysql8.0");
-    assert_eq!(group(&[])["Parameters"], json!({"max_connect_errors": "5000"}));
-    assert_eq!(group(&[("MaxConnectErrors", "10000")])["Parameters"]["max_connect_errors"], "10000");
-    let disabled = json!({"max_connect_errors": "5000", "host_cache_size": "0"});
-    assert_eq!(group(&[("DisableHostCache", "true")])["Parameters"], disabled);
+    for (applies_to, group, _) in KINDS {
+        let stack = |given: &[(&str, &str)]| {
+            Stack::of(&PARAMETER_GROUP, &[&[("Family", "mysql8.0"), ("AppliesTo", applies_to)], given].concat())
+        };
+        let made: Vec<_> = KINDS.iter().filter(|(_, name, _)| stack(&[]).resource(name).is_some()).collect();
+        assert!(made.len() == 1 && made[0].1 == group, "{applies_to} makes {made:?}");
+        let group = |given: &[(&str, &str)]| stack(given).existing(group);
+        assert_eq!(group(&[])["Family"], "mysql8.0");
+        assert_eq!(group(&[])["Parameters"], json!({"max_connect_errors": "5000"}));
+        assert_eq!(group(&[("MaxConnectErrors", "10000")])["Parameters"]["max_connect_errors"], "10000");
+        let disabled = json!({"max_connect_errors": "5000", "host_cache_size": "0"});
+        assert_eq!(group(&[("DisableHostCache", "true")])["Parameters"], disabled);
+    }
+    assert_eq!(PARAMETER_GROUP["Parameters"]["AppliesTo"]["Default"], "instances");
+}
+
+#[test]
+fn a_cluster_parameter_group_is_for_multi_az_clusters_of_mysql_alone() {
+    for (family, refused) in
+        [("mysql8.0", false), ("mysql8.4", false), ("aurora-mysql8.0", true), ("mariadb11.8", true)]
+    {
+        let stack = Stack::of(&PARAMETER_GROUP, &[("Family", family), ("AppliesTo", "multi-az-cluster")]);
+        assert_eq!(stack.refusals().len(), usize::from(refused), "{family}");
+        let stack = Stack::of(&PARAMETER_GROUP, &[("Family", family)]);
+        assert_eq!(stack.refusals(), Vec::<String>::new(), "{family}");
+    }
 }
 
 #[test]
@@ -42,19 +61,23 @@ fn the_parameter_group_takes_families_that_have_a_host_cache_and_limits_that_exi
     }
 }
 
+/// A group that is not a default one holds other settings of the database, and is not taken from it.
 #[test]
-fn the_parameter_group_tells_when_to_reboot() {
-    let stack = Stack::of(&PARAMETER_GROUP, &[("Family", "mysql8.4")]);
-    let commands = [
-        ("AssociateCommand", "aws rds modify-db-instance"),
-        ("RebootCommand", "aws rds reboot-db-instance"),
-        ("LookCommand", "aws rds describe-db-instances"),
-        ("ParametersCommand", "aws rds describe-db-parameters"),
-    ];
-    for (output, command) in commands {
-        assert!(stack.output(output).starts_with(command), "{output}");
+fn the_commands_replace_a_default_group_alone_and_tell_when_to_reboot() {
+    for (applies_to, group, kind) in KINDS {
+        let stack = Stack::of(&PARAMETER_GROUP, &[("Family", "mysql8.4"), ("AppliesTo", applies_to)]);
+        let associate = stack.output("AssociateCommand");
+        let (look, change) = associate.split_once(" | ").unwrap();
+        assert!(look.starts_with(&format!("aws rds describe-{kind}s ")), "{look}");
+        assert!(look.contains("starts_with(") && look.contains(", 'default.')"), "{look}");
+        assert!(change.starts_with(&format!("xargs -r aws rds modify-{kind} ")), "{change}");
+        assert!(change.contains(&format!("-parameter-group-name {{{group}}}")), "{change}");
+        for (output, command) in [("RebootCommand", "reboot-"), ("LookCommand", "describe-")] {
+            assert!(stack.output(output).starts_with(&format!("aws rds {command}{kind}")), "{output}");
+        }
+        let parameters = stack.output("ParametersCommand");
+        assert!(parameters.contains("-parameters ") && parameters.contains(&format!("{{{group}}}")), "{parameters}");
     }
-    assert!(stack.output("AssociateCommand").contains("--db-parameter-group-name {ParameterGroup}"));
     let reboot = text(&PARAMETER_GROUP["Outputs"]["RebootCommand"]["Description"]);
     assert!(reboot.contains("once after AssociateCommand") && reboot.contains("not after a change"), "{reboot}");
 }
