@@ -412,6 +412,7 @@ async fn the_stacks_are_created_and_a_client_verifies_the_database_by_its_own_na
         deployment::role(&run, &aws).await?;
         deployment::consumer(&run, &aws).await?;
         deployment::api_endpoints(&run, &aws).await?;
+        deployment::removal(&run, &aws).await?;
         link::by_the_databases_own_name(&run, &aws).await
     }
     .await;

@@ -1,22 +1,18 @@
 //! `infra/mysql-parameters.yaml` deployed to the local AWS, as it is and changed to the permanent remedy, and its commands
 //! run by the AWS CLI against databases that have a default group or one of their own.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
 use lab::aws::Aws;
+use lab::cli::Shell;
 use lab::cloudformation::{Outputs, Template};
-use lab::process::Program;
 use lab::progress::Quiet;
-use lab::workspace::{Run, root, venv_program};
+use lab::workspace::{Run, root};
 
 /// The template on the local AWS.
 struct Stack {
     run: Run,
     aws: Aws,
     template: Template,
-    /// A directory with an `aws` that asks the local RDS API: in us-east-1 the AWS CLI takes its address from no variable.
-    path: PathBuf,
 }
 
 impl Stack {
@@ -26,15 +22,7 @@ impl Stack {
         let directory = run.scratch("mysql-parameters")?;
         let template = Template::fit(&run, &root().join("infra/mysql-parameters.yaml"), &directory).await?;
         ensure!(template.left_out.is_empty(), "the local AWS knows less of it: {:?}", template.left_out);
-        let path = run.scratch("bin")?;
-        let script = format!(
-            "#!/bin/sh\nexec {} --endpoint-url {} \"$@\"\n",
-            venv_program("aws")?.display(),
-            aws.rds_endpoint()
-        );
-        std::fs::write(path.join("aws"), script)?;
-        Program::new("chmod", "chmod").args(["+x", &path.join("aws").to_string_lossy()]).output(&run).await?;
-        Ok(Self { run, aws, template, path })
+        Ok(Self { run, aws, template })
     }
 
     async fn deploy(&self, parameters: &[(&str, &str)]) -> Result<Outputs> {
@@ -43,11 +31,9 @@ impl Stack {
         self.template.deploy(&self.run, &self.aws.environment(), name, parameters.iter().copied(), &Quiet).await
     }
 
-    /// What a command of the guide or of an output prints, without the white space around it.
+    /// What a command of the guide or of an output prints.
     async fn shell(&self, command: &str) -> Result<String> {
-        let path = format!("{}:{}", self.path.display(), std::env::var("PATH")?);
-        let program = Program::new("shell", "bash").args(["-c", command]).envs(self.aws.environment());
-        Ok(program.env("PATH", path).output(&self.run).await?.trim().to_owned())
+        Shell::new(&self.run, &self.aws, self.aws.rds_endpoint())?.line(command).await
     }
 
     /// The group that an instance has.
@@ -61,7 +47,7 @@ impl Stack {
 }
 
 #[tokio::test]
-async fn each_parameter_group_is_created_and_changed() -> Result<()> {
+async fn each_parameter_group_is_created_changed_and_deleted() -> Result<()> {
     let stack = Stack::start().await?;
     for kind in [("AppliesTo", "instances"), ("AppliesTo", "multi-az-cluster")] {
         let mut groups = Vec::new();
@@ -72,6 +58,11 @@ async fn each_parameter_group_is_created_and_changed() -> Result<()> {
             groups.push(group);
         }
         ensure!(groups[0] == groups[1], "a change of the parameters made another group: {groups:?}");
+    }
+    let shell = Shell::new(&stack.run, &stack.aws, stack.aws.endpoint())?;
+    for name in ["instances", "cluster"] {
+        shell.line(&format!("aws cloudformation delete-stack --stack-name {name}")).await?;
+        shell.line(&format!("aws cloudformation wait stack-delete-complete --stack-name {name}")).await?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use lab::aws::{ACCOUNT, Aws, REGION};
+use lab::cli::Shell;
 use lab::cloudformation::{Outputs, Template};
 use lab::progress::Quiet;
 use lab::workspace::Run;
@@ -74,5 +75,18 @@ pub(crate) async fn api_endpoints(run: &Run, aws: &Aws) -> Result<()> {
     for output in ["LoadBalancingEndpointId", "RdsEndpointId", "SecretsManagerEndpointId"] {
         ensure!(outputs.get(output)?.starts_with("vpce-"), "{output} is {}", outputs.get(output)?);
     }
+    Ok(())
+}
+
+/// The end of the consumer's guide: endpoint, group and zone first, then the role.
+pub(crate) async fn removal(run: &Run, aws: &Aws) -> Result<()> {
+    let shell = Shell::new(run, aws, aws.endpoint())?;
+    for stack in ["consumer", "consumer-role", "api-endpoints"] {
+        shell.line(&format!("aws cloudformation delete-stack --stack-name {stack}")).await?;
+        shell.line(&format!("aws cloudformation wait stack-delete-complete --stack-name {stack}")).await?;
+    }
+    let left =
+        shell.line("aws ec2 describe-vpc-endpoints --query 'VpcEndpoints[].VpcEndpointId' --output text").await?;
+    ensure!(left.is_empty(), "{left} is left");
     Ok(())
 }

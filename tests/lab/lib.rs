@@ -4,6 +4,7 @@
 
 pub mod aurora;
 pub mod aws;
+pub mod cli;
 pub mod cloudformation;
 pub mod deploy;
 pub mod dns;
