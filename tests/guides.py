@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # In this order; what is left must stand for itself.
 EXAMPLES = [
-    (r"\b(i|vpc|subnet|sg|rtb|pcx|vpce|vpce-svc|sgr)-…", r"\1-0123456789abcdef0"),
+    (r"\b(i|eni|vpc|subnet|sg|rtb|pcx|vpce|vpce-svc|sgr)-…", r"\1-0123456789abcdef0"),
     (r"(?<=-arn )…|(?<=-arns )…|\barn:…", "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/link/0123456789abcdef"),
     (r"\b(CONSUMER|REQUESTER|PROVIDER|ACCOUNT)\b", "444455556666"),
     (r"\bSUBNET\d?\b", "subnet-0123456789abcdef0"),

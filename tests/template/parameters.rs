@@ -7,6 +7,22 @@ use serde_json::json;
 use super::stack::{ENDPOINTS, LOAD_BALANCER, Stack, accepts, layer, owned, section, takes};
 use super::{FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
 
+/// Lambda takes 16 subnets and five security groups (API, `VpcConfig`), which CloudFormation would say at the function.
+#[test]
+fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
+    let many = |prefix: &str, count: usize| vec![format!("{prefix}-01234567"); count].join(",");
+    for (parameters, prefix, most) in [
+        (["FunctionSubnetIds", "FlushHostsSubnetIds"], "subnet", 16),
+        (["FunctionSecurityGroupIds", "FlushHostsSecurityGroupIds"], "sg", 5),
+    ] {
+        for path in ["template.yaml", "infra/database.yaml", "infra/flush-hosts.yaml"] {
+            let definition = parameters.iter().find_map(|name| layer(path)["Parameters"].get(name)).unwrap();
+            assert!(takes(definition, &many(prefix, most)), "{path} refuses {most} of {prefix}");
+            assert!(!takes(definition, &many(prefix, most + 1)), "{path} takes more than {most} of {prefix}");
+        }
+    }
+}
+
 #[test]
 fn what_has_no_safe_default_has_none() {
     let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabaseKind", "DatabasePort", "VpcId"];
