@@ -64,10 +64,18 @@ fn several_targets_are_wrong_only_where_there_is_one_writer() {
 }
 
 #[test]
-fn witnesses_can_only_disagree_about_the_writer_of_a_cluster() {
+fn witnesses_can_only_disagree_where_others_than_dns_are_asked() {
     for (kind, endpoint) in super::ENDPOINTS {
-        let stack = Stack::with(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]);
-        assert_eq!(stack.resource("WitnessDisagreementAlarm").is_some(), kind == "cluster", "{kind}");
+        let database = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)];
+        let alarm =
+            |more: &[(&str, &str)]| Stack::with(&[&database, more].concat()).resource("WitnessDisagreementAlarm");
+        assert_eq!(alarm(&[]).is_some(), kind == "cluster", "{kind}: the RDS API names the writer of a cluster alone");
+        if ["cluster", "instance", "hostname"].contains(&kind) {
+            let says = text(&alarm(&ASKING).expect(kind)["AlarmDescription"]);
+            for words in ["databases", "{FunctionLogGroup}", "blue", "login"] {
+                assert!(says.contains(words), "{words} in {says}");
+            }
+        }
     }
 }
 

@@ -245,8 +245,11 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
                 self.located.insert(endpoint.clone(), addresses.clone());
             }
         }
+        if let Ok((_, (members, at))) = &answer {
+            self.evidence.hear_members(members, *at);
+        }
         let silence = match answer {
-            Ok((topology, (_, at))) if topology.writer().is_some() => {
+            Ok((topology, (_, at))) if topology.writer().is_some() || self.evidence.without_writer().is_some() => {
                 self.unlocated = None;
                 return self.evidence.hear_topology(Some(topology), at);
             }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use reconcile::agenda::Settled;
 use reconcile::binding::TargetGroupArn;
-use reconcile::group::Departures;
+use reconcile::history::History;
 
 /// What is remembered of every group.
 #[derive(Default)]
@@ -14,8 +14,8 @@ pub(crate) struct Memory(Mutex<BTreeMap<TargetGroupArn, Remembered>>);
 /// What is remembered of one group.
 #[derive(Clone, Default)]
 pub(crate) struct Remembered {
-    /// When this process deregistered which address.
-    pub(crate) left: Departures,
+    /// What its runs saw.
+    pub(crate) history: History,
     /// The last time it saw the group in sync.
     pub(crate) settled: Settled,
 }
@@ -26,9 +26,9 @@ impl Memory {
         memory.get(group).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn leave(&self, group: &TargetGroupArn, left: &Departures) {
+    pub(crate) fn keep(&self, group: &TargetGroupArn, history: History) {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.entry(group.clone()).or_default().left.extend(left);
+        memory.entry(group.clone()).or_default().history = history;
     }
 
     pub(crate) fn settle(&self, group: &TargetGroupArn, settled: &Settled) {

@@ -50,10 +50,10 @@ pub trait TargetGroups: Send + Sync + 'static {
 
 /// Asks the RDS API about a cluster.
 pub trait Topology: Send + Sync + 'static {
-    /// The instances of the cluster, and which of them is the writer.
+    /// The instances of the cluster, and which of them are flagged as the writer: one, or for some clusters none or several.
     ///
     /// # Errors
-    /// When RDS refused or could not be reached, or the cluster has no writer.
+    /// When RDS refused or could not be reached.
     fn members(&self, cluster: &str) -> impl Future<Output = Result<Vec<ClusterMember>, AwsError>> + Send;
 }
 

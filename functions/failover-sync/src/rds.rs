@@ -24,16 +24,17 @@ impl Rds {
 impl Topology for Rds {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let (clusters, instances) = describe_cluster(&self.0, cluster).await?;
-        let members = clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
-        let writer = members
-            .filter(|member| member.is_cluster_writer() == Some(true))
-            .find_map(|member| member.db_instance_identifier())
-            .ok_or_else(|| AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "no member is the writer"))?;
+        let [described] = clusters.db_clusters() else {
+            return Err(AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "it is not one cluster"));
+        };
+        // None is flagged in a secondary cluster of a global database, and for a moment of a failover none or two may be.
+        let flagged = described.db_cluster_members().iter().filter(|member| member.is_cluster_writer() == Some(true));
+        let flagged: Vec<&str> = flagged.filter_map(|member| member.db_instance_identifier()).collect();
         let member = |instance: &aws_sdk_rds::types::DbInstance| {
             let id = instance.db_instance_identifier()?;
             Some(ClusterMember {
                 id: id.to_owned(),
-                is_writer: id == writer,
+                is_writer: flagged.contains(&id),
                 endpoint: instance.endpoint().and_then(|endpoint| endpoint.address()).map(str::to_owned),
                 status: instance.db_instance_status().unwrap_or_default().to_owned(),
             })

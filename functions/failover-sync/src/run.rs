@@ -72,9 +72,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         let announced = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
         let events = concerning().filter(|_| trigger.watch.is_none()).cloned().collect();
         let watch = Watch::new(concerning(), trigger.watch, sources.config.watch, now);
-        let Remembered { left, settled } = sources.memory.of(&binding.target_group);
+        let Remembered { history, settled } = sources.memory.of(&binding.target_group);
         let agenda = Agenda::new(binding, watch.is_on(), settled);
-        let look = Look::new(sources, binding, agenda, Evidence::new(binding, &trigger.events, left, now));
+        let look = Look::new(sources, binding, agenda, Evidence::new(binding, &trigger.events, history, now));
         let (unshown, doing) = (Unshown::default(), "starting".to_owned());
         Run { look, watch, events, announced, unshown, rule: None, unsettled: 0, right_at: None, report, doing }
     }
@@ -130,6 +130,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
             judged = self.look.look_closer(judged).await.inspect_err(|_| self.report.forget())?;
         }
         self.note(&judged);
+        self.remember();
         let now = self.now();
         self.right_at = matches!(judged, Verdict::InSync(_)).then(Instant::now);
         match judged {
@@ -231,6 +232,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
     async fn register(&mut self, targets: &[Target]) -> Result<(), SyncError> {
         let names = strings(targets);
         self.doing = format!("registering {}", names.join(", "));
+        self.look.evidence.join(targets, self.now());
         let Look { sources, binding, .. } = &self.look;
         let registered = sources.groups.register(&binding.target_group, targets).await;
         registered.map_err(|source| SyncError::Aws { progress: IN_REGISTRATION, source })?;
@@ -245,16 +247,22 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         self.doing = format!("deregistering {}", names.join(", "));
         let now = self.now();
         for target in targets.iter().filter_map(DescribedTarget::target) {
-            self.look.evidence.group.leave(target.address, now);
+            self.look.evidence.leave(target, now);
         }
-        let Look { sources, binding, evidence, .. } = &self.look;
-        sources.memory.leave(&binding.target_group, evidence.group.left());
+        self.remember();
+        let Look { sources, binding, .. } = &self.look;
         let deregistered = sources.groups.deregister(&binding.target_group, targets).await;
         deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source })?;
         self.unshown.deregistered(targets, self.now());
         info!(binding = binding.name, targets = names.join(","), "deregistered targets");
         note(&mut self.report.deregistered, names);
         Ok(())
+    }
+
+    /// Keeps what was seen for later runs, also those after one that is cut short.
+    fn remember(&self) {
+        let Look { sources, binding, evidence, .. } = &self.look;
+        sources.memory.keep(&binding.target_group, evidence.history());
     }
 
     fn now(&self) -> DateTime<Utc> {

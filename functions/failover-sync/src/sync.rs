@@ -9,7 +9,7 @@ use reconcile::config::Config;
 use reconcile::report::{BindingReport, Report};
 use reconcile::trigger::Trigger;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::Instrument;
+use tracing::{Instrument, warn};
 
 use crate::error::{RunError, SyncError};
 use crate::limit::AT_A_TIME;
@@ -28,6 +28,9 @@ pub struct Synchronizer<D, G, T, C> {
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
     /// Keeps the bindings of the configuration through the given ports.
     pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Synchronizer<D, G, T, C> {
+        if let Some(note) = config.note_on_delay() {
+            warn!("{note}");
+        }
         Synchronizer { sources: Sources::new(config, dns, groups, topology, clock) }
     }
 

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use platform::telemetry::write_metrics;
-use reconcile::because::Because;
 use reconcile::report::{BindingReport, Report, State, strings};
 use tracing::Level;
 
@@ -44,7 +43,7 @@ fn log(trigger: &str, report: &BindingReport) {
                 kept = strings(&report.kept).join(","),
                 observations = report.observations,
                 elapsed_ms = report.elapsed.as_millis() as u64,
-                because = report.because.as_ref().map(Because::to_string),
+                because = report.why(),
                 cut_short = report.is_cut_short,
                 error_type = report.error.as_ref().map(|error| error.kind),
                 error = report.error.as_ref().map(|error| error.message.as_str()),

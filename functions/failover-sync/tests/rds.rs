@@ -57,10 +57,13 @@ async fn the_writer_is_the_member_that_the_cluster_marks() {
 }
 
 #[tokio::test]
-async fn a_cluster_without_a_writer_is_an_error() {
-    let clusters = clusters(CLUSTERS.replace(">true<", ">false<"));
-    let message = members(&clusters, &instances(INSTANCES.into())).await.unwrap_err();
-    assert!(message.contains("rds:DescribeDBClusters on orders") && message.contains("no member"), "{message}");
+async fn a_cluster_that_marks_no_writer_or_several_is_told_as_it_is() {
+    for (from, to, writers) in [(">true<", ">false<", &[][..]), (">false<", ">true<", &["orders-a", "orders-b"])] {
+        let clusters = clusters(CLUSTERS.replace(from, to));
+        let members = members(&clusters, &instances(INSTANCES.into())).await.unwrap();
+        let flagged: Vec<_> = members.iter().filter(|member| member.is_writer).map(|member| &*member.id).collect();
+        assert_eq!((&*flagged, members.len()), (writers, 3));
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,26 @@ pub enum Because {
         /// Its address.
         address: IpAddr,
     },
+    /// The registered database takes writes, but others have good reason to name one that says nothing.
+    Disputed {
+        /// The address of the one that takes writes.
+        writer: IpAddr,
+        /// What the others name.
+        other: Addresses,
+        /// Whether a failover event names it; else DNS and the RDS API do.
+        by_event: bool,
+    },
+    /// The group is empty, and the RDS API has some time to agree with DNS before it is filled.
+    Empty {
+        /// Who names what it is to be filled with.
+        witness: Witness,
+        /// That.
+        addresses: Addresses,
+        /// For how long the group has been empty.
+        lasted: Duration,
+        /// How long the RDS API has.
+        needed: Duration,
+    },
     /// The database that others name says that it is read only.
     ReadOnly {
         /// Its address.
@@ -83,9 +103,11 @@ impl Because {
         match self {
             Because::Word { .. } => "word",
             Because::Quorum { .. } => "quorum",
-            Because::Contradiction { .. } | Because::ReadOnly { .. } | Because::SeveralWriters { .. } => {
-                "contradiction"
-            }
+            Because::Contradiction { .. }
+            | Because::ReadOnly { .. }
+            | Because::SeveralWriters { .. }
+            | Because::Disputed { .. } => "contradiction",
+            Because::Empty { .. } => "empty",
             Because::Patience { .. } => "patience",
             Because::Claim { .. } => "claim",
             Because::Silence => "silence",
@@ -111,6 +133,22 @@ impl fmt::Display for Because {
             }
             Because::Claim { witness, addresses } => write!(f, "{witness} names {addresses}"),
             Because::Word { address } => write!(f, "the database at {address} takes writes, and no other does"),
+            Because::Disputed { writer, other, by_event } => {
+                let others = if *by_event { "a failover event names" } else { "DNS and the RDS API name" };
+                write!(
+                    f,
+                    "the database at {writer} takes writes, but {others} {other}, which does not say that it does"
+                )
+            }
+            Because::Empty { witness, addresses, lasted, needed } if lasted < needed => write!(
+                f,
+                "{witness} names {addresses} for an empty group, and the RDS API has {} of {} s left to agree",
+                (*needed - *lasted).as_secs(),
+                needed.as_secs()
+            ),
+            Because::Empty { witness, addresses, needed, .. } => {
+                write!(f, "{witness} alone names {addresses}, and the group has been empty for {} s", needed.as_secs())
+            }
             Because::ReadOnly { address } => write!(f, "the database at {address} says that it is read only"),
             Because::SeveralWriters { addresses } => write!(f, "the databases at {addresses} take writes at once"),
             Because::Silence => f.write_str("DNS does not answer"),

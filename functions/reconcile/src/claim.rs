@@ -39,6 +39,9 @@ pub enum Voice {
     TakesWrites,
     /// It is a reader, a standby, or a writer that was demoted.
     ReadOnly,
+    /// It could take writes, but every new session is made read only by a setting of the server: an operator's, or that of
+    /// a switchover under way. Nobody can tell from it which.
+    Unknown,
 }
 
 impl Voice {
@@ -47,6 +50,7 @@ impl Voice {
         match self {
             Voice::TakesWrites => "takes writes",
             Voice::ReadOnly => "read only",
+            Voice::Unknown => "unknown",
         }
     }
 }

@@ -9,13 +9,31 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
+use crate::evidence::EVENT;
 use crate::login::Login;
 use crate::network::AllowedNetworks;
 use crate::watch::WATCH_LIMIT;
 
 /// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the runtime and the SDK.
-pub const VARIABLES: [&str; 7] =
-    ["BINDINGS", "ALLOWED_CIDRS", "DNS_SERVERS", "WATCH_SECONDS", "WITNESS_USER", "WITNESS_SECRET_ARN", "CA_BUNDLE"];
+pub const VARIABLES: [&str; 8] = [
+    "BINDINGS",
+    "ALLOWED_CIDRS",
+    "DNS_SERVERS",
+    "WATCH_SECONDS",
+    "DEREGISTRATION_DELAY_SECONDS",
+    "WITNESS_USER",
+    "WITNESS_SECRET_ARN",
+    "CA_BUNDLE",
+];
+
+/// The deregistration delay of the template, which is AWS's recommendation.
+const DEREGISTRATION_DELAY: Duration = Duration::from_secs(120);
+
+/// The longest that ELBv2 takes (`deregistration_delay.timeout_seconds`).
+const LONGEST_DEREGISTRATION_DELAY: Duration = Duration::from_secs(3_600);
+
+// An event outlives no departure that a description could have shown.
+const _: () = assert!(EVENT.as_secs() < DEREGISTRATION_DELAY.as_secs());
 
 const FIELDS: [&str; 8] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType", "engine"];
 
@@ -30,6 +48,8 @@ pub struct Config {
     pub dns_servers: Vec<SocketAddr>,
     /// How long a failover event is watched, [`WATCH_LIMIT`] at most.
     pub watch: Duration,
+    /// For how long the target groups describe a deregistered target as draining, at most an hour.
+    pub deregistration_delay: Duration,
     /// How to log in to the databases, to ask them whether they take writes; without it they are not asked.
     pub login: Option<Login>,
     /// A PEM file of authorities to trust for the databases' certificates, instead of the shipped one.
@@ -42,7 +62,7 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let [bindings, allowed, dns_servers, watch, user, secret, ca_bundle] =
+        let [bindings, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
             VARIABLES.map(|name| variable(name).filter(|value| !value.trim().is_empty()));
         let mut mistakes = Mistakes::default();
         let config = Config {
@@ -50,11 +70,28 @@ impl Config {
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
             watch: mistakes.take("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
+            deregistration_delay: mistakes
+                .take("DEREGISTRATION_DELAY_SECONDS", parse_delay(delay.as_deref()))
+                .unwrap_or(DEREGISTRATION_DELAY),
             login: Login::parse(["WITNESS_USER", "WITNESS_SECRET_ARN"], user, secret, &mut mistakes),
             ca_bundle: ca_bundle.map(PathBuf::from),
         };
         check_login(&config, &mut mistakes);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
+    }
+}
+
+impl Config {
+    /// What follows from a deregistration delay that an event of a failover outlives, for the one who chose it.
+    pub fn note_on_delay(&self) -> Option<String> {
+        let (delay, event) = (self.deregistration_delay.as_secs(), EVENT.as_secs());
+        (delay < event).then(|| {
+            format!(
+                "the deregistration delay is {delay} s, and an event of a failover counts for {event} s: that its database was \
+                 left after it no longer shows, so of two failovers within that time the first may be followed once more; \
+                 120 s are enough (template parameter DeregistrationDelaySeconds)"
+            )
+        })
     }
 }
 
@@ -121,6 +158,14 @@ fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {
     let Some(seconds) = seconds else { return Ok(WATCH_LIMIT) };
     let watch = seconds.trim().parse().map(Duration::from_secs).ok().filter(|watch| *watch <= WATCH_LIMIT);
     watch.ok_or_else(|| format!("{seconds:?} is not a number of seconds from 0 to {}", WATCH_LIMIT.as_secs()))
+}
+
+fn parse_delay(seconds: Option<&str>) -> Result<Duration, String> {
+    let Some(seconds) = seconds else { return Ok(DEREGISTRATION_DELAY) };
+    let delay = seconds.trim().parse().map(Duration::from_secs).ok();
+    delay.filter(|delay| *delay <= LONGEST_DEREGISTRATION_DELAY).ok_or_else(|| {
+        format!("{seconds:?} is not a number of seconds from 0 to {}", LONGEST_DEREGISTRATION_DELAY.as_secs())
+    })
 }
 
 fn parse_bindings(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Binding> {

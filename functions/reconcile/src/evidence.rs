@@ -2,17 +2,18 @@
 //!
 //! Each witness has a say of its own, and silence is never a statement: what could not be read is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::binding::Binding;
+use crate::binding::{Binding, Kind};
 use crate::claim::{Cause, Claim, Doubt, Voice, Witness, age};
 use crate::event::{RdsEvent, Tidings};
-use crate::group::{Departures, Group};
-use crate::target::Addresses;
+use crate::group::Group;
+use crate::history::{AnswerHistory, History, Standing};
+use crate::target::{Addresses, Target};
 
 /// What DNS, the RDS API or a database said counts as long as it is not older than this. DNS and databases are asked every
 /// second, the RDS API every two, and a call to AWS between an answer and its use may take much longer. With two seconds for
@@ -22,9 +23,12 @@ const CURRENT: Duration = Duration::from_secs(5);
 /// The RDS API fails in bursts: what it said last still contradicts others for this long, although it proves nothing.
 const RECENT: Duration = Duration::from_secs(10);
 
+/// A member that was the writer this long ago may be it again, or still, while the RDS API does not say who is.
+const WAS_WRITER: Duration = Duration::from_secs(120);
+
 /// A named event is a witness for this long: longer than DNS and topology lag, and shorter than a target drains, so that
 /// it would still show if the event's instance had been left after it.
-const EVENT: Duration = Duration::from_secs(90);
+pub const EVENT: Duration = Duration::from_secs(90);
 
 /// What was said about one binding in one run.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +41,16 @@ pub struct Evidence {
     is_topology_silent: Option<bool>,
     /// The readers that the RDS API named last, and since when it has named no others.
     readers: Option<(Addresses, DateTime<Utc>)>,
+    /// How many members the RDS API flagged as the writer, when it answered last.
+    flagged: Option<usize>,
+    /// When the RDS API last flagged a member as the only writer.
+    writers: BTreeMap<String, DateTime<Utc>>,
+    /// The addresses of writers that this process registered among the readers, because no reader was healthy.
+    stand_ins: BTreeSet<IpAddr>,
+    /// Since when DNS and the RDS API have named this without a break, this run and those before it.
+    standing: Option<Standing>,
+    /// What DNS has answered, where absence from its answers counts.
+    answers: Option<AnswerHistory>,
     named: Vec<(String, DateTime<Utc>)>,
     /// When each database was asked, and what it said about itself last, and when.
     voices: BTreeMap<IpAddr, Heard>,
@@ -102,12 +116,15 @@ impl ClusterMember {
 pub struct Topology(pub Vec<(ClusterMember, Addresses)>);
 
 impl Topology {
-    /// The writer's addresses.
+    /// The writer's addresses, if one member is flagged as the writer. A secondary cluster of a global database has none,
+    /// another has none for a moment of a failover, and the API has been seen to flag two.
     pub fn writer(&self) -> Option<&Addresses> {
-        self.0.iter().find(|(member, _)| member.is_writer).map(|(_, addresses)| addresses)
+        let mut flagged = self.0.iter().filter(|(member, _)| member.is_writer);
+        let (_, addresses) = flagged.next()?;
+        flagged.next().is_none().then_some(addresses)
     }
 
-    /// The addresses of every reader that can serve.
+    /// The addresses of every member that is not flagged as the writer and can serve.
     pub fn readers(&self) -> Option<Addresses> {
         let readers = self.0.iter().filter(|(member, _)| !member.is_writer && member.can_serve());
         Addresses::new(readers.flat_map(|(_, addresses)| addresses.iter()))
@@ -138,9 +155,12 @@ struct Heard {
 }
 
 impl Evidence {
-    /// What is known before anything was asked: the events that concern the binding, and when targets were left.
-    pub fn new(binding: &Binding, events: &[RdsEvent], left: Departures, now: DateTime<Utc>) -> Evidence {
-        let mut evidence = Evidence { group: Group::new(left), ..Evidence::default() };
+    /// What is known before anything was asked: the events that concern the binding, and what the process remembers.
+    pub fn new(binding: &Binding, events: &[RdsEvent], history: History, now: DateTime<Utc>) -> Evidence {
+        let History { targets, writers, stand_ins, standing, answers } = history;
+        let answers = (binding.kind == Kind::Custom).then(|| answers.unwrap_or_default());
+        let group = Group::new(binding.port, targets);
+        let mut evidence = Evidence { group, writers, stand_ins, standing, answers, ..Evidence::default() };
         for event in events.iter().filter(|event| event.concerns(binding)) {
             // Without a time it cannot be told from one that comes late: no witness.
             let Some(time) = event.time.map(|time| time.min(now)) else { continue };
@@ -151,8 +171,22 @@ impl Evidence {
         evidence
     }
 
+    /// What later runs of this process should know.
+    pub fn history(&self) -> History {
+        History {
+            targets: self.group.history().clone(),
+            writers: self.writers.clone(),
+            stand_ins: self.stand_ins.clone(),
+            standing: self.standing.clone(),
+            answers: self.answers.clone(),
+        }
+    }
+
     /// DNS answered.
     pub fn hear_dns(&mut self, answer: Answer, now: DateTime<Utc>) {
+        if let Some(answers) = &mut self.answers {
+            answers.hear(&answer.addresses, now);
+        }
         let since = match &self.dns {
             // A row of equal answers with a long silence in it says nothing about the time between.
             Some(steady) if steady.answer.addresses == answer.addresses && age(steady.last, now) <= CURRENT => {
@@ -161,6 +195,17 @@ impl Evidence {
             _ => now,
         };
         self.dns = Some(Steady { answer, since, last: now });
+        self.note_standing(now);
+    }
+
+    /// The RDS API told the cluster's members, whether or not they have addresses.
+    pub fn hear_members(&mut self, members: &[ClusterMember], now: DateTime<Utc>) {
+        let flagged: Vec<_> = members.iter().filter(|member| member.is_writer).collect();
+        self.flagged = Some(flagged.len());
+        if let [writer] = flagged[..] {
+            self.writers.insert(writer.id.clone(), now);
+        }
+        self.writers.retain(|_, at| age(*at, now) <= WAS_WRITER);
     }
 
     /// The RDS API answered, or was silent.
@@ -175,6 +220,75 @@ impl Evidence {
             (None, Some(told)) => told.is_silent = true,
             (None, None) => {}
         }
+        self.note_standing(now);
+    }
+
+    /// Notes whether DNS and the RDS API name the same. A silence is no break, another answer is one.
+    fn note_standing(&mut self, now: DateTime<Utc>) {
+        let dns = self.dns(now).map(|steady| steady.answer.addresses.clone());
+        let writer = self.topology(now).map(|topology| topology.writer().cloned());
+        let (Some(dns), Some(writer)) = (dns, writer) else { return };
+        self.standing = match self.standing.take() {
+            _ if writer.as_ref() != Some(&dns) => None,
+            Some(standing) if standing.goes_on(&dns, now) => Some(Standing { last: now, ..standing }),
+            _ => Some(Standing { addresses: dns, since: now, last: now }),
+        };
+    }
+
+    /// These targets are being registered by this process.
+    pub fn join(&mut self, targets: &[Target], now: DateTime<Utc>) {
+        let writer = self.topology(now).and_then(Topology::writer);
+        let joined = targets.iter().map(|target| target.address);
+        let stand_ins: Vec<_> = joined.filter(|it| writer.is_some_and(|writer| writer.contains(*it))).collect();
+        self.stand_ins.extend(stand_ins);
+    }
+
+    /// The target is being deregistered by this process; whether the call succeeds may never be known.
+    pub fn leave(&mut self, target: Target, now: DateTime<Utc>) {
+        self.stand_ins.remove(&target.address);
+        self.group.leave(target, now);
+    }
+
+    /// Whether this process registered this address when it was the writer's. Only what it did among readers matters.
+    pub(crate) fn stands_in(&self, address: IpAddr) -> bool {
+        self.stand_ins.contains(&address)
+    }
+
+    /// For how long DNS and the RDS API have both named these addresses without a break.
+    pub fn stood_for(&self, named: &Addresses) -> Option<Duration> {
+        let standing = self.standing.as_ref().filter(|standing| standing.addresses == *named)?;
+        Some(age(standing.since, standing.last))
+    }
+
+    /// For how long every answer of DNS has lacked this address, and how many answers that were: as far as this process
+    /// knows, which counts from its first answer. Only for the kind `custom`.
+    pub fn absent_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<(Duration, u64)> {
+        self.answers.as_ref()?.absent_for(address, now)
+    }
+
+    /// Why the RDS API names no writer although it answered, in words.
+    pub fn without_writer(&self) -> Option<&'static str> {
+        match self.flagged? {
+            0 => Some("the RDS API flags no member as the writer"),
+            1 => None,
+            _ => Some("the RDS API flags several members as the writer"),
+        }
+    }
+
+    /// The addresses of the cluster's readers. Where the RDS API flags none or several as the writer, a member that was the
+    /// writer a moment ago and is not registered is left out: it may still be it.
+    pub fn readers(&self, now: DateTime<Utc>) -> Option<Addresses> {
+        let topology = self.topology(now)?;
+        let readers = topology.readers()?;
+        if self.without_writer().is_none() {
+            return Some(readers);
+        }
+        let was_writer = |id: &str| self.writers.get(id).is_some_and(|at| age(*at, now) <= WAS_WRITER);
+        let joins = |address: &IpAddr| !self.group.members().any(|member| member == *address);
+        let is_left_out = |address: &IpAddr| {
+            joins(address) && topology.0.iter().any(|(it, at)| at.contains(*address) && was_writer(&it.id))
+        };
+        Addresses::new(readers.iter().filter(|address| !is_left_out(address)))
     }
 
     /// The database at this address was asked, and said this, or nothing.
@@ -202,9 +316,12 @@ impl Evidence {
     }
 
     /// The databases that take writes, if every member of the group was asked: a writer that is registered must have had
-    /// its chance to say so.
+    /// its chance to say so. One whose role is unknown may be the writer, and counts as one that was not asked.
     pub fn writers(&self, now: DateTime<Utc>) -> Option<Addresses> {
-        let was_asked = |member| self.voices.get(&member).is_some_and(|heard| age(heard.asked, now) <= CURRENT);
+        let was_asked = |member| {
+            let is_unknown = self.voice(member, now) == Some(Voice::Unknown);
+            !is_unknown && self.voices.get(&member).is_some_and(|heard| age(heard.asked, now) <= CURRENT)
+        };
         let takes_writes = |address: &IpAddr| self.voice(*address, now) == Some(Voice::TakesWrites);
         let writers = self.voices.keys().copied().filter(takes_writes);
         Addresses::new(writers).filter(|_| self.group.members().all(was_asked))
@@ -215,7 +332,7 @@ impl Evidence {
     pub fn candidates(&self) -> impl Iterator<Item = IpAddr> {
         let members =
             self.topology.iter().flat_map(|told| &told.topology.0).flat_map(|(_, addresses)| addresses.iter());
-        let registered = self.group.members().chain(self.group.draining()).chain(self.group.left().keys().copied());
+        let registered = self.group.members().chain(self.group.draining()).chain(self.group.left());
         self.answer().into_iter().flat_map(Addresses::iter).chain(members).chain(registered)
     }
 
@@ -236,7 +353,7 @@ impl Evidence {
             contradicts: true,
         });
         let told = self.topology.as_ref().filter(|told| age(told.at, now) <= RECENT);
-        let writer = told.and_then(|told| told.topology.writer());
+        let writer = told.and_then(|told| told.topology.writer()).filter(|_| self.without_writer().is_none());
         let topology = writer.map(|addresses| Claim {
             witness: Witness::Topology,
             addresses,
@@ -247,11 +364,36 @@ impl Evidence {
         [dns, event, topology].into_iter().flatten().collect()
     }
 
+    /// Whether those who name a writer now name different ones, or one that says it is read only; nothing if nobody but DNS
+    /// was heard.
+    pub fn disagrees(&self, now: DateTime<Utc>) -> Option<bool> {
+        let claims = self.claims(now);
+        let spoken: Vec<_> =
+            self.voices.keys().filter_map(|address| Some((*address, self.voice(*address, now)?))).collect();
+        let is_another_heard = !spoken.is_empty() || claims.iter().any(|claim| claim.witness != Witness::Dns);
+        let own = spoken.iter().filter(|(_, voice)| *voice == Voice::TakesWrites);
+        let own: Vec<Addresses> = own.map(|(address, _)| (*address).into()).collect();
+        let named: Vec<&Addresses> = claims.iter().map(|claim| claim.addresses).chain(&own).collect();
+        let is_read_only = |address| self.voice(address, now) == Some(Voice::ReadOnly);
+        let differ =
+            named.iter().any(|addresses| Some(addresses) != named.first() || addresses.iter().any(is_read_only));
+        is_another_heard.then_some(differ)
+    }
+
+    /// The topology that was read last, however old.
+    pub fn last_topology(&self) -> Option<&Topology> {
+        self.topology.as_ref().map(|told| &told.topology)
+    }
+
     /// Why what was said so far proves nothing for these addresses, in no order.
     pub fn doubts(&self, named: &Addresses, now: DateTime<Utc>) -> impl Iterator<Item = Doubt> {
-        let contradicted = self.topology.as_ref().filter(|told| told.topology.writer() != Some(named));
+        let is_other = |told: &&Told| told.topology.writer().is_some_and(|writer| writer != named);
+        let contradicted = self.topology.as_ref().filter(is_other).filter(|_| self.without_writer().is_none());
         let contradicted = contradicted.map(|told| Doubt { since: told.at, cause: Cause::Contradicted });
-        self.group.doubts(named, now).chain(contradicted)
+        // Databases that can be asked soon tell more than memory. With it the simulation saw a quarter more wrong-way
+        // switches, on the word of an event and the RDS API while the databases were still silent.
+        let with_memory = self.voices.is_empty();
+        self.group.doubts(named, with_memory, now).chain(contradicted)
     }
 
     /// The last answer of DNS, while it is current.

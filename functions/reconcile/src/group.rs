@@ -1,6 +1,17 @@
 //! What a run knows about the target group: its last description, and what changed between descriptions.
+//!
+//! What it does not know it takes for the worst, that it happened a moment ago:
+//!
+//! | at the first look            | what a new process cannot know                  | what one knows that described the same target so at most 90 s before |
+//! |------------------------------|-------------------------------------------------|----------------------------------------------------------------------|
+//! | `draining`                   | when it was left, within the deregistration delay | since when it has been draining: after 120 s that is no doubt      |
+//! | `initial`                    | when it was registered: checks every 300 s make it last ten minutes | since when it has been `initial`: after 120 s that is no doubt |
+//! | `healthy` and other members  | when they were registered                       | nothing more                                                         |
+//! | several members              | which of them came last                         | nothing more                                                         |
+//!
+//! So with slow health checks or a long delay a failback waits longer in a new process than in one that has watched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,33 +20,71 @@ use chrono::{DateTime, Utc};
 use crate::claim::{Cause, Doubt, age};
 use crate::target::{Addresses, DescribedTarget, Target, TargetState};
 
-/// The template's deregistration delay: how long a target that was left is described as draining.
-const DRAIN: Duration = Duration::from_secs(120);
+/// That a target was left, or registered before the first look, is no doubt any more after this: longer than stale and
+/// flapping answers last together.
+const DOUBT_COUNTS: Duration = Duration::from_secs(120);
 
-/// When which address was left. Only a help: a new process knows nothing of it and asks for more proof.
-pub type Departures = BTreeMap<IpAddr, DateTime<Utc>>;
+/// What an earlier run saw of a target tells since when it is so, if it was so at most this long ago. In a longer gap it may
+/// have left and come back.
+const SEEN_AGAIN_WITHIN: Duration = Duration::from_secs(90);
+
+/// What a process remembers of a group's targets from one run to the next. Only a help: see the table above.
+#[derive(Clone, Debug, Default)]
+pub struct TargetHistory {
+    /// When this process deregistered a target.
+    left: BTreeMap<Target, DateTime<Utc>>,
+    /// What each target was in the last description.
+    seen: BTreeMap<Target, Seen>,
+}
+
+/// What a target was, from when until when.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    phase: Phase,
+    since: DateTime<Utc>,
+    last: DateTime<Utc>,
+}
+
+/// What of a target's state tells how long ago it was registered or left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Initial,
+    Draining,
+    Healthy,
+    Other,
+}
 
 /// A target group as one run saw it.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
+    /// The port that the binding's targets are registered on.
+    port: u16,
     described: Option<(Vec<DescribedTarget>, DateTime<Utc>)>,
-    /// When an address was deregistered by this process, in this run or an earlier one.
-    left: Departures,
-    /// When an address was first seen as draining.
-    draining: BTreeMap<IpAddr, DateTime<Utc>>,
+    history: TargetHistory,
     /// When a member was seen that had not been there at the look before, or that was registered a moment ago.
-    appeared: BTreeMap<IpAddr, DateTime<Utc>>,
-    /// When an address was last seen as a member.
-    seen: BTreeMap<IpAddr, DateTime<Utc>>,
+    appeared: BTreeMap<Target, DateTime<Utc>>,
+    /// When a target was last seen as a member in this run.
+    members_seen: BTreeMap<Target, DateTime<Utc>>,
     first_look: Option<DateTime<Utc>>,
-    /// Whether the first look showed several members.
+    /// Whether the first look showed members at several addresses.
     is_mixed: bool,
+    /// Since when no description has shown a member, in this run.
+    empty_since: Option<DateTime<Utc>>,
+}
+
+impl TargetHistory {
+    /// The target was deregistered by this process.
+    #[must_use]
+    pub fn leaving(mut self, target: Target, at: DateTime<Utc>) -> TargetHistory {
+        self.left.insert(target, at);
+        self
+    }
 }
 
 impl Group {
     /// A group that was not described yet.
-    pub fn new(left: Departures) -> Group {
-        Group { left, ..Group::default() }
+    pub fn new(port: u16, history: TargetHistory) -> Group {
+        Group { port, history, ..Group::default() }
     }
 
     /// The last description; nothing before the first one, and after a write.
@@ -51,24 +100,31 @@ impl Group {
     /// The group was described.
     pub fn see(&mut self, targets: Vec<DescribedTarget>, now: DateTime<Utc>) {
         let is_first = self.first_look.is_none();
-        let [appeared_before, draining_before] = [&mut self.appeared, &mut self.draining].map(std::mem::take);
-        for target in &targets {
-            let Some(Target { address, .. }) = target.target() else { continue };
-            if target.state == TargetState::Draining {
-                self.draining.insert(address, draining_before.get(&address).copied().unwrap_or(now));
-            }
-            if target.is_member() {
-                let is_new = target.state == TargetState::Initial || !(is_first || self.seen.contains_key(&address));
-                if let Some(time) = appeared_before.get(&address).copied().or(is_new.then_some(now)) {
-                    self.appeared.insert(address, time);
+        let before = std::mem::take(&mut self.history.seen);
+        let appeared_before = std::mem::take(&mut self.appeared);
+        for described in &targets {
+            let Some(target) = described.target() else { continue };
+            let phase = Phase::of(described);
+            let earlier = before
+                .get(&target)
+                .filter(|seen| seen.phase == phase && (!is_first || age(seen.last, now) <= SEEN_AGAIN_WITHIN));
+            let since = earlier.map_or(now, |seen| seen.since);
+            self.history.seen.insert(target, Seen { phase, since, last: now });
+            if described.is_member() {
+                let is_new = phase == Phase::Initial || !(is_first || self.members_seen.contains_key(&target));
+                let is_new = is_new && age(since, now) <= DOUBT_COUNTS;
+                if let Some(time) = appeared_before.get(&target).copied().or(is_new.then_some(since)) {
+                    self.appeared.insert(target, time);
                 }
+                self.members_seen.insert(target, now);
             }
         }
-        let members = targets.iter().filter(|target| target.is_member()).filter_map(DescribedTarget::target);
-        self.seen.extend(members.map(|member| (member.address, now)));
+        let members: BTreeSet<IpAddr> = self.members_seen.keys().map(|target| target.address).collect();
         if is_first {
-            (self.first_look, self.is_mixed) = (Some(now), self.seen.len() > 1);
+            (self.first_look, self.is_mixed) = (Some(now), members.len() > 1);
         }
+        let is_empty = !targets.iter().any(DescribedTarget::is_member);
+        self.empty_since = self.empty_since.or(Some(now)).filter(|_| is_empty);
         self.described = Some((targets, now));
     }
 
@@ -78,13 +134,18 @@ impl Group {
     }
 
     /// The target is being deregistered; whether the call succeeds may never be known.
-    pub fn leave(&mut self, address: IpAddr, now: DateTime<Utc>) {
-        self.left.insert(address, now);
+    pub fn leave(&mut self, target: Target, now: DateTime<Utc>) {
+        self.history.left.insert(target, now);
     }
 
-    /// When targets were left, as far as this process knows.
-    pub fn left(&self) -> &Departures {
-        &self.left
+    /// What later runs of this process should know.
+    pub fn history(&self) -> &TargetHistory {
+        &self.history
+    }
+
+    /// Where this process deregistered targets.
+    pub fn left(&self) -> impl Iterator<Item = IpAddr> {
+        self.history.left.keys().map(|target| target.address)
     }
 
     /// Whether any of these addresses is a member's.
@@ -98,33 +159,87 @@ impl Group {
         self.members().filter(|address| !named.contains(*address))
     }
 
-    /// What in the group speaks against believing that the writer is at these addresses, the least telling first.
-    pub(crate) fn doubts(&self, named: &Addresses, now: DateTime<Utc>) -> impl Iterator<Item = Doubt> {
-        let left = named.iter().filter_map(move |address| Some((self.left_since(address, now)?, Cause::Left(address))));
-        let appeared = |address| Some((self.appeared.get(&address).copied()?, Cause::Appeared(address)));
-        let appeared = self.surplus(named).filter_map(appeared);
+    /// What in the group speaks against believing that the writer is at these addresses, the least telling first. Without
+    /// `with_memory` what other runs saw counts from the first look, as in a new process.
+    pub(crate) fn doubts(
+        &self,
+        named: &Addresses,
+        with_memory: bool,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = Doubt> {
+        let first_look = self.first_look.filter(|_| !with_memory);
+        let seen_since = move |since: DateTime<Utc>| first_look.map_or(since, |first| since.max(first));
+        let left = move |address| {
+            let left = self.left_since(address, seen_since).filter(|left| age(*left, now) <= DOUBT_COUNTS)?;
+            Some((left, Cause::Left(address)))
+        };
+        let appeared = move |target: Target| {
+            let since = self.appeared.get(&target).filter(|_| !named.contains(target.address))?;
+            Some((seen_since(*since), Cause::Appeared(target.address)))
+        };
+        let (left, appeared) = (named.iter().filter_map(left), self.member_targets().filter_map(appeared));
         let mixed = self.first_look.filter(|_| self.is_mixed).map(|since| (since, Cause::Mixed));
         mixed.into_iter().chain(left).chain(appeared).map(|(since, cause)| Doubt { since, cause })
     }
 
-    /// When an address was left by anybody, as long as a target that was left then may drain.
-    fn left_since(&self, address: IpAddr, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let by_this_process = self.left.get(&address).copied();
-        let is_member = self.members().any(|member| member == address);
-        let by_another = self.seen.get(&address).copied().filter(|_| !is_member);
-        let is_recent = |left: &DateTime<Utc>| age(*left, now) <= DRAIN;
-        let draining = self.draining.get(&address).map(|first_seen| by_this_process.unwrap_or(*first_seen));
-        by_this_process.max(by_another).filter(is_recent).max(draining)
+    /// When the binding's target at this address was left by anybody. Another port of the same address is another target:
+    /// that one is put right is no proof against this one.
+    fn left_since(
+        &self,
+        address: IpAddr,
+        seen_since: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let target = Target { address, port: self.port };
+        let by_this_process = self.history.left.get(&target).copied();
+        let is_member = self.member_targets().any(|member| member == target);
+        let by_another = self.members_seen.get(&target).copied().filter(|_| !is_member);
+        let draining = self.history.seen.get(&target).filter(|seen| seen.phase == Phase::Draining);
+        let draining = draining.map(|seen| by_this_process.unwrap_or_else(|| seen_since(seen.since)));
+        by_this_process.max(by_another).max(draining)
+    }
+
+    /// When the binding's target at this address was registered, if that was during this run or a moment before it.
+    pub(crate) fn registered_since(&self, address: IpAddr) -> Option<DateTime<Utc>> {
+        self.appeared.get(&Target { address, port: self.port }).copied()
+    }
+
+    /// For how long the binding's target at this address has been described as healthy, as far as this process knows.
+    pub(crate) fn healthy_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Duration> {
+        let seen = self.history.seen.get(&Target { address, port: self.port })?;
+        (seen.phase == Phase::Healthy).then(|| age(seen.since, now))
+    }
+
+    /// For how long no description of this run has shown a member; nothing if the last one did.
+    pub(crate) fn empty_for(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.empty_since.map(|since| age(since, now))
     }
 
     /// The addresses that are draining.
     pub fn draining(&self) -> impl Iterator<Item = IpAddr> {
-        self.draining.keys().copied()
+        let seen = self.history.seen.iter().filter(|_| self.first_look.is_some());
+        seen.filter(|(_, seen)| seen.phase == Phase::Draining).map(|(target, _)| target.address)
     }
 
     /// The members' addresses.
     pub fn members(&self) -> impl Iterator<Item = IpAddr> {
-        let members = self.targets().iter().filter(|target| target.is_member());
-        members.filter_map(DescribedTarget::target).map(|target| target.address)
+        self.member_targets().map(|target| target.address)
+    }
+
+    fn member_targets(&self) -> impl Iterator<Item = Target> {
+        self.targets().iter().filter(|target| target.is_member()).filter_map(DescribedTarget::target)
     }
 }
+
+impl Phase {
+    fn of(target: &DescribedTarget) -> Phase {
+        match target.state {
+            TargetState::Initial => Phase::Initial,
+            TargetState::Draining => Phase::Draining,
+            TargetState::Healthy => Phase::Healthy,
+            _ => Phase::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! simulation all run this code.
 //!
 //! Read it in the order of the loop: [`config`] and [`trigger`] say what is asked, [`agenda`] which source is asked next,
-//! [`evidence`] and [`group`] what was seen, [`claim`] what each witness says, [`verdict`] what follows from it and
+//! [`evidence`] and [`group`] what was seen, [`history`] what a process remembers of it, [`claim`] what each witness says, [`verdict`] what follows from it and
 //! [`because`] of which rule, [`plan`] what to do, [`unshown`] what of it need not be sent again, [`report`] what is told afterwards.
 
 pub mod agenda;
@@ -17,6 +17,7 @@ pub mod config;
 pub mod event;
 pub mod evidence;
 pub mod group;
+pub mod history;
 pub mod login;
 pub mod metrics;
 pub mod network;

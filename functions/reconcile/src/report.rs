@@ -96,6 +96,11 @@ pub struct BindingReport {
     pub topology: Option<Vec<IpAddr>>,
     /// Whether the RDS API gave no answer when it was asked last; absent if it was not asked.
     pub is_topology_silent: Option<bool>,
+    /// Why the RDS API names no writer although it answered; absent if it names one, or was not asked.
+    pub without_writer: Option<&'static str>,
+    /// Whether the witnesses named different writers, by whichever rule the verdict was made; absent if nobody but DNS was
+    /// heard, or the binding follows no one writer.
+    pub witnesses_disagree: Option<bool>,
     /// The addresses of the instance that a failover event names; absent without such an event or topology.
     pub event: Option<Vec<IpAddr>>,
     /// What each database said of itself when it was asked last, such as `takes writes`, or that it was silent.
@@ -183,6 +188,8 @@ impl BindingReport {
         self.resolved = evidence.answer().map(list).unwrap_or_default();
         self.topology = evidence.topology(now).and_then(Topology::writer).map(list);
         self.is_topology_silent = evidence.is_topology_silent();
+        self.without_writer = evidence.without_writer();
+        self.witnesses_disagree = evidence.disagrees(now).filter(|_| binding.kind.is_single_writer());
         self.event = evidence.named(now).map(|(named, _)| list(named));
         self.databases =
             evidence.voices().map(|(address, voice)| (address, voice.map_or(SILENT, Voice::name))).collect();
@@ -211,6 +218,7 @@ impl BindingReport {
     /// What an earlier look saw says nothing about one that failed.
     pub fn forget(&mut self) {
         (self.members_wrong, self.because, self.is_waiting) = (None, None, false);
+        self.witnesses_disagree = None;
     }
 
     /// Notes what a dry run would do.
@@ -225,6 +233,12 @@ impl BindingReport {
         !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
+    /// Which rule made the verdict and on whose word, and why the RDS API has no say in it although it answered.
+    pub fn why(&self) -> Option<String> {
+        let note = self.without_writer.map(|note| format!("; {note}")).unwrap_or_default();
+        self.because.as_ref().map(|because| format!("{because}{note}"))
+    }
+
     /// Whether any database that was asked said something.
     fn is_voice_heard(&self) -> bool {
         self.databases.iter().any(|(_, said)| *said != SILENT)
@@ -233,11 +247,17 @@ impl BindingReport {
     /// The metrics, as [`metrics::line`] writes them.
     ///
     /// The one dimension is `Binding`, as `function/binding`: functions have different names in an account, and their
-    /// bindings need not. Whether the witnesses disagree is known only if another than DNS was heard.
+    /// bindings need not. Whether the witnesses disagree is known only if another than DNS was heard, and is what they said,
+    /// whichever rule won.
     pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
         let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
-        let is_disputed = self.because.as_ref().is_some_and(Because::is_contradiction);
-        let was_another_heard = is_disputed || self.topology.is_some() || self.event.is_some() || self.is_voice_heard();
+        let is_disputed =
+            self.witnesses_disagree == Some(true) || self.because.as_ref().is_some_and(Because::is_contradiction);
+        let was_another_heard = is_disputed
+            || self.witnesses_disagree.is_some()
+            || self.topology.is_some()
+            || self.event.is_some()
+            || self.is_voice_heard();
         let count = |value: bool| json!(u8::from(value));
         let time = |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
         let values = [
@@ -265,8 +285,8 @@ impl Serialize for BindingReport {
         if let Some(error) = &self.error {
             map.serialize_entry("error", error)?;
         }
-        if let Some(because) = &self.because {
-            map.serialize_entry("because", &because.to_string())?;
+        if let Some(because) = self.why() {
+            map.serialize_entry("because", &because)?;
         }
         if self.is_cut_short {
             map.serialize_entry("cutShort", &true)?;

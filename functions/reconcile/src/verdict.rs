@@ -66,29 +66,44 @@ const APART: Duration = Duration::from_secs(5);
 /// and a description may still show what another run has just taken away.
 const WORD_SETTLES: Duration = Duration::from_secs(5);
 
+/// An empty group waits this long for the RDS API to agree with DNS: longer than the API lags.
+const FILLS_AFTER: Duration = Duration::from_secs(30);
+
+/// DNS and the RDS API lag 20 to 60 s after a right switch. Longer than this they are not late.
+const STANDS: Duration = Duration::from_secs(90);
+
+/// A custom endpoint gives a part of its members in each answer: one that was absent for so long and from so many is none.
+const GONE_AFTER: (Duration, u64) = (Duration::from_secs(600), 20);
+
 /// Judges one binding.
 ///
 /// For the kinds with one writer, `cluster` and `instance`, four rules follow one another, each with its table at its
 /// function: **word**, what the databases say of themselves; **quorum**, two independent claims that no doubt is newer
 /// than; **contradiction**, a claim for something else; **patience**, one claim that is steady for as long as the doubt
-/// asks. Before the last two, DNS alone fills a group that holds nothing else. A writer switch never waits for health: while it waited, clients would write to a database
+/// asks. Before the last two, an empty group is [filled](Judge::fill). A writer switch never waits for health: while it waited, clients would write to a database
 /// that no longer takes it.
 ///
 /// | kind       | wanted                                                                  | when                         |
 /// |------------|-------------------------------------------------------------------------|------------------------------|
 /// | `readers`  | every reader of a readable topology that can serve, else as `proxy`     | at once; others leave when it was steady for 10 s |
 /// | `proxy`    | the addresses of DNS, and members absent from it that are not ill       | at once                      |
+/// | `custom`   | as `proxy`, but not what was absent from every answer for ten minutes, and from twenty | at once       |
 /// | `hostname` | the addresses of DNS, unless one says that it is read only              | steady, as without a doubt, and of two opposite runs one [later](APART); at once if they take writes |
 /// | `address`  | the address                                                             | at once                      |
 ///
-/// For these four a healthy member leaves only when a wanted one is healthy. A proxy's or reader endpoint gives a part of
-/// its addresses in each answer, so absence alone is no reason to leave.
+/// For these five a healthy member leaves only when a wanted one is healthy. A proxy's, custom or reader endpoint gives a
+/// part of its addresses in each answer, so absence alone is no reason to leave.
+///
+/// While every reader is ill and the reader endpoint names the writer, the writer joins the `readers`; it leaves once one of
+/// them has been healthy for 10 s. Of several addresses that `readers`, `proxy` or `custom` name, one that
+/// may not be registered keeps no other out: those are registered, nobody leaves, and then the refusal is told.
 pub fn verdict(binding: &Binding, allowed: &AllowedNetworks, evidence: &Evidence, now: DateTime<Utc>) -> Verdict {
     let judge = Judge { binding, allowed, evidence, now };
     match binding.kind {
         Kind::Cluster | Kind::Instance => judge.one_writer(),
         Kind::Readers => judge.readers(),
-        Kind::Proxy | Kind::Custom => judge.proxy(),
+        Kind::Proxy => judge.proxy(),
+        Kind::Custom => judge.custom(),
         Kind::Hostname => judge.hostname(),
         Kind::Address => judge.address(),
     }
@@ -119,7 +134,7 @@ impl Judge<'_> {
         }
         let is_right = matches!(made, Verdict::InSync(_));
         match (made, self.contradiction(&claims, named, is_right)) {
-            (Verdict::Switch(plan, because), _) if takes_nothing => Verdict::Switch(plan, because),
+            (Verdict::Switch(plan, because), _) if takes_nothing => self.fill(named, plan, because),
             (Verdict::InSync(_) | Verdict::Switch(..), Some(because)) => Verdict::Wait(because),
             (Verdict::Switch(plan, _), None) => self.patience(&claims, dns, plan),
             (made, _) => made,
@@ -131,9 +146,10 @@ impl Judge<'_> {
     /// | take writes | members of the group   | then                                                       |
     /// |-------------|------------------------|------------------------------------------------------------|
     /// | one         | all were asked         | it alone is wanted, whatever others say, if it said so 5 s after another member was first seen beside it |
+    /// | one         | it alone is registered | in sync, but not while it is [disputed](Judge::disputed)   |
     /// | several     | all were asked         | wait: one of them does not know yet that it is fenced      |
     /// | none        | any                    | silence proves nothing: the rules below                    |
-    /// | any         | one was not asked      | it may be the writer: the rules below                      |
+    /// | any         | one was not asked, or cannot tell | it may be the writer: the rules below           |
     ///
     /// What it said before proves nothing: two runs with opposite evidence must not both take a member away. And a database that says that it is read only is not switched to, whoever names it.
     fn word(&self) -> Option<Verdict> {
@@ -147,10 +163,36 @@ impl Judge<'_> {
                     matches!(doubt.cause, Cause::Appeared(_) | Cause::Mixed)
                         && !doubt.is_older_than(spoke.map(|at| at - WORD_SETTLES))
                 };
-                (!doubts.any(is_outdated)).then(|| self.make(&writers, &writers, Because::Word { address }))
+                if doubts.any(is_outdated) {
+                    return None;
+                }
+                Some(match self.make(&writers, &writers, Because::Word { address }) {
+                    Verdict::InSync(because) => self.disputed(address).map_or(Verdict::InSync(because), Verdict::Wait),
+                    judged => judged,
+                })
             }
             _ => Some(Verdict::Wait(Because::SeveralWriters { addresses: writers.clone() })),
         }
+    }
+
+    /// A registered database that takes writes is never switched away from: the same evidence stands for 20 to 60 s after
+    /// every right switch. But a blue database goes on taking writes after a switchover, and the green one may refuse the
+    /// login. So it is not called right while another that does not say otherwise is named by
+    ///
+    /// | who             | if                                                  |
+    /// |-----------------|-----------------------------------------------------|
+    /// | an event        | it is newer than the registration                   |
+    /// | DNS and RDS API | both have named it without a break for [90 s](STANDS) |
+    fn disputed(&self, writer: IpAddr) -> Option<Because> {
+        let can_not_tell = |address| self.evidence.voice(address, self.now).is_none_or(|it| it == Voice::Unknown);
+        let is_other = |named: &Addresses| named.iter().all(|address| address != writer && can_not_tell(address));
+        let registered = self.evidence.group.registered_since(writer);
+        let event = self.evidence.named(self.now).filter(|(_, time)| registered.is_none_or(|since| *time > since));
+        let by_event = event.map(|(named, _)| named).filter(|named| is_other(named));
+        let dns = self.evidence.dns(self.now).map(|steady| &steady.answer.addresses);
+        let stood = dns.filter(|named| self.evidence.stood_for(named).is_some_and(|lasted| lasted >= STANDS));
+        let other = by_event.or(stood.filter(|named| is_other(named)))?;
+        Some(Because::Disputed { writer, other: other.clone(), by_event: by_event.is_some() })
     }
 
     /// A database's word against itself: whoever else names it, it is not the writer.
@@ -220,6 +262,34 @@ impl Judge<'_> {
         Some(Because::Contradiction { dns, witness: other.witness, other: other_addresses })
     }
 
+    /// **Filling.** An empty group serves nobody, and DNS alone may name a reader, or an old writer.
+    ///
+    /// | kind       | the group                     | filled with                                                |
+    /// |------------|-------------------------------|------------------------------------------------------------|
+    /// | `instance` | any                           | what DNS names                                             |
+    /// | `cluster`  | has the address on a wrong port | what DNS names                                           |
+    /// | `cluster`  | is empty, the RDS API agrees  | what both name                                             |
+    /// | `cluster`  | has been empty for 30 s       | what DNS names; if that is a reader as far as the RDS API was ever read, its writer |
+    fn fill(&self, named: &Addresses, plan: Plan, because: Because) -> Verdict {
+        let empty_for = self.evidence.group.empty_for(self.now).filter(|_| self.binding.cluster().is_some());
+        let writer = self.evidence.last_topology().and_then(Topology::writer);
+        let Some(lasted) = empty_for.filter(|_| writer != Some(named)) else { return Verdict::Switch(plan, because) };
+        let empty = |witness, addresses: &Addresses| Because::Empty {
+            witness,
+            addresses: addresses.clone(),
+            lasted,
+            needed: FILLS_AFTER,
+        };
+        if lasted < FILLS_AFTER {
+            return Verdict::Wait(empty(Witness::Dns, named));
+        }
+        let is_member = |address| self.evidence.last_topology().is_some_and(|topology| topology.has(address));
+        match writer.filter(|_| named.iter().any(is_member)) {
+            Some(writer) => self.make(writer, writer, empty(Witness::Topology, writer)),
+            None => Verdict::Switch(plan, empty(Witness::Dns, named)),
+        }
+    }
+
     /// **Patience.** DNS is believed once every answer was the same for long enough, counted from the newest doubt: what it
     /// said before that proves nothing.
     ///
@@ -262,16 +332,24 @@ impl Judge<'_> {
     /// A reader joins at once, and leaves only when the RDS API has named the same readers for a while and one of them is
     /// healthy: two runs that hear it change its mind, or a member's name flap, must not take each other's target away.
     fn readers(&self) -> Verdict {
-        let topology = self.evidence.topology(self.now);
-        let (dns, readers) = (self.evidence.dns(self.now), topology.and_then(Topology::readers));
-        let Some(readers) = readers.filter(|_| dns.is_some()) else { return self.proxy() };
+        let (dns, readers) = (self.evidence.dns(self.now), self.evidence.readers(self.now));
+        let (Some(dns), Some(readers)) = (dns, readers) else { return self.proxy() };
+        let writer = self.evidence.topology(self.now).and_then(Topology::writer);
+        let is_writers = |address: &IpAddr| writer.is_some_and(|writer| writer.contains(*address));
         let because = || Because::claim(Witness::Topology, &readers);
-        let joined = self.make(&readers, &readers.with(self.on_port(DescribedTarget::is_member)), because());
         let mut healthy = self.on_port(|target| target.state == TargetState::Healthy);
-        if !matches!(joined, Verdict::InSync(_)) || !healthy.any(|address| readers.contains(address)) {
+        let is_any_healthy = healthy.any(|address| readers.contains(address));
+        let stands_in = dns.answer.addresses.iter().filter(|address| !is_any_healthy && is_writers(address));
+        let named = readers.with(stands_in);
+        let joined = self.make(&named, &named.with(self.on_port(DescribedTarget::is_member)), because());
+        if !matches!(joined, Verdict::InSync(_)) || !is_any_healthy {
             return joined;
         }
-        let lasted = self.evidence.readers_lasted(self.now);
+        let mut lasted = self.evidence.readers_lasted(self.now);
+        if self.surplus(&readers).any(|address| is_writers(&address) && self.evidence.stands_in(address)) {
+            let healthy_for = readers.iter().filter_map(|address| self.evidence.group.healthy_for(address, self.now));
+            lasted = lasted.min(healthy_for.max().unwrap_or_default());
+        }
         match self.make(&readers, &readers, because()) {
             Verdict::Switch(..) if lasted < STEADY_AT_LEAST => Verdict::Wait(Because::Patience {
                 witness: Witness::Topology,
@@ -294,6 +372,22 @@ impl Judge<'_> {
         self.make(named, &wanted, Because::claim(Witness::Dns, named))
     }
 
+    fn custom(&self) -> Verdict {
+        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let named = &dns.answer.addresses;
+        let is_gone = |address: &IpAddr| {
+            let (after, answers) = GONE_AFTER;
+            let absent = self.evidence.absent_for(*address, self.now);
+            absent.is_some_and(|(lasted, count)| lasted >= after && count >= answers)
+        };
+        let well = || self.on_port(|target| target.is_member() && !target.is_ill());
+        let wanted = named.with(well().filter(|address| !is_gone(address)));
+        let healthy = || self.on_port(|target| target.state == TargetState::Healthy);
+        let is_any_healthy = healthy().any(|address| wanted.contains(address));
+        let wanted = if is_any_healthy { wanted } else { wanted.with(healthy()) };
+        self.make(named, &wanted, Because::claim(Witness::Dns, named))
+    }
+
     fn hostname(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
         let named = &dns.answer.addresses;
@@ -302,7 +396,11 @@ impl Judge<'_> {
         }
         let takes_writes = |address| self.evidence.voice(address, self.now) == Some(Voice::TakesWrites);
         match self.replace(named, Because::claim(Witness::Dns, named)) {
-            Verdict::Switch(plan, _) if self.surplus(named).next().is_some() && !named.iter().all(takes_writes) => {
+            // Where one that leaves takes writes as well, neither is known to be the writer, and DNS may flap.
+            Verdict::Switch(plan, _)
+                if self.surplus(named).next().is_some()
+                    && (!named.iter().all(takes_writes) || self.surplus(named).any(takes_writes)) =>
+            {
                 // Several members are nothing strange here.
                 let doubts = self.evidence.doubts(named, self.now).filter(|doubt| doubt.cause != Cause::Mixed);
                 let is_second = plan.register.is_empty() && named.iter().next() > self.surplus(named).min();
@@ -328,12 +426,18 @@ impl Judge<'_> {
         }
     }
 
-    /// Makes the wanted addresses the members, unless one that a witness named may not be registered.
+    /// Makes the wanted addresses the members, unless one that a witness named may not be registered. Where an answer names
+    /// several that serve side by side, the others of them join all the same, and nobody leaves.
     fn make(&self, named: &Addresses, wanted: &Addresses, because: Because) -> Verdict {
+        let mut plan = Plan::new(wanted, self.binding.port, self.evidence.group.targets());
         if let Some(refusal) = self.refusal(named) {
-            return Verdict::Refuse(refusal);
+            let is_one_of_many = matches!(self.binding.kind, Kind::Readers | Kind::Proxy | Kind::Custom);
+            plan.register.retain(|target| self.allowed.refusal(target.address).is_none());
+            if !is_one_of_many || plan.register.is_empty() {
+                return Verdict::Refuse(refusal);
+            }
+            plan.deregister.clear();
         }
-        let plan = Plan::new(wanted, self.binding.port, self.evidence.group.targets());
         if plan.is_empty() { Verdict::InSync(because) } else { Verdict::Switch(plan, because) }
     }
 

@@ -13,6 +13,7 @@ use reconcile::binding::{Binding, Endpoint, Kind};
 use reconcile::claim::Voice;
 use reconcile::config::{Config, VARIABLES};
 use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology};
+use reconcile::history::History;
 use reconcile::network::AllowedNetworks;
 use reconcile::target::{Addresses, DescribedTarget, TargetState};
 use reconcile::trigger::{Cause, Trigger};
@@ -121,8 +122,9 @@ fn variables() -> impl Strategy<Value = Values> {
     let some = proptest::option::weighted::<BoxedStrategy<String>>;
     let (bindings, list) = (some(0.9, any_bindings().boxed()), || some(0.7, any_list().boxed()));
     let login = || some(0.3, any_login().boxed());
-    (bindings, list(), list(), some(0.7, any_seconds().boxed()), login(), login(), some(0.2, any::<String>().boxed()))
-        .prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g])
+    let seconds = || some(0.7, any_seconds().boxed());
+    (bindings, list(), list(), seconds(), seconds(), login(), login(), some(0.2, any::<String>().boxed()))
+        .prop_map(|(a, b, c, d, e, f, g, h)| [a, b, c, d, e, f, g, h])
 }
 
 /// With these bindings and nothing else.
@@ -318,7 +320,7 @@ fn judge_with_voices(
     assert!(watch.is_up(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
     watch.ends_in_agreement(now);
     let group = vec![DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None)];
-    let mut evidence = Evidence::new(binding, &trigger.events, BTreeMap::new(), now);
+    let mut evidence = Evidence::new(binding, &trigger.events, History::default(), now);
     evidence.group.see(group, now);
     if let Some(addresses) = dns {
         evidence.hear_dns(Answer { addresses, ttl: Duration::from_secs(5) }, now);

@@ -1,7 +1,6 @@
 //! A report as a table for people.
 
 use comfy_table::{Cell, Table, presets};
-use reconcile::because::Because;
 use reconcile::report::{BindingReport, Report, State, strings};
 
 /// One row a binding, and below it the rule that made each verdict, or what went wrong.
@@ -51,8 +50,7 @@ fn verdict(binding: &BindingReport) -> String {
 }
 
 fn why(binding: &BindingReport) -> Option<String> {
-    let because = || binding.because.as_ref().map(Because::to_string);
-    binding.error.as_ref().map(|error| error.message.clone()).or_else(because)
+    binding.error.as_ref().map(|error| error.message.clone()).or_else(|| binding.why())
 }
 
 fn lines(items: &[String]) -> String {
@@ -61,6 +59,7 @@ fn lines(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reconcile::because::Because;
     use reconcile::report::Failure;
     use reconcile::target::Target;
 

@@ -16,9 +16,10 @@ use tracing::debug;
 /// privilege.
 ///
 /// Source: "Determining which DB instance you are connected to" in the Aurora user guide; ProxySQL and MaxScale for Aurora,
-/// where a reader has `innodb_read_only` on and `read_only` off; "read_only" in the manuals of MySQL and MariaDB.
-const QUESTION: &str =
-    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('aurora_version', 'innodb_read_only', 'read_only')";
+/// where a reader has `innodb_read_only` on and `read_only` off; "read_only" and "transaction_read_only" (MariaDB before 11.1:
+/// "tx_read_only") in the manuals of MySQL and MariaDB.
+const QUESTION: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+    ('aurora_version', 'innodb_read_only', 'read_only', 'transaction_read_only', 'tx_read_only')";
 
 /// The driver would ask the server for these.
 const MAX_PACKET: usize = 1 << 20;
@@ -62,7 +63,9 @@ impl Session {
     }
 }
 
-/// On Aurora only `innodb_read_only` tells; elsewhere a replica has `read_only`, which is an enumeration in newer MariaDB.
+/// On Aurora only `innodb_read_only` tells a reader; elsewhere a replica has `read_only`, which is an enumeration in newer
+/// MariaDB. A writer that is read only for every new session, on Aurora by `read_only` and anywhere by a default for
+/// transactions, is unknown: an operator or a switchover has made it so.
 fn voice(variables: &[(String, String)]) -> Result<Voice, SessionError> {
     let value =
         |name: &str| variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
@@ -70,8 +73,17 @@ fn voice(variables: &[(String, String)]) -> Result<Voice, SessionError> {
     let unknown = || SessionError::Protocol("it shows no variable read_only".to_owned());
     let is_aurora = value("aurora_version").is_some();
     let innodb = value("innodb_read_only").is_some_and(is_on);
-    let read_only = innodb || (!is_aurora && value("read_only").map(is_on).ok_or_else(unknown)?);
-    Ok(if read_only { Voice::ReadOnly } else { Voice::TakesWrites })
+    let read_only = value("read_only")
+        .map(is_on)
+        .ok_or_else(unknown)
+        .or_else(|error| if is_aurora { Ok(false) } else { Err(error) })?;
+    let by_default = ["transaction_read_only", "tx_read_only"].into_iter().any(|name| value(name).is_some_and(is_on));
+    Ok(match (innodb, read_only, is_aurora) {
+        (true, _, _) | (false, true, false) => Voice::ReadOnly,
+        (false, true, true) => Voice::Unknown,
+        (false, false, _) if by_default => Voice::Unknown,
+        (false, false, _) => Voice::TakesWrites,
+    })
 }
 
 fn session_error(error: Error) -> SessionError {
@@ -110,10 +122,15 @@ mod tests {
             (vec![("innodb_read_only", "OFF"), ("read_only", "ON")], Some(Voice::ReadOnly)),
             (vec![("innodb_read_only", "ON"), ("read_only", "OFF")], Some(Voice::ReadOnly)),
             (vec![("read_only", "NO_LOCK_NO_ADMIN")], Some(Voice::ReadOnly)),
+            (vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "ON")], Some(Voice::Unknown)),
             (
-                vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "ON")],
+                vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "OFF")],
                 Some(Voice::TakesWrites),
             ),
+            (vec![("read_only", "OFF"), ("transaction_read_only", "ON")], Some(Voice::Unknown)),
+            (vec![("read_only", "OFF"), ("tx_read_only", "ON")], Some(Voice::Unknown)),
+            (vec![("read_only", "OFF"), ("tx_read_only", "OFF")], Some(Voice::TakesWrites)),
+            (vec![("read_only", "ON"), ("tx_read_only", "ON")], Some(Voice::ReadOnly)),
             (vec![("aurora_version", "3.08"), ("innodb_read_only", "ON"), ("read_only", "OFF")], Some(Voice::ReadOnly)),
             (vec![], None),
         ] {

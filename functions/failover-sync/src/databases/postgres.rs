@@ -15,11 +15,18 @@ use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
-/// Asked of the server, and not of the session: `transaction_read_only` is on for a writer whose operator made that the
-/// default. In recovery is what every standby is, and every reader of Aurora and of a Multi-AZ DB cluster.
+/// In recovery is what every standby is, and every reader of Aurora and of a Multi-AZ DB cluster. A server that is not may
+/// still be read only for every new session by a default of its configuration, which is how a switchover can fence it: that
+/// one is unknown. A default that is of the role or the database alone is an operator's way to keep this login from writing,
+/// and says nothing of the server, so that `transaction_read_only` alone would not do. Which source RDS gives the default of
+/// a blue database is to be watched on AWS.
 ///
-/// Source: PostgreSQL manual, "Recovery Information Functions"; AWS JDBC wrapper, `IsReaderQuery`.
-const QUESTION: &str = "SELECT pg_is_in_recovery()";
+/// Source: PostgreSQL manual, "Recovery Information Functions", "default_transaction_read_only" and "pg_settings", whose
+/// column `source` has `user`, `database` and `database user` for defaults of roles and databases (`GucSource_Names` in
+/// `guc_tables.c`; `global` is `ALTER ROLE ALL`); AWS JDBC wrapper, `IsReaderQuery`.
+const QUESTION: &str = "SELECT pg_is_in_recovery(), \
+    (SELECT setting = 'on' AND source NOT IN ('user', 'database', 'database user') \
+     FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only')";
 
 /// The one database that every server has (RDS too); nothing in it is read.
 const DATABASE: &str = "postgres";
@@ -58,13 +65,14 @@ impl Session {
     pub(super) async fn ask(&mut self) -> Result<Voice, SessionError> {
         let answer = self.client.simple_query(QUESTION).await.map_err(session_error)?;
         let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
+            SimpleQueryMessage::Row(row) => Some((row.get(0), row.get(1))),
             _ => None,
         });
         match row {
-            Some("f") => Ok(Voice::TakesWrites),
-            Some("t") => Ok(Voice::ReadOnly),
-            other => Err(SessionError::Protocol(format!("pg_is_in_recovery() is {other:?}"))),
+            Some((Some("t"), _)) => Ok(Voice::ReadOnly),
+            Some((Some("f"), Some("t"))) => Ok(Voice::Unknown),
+            Some((Some("f"), Some("f"))) => Ok(Voice::TakesWrites),
+            other => Err(SessionError::Protocol(format!("its role cannot be read from {other:?}"))),
         }
     }
 

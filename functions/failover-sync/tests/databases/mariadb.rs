@@ -57,6 +57,21 @@ async fn mariadb_is_read_only_when_it_says_so() {
 }
 
 #[tokio::test]
+async fn a_writer_whose_transactions_are_read_only_by_a_default_of_the_server_is_unknown() {
+    let stage = Stage::start(Options::default()).await;
+    for (read_only, by_default, expected) in [
+        ("OFF", "ON", Voice::Unknown),
+        ("ON", "ON", Voice::ReadOnly),
+        ("ON", "OFF", Voice::ReadOnly),
+        ("OFF", "OFF", Voice::TakesWrites),
+    ] {
+        let settings = format!("SET GLOBAL read_only = {read_only}; SET GLOBAL tx_read_only = {by_default}");
+        stage.server.sql(&settings).await.unwrap();
+        assert_eq!(stage.asker.ask(stage.address(), NAME).await, Ok(expected), "{settings}");
+    }
+}
+
+#[tokio::test]
 async fn the_source_takes_writes_and_the_replica_is_read_only_until_it_is_promoted() {
     let run = Run::new().unwrap();
     let replica = Server::mariadb(&run, "replica", &Options::default()).await.unwrap();

@@ -1,12 +1,14 @@
 //! PostgreSQL: a primary and its standby.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use failover_sync::ports::Databases as _;
 use lab::postgres::{Pair, connect};
 use lab::tls::{Authority, Files, Flaw};
 use lab::workspace::Run;
 use reconcile::claim::Voice;
+use reconcile::report::Failure;
 
 use crate::{Asker, PASSWORD, USER, assert_failed};
 
@@ -98,11 +100,47 @@ async fn a_run_has_one_session_with_a_database_which_ends_with_it_and_the_secret
     assert_eq!(calls, 1, "one call of GetSecretValue for two sessions");
 }
 
+/// Where the default comes from decides: the server fences everybody, an operator one account or one database.
 #[tokio::test]
-async fn a_writer_whose_sessions_are_read_only_by_default_takes_writes() {
+async fn a_writer_whose_sessions_are_read_only_by_a_default_of_the_server_is_unknown() {
     let stage = Stage::start().await;
-    sql(stage.pair.address(0), "ALTER ROLE witness SET default_transaction_read_only = on").await;
-    assert_eq!(stage.asker.ask(stage.address(0), NAME).await, Ok(Voice::TakesWrites));
+    let primary = stage.pair.address(0);
+    for (scope, expected) in [
+        ("ROLE witness", Voice::TakesWrites),
+        ("DATABASE postgres", Voice::TakesWrites),
+        ("ROLE witness IN DATABASE postgres", Voice::TakesWrites),
+        ("ROLE ALL", Voice::Unknown),
+        ("SYSTEM", Voice::Unknown),
+    ] {
+        sql(primary, &format!("ALTER {scope} SET default_transaction_read_only = on")).await;
+        sql(primary, "SELECT pg_reload_conf()").await;
+        assert_eq!(eventually(&stage, expected).await, Ok(expected), "{scope}");
+        // The account that takes it back may write again itself.
+        let back =
+            format!("SET default_transaction_read_only = off; ALTER {scope} RESET default_transaction_read_only");
+        let client = connect(primary).await.unwrap();
+        for statement in back.split("; ") {
+            client.simple_query(statement).await.unwrap();
+        }
+        client.simple_query("SELECT pg_reload_conf()").await.unwrap();
+        assert_eq!(
+            eventually(&stage, Voice::TakesWrites).await,
+            Ok(Voice::TakesWrites),
+            "without the default of {scope}"
+        );
+    }
+    sql(stage.pair.address(0), "ALTER SYSTEM SET default_transaction_read_only = on").await;
+    assert_eq!(stage.asker.ask(stage.address(1), NAME).await, Ok(Voice::ReadOnly), "a standby is no writer");
+}
+
+/// What the primary says of itself, once it says what is expected or has not for a while: it reads its file anew on a signal.
+async fn eventually(stage: &Stage, expected: Voice) -> Result<Voice, Failure> {
+    let mut said = stage.asker.ask(stage.address(0), NAME).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while said != Ok(expected) && Instant::now() < deadline {
+        said = stage.asker.ask(stage.address(0), NAME).await;
+    }
+    said
 }
 
 #[tokio::test]

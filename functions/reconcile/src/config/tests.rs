@@ -93,6 +93,30 @@ fn a_literal_address_needs_its_kind_and_family() {
 }
 
 #[test]
+fn the_deregistration_delay_is_up_to_an_hour_and_one_that_an_event_outlives_is_told() {
+    let bindings = binding("kind", "hostname".into());
+    let with = |delay: &str| parse(&[("BINDINGS", &bindings), ("DEREGISTRATION_DELAY_SECONDS", delay)]);
+    for (delay, seconds, is_told) in [
+        ("", 120, false),
+        ("0", 0, true),
+        ("89", 89, true),
+        ("90", 90, false),
+        ("120", 120, false),
+        ("3600", 3600, false),
+    ] {
+        let config = with(delay).expect(delay);
+        assert_eq!(config.deregistration_delay, Duration::from_secs(seconds));
+        let note = config.note_on_delay();
+        assert_eq!(note.is_some(), is_told, "{delay}: {note:?}");
+        assert!(note.is_none_or(|note| note.contains(&format!("{seconds} s")) && note.contains("Seconds")), "{delay}");
+    }
+    for wrong in ["3601", "-1", "two minutes"] {
+        let message = with(wrong).expect_err(wrong).to_string();
+        assert!(message.contains("DEREGISTRATION_DELAY_SECONDS") && message.contains("from 0 to 3600"), "{message}");
+    }
+}
+
+#[test]
 fn a_kind_that_contradicts_the_form_of_the_name_is_refused_with_both_remedies() {
     let endpoint = |form: &str| format!("orders.{form}c1.eu-west-1.rds.amazonaws.com");
     let forms = [

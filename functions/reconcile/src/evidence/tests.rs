@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::binding::Kind;
 use crate::binding::tests::binding;
+use crate::group::TargetHistory;
+use crate::target::Target;
 use crate::target::tests::described;
 
 const WRITES: Option<Voice> = Some(Voice::TakesWrites);
@@ -21,8 +23,9 @@ fn hosts(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<String> {
 }
 
 fn evidence(left: &[u8]) -> Evidence {
-    let left = left.iter().map(|host| (ip(*host), at(0))).collect();
-    Evidence::new(&binding(Kind::Cluster), &[], left, at(0))
+    let leave = |targets: TargetHistory, host: &u8| targets.leaving(Target { address: ip(*host), port: 5432 }, at(0));
+    let targets = left.iter().fold(TargetHistory::default(), leave);
+    Evidence::new(&binding(Kind::Cluster), &[], History { targets, ..History::default() }, at(0))
 }
 
 #[test]

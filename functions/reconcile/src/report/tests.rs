@@ -2,6 +2,7 @@ use super::*;
 use crate::binding::Kind;
 use crate::binding::tests::binding;
 use crate::claim::Witness;
+use crate::evidence::{Answer, ClusterMember};
 use crate::target::tests::described;
 
 const WRITES: Option<Voice> = Some(Voice::TakesWrites);
@@ -183,6 +184,55 @@ fn witnesses_disagree_where_a_database_contradicts_another_or_those_who_name_it(
         let report = BindingReport { because: Some(because), ..asked(voices) };
         assert_eq!(metrics(&report)["WitnessDisagreement"].as_f64(), expected, "{report:?}");
     }
+}
+
+#[test]
+fn witnesses_disagree_by_what_they_said_whatever_rule_won() {
+    let now = DateTime::from_timestamp(1_795_260_000, 0).expect("a time");
+    let member = |id: &str, is_writer| ClusterMember {
+        id: id.to_owned(),
+        is_writer,
+        endpoint: None,
+        status: "available".to_owned(),
+    };
+    let topology = |writer: &str| {
+        Topology([("a", ip(1)), ("b", ip(2))].map(|(id, address)| (member(id, id == writer), address.into())).into())
+    };
+    for (title, dns, writer, voices, expected) in [
+        ("nobody but DNS", 1, None, &[][..], None),
+        ("a database is silent", 1, None, &[(1, None)], None),
+        ("the RDS API agrees", 1, Some("a"), &[], Some(0.0)),
+        ("the RDS API does not", 1, Some("b"), &[], Some(1.0)),
+        ("a database agrees", 1, None, &[(1, WRITES)], Some(0.0)),
+        ("another takes writes", 1, Some("a"), &[(1, None), (2, WRITES)], Some(1.0)),
+        ("two take writes", 1, Some("a"), &[(1, WRITES), (2, WRITES)], Some(1.0)),
+        ("the one that is named is read only", 1, Some("a"), &[(1, READS)], Some(1.0)),
+        ("the one that is not named is", 1, Some("a"), &[(2, READS)], Some(0.0)),
+    ] {
+        for (kind, expected) in [(Kind::Cluster, expected), (Kind::Instance, expected)] {
+            let binding = binding(kind);
+            let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
+            evidence.hear_dns(Answer { addresses: ip(dns).into(), ttl: Duration::ZERO }, now);
+            writer.iter().for_each(|writer| evidence.hear_topology(Some(topology(writer)), now));
+            voices.iter().for_each(|(host, voice)| evidence.hear_database(ip(*host), *voice, now));
+            let word = Verdict::InSync(Because::Word { address: ip(2) });
+            let report = report(|report| report.judge(&binding, &evidence, &word, now));
+            assert_eq!(metrics(&report)["WitnessDisagreement"].as_f64(), expected, "{kind}: {title}");
+        }
+    }
+}
+
+#[test]
+fn the_reason_says_why_the_rds_api_has_no_say_although_it_answers() {
+    let now = DateTime::from_timestamp(1_795_260_000, 0).expect("a time");
+    let binding = binding(Kind::Cluster);
+    let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
+    evidence.hear_members(&[], now);
+    evidence.hear_topology(Some(Topology(Vec::new())), now);
+    let report = report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), now));
+    let why = "silence: DNS does not answer; the RDS API flags no member as the writer";
+    assert_eq!(serde_json::to_value(&report).expect("JSON")["because"], why);
+    assert_eq!(metrics(&report)["TopologySilent"], 0);
 }
 
 #[test]

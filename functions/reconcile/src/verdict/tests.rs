@@ -4,9 +4,14 @@ use super::*;
 use crate::binding::tests::binding;
 use crate::event::RdsEvent;
 use crate::evidence::{Answer, ClusterMember};
+use crate::group::TargetHistory;
+use crate::history::History;
+use crate::target::Target;
 use crate::target::tests::described;
 
+mod filling;
 mod properties;
+mod several;
 mod voices;
 
 /// The cluster of these tests: `a` is 10.0.0.1, `b` is 10.0.0.2, `c` is 10.0.0.3.
@@ -65,9 +70,11 @@ fn evidence(binding: &Binding, said: &Said) -> Evidence {
             message: (*message).to_owned(),
         })
         .collect();
-    let left: BTreeMap<_, _> =
-        said.left.iter().map(|(address, ago)| (address.parse().expect("an address"), at(1000 - ago))).collect();
-    let mut evidence = Evidence::new(binding, &events, left, at(1000));
+    let left = |targets: TargetHistory, (address, ago): &(&str, i64)| {
+        targets.leaving(Target { address: address.parse().expect("an address"), port: 5432 }, at(1000 - ago))
+    };
+    let targets = said.left.iter().fold(TargetHistory::default(), left);
+    let mut evidence = Evidence::new(binding, &events, History { targets, ..History::default() }, at(1000));
     if !said.dns.is_empty() {
         let answer = Answer { addresses: addresses(said.dns), ttl: Duration::from_secs(5) };
         (0..=said.steady).for_each(|ago| evidence.hear_dns(answer.clone(), at(1000 - said.steady + ago)));
@@ -114,7 +121,7 @@ fn a_verdict_says_which_rule_made_it_and_on_whose_word() {
     for (said, group, expected) in [
         (b, &["10.0.0.2:5432"][..], "in sync, claim: DNS names 10.0.0.2"),
         (Said { writer: Some("b"), ..b }, &["10.0.0.2:5432"], "in sync, quorum: DNS and the RDS API name 10.0.0.2"),
-        (b, &[], "switch, claim: DNS names 10.0.0.2"),
+        (b, &[], "wait, empty: DNS names 10.0.0.2 for an empty group, and the RDS API has 30 of 30 s left to agree"),
         (Said { writer: Some("b"), ..b }, &["10.0.0.1:5432"], "switch, quorum: DNS and the RDS API name 10.0.0.2"),
         (
             Said { dns: &[], writer: Some("b"), events: &[NAMES_B], ..b },
@@ -172,15 +179,6 @@ fn without_an_answer_of_dns_nothing_is_done() {
     for (_, kind) in Kind::NAMES {
         assert_eq!(check(kind, &Said::default(), &[]), "wait: silence: DNS does not answer");
     }
-}
-
-#[test]
-fn dns_alone_fills_an_empty_group_and_mends_the_port() {
-    let said = Said { dns: &["10.0.0.2"], writer: Some("a"), ..Said::default() };
-    assert_eq!(check(Kind::Cluster, &said, &[]), "register 10.0.0.2:5432");
-    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:5432 draining"]), "register 10.0.0.2:5432");
-    let port = "register 10.0.0.2:5432, then deregister 10.0.0.2:3307";
-    assert_eq!(check(Kind::Cluster, &said, &["10.0.0.2:3307"]), port);
 }
 
 #[test]
@@ -299,7 +297,7 @@ fn the_steady_time_follows_the_ttl_between_its_bounds() {
     let group = vec![described("10.0.0.1:5432")];
     for (ttl, needed) in [(0, 10), (5, 10), (8, 16), (10, 20), (300, 20)] {
         for (lasted, switches) in [(needed - 1, false), (needed, true)] {
-            let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+            let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
             evidence.group.see(group.clone(), at(0));
             let answer = Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(ttl) };
             (0..=lasted).for_each(|second| evidence.hear_dns(answer.clone(), at(second)));
@@ -313,7 +311,7 @@ fn the_steady_time_follows_the_ttl_between_its_bounds() {
 fn another_answer_begins_a_new_row_and_silence_does_not_lengthen_one() {
     let binding = binding(Kind::Instance);
     let answer = |text| Answer { addresses: addresses(&[text]), ttl: Duration::from_secs(5) };
-    let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+    let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
     let rows = [(0..9, "10.0.0.2"), (9..10, "10.0.0.1"), (10..16, "10.0.0.2")];
     for (seconds, text) in rows {
         seconds.for_each(|second| evidence.hear_dns(answer(text), at(second)));
@@ -395,7 +393,7 @@ fn a_silence_of_dns_begins_a_new_row() {
     let binding = binding(Kind::Instance);
     let answer = Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(5) };
     for (silence, lasted) in [(5, 35), (6, 0)] {
-        let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+        let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
         (0..=30).chain([30 + silence]).for_each(|second| evidence.hear_dns(answer.clone(), at(second)));
         let steady = evidence.dns(at(36)).expect("an answer");
         assert_eq!(steady.lasted_since(None), Duration::from_secs(lasted), "{silence} s");
@@ -435,7 +433,7 @@ fn a_reader_leaves_when_the_rds_api_has_named_the_others_for_a_while() {
     let binding = binding(Kind::Readers);
     let both = || vec![described("10.0.0.1:5432 healthy"), described("10.0.0.2:5432 healthy")];
     let judge = |changed: i64, now: i64| {
-        let mut evidence = Evidence::new(&binding, &[], BTreeMap::new(), at(0));
+        let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
         for second in 0..=now {
             let writer = if second < changed { "b" } else { "a" };
             evidence.hear_dns(Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::from_secs(5) }, at(second));

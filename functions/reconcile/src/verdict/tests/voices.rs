@@ -35,9 +35,9 @@ fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say
         ),
         ("the group is empty", all_name_a, &[], WORD),
         (
-            "it is registered alone",
+            "it is registered alone, a moment ago",
             all_name_a,
-            &["10.0.0.2:5432"],
+            &["10.0.0.2:5432 initial"],
             "in sync, word: the database at 10.0.0.2 takes writes, and no other does",
         ),
     ] {
@@ -84,6 +84,87 @@ fn a_database_that_takes_writes_where_none_may_be_is_refused() {
     let said = Said { voices: &[(A, SILENT, 0), ("52.1.2.3", WRITES, 0)], ..Said::default() };
     let refused = check(Kind::Cluster, &said, &["10.0.0.1:5432"]);
     assert!(refused.starts_with("refuse: 52.1.2.3"), "{refused}");
+}
+
+#[test]
+fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_a_silent_one() {
+    let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but a failover event names 10.0.0.1, which \
+                    does not say that it does";
+    let right = "in sync, word: the database at 10.0.0.2 takes writes, and no other does";
+    let only_b: &[Voiced] = &[(A, SILENT, 0), (B, WRITES, 0)];
+    let said = Said { dns: &[A], writer: Some("a"), events: &[NAMES_A], voices: only_b, ..Said::default() };
+    let names_b = Said { events: &[NAMES_B], ..said };
+    let unknown = Said { voices: &[(A, Some(Voice::Unknown), 0), (B, WRITES, 0)], ..said };
+    let read_only = Said { voices: &[(A, READS, 0), (B, WRITES, 0)], ..said };
+    for (title, said, group, expected) in [
+        ("it was registered before", said, "10.0.0.2:5432", disputed),
+        ("it cannot tell", unknown, "10.0.0.2:5432", disputed),
+        ("it was registered after it", said, "10.0.0.2:5432 initial", right),
+        ("the other says that it is read only", read_only, "10.0.0.2:5432", right),
+        ("the event names it", names_b, "10.0.0.2:5432", right),
+    ] {
+        assert_eq!(explain(Kind::Cluster, &said, &[group]), expected, "{title}");
+    }
+    let both = ["10.0.0.1:5432", "10.0.0.2:5432"];
+    let said = Said { saw: &[(9, &both)], ..said };
+    assert_eq!(check(Kind::Cluster, &said, &both), "deregister 10.0.0.1:5432", "a switch to it stays what it is");
+}
+
+#[test]
+fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a_silent_one_for_90_s() {
+    let binding = binding(Kind::Cluster);
+    let judge = |silent: Option<Voice>, runs: &[(i64, &str)]| {
+        let mut history = History::default();
+        let mut judged = None;
+        // One look a run, as the schedule makes them.
+        for (second, writer) in runs {
+            let mut evidence = Evidence::new(&binding, &[], history, at(*second));
+            evidence.hear_dns(Answer { addresses: addresses(&[A]), ttl: Duration::from_secs(5) }, at(*second));
+            evidence.hear_topology(Some(topology(writer)), at(*second));
+            evidence.hear_database(A.parse().expect("an address"), silent, at(*second));
+            evidence.hear_database(B.parse().expect("an address"), WRITES, at(*second));
+            evidence.group.see(vec![described("10.0.0.2:5432")], at(*second));
+            judged = Some(verdict(&binding, &AllowedNetworks::default(), &evidence, at(*second)));
+            history = evidence.history();
+        }
+        judged
+            .and_then(|judged| judged.because().map(|because| format!("{}, {because}", judged.name())))
+            .expect("a run")
+    };
+    let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but DNS and the RDS API name 10.0.0.1, \
+                    which does not say that it does";
+    let right = "in sync, word: the database at 10.0.0.2 takes writes, and no other does";
+    for (title, silent, runs, expected) in [
+        ("one look", SILENT, &[(0, "a")][..], right),
+        ("89 s", SILENT, &[(0, "a"), (60, "a"), (89, "a")], right),
+        ("90 s", SILENT, &[(0, "a"), (60, "a"), (90, "a")], disputed),
+        ("the slowest schedule", SILENT, &[(0, "a"), (300, "a")], disputed),
+        ("a gap in which nobody looked", SILENT, &[(0, "a"), (400, "a")], right),
+        ("a break", SILENT, &[(0, "a"), (60, "b"), (120, "a"), (180, "a")], right),
+        ("it says that it is read only", READS, &[(0, "a"), (60, "a"), (120, "a")], right),
+    ] {
+        assert_eq!(judge(silent, runs), expected, "{title}");
+    }
+}
+
+#[test]
+fn a_registered_database_that_cannot_tell_is_as_one_that_was_not_asked() {
+    let said = Said { dns: &[A], writer: Some("a"), ..Said::default() };
+    for (voices, is_word) in [
+        (&[(A, SILENT, 0), (B, WRITES, 0)][..], true),
+        (&[(A, READS, 0), (B, WRITES, 0)], true),
+        (&[(A, Some(Voice::Unknown), 0), (B, WRITES, 0)], false),
+        (&[(A, Some(Voice::Unknown), 6), (A, SILENT, 0), (B, WRITES, 0)], true),
+        (&[(A, SILENT, 0), (B, WRITES, 0), (C, Some(Voice::Unknown), 0)], true),
+        (&[(A, SILENT, 0), (B, Some(Voice::Unknown), 0)], false),
+    ] {
+        for kind in [Kind::Cluster, Kind::Instance] {
+            let judged = explain(kind, &Said { voices, ..said }, &["10.0.0.1:5432"]);
+            assert_eq!(judged == WORD, is_word, "{kind} {voices:?}: {judged}");
+        }
+    }
+    let unknown = Said { dns: &[B], writer: Some("b"), voices: &[(B, Some(Voice::Unknown), 0)], ..Said::default() };
+    assert_eq!(check(Kind::Cluster, &unknown, &["10.0.0.1:5432"]), SWITCH, "it is not ruled out either");
 }
 
 #[test]
@@ -205,6 +286,13 @@ fn a_host_name_is_followed_at_once_to_databases_that_take_writes() {
             "wait: contradiction: the database at 10.0.0.3 says that it is read only",
         ),
         ("the one that leaves is read only", &[B], &[(A, READS, 0)], "10.0.0.1:5432 unhealthy", patience),
+        (
+            "the one that leaves takes writes too",
+            &[B],
+            &[(A, WRITES, 0), (B, WRITES, 0)],
+            "10.0.0.1:5432 unhealthy",
+            patience,
+        ),
     ] {
         assert_eq!(check(Kind::Hostname, &Said { dns, voices, ..Said::default() }, &[group]), expected, "{title}");
     }

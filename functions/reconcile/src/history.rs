@@ -1,0 +1,107 @@
+//! What a process remembers of a binding from one run to the next. Only a help: a new process does without it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::claim::age;
+use crate::group::TargetHistory;
+use crate::target::Addresses;
+
+/// What is remembered of one binding.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// What was seen of the target group.
+    pub targets: TargetHistory,
+    /// When the RDS API last flagged a member, by its identifier, as the only writer.
+    pub writers: BTreeMap<String, DateTime<Utc>>,
+    /// The addresses of writers that this process registered among the readers, because no reader was healthy.
+    pub stand_ins: BTreeSet<IpAddr>,
+    /// What DNS and the RDS API have both named.
+    pub standing: Option<Standing>,
+    /// What DNS has answered, where absence from its answers counts.
+    pub answers: Option<AnswerHistory>,
+}
+
+/// Runs that are further apart than this say nothing about the time between. The slowest schedule has one in five minutes.
+const GAP: Duration = Duration::from_secs(330);
+
+/// What DNS and the RDS API have both named, from when until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The addresses.
+    pub addresses: Addresses,
+    /// When both named them first.
+    pub since: DateTime<Utc>,
+    /// When both named them last, with nothing else between.
+    pub last: DateTime<Utc>,
+}
+
+impl Standing {
+    /// Whether the same addresses, named again now, were named without a break.
+    pub(crate) fn goes_on(&self, named: &Addresses, now: DateTime<Utc>) -> bool {
+        self.addresses == *named && age(self.last, now) <= GAP
+    }
+}
+
+/// An address that was last named so long ago is as absent as one that never was.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
+
+/// When DNS named which address, and how many answers it has given.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerHistory {
+    first: Option<DateTime<Utc>>,
+    count: u64,
+    /// When each address was named last, and by which answer.
+    named: BTreeMap<IpAddr, (DateTime<Utc>, u64)>,
+}
+
+impl AnswerHistory {
+    /// DNS answered.
+    pub(crate) fn hear(&mut self, addresses: &Addresses, now: DateTime<Utc>) {
+        self.first.get_or_insert(now);
+        self.count += 1;
+        self.named.retain(|_, (at, _)| age(*at, now) <= FORGOTTEN_AFTER);
+        self.named.extend(addresses.iter().map(|address| (address, (now, self.count))));
+    }
+
+    /// For how long, and in how many answers, the address was not named.
+    pub(crate) fn absent_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<(Duration, u64)> {
+        let (since, answer) = self.named.get(&address).copied().or(self.first.map(|first| (first, 0)))?;
+        Some((age(since, now), self.count - answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + second, 0).expect("a time")
+    }
+
+    #[test]
+    fn absence_is_counted_in_answers_and_from_the_first_that_was_heard() {
+        let [one, other, third]: [IpAddr; 3] = [1, 2, 3].map(|host| [10, 0, 0, host].into());
+        let mut answers = AnswerHistory::default();
+        assert_eq!(answers.absent_for(one, at(0)), None, "nobody knows");
+        for second in 0..10 {
+            answers.hear(&if second == 4 { other } else { one }.into(), at(second));
+        }
+        for (address, expected) in [(one, (0, 0)), (other, (5, 5)), (third, (9, 10))] {
+            let (seconds, count) = expected;
+            assert_eq!(answers.absent_for(address, at(9)), Some((Duration::from_secs(seconds), count)), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_was_named_by_both_goes_on_over_the_slowest_schedule_and_no_longer() {
+        let named = Addresses::from(IpAddr::from([10, 0, 0, 1]));
+        let standing = Standing { addresses: named.clone(), since: at(0), last: at(60) };
+        assert!(standing.goes_on(&named, at(60 + 330)));
+        assert!(!standing.goes_on(&named, at(60 + 331)));
+        assert!(!standing.goes_on(&IpAddr::from([10, 0, 0, 2]).into(), at(61)));
+    }
+}
