@@ -51,12 +51,12 @@ pub enum Kind {
     Instance,
     /// An RDS Proxy endpoint: every address named, none taken away while it is healthy.
     Proxy,
-    /// A custom endpoint of an Aurora cluster: every address named, a healthy one taken away only after long absence.
-    Custom,
     /// Any other host name: exactly the addresses that DNS gives.
     Hostname,
     /// A literal IP address, kept registered.
     Address,
+    /// A custom endpoint of an Aurora cluster: every address named, a healthy one taken away only after long absence.
+    Custom,
 }
 
 impl Kind {
@@ -66,9 +66,9 @@ impl Kind {
         ("readers", Kind::Readers),
         ("instance", Kind::Instance),
         ("proxy", Kind::Proxy),
-        ("custom", Kind::Custom),
         ("hostname", Kind::Hostname),
         ("address", Kind::Address),
+        ("custom", Kind::Custom),
     ];
 
     /// Whether more than one address would split the writes.

@@ -4,6 +4,7 @@
 
 mod calls;
 mod databases;
+mod endpoints;
 mod watches;
 #[path = "../world/mod.rs"]
 mod world;
