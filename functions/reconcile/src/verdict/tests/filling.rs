@@ -106,6 +106,15 @@ fn a_cluster_without_one_writer_makes_no_claim_and_no_veto_and_is_not_silent() {
 }
 
 #[test]
+fn of_a_clusters_members_only_one_that_is_flagged_alone_is_the_writer() {
+    for (flags, writer) in [(&["b"][..], Some("10.0.0.2")), (&[], None), (&["a", "b"], None), (&["a", "b", "c"], None)]
+    {
+        let told = Topology(flagged(flags)).writer().map(Addresses::to_string);
+        assert_eq!(told.as_deref(), writer, "{flags:?}");
+    }
+}
+
+#[test]
 fn a_flagged_member_without_an_address_makes_the_other_no_writer() {
     let binding = binding(Kind::Cluster);
     let mut evidence = heard(&binding, "10.0.0.2", &[&["a", "b"]], &["10.0.0.1:5432"], 0);
