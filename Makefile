@@ -50,7 +50,7 @@ help: ## Show this help
 	@echo "  RESOURCE=name        what invoke invokes, if the stack has more than one function"
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
-	@echo "  CIDRS='...'          what check-peering compares, for example '10.50.0.0/21 172.20.0.0/20'"
+	@echo "  VPC, PEER, ROUTED    ranges for check-peering: VPC='10.50.0.0/21' PEER='172.20.0.0/20' ROUTED='172.19.0.0/20'"
 	@echo "  MINUTES=30           how long soak goes on"
 	@echo "  CASES=100000         how many cases fuzz tries of each property; SEED=number repeats a run"
 	@echo "  AWS_ENDPOINT_URL=... lets invoke talk to the lab that 'make lab' keeps running"
@@ -220,8 +220,9 @@ status: ## Show endpoint, addresses, members and verdict of each binding of the 
 	@[ -x target/debug/status ] || echo "Compiling it (a minute and a half the first time)" >&2
 	@cargo run --quiet --package status -- --function $(FUNCTION)
 
-check-peering: ## Whether the address ranges in CIDRS overlap, so that AWS would refuse to peer their VPCs
-	@python3 infra/check_peering.py $(CIDRS)
+check-peering: ## Whether VPC and PEER can be peered, and what ROUTED has in the way; or whether any of CIDRS overlap
+	@python3 infra/check_peering.py $(CIDRS) $(if $(VPC),--vpc $(VPC)) $(if $(PEER),--peer $(PEER)) \
+		$(if $(ROUTED),--routed $(ROUTED)) $(if $(PEER_ROUTED),--peer-routed $(PEER_ROUTED))
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target dist .aws-sam $(VENV)

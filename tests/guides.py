@@ -1,11 +1,12 @@
 """Judges the commands and outputs that guides name: the programs themselves parse the commands, and nothing is sent.
 
-Reads {"guides": {NAME: TEXT}, "templates": [PATH]} as JSON, and prints {NAME: {"commands": [...], "complaints": [...]}}.
+Reads {"guides": {NAME: TEXT}, "templates": [PATH]} as JSON; prints {NAME: {"commands": [...], "complaints": [...]}}.
 
 A command stands in a block ```sh or between backticks, or an output of a template prints it. `aws` is parsed by the AWS
-CLI with the API's models behind it: options, parameters, enumerations, and whether --query finds something in an answer of
-the model's shape. `aws cloudformation deploy` is held to the template as well, `sam` to the options that its commands
-declare, `make` to the Makefile; files, tests and packages have to exist. EXAMPLES fill what a guide leaves to its reader.
+CLI with the API's models behind it: options, parameters, enumerations, and whether --query finds something in an answer
+of the model's shape. `aws cloudformation deploy` is held to the template as well, `sam` to the options that its commands
+declare, `make` to the Makefile; files, tests and packages have to exist, and the comparison of ranges runs. EXAMPLES fill
+what a guide leaves to its reader.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import logging
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -32,21 +34,22 @@ from template_json import Loader
 
 ROOT = Path(__file__).resolve().parent.parent
 
+ARN = "arn:aws:elasticloadbalancing:eu-west-1:111122223333"
 # In this order; what is left must stand for itself.
 EXAMPLES = [
     (r"\b(i|eni|vpc|subnet|sg|rtb|pcx|vpce|vpce-svc|sgr)-…", r"\1-0123456789abcdef0"),
-    (r"(?<=-arn )…|(?<=-arns )…|\barn:…", "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/link/0123456789abcdef"),
-    (r"\b(CONSUMER|REQUESTER|PROVIDER|ACCOUNT)\b", "444455556666"),
+    (r"(?<=-arn )…|(?<=-arns )…|\barn:…", f"{ARN}:loadbalancer/net/link/0123456789abcdef"),
+    (r"\b(CONSUMER|REQUESTER|PROVIDER|(IMPLY_|CLIENT_)?ACCOUNT)\b", "444455556666"),
+    (r"\b(IMPLY|CLIENT)_VPC\b", "vpc-0123456789abcdef0"),
+    (r"\b(IMPLY|CLIENT)_TABLES\b", "rtb-0123456789abcdef0,rtb-0123456789abcdef1"),
+    (r"\b(UNMANAGED|DEFAULT|CLIENT)_GROUP\b", "sg-0123456789abcdef0"),
+    (r"\bPEERING\b", "pcx-0123456789abcdef0"),
     (r"\bSUBNET\d?\b", "subnet-0123456789abcdef0"),
     (r"=VPC\b", "=vpc-0123456789abcdef0"),
     (r"=SG\b", "=sg-0123456789abcdef0"),
     (r"\bSERVICE\b", "com.amazonaws.vpce.eu-west-1.vpce-svc-0123456789abcdef0"),
-    (r"\b(YOURS|DATABASE_RANGE)\b", "10.50.0.0/21"),
-    (r"\bTHEIRS\b", "172.20.0.0/20"),
-    (r"\bPeerVpcId=…", "PeerVpcId=vpc-0123456789abcdef1"),
-    (r"\bPeerOwnerId=…", "PeerOwnerId=444455556666"),
-    (r"\bPeerRegion=…", "PeerRegion=eu-west-1"),
-    (r"\bPeerRoleArn=…", "PeerRoleArn=arn:aws:iam::444455556666:role/accepter-AccepterRole"),
+    (r"\bDATABASE_RANGE\b", "10.50.0.0/21"),
+    (r"(?<=CIDRS=\")…", "10.50.0.0/21 172.20.0.0/20"),
     (r"\bACCEPTER_STACK\b", "imply-accepter"),
     (r"PRESET=name\b", "PRESET=starburst"),
     (r"(?<=STACK=)…|(?<=deploy-)…", "link"),
@@ -58,9 +61,13 @@ VALUES = {
     "Region": "eu-west-1",
     "PeeringConnection": "pcx-0123456789abcdef0",
     "PeeringConnectionId": "pcx-0123456789abcdef0",
+    "Port": "9088",
+    "Path": "/druid/v2/datasources",
 }
 # Files that an earlier command makes, or that a guide lets its reader write.
 FILES = {
+    "imply-routes.json": '{"RouteTables": []}',
+    "client-routes.json": '{"RouteTables": []}',
     "packaged.yaml": "{}",
     "parameters.json": "[]",
     "link-import.yaml": "{}",
@@ -225,6 +232,8 @@ class Judge:
             self.make(arguments)
         elif program in ("python", "python3"):
             exists(arguments)
+            if arguments[:1] == ["infra/check_peering.py"] and len(arguments) > 1:
+                compared([sys.executable, str(ROOT / arguments[0]), *arguments[1:]])
         elif program == "cargo":
             cargo(arguments)
         elif program not in TRUSTED:
@@ -296,6 +305,8 @@ class Judge:
                 raise Wrong(f"there is no make {name}")
             if name == "PRESET" and value not in self.environments:
                 raise Wrong(f"samconfig.toml has no PRESET {value}, and no deployment of the guides saves it")
+            if name == "check-peering" and len(arguments) > 1:
+                compared(["make", "--no-print-directory", "-C", str(ROOT), *arguments])
             # A layer saves its answers in an environment of its stack's name.
             if name == "STACK" and any(target.startswith("deploy") for target in arguments):
                 self.environments.add(value)
@@ -358,6 +369,13 @@ def exists(arguments):
         raise Wrong(f"there is no file {path}")
 
 
+def compared(command):
+    """The one program that says something without AWS: it runs. What it says of the ranges is for the guide's text."""
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    if re.search(r"^(error|usage): ", said, re.MULTILINE):
+        raise Wrong(said.strip())
+
+
 def cargo(arguments):
     manifests = [*ROOT.glob("functions/*/Cargo.toml"), *ROOT.glob("tests/**/Cargo.toml")]
     read = [tomllib.loads(path.read_text(encoding="utf-8")) for path in manifests]
@@ -390,7 +408,7 @@ def takes(parameter, value):
 
 def unknown_outputs(text):
     """What a guide calls an output, of none of the templates that it names."""
-    named = {f"infra/{name}" for name in re.findall(r"\b([a-z-]+\.yaml)\b", text)} | set(re.findall(r"\btemplate\.yaml\b", text))
+    named = {place + name for name in re.findall(r"\b([a-z-]+\.yaml)\b", text) for place in ("", "infra/")}
     named |= {f"infra/{layer}.yaml" for layer in re.findall(r"make deploy-([a-z-]+)", text)}
     if re.search(r"make (deploy|accept|invoke)\b(?!-)", text):
         named |= {"template.yaml"}

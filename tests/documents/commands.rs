@@ -87,6 +87,8 @@ fn what_a_program_would_refuse_is_refused() {
         ("make deploys", "there is no make deploys"),
         ("make accept STACKS=link", "the Makefile has no variable STACKS"),
         ("make accept PRESET=none", "samconfig.toml has no PRESET none"),
+        ("make check-peering VPC=10.50.0.0/33 PEER=172.20.0.0/20", "'10.50.0.0/33' is no address range"),
+        ("python3 infra/check_peering.py --vpc 10.50.0.0/21 --per 172.20.0.0/20", "unrecognized arguments"),
         ("python infra/none.py link", "there is no file infra/none.py"),
         ("cargo test --workspace --test none", "there is no test none"),
         ("cargo run -p none", "there is no package none"),

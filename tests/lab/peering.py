@@ -1,114 +1,294 @@
-"""Deploys both sides of a peering to the AWS at AWS_ENDPOINT_URL, in the order of two accounts, and prints what is there.
+"""Performs sections of infra/peering.md on the AWS at AWS_ENDPOINT_URL, and prints what is there before and after each.
 
-usage: peering.py REQUESTER_CIDR ACCEPTER_CIDR
+usage: peering.py CLIENT_CIDR SECTION...
        peering.py VPC
 
-With ranges: makes a VPC for each side, with two route tables and a security group; deploys infra/peering-accepter.yaml
-for the role and infra/peering.yaml, accepts the connection, which the role's owner would, updates
-infra/peering-accepter.yaml for the routes, and performs the DNS commands of the outputs. Prints
-{"requester", "accepter", "connection", "state", "role"}, where a side is {"routes", "ingress", "options"}.
-With a VPC: prints its routes.
-
-The query nodes are on the requester's side, because moto loses the security group rules that an update adds.
+With a VPC it prints the routes of that. Else it first makes what the guide finds: an Imply Cloud VPC that is peered with
+Imply's own and routes to it, with its subnets, groups and auto scaling groups, and a client's VPC. Of a section it runs
+each block of commands, and each output of the stacks that is named as `...Command`, in the order of the text, by bash and
+the AWS CLI; what a host of the client would run, with curl, is left out. It accepts the connection, as CloudFormation does
+on AWS.
 """
 
+import argparse
 import json
+import os
+import re
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import boto3
 from samcli.yamlhelper import yaml_parse
 
-INFRA = Path(__file__).parents[2] / "infra"
+ROOT = Path(__file__).parents[2]
+IMPLY_CIDR, MANAGER_CIDR = "10.50.0.0/21", "172.19.0.0/20"
+STACKS = ["imply-accepter", "imply-peering", "imply-link", "imply-coordinator", "imply-overlord"]
+# moto makes a stack of a change set, but forgets its outputs.
+SHELL = f"""
+curl() {{ :; }}
+aws() {{
+  if [ "$1 $2" = "cloudformation deploy" ]; then "{sys.executable}" "{__file__}" --deploy "${{@:3}}"; else
+    command aws "$@"
+  fi
+}}
+"""
+MASTERS = ["imply-c1-Master-1", "imply-c1-Master-2", "imply-c1-Master-3"]
 
 
-def main(requester_cidr, accepter_cidr):
+def main(client_cidr, sections):
     ec2 = boto3.client("ec2")
-    requester, accepter = network(ec2, requester_cidr), network(ec2, accepter_cidr)
-    accepter_parameters = {
-        "VpcId": accepter["vpc"],
-        "RouteTableIds": ",".join(accepter["tables"]),
-        "RequesterCidrs": requester_cidr,
-        "RequesterPrincipalArn": "arn:aws:iam::111122223333:root",
-        "RequesterVpcId": requester["vpc"],
-    }
-    role = deploy("accepter", "peering-accepter.yaml", accepter_parameters)["RoleArn"]
-    outputs = deploy(
-        "requester",
-        "peering.yaml",
-        {
-            "VpcId": requester["vpc"],
-            "RouteTableIds": ",".join(requester["tables"]),
-            "QuerySecurityGroupId": requester["group"],
-            "PeerVpcId": accepter["vpc"],
-            "PeerCidrs": accepter_cidr,
-        },
+    made = network(ec2, client_cidr)
+    seen = [{"section": None, **snapshot(ec2, made)}]
+    text = (ROOT / "infra/peering.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as scratch:
+        # What the guide's commands read.
+        for file in ("Makefile", "Cargo.toml", "infra"):
+            Path(scratch, file).symlink_to(ROOT / file)
+        for section in sections:
+            said = [performed(step, made, scratch) for step in steps(text, section)]
+            seen.append({"section": section, "said": [one for ones in said for one in ones], **snapshot(ec2, made)})
+    return seen
+
+
+def network(ec2, client_cidr):
+    imply, manager, client = (
+        ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"] for cidr in (IMPLY_CIDR, MANAGER_CIDR, client_cidr)
     )
-    connection = outputs["PeeringConnectionId"]
-    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=connection)
-    deploy("accepter", "peering-accepter.yaml", {**accepter_parameters, "PeeringConnectionId": connection}, update=True)
-    for command in ("RequesterDnsCommand", "AccepterDnsCommand"):
-        set_options(outputs[command])
-    [seen] = ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[connection])["VpcPeeringConnections"]
+    ec2.create_tags(Resources=[imply], Tags=[{"Key": "Name", "Value": "imply-111122223333-network-vpc"}])
+    table, *client_tables = (
+        ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for vpc in (imply, client, client)
+    )
+    subnets = [imply_subnet(ec2, imply, table, number, zone) for number, zone in enumerate("aabbcc")]
+    own = ec2.create_vpc_peering_connection(VpcId=imply, PeerVpcId=manager)["VpcPeeringConnection"]
+    own = own["VpcPeeringConnectionId"]
+    ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=own)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock=MANAGER_CIDR, VpcPeeringConnectionId=own)
+    default, unmanaged, client_group = (
+        ec2.create_security_group(GroupName=words, Description=words, VpcId=vpc)["GroupId"]
+        for vpc, words in (
+            (imply, "Imply Cloud Default"),
+            (imply, "Imply Cloud ELB Unmanaged"),
+            (client, "launch-wizard-2"),
+        )
+    )
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    scaling_groups(image, subnets[::2])
+    client_subnet = ec2.create_subnet(VpcId=client, CidrBlock=client_cidr)["Subnet"]["SubnetId"]
+    started = ec2.run_instances(
+        ImageId=image, MinCount=1, MaxCount=1, SubnetId=client_subnet, SecurityGroupIds=[client_group]
+    )
+    account = boto3.client("sts").get_caller_identity()["Account"]
     return {
-        "requester": {**side(ec2, requester), "options": seen["RequesterVpcInfo"]["PeeringOptions"]},
-        "accepter": {**side(ec2, accepter), "options": seen["AccepterVpcInfo"]["PeeringOptions"]},
-        "connection": connection,
-        "state": seen["Status"]["Code"],
-        "role": role,
+        "IMPLY_VPC": imply,
+        "CLIENT_VPC": client,
+        "IMPLY_TABLES": table,
+        "CLIENT_TABLES": ",".join(client_tables),
+        "DEFAULT_GROUP": default,
+        "UNMANAGED_GROUP": unmanaged,
+        "CLIENT_GROUP": client_group,
+        "CLIENT_INSTANCE": started["Instances"][0]["InstanceId"],
+        "CLIENT_ACCOUNT": account,
+        "IMPLY_ACCOUNT": account,
+        "ACCEPTER_STACK": "imply-accepter",
+        "OWN_CONNECTION": own,
     }
 
 
-def set_options(command):
-    """`aws ec2 modify-vpc-peering-connection-options` as an output spells it; a word that it does not know is an error."""
-    words = command.split()
-    assert words[:3] == ["aws", "ec2", "modify-vpc-peering-connection-options"], command
-    given = dict(zip(words[3::2], words[4::2]))
-    ec2 = boto3.client("ec2", region_name=given.pop("--region"))
-    connection = given.pop("--vpc-peering-connection-id")
-    [(side_of, option)] = given.items()
-    parameter = "".join(word.capitalize() for word in side_of.split("-"))
-    name, value = option.split("=")
-    options = {parameter: {name: {"true": True, "false": False}[value]}}
-    ec2.modify_vpc_peering_connection_options(VpcPeeringConnectionId=connection, **options)
+def imply_subnet(ec2, vpc, table, number, zone):
+    subnet = ec2.create_subnet(
+        VpcId=vpc, CidrBlock=f"10.50.{number}.0/24", AvailabilityZone=f"{ec2.meta.region_name}{zone}"
+    )["Subnet"]["SubnetId"]
+    ec2.create_tags(Resources=[subnet], Tags=[{"Key": "Name", "Value": f"imply-{number}"}])
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    return subnet
 
 
-def network(ec2, cidr):
-    vpc = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
-    tables = [ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in range(2)]
-    group = ec2.create_security_group(GroupName="query", Description="Query nodes", VpcId=vpc)["GroupId"]
-    return {"vpc": vpc, "tables": tables, "group": group}
+def scaling_groups(image, subnets):
+    scaling = boto3.client("autoscaling")
+    scaling.create_launch_configuration(LaunchConfigurationName="nodes", ImageId=image, InstanceType="m5.large")
+    for name, count in [("imply-c1-Query-1", 2), *((master, 1) for master in MASTERS)]:
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            LaunchConfigurationName="nodes",
+            MinSize=count,
+            MaxSize=count,
+            VPCZoneIdentifier=",".join(subnets),
+            Tags=[{"Key": "Name", "Value": name, "PropagateAtLaunch": True}],
+        )
 
 
-def deploy(stack, template, parameters, update=False):
-    cloudformation = boto3.client("cloudformation")
-    change = cloudformation.update_stack if update else cloudformation.create_stack
-    # With functions in their long form: moto does not know !Condition.
-    body = json.dumps(yaml_parse((INFRA / template).read_text(encoding="utf-8")))
-    change(
-        StackName=stack,
-        TemplateBody=body,
-        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-        Capabilities=["CAPABILITY_IAM"],
+def steps(text, section):
+    """The blocks and the outputs of a section, as (what it is, its text)."""
+    [part] = [part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith(section + "\n")]
+    for block, output in re.findall(r"```sh\n(.*?)^\s*```|`(\w+Command)`", part, re.DOTALL | re.MULTILINE):
+        yield ("block", block) if block else ("output", output)
+
+
+def performed(step, made, scratch):
+    kind, text = step
+    if kind == "block":
+        return [run(text, made, scratch)]
+    outputs = {stack: outputs_of(stack) for stack in STACKS}
+    commands = {stack: told[text] for stack, told in outputs.items() if text in told}
+    return [run(command, made | groups_of(stack), scratch, stack) for stack, command in commands.items()]
+
+
+def groups_of(stack):
+    return {"AUTO_SCALING_GROUPS": "imply-c1-Query-1" if stack == "imply-link" else " ".join(MASTERS)}
+
+
+def run(commands, made, scratch, stack=None):
+    for name, value in made.items():
+        commands = re.sub(rf"\b{name}\b", value, commands)
+    # The rules that were found, as the reader would paste them.
+    if "revoke-security-group-ingress" in commands:
+        of_group = [{"Name": "group-id", "Values": [made["UNMANAGED_GROUP"]]}]
+        rules = boto3.client("ec2").describe_security_group_rules(Filters=of_group)["SecurityGroupRules"]
+        ids = " ".join(rule["SecurityGroupRuleId"] for rule in rules if not rule["IsEgress"])
+        commands = commands.replace("sgr-… sgr-… sgr-…", ids) if ids else ""
+    # There is no endpoint service here, whose ID would stand in it.
+    if "…" in commands or not commands:
+        return {"commands": commands, "status": None}
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", SHELL + commands],
+        cwd=scratch,
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
     )
-    cloudformation.get_waiter("stack_update_complete" if update else "stack_create_complete").wait(StackName=stack)
-    outputs = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
-    return {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    if done.returncode and "check-peering" not in commands:
+        raise SystemExit(f"{commands}\n{done.stdout}{done.stderr}")
+    if "--stack-name imply-peering" in commands and "delete-stack" not in commands:
+        made["PEERING"] = outputs_of("imply-peering")["PeeringConnectionId"]
+        boto3.client("ec2").accept_vpc_peering_connection(VpcPeeringConnectionId=made["PEERING"])
+    said = {"printed": done.stdout, "complaint": done.stderr}
+    return {"stack": stack, "commands": commands, "status": done.returncode, **said}
 
 
-def side(ec2, made):
-    group = ec2.describe_security_groups(GroupIds=[made["group"]])["SecurityGroups"][0]
-    ingress = [
-        [rule["IpProtocol"], rule["FromPort"], rule["ToPort"], source["CidrIp"]]
-        for rule in group["IpPermissions"]
-        for source in rule["IpRanges"]
-    ]
-    tables = routes(ec2, made["vpc"])
-    return {"routes": [tables[table]["routes"] for table in made["tables"]], "ingress": sorted(ingress)}
+def deploy(arguments):
+    """`aws cloudformation deploy`, which keeps the parameters of a stack that exists."""
+    parser = argparse.ArgumentParser()
+    for option in ("--region", "--stack-name", "--template-file", "--capabilities"):
+        parser.add_argument(option)
+    parser.add_argument("--parameter-overrides", nargs="+")
+    options = parser.parse_args(arguments)
+    cloudformation = boto3.client("cloudformation")
+    given = dict(pair.split("=", 1) for pair in options.parameter_overrides)
+    try:
+        [stack] = cloudformation.describe_stacks(StackName=options.stack_name)["Stacks"]
+        kept = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
+        change, done = cloudformation.update_stack, "stack_update_complete"
+    except cloudformation.exceptions.ClientError:
+        kept, change, done = {}, cloudformation.create_stack, "stack_create_complete"
+    template = yaml_parse(Path(options.template_file).read_text(encoding="utf-8"))
+    change(
+        StackName=options.stack_name,
+        TemplateBody=json.dumps(chosen(template, kept | given)),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in (kept | given).items()],
+        Capabilities=[options.capabilities] if options.capabilities else [],
+    )
+    cloudformation.get_waiter(done).wait(StackName=options.stack_name)
+
+
+def chosen(template, given):
+    """A template with its conditions decided, since moto keeps an empty entry where Fn::If gives none; and without
+    listeners, since its stacks make load balancers for HTTP alone.
+    """
+    values = {name: given.get(name, parameter.get("Default")) for name, parameter in template["Parameters"].items()}
+    values |= {"AWS::Partition": "aws"}
+
+    def value(node):
+        if isinstance(node, list):
+            return [value(part) for part in node]
+        if not isinstance(node, dict):
+            return node
+        [(function, argument)] = node.items()
+        if function == "Ref":
+            return values[argument]
+        if function == "Condition":
+            return value(template["Conditions"][argument])
+        if function == "Fn::Sub":
+            return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], argument)
+        arguments = value(argument)
+        return {
+            "Fn::Equals": lambda: arguments[0] == arguments[1],
+            "Fn::Not": lambda: not arguments[0],
+            "Fn::And": lambda: all(arguments),
+            "Fn::Or": lambda: any(arguments),
+            "Fn::Split": lambda: arguments[1].split(arguments[0]),
+            "Fn::Select": lambda: arguments[1][int(arguments[0])],
+            "Fn::Join": lambda: arguments[0].join(arguments[1]),
+        }[function]()
+
+    def decide(node):
+        if isinstance(node, list):
+            return [one for one in map(decide, node) if one != {"Ref": "AWS::NoValue"}]
+        if not isinstance(node, dict):
+            return node
+        if list(node) == ["Fn::If"]:
+            condition, then, other = node["Fn::If"]
+            return decide(then if value(template["Conditions"][condition]) else other)
+        decided = {name: decide(one) for name, one in node.items()}
+        return {name: one for name, one in decided.items() if one != {"Ref": "AWS::NoValue"}}
+
+    made = {part: decide(template[part]) for part in ("Parameters", "Mappings", "Outputs") if part in template}
+    for part in ("Resources", "Outputs"):
+        there = {
+            name: one
+            for name, one in template[part].items()
+            if one.get("Type") != "AWS::ElasticLoadBalancingV2::Listener"
+            and ("Condition" not in one or value(template["Conditions"][one["Condition"]]))
+        }
+        made[part] = {
+            name: {key: decide(one) for key, one in body.items() if key != "Condition"} for name, body in there.items()
+        }
+    return made
+
+
+def outputs_of(stack):
+    try:
+        [described] = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    except boto3.client("cloudformation").exceptions.ClientError:
+        return {}
+    return {output["OutputKey"]: output["OutputValue"] for output in described.get("Outputs", [])}
+
+
+def snapshot(ec2, made):
+    balancing, scaling = boto3.client("elbv2"), boto3.client("autoscaling")
+    groups = ec2.describe_security_groups(GroupIds=[made["DEFAULT_GROUP"], made["UNMANAGED_GROUP"]])["SecurityGroups"]
+    peerings = ec2.describe_vpc_peering_connections()["VpcPeeringConnections"]
+    stacks = boto3.client("cloudformation").describe_stacks()["Stacks"]
+    return {
+        "names": dict(made),
+        "tables": {side: routes(ec2, made[f"{side}_VPC"]) for side in ("IMPLY", "CLIENT")},
+        "peerings": {one["VpcPeeringConnectionId"]: one for one in peerings},
+        "balancers": [sorted(one["SecurityGroups"]) for one in balancing.describe_load_balancers()["LoadBalancers"]],
+        "attached": {
+            group["AutoScalingGroupName"]: ports(balancing, group["TargetGroupARNs"])
+            for group in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+        },
+        "rules": {
+            group["Description"]: [
+                [rule["FromPort"], rule["ToPort"], [pair["GroupId"] for pair in rule["UserIdGroupPairs"]]]
+                for rule in group["IpPermissions"]
+            ]
+            for group in groups
+        },
+        "stacks": sorted(stack["StackName"] for stack in stacks),
+    }
+
+
+def ports(balancing, target_groups):
+    found = [balancing.describe_target_groups(TargetGroupArns=[one])["TargetGroups"][0] for one in target_groups]
+    return sorted(one["Port"] for one in found)
 
 
 def routes(ec2, vpc):
-    """What each route table of a VPC sends where, apart from what stays in it, and the subnets that it is for."""
+    """What each route table of a VPC sends through which connection, and the subnets that it is for."""
     tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
     return {
         table["RouteTableId"]: {
@@ -125,9 +305,11 @@ def routes(ec2, vpc):
 
 if __name__ == "__main__":
     match sys.argv[1:]:
+        case ["--deploy", *arguments]:
+            deploy(arguments)
         case [vpc]:
             print(json.dumps(routes(boto3.client("ec2"), vpc)))
-        case [requester_cidr, accepter_cidr]:
-            print(json.dumps(main(requester_cidr, accepter_cidr)))
+        case [client_cidr, *sections]:
+            print(json.dumps(main(client_cidr, sections), default=str))
         case _:
             sys.exit(__doc__)

@@ -1,5 +1,5 @@
-//! What `infra/peering*.yaml` and `infra/check_peering.py` promise: VPC peering as Imply's guide for its query nodes asks
-//! for it, as the owner's document states it.
+//! What `infra/peering*.yaml`, `infra/check_peering.py` and `infra/peering.md` promise: VPC peering as Imply's guide to it
+//! asks for it.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -90,8 +90,8 @@ fn passes<'a>(rules: impl IntoIterator<Item = &'a Value>) -> BTreeSet<(String, u
     passes.collect()
 }
 
-/// The query ports, and these, from or to each of the others.
-fn query_ports<'a>(others: impl IntoIterator<Item = &'a str>, more: &[u16]) -> BTreeSet<(String, u16, String)> {
-    let ports = |other: &'a str| QUERY_PORTS.iter().chain(more).map(move |port| ("tcp".into(), *port, other.into()));
+/// The query ports, from or to each of the others.
+fn query_ports<'a>(others: impl IntoIterator<Item = &'a str>) -> BTreeSet<(String, u16, String)> {
+    let ports = |other: &'a str| QUERY_PORTS.iter().map(move |port| ("tcp".into(), *port, other.into()));
     others.into_iter().flat_map(ports).collect()
 }

@@ -84,41 +84,95 @@ fn the_load_balancer_is_internal_and_forwards_each_port_to_its_own_target_group(
     assert_eq!(created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::Listener").len(), QUERY_PORTS.len());
 }
 
+/// What each service has: its ports, its health check, and what a test asks.
+const SERVICES: [(&str, &[u16], u16, &str, &str); 3] = [
+    ("query", &QUERY_PORTS, 9095, "/health", ":9088/druid/v2/datasources"),
+    ("coordinator", &[8281], 8281, "/druid/coordinator/v1/isLeader", ":8281/druid/coordinator/v1/isLeader"),
+    ("overlord", &[8290], 8290, "/druid/indexer/v1/isLeader", ":8290/druid/indexer/v1/isLeader"),
+];
+
 #[test]
-fn the_query_nodes_are_attached_to_every_target_group_and_detached_from_the_same() {
-    let stack = overlap(&SERVICE);
-    let groups = created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::TargetGroup");
-    let groups: Vec<_> = groups.keys().map(|name| format!("{{{name}}}")).collect();
-    for (output, verb) in [("AttachCommand", "attach"), ("DetachCommand", "detach")] {
-        let expected = format!(
-            "aws autoscaling {verb}-load-balancer-target-groups --region eu-west-1 --auto-scaling-group-name GROUP \
-             --target-group-arns {}",
-            groups.join(" ")
-        );
-        assert_eq!(stack.output(output), expected);
+fn the_nodes_are_attached_to_every_target_group_and_detached_from_the_same() {
+    for (service, ..) in SERVICES {
+        let stack = overlap(&[&SERVICE[..], &[("DruidService", service)]].concat());
+        let groups = created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::TargetGroup");
+        let groups: Vec<_> = groups.keys().map(|name| format!("{{{name}}}")).collect();
+        for (output, verb) in [("AttachCommand", "attach"), ("DetachCommand", "detach")] {
+            let expected = format!(
+                "for group in AUTO_SCALING_GROUPS; do aws autoscaling {verb}-load-balancer-target-groups --region \
+                 eu-west-1 --auto-scaling-group-name $group --target-group-arns {}; done",
+                groups.join(" ")
+            );
+            assert_eq!(stack.output(output), expected, "{service}");
+        }
+        assert!(stack.output("HealthCommand").starts_with(&format!("for group in {}; do", groups.join(" "))));
     }
 }
 
 #[test]
-fn the_health_check_is_https_on_the_port_of_what_is_asked() {
-    let checks = [
-        ("query", 9095, "/health", &[][..]),
-        ("coordinator", 8281, "/druid/coordinator/v1/isLeader", &[8281]),
-        ("overlord", 8290, "/druid/indexer/v1/isLeader", &[8290]),
-    ];
-    for (check, port, path, more) in checks {
-        let stack = overlap(&[&SERVICE[..], &[("HealthCheck", check)]].concat());
-        for group in created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::TargetGroup").values() {
-            assert_eq!([&group["HealthCheckProtocol"], &group["HealthCheckPath"]], ["HTTPS", path], "{check}");
-            assert_eq!(group["HealthCheckPort"], port, "{check}");
+fn each_service_has_its_ports_and_a_health_check_that_finds_who_can_serve() {
+    for (service, ports, port, path, test) in SERVICES {
+        let stack = overlap(&[&SERVICE[..], &PEERED, &[("DruidService", service)]].concat());
+        let groups = created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::TargetGroup");
+        for group in groups.values() {
+            assert_eq!([&group["HealthCheckProtocol"], &group["HealthCheckPath"]], ["HTTPS", path], "{service}");
+            assert_eq!(group["HealthCheckPort"], port, "{service}");
+            assert_eq!(attributes(&group["TargetGroupAttributes"])["preserve_client_ip.enabled"], "false", "{service}");
         }
+        let listeners = created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::Listener");
+        let pairs: BTreeSet<_> = listeners
+            .values()
+            .map(|listener| {
+                let target = text(&listener["DefaultActions"][0]["TargetGroupArn"]);
+                let group = &groups[target.trim_matches(['{', '}'])];
+                (text(&listener["Port"]), text(&group["Port"]))
+            })
+            .collect();
+        let expected = ports.iter().map(|port| (port.to_string(), port.to_string()));
+        assert_eq!(pairs, expected.collect(), "{service}");
         let own = stack.existing("LoadBalancerSecurityGroup");
-        assert_eq!(passes(own["SecurityGroupEgress"].as_array().unwrap()), query_ports([GROUP], more), "{check}");
+        let passing = |other: &str| ports.iter().map(|port| ("tcp".to_owned(), *port, other.to_owned())).collect();
+        assert_eq!(passes(own["SecurityGroupEgress"].as_array().unwrap()), passing(GROUP), "{service}");
+        assert_eq!(passes(own["SecurityGroupIngress"].as_array().unwrap()), passing(RANGES[0]), "{service}");
         let nodes = created(&OVERLAP, &stack, "AWS::EC2::SecurityGroupIngress");
-        assert_eq!(passes(nodes.values()), query_ports([LOAD_BALANCER_GROUP], more), "{check}");
-        assert!(nodes.values().all(|rule| rule["GroupId"] == GROUP), "{check}");
+        assert_eq!(passes(nodes.values()), passing(LOAD_BALANCER_GROUP), "{service}");
+        assert!(nodes.values().all(|rule| rule["GroupId"] == GROUP), "{service}");
+        for output in ["PeerTestCommand", "ConsumerTestCommand"] {
+            let asked = stack.output(output);
+            assert!(asked.starts_with("curl -k -u admin https://") && asked.ends_with(test), "{asked}");
+        }
     }
-    assert_eq!(OVERLAP["Parameters"]["HealthCheck"]["Default"], "query");
+    assert_eq!(OVERLAP["Parameters"]["DruidService"]["Default"], "query");
+}
+
+#[test]
+fn in_imply_cloud_the_load_balancer_joins_its_groups_and_no_rule_is_added_to_them() {
+    let unmanaged = "sg-0fedcba9876543211";
+    for (service, ..) in SERVICES {
+        let stack =
+            overlap(&[&PEERED[..], &[("UnmanagedSecurityGroupId", unmanaged), ("DruidService", service)]].concat());
+        let groups = strings(&stack.existing("LoadBalancer")["SecurityGroups"]);
+        assert_eq!(groups, [LOAD_BALANCER_GROUP, unmanaged, GROUP]);
+        assert!(created(&OVERLAP, &stack, "AWS::EC2::SecurityGroupIngress").is_empty(), "{service}");
+    }
+}
+
+#[test]
+fn nothing_that_the_vpc_has_is_routed_otherwise() {
+    let everything = [&PEERED[..], &SERVICE, &[("SecondaryCidr", "100.64.0.0/24")]].concat();
+    let stack = overlap(&everything);
+    for kind in ["AWS::EC2::Route", "AWS::EC2::SubnetRouteTableAssociation"] {
+        for part in created(&OVERLAP, &stack, kind).values() {
+            assert_eq!(
+                part["RouteTableId"], "{RouteTable}",
+                "another table may have a route that this one is more specific than"
+            );
+        }
+    }
+    for template in [&*REQUESTER, &*ACCEPTER] {
+        let asked = text(&template["Parameters"]["RouteTableIds"]["Description"]);
+        assert!(asked.contains("Never a table that already routes one that overlaps it"), "{asked}");
+    }
 }
 
 #[test]
@@ -127,10 +181,10 @@ fn the_load_balancer_admits_the_peer_by_range_and_consumers_by_principal() {
         let group = stack.existing("LoadBalancerSecurityGroup");
         passes(group["SecurityGroupIngress"].as_array().unwrap())
     };
-    assert_eq!(ingress(&overlap(&PEERED)), query_ports([RANGES[0]], &[]));
+    assert_eq!(ingress(&overlap(&PEERED)), query_ports([RANGES[0]]));
     let both = RANGES.join(",");
     let peered = [("PeeringConnectionId", CONNECTION), ("PeerCidrs", &*both)];
-    assert_eq!(ingress(&overlap(&peered)), query_ports(RANGES, &[]));
+    assert_eq!(ingress(&overlap(&peered)), query_ports(RANGES));
     let service = overlap(&SERVICE);
     assert!(ingress(&service).is_empty());
     let balancer = service.existing("LoadBalancer");
@@ -161,5 +215,9 @@ fn there_is_an_endpoint_service_for_those_who_are_allowed_and_only_then() {
 fn the_template_says_what_aws_refuses_and_what_is_left() {
     let description = text(&OVERLAP["Description"]);
     assert!(description.contains("AWS refuses to peer them: give AllowedPrincipals"), "{description}");
+    assert!(
+        description.contains("already routes the peer's range elsewhere: give PeeringConnectionId"),
+        "{description}"
+    );
     assert!(text(&REQUESTER["Description"]).contains("Check the ranges first (make check-peering)"));
 }

@@ -54,7 +54,7 @@ fn parameters_take_what_is_right_and_nothing_else() {
             "arn:aws:iam::1:root",
         ],
     );
-    let cases: [(&Value, &str, &[&str], &[&str]); 14] = [
+    let cases: [(&Value, &str, &[&str], &[&str]); 16] = [
         (&REQUESTER, "RouteTableIds", &["", TABLES[0]], &["rtb-1", "rtb-00000001,", &many_tables]),
         (&REQUESTER, "PeerVpcId", &["vpc-00000001"], &["", "subnet-00000001"]),
         (&REQUESTER, "PeerCidrs", ranges.0, ranges.1),
@@ -69,6 +69,8 @@ fn parameters_take_what_is_right_and_nothing_else() {
         (&OVERLAP, "SecondaryCidr", &["", "100.64.0.0/16"], &["100.64.0.0/10", "100.64.0.0/29"]),
         (&OVERLAP, "AllowedPrincipals", principals.0, principals.1),
         (&OVERLAP, "QuerySecurityGroupId", &[GROUP], &[""]),
+        (&OVERLAP, "UnmanagedSecurityGroupId", &["", GROUP], &["default"]),
+        (&OVERLAP, "DruidService", &["query", "coordinator", "overlord"], &["", "master"]),
     ];
     for (template, parameter, right, wrong) in cases {
         let definition = &template["Parameters"][parameter];
