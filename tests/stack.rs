@@ -7,6 +7,7 @@
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -44,6 +45,15 @@ pub(crate) const OPERATIONS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:li
 /// The ARN of the readers' target group in a resolved template.
 pub(crate) const READER_TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link-readers/0123456789abcdef";
+
+/// How a value begins that CloudFormation does not know yet, while it makes a change set that includes nested stacks: an
+/// output of a stack, or an attribute of a resource, that does not exist.
+const PLACEHOLDER: &str = "{{IntrinsicFunction:";
+
+thread_local! {
+    /// The arguments of the intrinsic functions that were evaluated, by their places in [`FILES`].
+    static EVALUATED: RefCell<BTreeSet<usize>> = const { RefCell::new(BTreeSet::new()) };
+}
 
 /// What a link for one database needs, and a database that can be reached.
 pub(crate) const BASE: [(&str, &str); 8] = [
@@ -140,6 +150,7 @@ pub(crate) struct Stack {
     template: &'static Value,
     parameters: BTreeMap<&'static str, String>,
     nested: BTreeMap<&'static str, Stack>,
+    is_planned: bool,
 }
 
 impl Stack {
@@ -151,15 +162,23 @@ impl Stack {
         Stack::of(layer(LAYERS[0]), &given.iter().chain(base).copied().collect::<Vec<_>>())
     }
 
+    /// The same stack as a change set sees it that includes nested stacks, before any part of it exists.
+    pub(crate) fn planned(&self) -> Stack {
+        let given: Vec<_> = self.all().into_iter().flat_map(|stack| stack.parameters.iter()).collect();
+        let own = self.parameters.iter();
+        let given: BTreeMap<_, _> = given.into_iter().chain(own).map(|(name, value)| (*name, value.as_str())).collect();
+        Stack::nesting(self.template, &given.into_iter().collect::<Vec<_>>(), true)
+    }
+
     /// A stack of a template with these parameters. Every value must be one that the template accepts.
     pub(crate) fn of(template: &'static Value, given: &[(&str, &str)]) -> Stack {
-        let stack = Stack::nesting(template, given);
+        let stack = Stack::nesting(template, given, false);
         let unknown = given.iter().find(|(name, _)| !stack.has_parameter(name));
         assert_eq!(unknown, None, "a parameter that does not exist");
         stack
     }
 
-    fn nesting(template: &'static Value, given: &[(&str, &str)]) -> Stack {
+    fn nesting(template: &'static Value, given: &[(&str, &str)], is_planned: bool) -> Stack {
         let mut parameters = BTreeMap::new();
         for (name, definition) in template["Parameters"].as_object().unwrap() {
             let given = given.iter().find(|(key, _)| key == name).map(|(_, value)| (*value).to_owned());
@@ -167,7 +186,7 @@ impl Stack {
             assert!(takes(definition, &value), "{name} does not accept {value:?}");
             parameters.insert(name.as_str(), value);
         }
-        let mut stack = Stack { template, parameters, nested: BTreeMap::new() };
+        let mut stack = Stack { template, parameters, nested: BTreeMap::new(), is_planned };
         let mut waiting = nested_stacks(template);
         waiting.retain(|(_, resource, _)| stack.exists(resource));
         while !waiting.is_empty() {
@@ -180,11 +199,16 @@ impl Stack {
             let ready = waiting.iter().position(|(_, one, _)| !waiting.iter().any(|(name, ..)| needs(one, name)));
             let (name, resource, inner) = waiting.remove(ready.expect("no two stacks need each other"));
             let passed = stack.resolve(&resource["Properties"]["Parameters"]).unwrap();
-            let passed: Vec<_> = passed.as_object().unwrap().iter().map(|(name, v)| (name.clone(), text(v))).collect();
+            // What holds a placeholder among other things is one.
+            let is_one = |value: &str| value.starts_with(PLACEHOLDER) && value.find("}}") == Some(value.len() - 2);
+            let holds_one = |value: &str| value.contains(PLACEHOLDER) && !is_one(value);
+            let whole = |value: String| if holds_one(&value) { placeholder("Fn::Sub") } else { value };
+            let passed = passed.as_object().unwrap().iter();
+            let passed: Vec<_> = passed.map(|(name, value)| (name.clone(), whole(text(value)))).collect();
             let own = given.iter().filter(|(name, _)| !stack.parameters.contains_key(name));
             let own = own.filter(|(name, _)| !passed.iter().any(|(other, _)| other == name));
             let passed = passed.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(own.copied());
-            stack.nested.insert(name, Stack::nesting(inner, &passed.collect::<Vec<_>>()));
+            stack.nested.insert(name, Stack::nesting(inner, &passed.collect::<Vec<_>>(), is_planned));
         }
         stack
     }
@@ -247,11 +271,22 @@ impl Stack {
 
     /// What the rules say against these parameters.
     pub(crate) fn refusals(&self) -> Vec<String> {
+        let rules = self.template.get("Rules").and_then(Value::as_object).into_iter().flatten();
         let applying =
-            self.section("Rules").values().filter(|rule| rule.get("RuleCondition").is_none_or(|c| self.holds(c)));
+            rules.map(|(_, rule)| rule).filter(|rule| rule.get("RuleCondition").is_none_or(|c| self.holds(c)));
         let assertions = applying.flat_map(|rule| rule["Assertions"].as_array().unwrap());
         let failing = assertions.filter(|assertion| !self.holds(&assertion["Assert"]));
         failing.map(|assertion| text(&assertion["AssertDescription"])).collect()
+    }
+
+    /// Evaluates every part whose condition holds, of this stack and of those that it nests.
+    pub(crate) fn evaluate(&self) {
+        for stack in self.all() {
+            stack.section("Conditions").keys().for_each(|name| _ = stack.condition(name));
+            let resources = stack.section("Resources").values().filter(|resource| stack.exists(resource));
+            resources.for_each(|resource| _ = stack.resolve(&resource["Properties"]));
+            _ = (stack.outputs(), stack.refusals());
+        }
     }
 
     pub(crate) fn condition(&self, name: &str) -> bool {
@@ -281,25 +316,38 @@ impl Stack {
     }
 
     fn call(&self, function: &str, argument: &Value) -> Option<Value> {
+        EVALUATED.with_borrow_mut(|evaluated| evaluated.insert(std::ptr::from_ref(argument) as usize));
         let item = |index: usize| self.resolve(&argument[index]).unwrap();
-        let mut all = argument.as_array().into_iter().flatten();
+        // Of all, as CloudFormation does.
+        let all = || -> Vec<_> { argument.as_array().into_iter().flatten().map(|node| self.holds(node)).collect() };
         Some(match function {
             "Ref" => return self.reference(argument.as_str().unwrap()).map(Value::from),
             "Condition" => self.condition(argument.as_str().unwrap()).into(),
+            "Fn::GetAtt" if self.is_planned => placeholder(&strings(argument).join(".")).into(),
             "Fn::GetAtt" => match (self.nested.get(argument[0].as_str()?), text(&argument[1]).strip_prefix("Outputs."))
             {
                 (Some(nested), Some(output)) => nested.output(output).into(),
+                _ if strings(argument) == ["TargetGroup", "TargetGroupFullName"] => end(TARGET_GROUP, 0),
+                _ if strings(argument) == ["ReaderTargetGroup", "TargetGroupFullName"] => end(READER_TARGET_GROUP, 0),
+                _ if strings(argument) == ["LoadBalancer", "LoadBalancerFullName"] => end(LOAD_BALANCER, 1),
                 _ => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
             },
             "Fn::If" => return self.resolve(&argument[if self.condition(argument[0].as_str()?) { 1 } else { 2 }]),
             "Fn::Equals" => (text(&item(0)) == text(&item(1))).into(),
             "Fn::Not" => (!self.holds(&argument[0])).into(),
-            "Fn::And" => all.all(|node| self.holds(node)).into(),
-            "Fn::Or" => all.any(|node| self.holds(node)).into(),
+            "Fn::And" => all().into_iter().all(|holds| holds).into(),
+            "Fn::Or" => all().into_iter().any(|holds| holds).into(),
             "Fn::Contains" => item(0).as_array().unwrap().contains(&item(1)).into(),
             "Fn::Join" => item(1).as_array().unwrap().iter().map(text).collect::<Vec<_>>().join(&text(&item(0))).into(),
-            "Fn::Split" => text(&item(1)).split(argument[0].as_str()?).collect::<Value>(),
-            "Fn::Select" => item(1)[text(&item(0)).parse::<usize>().unwrap()].clone(),
+            "Fn::Split" => {
+                let list = text(&item(1));
+                assert!(!list.contains(PLACEHOLDER), "Fn::Split: what {list} will be has other parts");
+                list.split(argument[0].as_str()?).collect::<Value>()
+            }
+            "Fn::Select" => {
+                let (index, list) = (text(&item(0)).parse::<usize>().unwrap(), item(1));
+                list.get(index).unwrap_or_else(|| panic!("Fn::Select: {list} has no value at {index}")).clone()
+            }
             "Fn::FindInMap" => self.template["Mappings"][text(&item(0))][text(&item(1))][text(&item(2))].clone(),
             "Fn::Sub" => {
                 let (form, own) =
@@ -322,12 +370,13 @@ impl Stack {
             "AWS::Region" => "eu-west-1".into(),
             "AWS::Partition" => "aws".into(),
             "AWS::StackName" => "link".into(),
-            "TargetGroup" if !self.parameters.contains_key(name) => TARGET_GROUP.into(),
-            "ReaderTargetGroup" if !self.parameters.contains_key(name) => READER_TARGET_GROUP.into(),
-            "LoadBalancer" if !self.parameters.contains_key(name) => LOAD_BALANCER.into(),
+            parameter if self.parameters.contains_key(parameter) => self.parameters[parameter].clone(),
+            _ if self.is_planned && self.section("Resources").contains_key(resource) => placeholder(name),
+            "TargetGroup" => TARGET_GROUP.into(),
+            "ReaderTargetGroup" => READER_TARGET_GROUP.into(),
+            "LoadBalancer" => LOAD_BALANCER.into(),
             "LoadBalancerSecurityGroup" => LOAD_BALANCER_GROUP.into(),
             "OperationsTopic" => OPERATIONS_TOPIC.into(),
-            parameter if self.parameters.contains_key(parameter) => self.parameters[parameter].clone(),
             _ if self.section("Resources").contains_key(resource) => format!("{{{name}}}"),
             _ => panic!("nothing is named {name}"),
         })
@@ -335,6 +384,38 @@ impl Stack {
 
     fn section(&self, name: &str) -> &'static Map<String, Value> {
         self.template[name].as_object().unwrap()
+    }
+}
+
+fn placeholder(what: &str) -> String {
+    format!("{PLACEHOLDER}link/{what}}}}}")
+}
+
+/// The resource of an ARN from one of its parts on, as metrics name it.
+fn end(arn: &str, part: usize) -> Value {
+    let resource = arn.rsplit(':').next().unwrap();
+    resource.splitn(part + 1, '/').last().into()
+}
+
+/// The intrinsic functions of the layers that nothing has evaluated in this thread.
+pub(crate) fn never_evaluated() -> Vec<String> {
+    let evaluated = EVALUATED.take();
+    let parts = ["Resources", "Outputs", "Conditions", "Rules"];
+    let layers = LAYERS.into_iter().flat_map(|path| parts.map(|part| (path, &layer(path)[part])));
+    let functions = layers.flat_map(|(path, part)| functions(part).into_iter().map(move |function| (path, function)));
+    let never = functions.filter(|(_, argument)| !evaluated.contains(&(std::ptr::from_ref(*argument) as usize)));
+    never.map(|(path, argument)| format!("{path}: {argument}")).collect()
+}
+
+/// The arguments of the intrinsic functions in a part of a template.
+fn functions(node: &Value) -> Vec<&Value> {
+    match node {
+        Value::Array(items) => items.iter().flat_map(functions).collect(),
+        Value::Object(map) => {
+            let own = map.iter().filter(|(name, _)| name.starts_with("Fn::") || *name == "Ref");
+            own.map(|(_, argument)| argument).chain(map.values().flat_map(functions)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

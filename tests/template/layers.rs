@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::stack::{FILES, LAYERS, Stack, layer, names_used, nested_stacks, strings, text};
-use super::{ASKING, FUNCTION_IN_VPC, READERS};
+use super::stack::{
+    BASE, FILES, LAYERS, OPERATIONS_TOPIC, Stack, layer, names_used, nested_stacks, never_evaluated, strings, text,
+};
+use super::{ASKING, FUNCTION_IN_VPC, LINK, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined};
 
 /// What a person deploys: all but the parts that others nest.
 const DEPLOYED: [&str; 5] =
@@ -92,19 +94,90 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
     }
 }
 
-/// A change set that includes nested stacks knows no outputs yet, and may refuse a condition on one.
+/// A change set that includes nested stacks knows no outputs yet, and may refuse a condition on one. Whether there is one
+/// at all must be asked: a person gives none.
 #[test]
-fn nothing_is_decided_by_what_another_stack_returns() {
+fn nothing_is_decided_by_what_another_stack_returns_but_whether_it_does() {
+    let asked = json!({"Fn::Not": [{"Fn::Equals": [{"Ref": "LoadBalancerFullName"}, ""]}]});
+    assert_eq!(layer("infra/database.yaml")["Conditions"]["LoadBalancerFullNameGiven"], asked);
     for path in LAYERS {
         for (name, resource, inner) in nested_stacks(layer(path)) {
             let mut decide = BTreeSet::new();
             ["Conditions", "Rules"].iter().for_each(|part| names_used(&inner[part], &mut decide));
             let passed = resource["Properties"]["Parameters"].as_object().unwrap().iter();
             let late = passed.filter(|(_, value)| value.to_string().contains("Fn::GetAtt"));
-            let late: Vec<_> = late.map(|(parameter, _)| parameter).filter(|name| decide.contains(*name)).collect();
+            let late = late.map(|(parameter, _)| parameter).filter(|name| *name != "LoadBalancerFullName");
+            let late: Vec<_> = late.filter(|name| decide.contains(*name)).collect();
             assert!(late.is_empty(), "{path}: {name} decides by {late:?}");
         }
     }
+}
+
+/// Stacks in which every branch of every layer is once taken.
+fn variants() -> Vec<Stack> {
+    let lists = [
+        ("ConsumerPrefixListId", "pl-01234567"),
+        ("DatabasePrefixListId", "pl-01234567"),
+        ("DatabaseCidrs", ""),
+        READERS,
+    ];
+    let link = [
+        ("SupportedRegions", "us-east-1"),
+        ("PrivateDnsName", "db.example.com"),
+        ("EnforceConsumerCidrs", "true"),
+        ("ConsumerCidrs", "fd00::/32,10.9.0.0/16"),
+        ("OperationsEmail", "ops@example.com"),
+        ("KmsKeyArn", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"),
+        ("OperationsTopicArn", OPERATIONS_TOPIC),
+    ];
+    let asking = [
+        FUNCTION_IN_VPC[0],
+        FUNCTION_IN_VPC[1],
+        ("WitnessUser", "failover_sync"),
+        ("DatabaseResourceIds", "db-AAAAAAAAAA,db-BBBBBBBBBB,db-CCCCCCCCCC,db-DDDDDDDDDD"),
+        ("CaBundleLayerArn", "arn:aws:lambda:eu-west-1:111122223333:layer:ca:1"),
+        ("DatabaseIdentifier", "app"),
+        ("FunctionName", "orders"),
+        SECURITY_GROUP,
+        READERS,
+    ];
+    let secret = [("WitnessSecretArn", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:w-AbCdEf")];
+    let ten: Vec<_> = (1..=10).map(|n| format!("fd00:{n}::/32")).collect();
+    let [four, six] = [TEN_RANGES.join(","), ten.join(",")];
+    let ranges = |list| [("ConsumerCidrs", list), ("DatabaseCidrs", list), ("ListenerPort", "15432"), READERS];
+    let ranges = [&*four, &six, "fd00::/32,10.1.0.0/16", "10.1.0.0/16,fd00::/32"].map(ranges);
+    let by_ipv6 = [("IpAddressType", "ipv6"), ("AllowedCidrs", "2600:1f18::/56"), FUNCTION_IN_VPC[0], READERS];
+    let two = [("ScheduleExpression", "rate(2 minutes)"), ("HealthCheckIntervalSeconds", "30"), READERS];
+    let five = [("ScheduleExpression", "rate(5 minutes)"), READERS];
+    let given = [&lists[..], &link[..6], &link[6..], &ASKING, &asking, &secret, &by_ipv6, &two, &five];
+    let given = given.into_iter().chain(ranges.iter().map(|ranges| &ranges[..]));
+    let alone = |path: &str, more: &[(&str, &str)]| {
+        let has = |name: &str| layer(path)["Parameters"].get(name).is_some();
+        let given: Vec<_> = BASE.iter().chain(&LINK).chain(more).copied().filter(|(name, _)| has(name)).collect();
+        let given: BTreeMap<_, _> = given.into_iter().collect();
+        Stack::of(layer(path), &given.into_iter().collect::<Vec<_>>())
+    };
+    let stacks = given.flat_map(|given| [Stack::with(given), alone("infra/database.yaml", given)]);
+    let links = [&[][..], &[("LinkName", "orders")]].map(|given| alone("infra/link.yaml", given));
+    every_stack().map(|(.., stack)| stack).chain(stacks).chain(links).collect()
+}
+
+/// Before anything exists a change set that includes nested stacks has placeholders for what a stack or a resource will
+/// be, and fails at a `Select` beyond them or at a pattern that they do not match.
+#[test]
+fn every_intrinsic_condition_and_pattern_of_every_layer_takes_typed_values_and_placeholders() {
+    let variants = variants();
+    variants.iter().for_each(Stack::evaluate);
+    assert_eq!(never_evaluated(), [""; 0], "typed");
+    variants.iter().for_each(|stack| stack.planned().evaluate());
+    assert_eq!(never_evaluated(), [""; 0], "placeholders");
+}
+
+#[test]
+fn the_name_of_the_load_balancer_is_given_by_the_link_or_cut_out_of_what_is_typed() {
+    let name = |stack: &Stack| text(&stack.existing("NoHealthyTargetAlarm")["Dimensions"][0]["Value"]);
+    assert_eq!([name(&Stack::with(&[])), name(&joined(&[]))], ["net/shared/fedcba9876543210"; 2]);
+    assert_eq!(name(&Stack::with(&[]).planned()), "{{IntrinsicFunction:link/Link.Outputs.LoadBalancerFullName}}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod kinds;
 mod layers;
 mod operations;
 mod parameters;
+mod partitions;
 mod path;
 mod readers;
 mod role;

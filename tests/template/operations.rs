@@ -189,6 +189,7 @@ fn outputs_are_what_consumers_and_operators_need() {
         ("FunctionName", "{Function}"),
         ("ListenerPort", "5432"),
         ("LoadBalancerArn", LOAD_BALANCER),
+        ("LoadBalancerFullName", "net/shared/fedcba9876543210"),
         ("LoadBalancerDnsName", "{LoadBalancer.DNSName}"),
         ("LoadBalancerSecurityGroupId", LOAD_BALANCER_GROUP),
         ("OperationsTopicArn", OPERATIONS_TOPIC),

@@ -78,7 +78,7 @@ fn parameters_take_what_is_right_and_nothing_else() {
                 "arn:aws:iam::444455556666:root,*",
                 "arn:aws:iam::444455556666:root, arn:aws:iam::444455556666:root",
                 "arn:aws:iam::444455556666:root,",
-                "arn:aws-iso:iam::444455556666:root",
+                "arn:aws-mars:iam::444455556666:root",
             ],
         ),
         (
@@ -141,7 +141,11 @@ fn parameters_take_what_is_right_and_nothing_else() {
             &["rate(1 minute)", "rate(5 minutes)"],
             &["rate(6 minutes)", "rate(1 hour)", "rate(0 minutes)", "cron(* * * * ? *)", ""],
         ),
-        ("SupportedRegions", &["", "eu-west-1", "us-gov-west-1,eu-west-1"], &["*", "europe", "eu-west-1,"]),
+        (
+            "SupportedRegions",
+            &["", "eu-west-1", "us-gov-west-1,eu-west-1", "eusc-de-east-1"],
+            &["*", "europe", "eu-west-1,"],
+        ),
         ("FunctionName", &["", "failover-sync_2"], &["a b", &*"a".repeat(65)]),
         ("ListenerPort", port.0, port.1),
         ("ReaderListenerPort", port.0, port.1),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::partition;
+
 /// One endpoint name kept in one target group on one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
@@ -85,17 +87,16 @@ impl Kind {
     /// The kind that an endpoint's form implies.
     ///
     /// The forms are those that the AWS JDBC driver recognises (`RdsUtils.java`): `.cluster-`, `.cluster-ro-`,
-    /// `.cluster-custom-`, `.proxy-` and plain instance names under `rds.amazonaws.com` or `rds.amazonaws.com.cn`. Global
-    /// endpoints are plain host names: the RDS API has no single instance behind them.
+    /// `.cluster-custom-`, `.proxy-` and plain instance names, in [every partition](partition::is_of_rds). Global endpoints
+    /// are plain host names: the RDS API has no single instance behind them.
     pub fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
             Endpoint::Address(_) => return Kind::Address,
             Endpoint::Name(name) => name,
         };
         let labels: Vec<&str> = name.split('.').collect();
-        let is_rds = name.ends_with(".rds.amazonaws.com") || name.ends_with(".rds.amazonaws.com.cn");
         let has = |prefix: &str| labels.iter().skip(1).any(|label| label.starts_with(prefix));
-        if !is_rds || has("global-") || has("shardgrp-") {
+        if !partition::is_of_rds(name) || has("global-") || has("shardgrp-") {
             Kind::Hostname
         } else if has("cluster-custom-") {
             Kind::Custom
@@ -294,6 +295,10 @@ pub(crate) mod tests {
             ("any.cluster-custom-c1.eu-west-1.rds.amazonaws.com", Kind::Custom),
             ("g.global-c1.global.rds.amazonaws.com", Kind::Hostname),
             ("orders.c1.cn-north-1.rds.amazonaws.com.cn", Kind::Instance),
+            ("orders.cluster-c1.rds.cn-north-1.amazonaws.com.cn", Kind::Cluster),
+            ("orders.cluster-ro-c1.rds.us-gov-west-1.amazonaws.com", Kind::Readers),
+            ("orders.cluster-c1.eusc-de-east-1.rds.amazonaws.eu", Kind::Cluster),
+            ("orders.proxy-c1.us-iso-east-1.rds.c2s.ic.gov", Kind::Proxy),
             ("cluster-like.c1.eu-west-1.rds.amazonaws.com", Kind::Instance),
             ("p.proxy-c1.eu-west-1.rds.amazonaws.com", Kind::Proxy),
             ("e.endpoint.proxy-c1.eu-west-1.rds.amazonaws.com", Kind::Proxy),

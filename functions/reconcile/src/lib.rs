@@ -21,6 +21,7 @@ pub mod history;
 pub mod login;
 pub mod metrics;
 pub mod network;
+pub mod partition;
 pub mod plan;
 pub mod report;
 pub mod target;
