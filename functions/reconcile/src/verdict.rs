@@ -75,6 +75,9 @@ const STANDS: Duration = Duration::from_secs(90);
 /// A custom endpoint gives a part of its members in each answer: one that was absent for so long and from so many is none.
 const GONE_AFTER: (Duration, u64) = (Duration::from_secs(600), 20);
 
+/// Nor from so many for each member: of five, twenty answers of one address each lack a given one once in eighty times.
+const ANSWERS_A_MEMBER: u64 = 10;
+
 /// Judges one binding.
 ///
 /// For the kinds with one writer, `cluster` and `instance`, four rules follow one another, each with its table at its
@@ -375,12 +378,14 @@ impl Judge<'_> {
     fn custom(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
         let named = &dns.answer.addresses;
+        let well = || self.on_port(|target| target.is_member() && !target.is_ill());
+        let members = u64::try_from(well().count()).unwrap_or(u64::MAX);
         let is_gone = |address: &IpAddr| {
             let (after, answers) = GONE_AFTER;
+            let answers = answers.max(members.saturating_mul(ANSWERS_A_MEMBER));
             let absent = self.evidence.absent_for(*address, self.now);
             absent.is_some_and(|(lasted, count)| lasted >= after && count >= answers)
         };
-        let well = || self.on_port(|target| target.is_member() && !target.is_ill());
         let wanted = named.with(well().filter(|address| !is_gone(address)));
         let healthy = || self.on_port(|target| target.state == TargetState::Healthy);
         let is_any_healthy = healthy().any(|address| wanted.contains(address));

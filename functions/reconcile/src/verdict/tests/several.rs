@@ -71,6 +71,10 @@ fn a_member_of_a_custom_endpoint_leaves_after_ten_minutes_and_twenty_answers_or_
     ] {
         assert_eq!(custom(answers, pause, &both), expected, "{title}");
     }
+    let five = [1, 2, 3, 4, 5].map(|host| format!("10.0.0.{host}:5432 healthy"));
+    let five = five.each_ref().map(String::as_str);
+    assert_eq!(custom(47, 60, &five), "in sync", "of five members, 49 answers of one each may lack any of them");
+    assert!(custom(49, 60, &five).starts_with("deregister 10.0.0.1:5432"), "ten answers for each");
     let ill = ["10.0.0.1:5432 unhealthy", "10.0.0.2:5432 initial"];
     assert_eq!(custom(1, 1, &ill), "deregister 10.0.0.1:5432", "as with a proxy");
     let alone = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 initial"];
