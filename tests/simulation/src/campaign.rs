@@ -67,6 +67,9 @@ impl Outcome {
 /// Besides the first strategy, the others live in this part of the worlds only.
 const OTHERS: usize = 20;
 
+/// Each of the kinds that came later gets this part of the failovers besides.
+const LATER: usize = 50;
+
 /// How many of so many failovers the worlds of each kind get: half of them those that the rivals know too. In some of
 /// them a change takes longer to live through, because what is broken, or waited for, is tried again and again.
 pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
@@ -77,7 +80,8 @@ pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
     };
     let total: usize = Kind::OURS.into_iter().map(parts).sum();
     let others = Kind::OURS.into_iter().map(|kind| (kind, failovers / 2 * parts(kind) / total));
-    [(Kind::Writer, failovers / 2)].into_iter().chain(others).collect()
+    let later = Kind::LATER.into_iter().map(|kind| (kind, failovers / LATER));
+    [(Kind::Writer, failovers / 2)].into_iter().chain(others).chain(later).collect()
 }
 
 /// Lets the function's loop live in the worlds of these kinds, and the other strategies in a part of them.
@@ -86,7 +90,7 @@ pub fn run_kinds(shares: &[(Kind, usize)], seed: u64, progress: impl Fn(usize) +
     for (kind, changes) in shares {
         let strategies = strategies_in(*kind);
         let (ours, others) = strategies.split_at(1);
-        let lives = [(ours, *changes), (others, changes / OTHERS)];
+        let lives = [(ours, *changes), (others, changes / part_of_others(*kind))];
         for (strategies, changes) in lives.into_iter().filter(|(strategies, _)| !strategies.is_empty()) {
             total.add(*kind, run(*kind, strategies, changes, seed, |part| progress(done + part * strategies.len())));
             done += changes * strategies.len();
@@ -97,7 +101,13 @@ pub fn run_kinds(shares: &[(Kind, usize)], seed: u64, progress: impl Fn(usize) +
 
 /// How many lives [`run_kinds`] goes through, counted in changes.
 pub fn lives(shares: &[(Kind, usize)]) -> usize {
-    shares.iter().map(|(kind, changes)| changes + changes / OTHERS * (strategies_in(*kind).len() - 1)).sum()
+    let others = |kind, changes| changes / part_of_others(kind) * (strategies_in(kind).len() - 1);
+    shares.iter().map(|(kind, changes)| changes + others(*kind, *changes)).sum()
+}
+
+/// With the databases' word, what a source does wrong is another thing.
+fn part_of_others(kind: Kind) -> usize {
+    if Kind::LATER.contains(&kind) { 1 } else { OTHERS }
 }
 
 /// The world's seed in a campaign.

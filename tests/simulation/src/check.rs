@@ -40,8 +40,9 @@ pub enum Invariant {
     FailsLoudly,
     /// 8: where a group has several members, those that are healthy do not all leave.
     LastHealthyStays,
-    /// 9: a proxy's address or a reader that an answer of DNS lacks leaves only when its target is not healthy, or when
-    /// the RDS API says that it is no reader that can serve.
+    /// 9: a proxy's address, a reader or a member of a custom endpoint that an answer of DNS lacks leaves only when its
+    /// target is not healthy, when the RDS API says that it is no reader that can serve, or when the custom endpoint's
+    /// answers have lacked it for ten minutes.
     AbsenceIsNoProof,
     /// 10: once the sources agree, the writer is among the readers only if there is no reader.
     WriterIsNoReader,
@@ -119,12 +120,18 @@ pub struct Audit {
     pub writer_told: Option<(usize, Moment)>,
     /// The members that the RDS API called readers that can serve, when it said so last.
     pub readers_told: Vec<usize>,
+    /// When the RDS API told of the members last.
+    pub members_told: Option<Moment>,
     /// Where DNS located each member last.
     pub located: BTreeMap<usize, IpAddr>,
     /// The address that DNS named as the writer, and when it did so last.
     pub dns_told: Option<(IpAddr, Moment)>,
     /// When the process last asked for the members of the cluster in vain, in this invocation or an earlier one.
     pub unheard: Option<Moment>,
+    /// When DNS last named each address of a custom endpoint, in this invocation or an earlier one.
+    pub named: BTreeMap<IpAddr, Moment>,
+    /// When DNS first answered the process for it.
+    pub answered_since: Option<Moment>,
     /// What each witness said last, for the trace.
     pub last_answers: BTreeMap<String, String>,
     /// What it does for each binding.
@@ -155,6 +162,12 @@ impl Audit {
     pub fn new(bindings: usize) -> Audit {
         Audit { bindings: vec![BindingAudit::default(); bindings], ..Audit::default() }
     }
+
+    /// Whether a database that is so said last that it takes writes.
+    fn is_told_by(&self, is_so: impl Fn(IpAddr) -> bool) -> bool {
+        let voices = self.bindings.iter().flat_map(|binding| &binding.voices);
+        voices.filter(|(_, (voice, _))| *voice == Voice::TakesWrites).any(|(address, _)| is_so(*address))
+    }
 }
 
 /// The two writes.
@@ -182,6 +195,11 @@ impl Ports {
                     if answer.as_ref().is_none_or(|(before, _)| before != addresses) {
                         *answer = Some((addresses.clone(), now));
                     }
+                }
+                if bindings[binding].kind == binding::Kind::Custom {
+                    let mut audit = self.audit();
+                    audit.answered_since.get_or_insert(now);
+                    audit.named.extend(addresses.iter().map(|address| (address, now)));
                 }
                 let kept = &mut self.world().state().kept[binding];
                 addresses.iter().for_each(|address| kept.name(address));
@@ -222,8 +240,11 @@ impl Ports {
         let number = |member: &ClusterMember| known.iter().position(|known| known.id == member.id);
         {
             let mut audit = self.audit();
-            let writer = members.iter().find(|member| member.is_writer).and_then(number);
+            let mut flagged = members.iter().filter(|member| member.is_writer);
+            // Two that are flagged name nobody.
+            let writer = flagged.next().filter(|_| flagged.next().is_none()).and_then(number);
             audit.writer_told = writer.map(|writer| (writer, now));
+            audit.members_told = Some(now);
             let readers = members.iter().filter(|member| !member.is_writer && member.can_serve());
             audit.readers_told = readers.filter_map(number).collect();
         }

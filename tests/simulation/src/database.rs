@@ -33,6 +33,8 @@ pub struct Database {
     pub changes: Vec<Change>,
     /// From here on the writer's name never follows a move.
     pub stuck_from: Option<Moment>,
+    /// Whether it has no writer: each of its members is a reader.
+    pub is_secondary: bool,
     pub(crate) reader_endpoint: String,
     pub(crate) resolvers: Arc<Resolvers>,
 }
@@ -181,7 +183,8 @@ impl Database {
     /// The readers that the authority of the reader endpoint knew when the resolver asked it; the writer if there is none.
     pub fn readers_heard(&self, resolver: usize, refill: Moment) -> Vec<IpAddr> {
         let writer = self.writer_heard(resolver, refill);
-        let is_reader = |member: &usize| *member != self.hosts[writer].1 && self.is_heard(*member, resolver, refill);
+        let has_role = |member: usize| self.is_secondary || member != self.hosts[writer].1;
+        let is_reader = |member: &usize| has_role(*member) && self.is_heard(*member, resolver, refill);
         let readers = (0..self.members.len()).filter(is_reader);
         let mut readers: Vec<Host> = readers.map(|member| self.member_heard(member, resolver, refill)).collect();
         if readers.is_empty() {

@@ -39,6 +39,9 @@ pub enum Topic {
     Trouble,
     /// What the databases say around a move, and whether they can be asked: move; or host, second.
     Speech,
+    /// What is wrong with the sources in some worlds; whether a name server fails: second; how long it takes: invocation,
+    /// call.
+    Fault,
 }
 
 impl Dice {

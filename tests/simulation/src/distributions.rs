@@ -5,6 +5,7 @@
 //! strategy. Those of readers, proxies, names of one's own and blue/green deployments are in [`kinds`].
 
 pub mod database;
+pub mod faults;
 pub mod kinds;
 
 use fastrand::Rng;

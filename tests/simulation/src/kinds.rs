@@ -38,6 +38,28 @@ pub enum Kind {
     /// also waits where the name leads to an address that is no member's any more, because its host was replaced: there
     /// an event and the RDS API are one witness, who names a member by its name.
     StuckDns,
+    /// A custom endpoint of a cluster, whose answers each name a part of its members. One that it names no more may be well.
+    Custom,
+    /// As `writer`, and around most changes DNS answers nothing, and does not refuse either.
+    HangingDns,
+    /// As `writer`, with two name servers: the first fails or hangs now and then; the second does not know the names, or
+    /// its answers are minutes old.
+    TwoDnsServers,
+    /// As `writer`, and each description of the target group takes about six seconds.
+    SlowDescriptions,
+    /// The writer of a cluster with a member whose name leads nowhere, be it the writer's or another one's.
+    UnresolvedMember,
+    /// The writer of an Aurora cluster of which the RDS API flags two members around a failover, or none.
+    UnclearWriter,
+    /// The readers of an Aurora cluster of which the RDS API flags two members around a failover, or none; or of one that
+    /// has no writer, because it is the secondary of a global database.
+    UnclearReaders,
+    /// As `blue-green`, in a cluster; after a switchover blue may go on saying that it takes writes, and green may let
+    /// nobody in, each for a while or for good.
+    ///
+    /// With the databases' word not all changes converge here: nothing leads away from a registered database that says that
+    /// it takes writes. The function has to say that it waits.
+    BlueTakesWrites,
 }
 
 /// What a database is.
@@ -72,19 +94,22 @@ impl Kind {
         Kind::StuckDns,
     ];
 
+    /// The kinds that came later: in nearly all of them a source is wrong for longer than an outage lasts. What is drawn for
+    /// the others, and how much of each, stays what it was.
+    pub const LATER: [Kind; 4] = [Kind::Custom, Kind::HangingDns, Kind::UnclearWriter, Kind::UnclearReaders];
+
     /// The kinds of its bindings; that of a writer depends on the engine.
     pub fn bindings(self, engine: Engine) -> Vec<binding::Kind> {
         let writer = if engine.is_cluster() { binding::Kind::Cluster } else { binding::Kind::Instance };
         match self {
-            Kind::Writer | Kind::MultiAzCluster | Kind::WriterIpv6 | Kind::BlueGreen | Kind::StuckDns => {
-                vec![writer]
-            }
-            Kind::Readers | Kind::ReadersIpv6 => vec![binding::Kind::Readers],
+            Kind::Readers | Kind::ReadersIpv6 | Kind::UnclearReaders => vec![binding::Kind::Readers],
             Kind::Proxy => vec![binding::Kind::Proxy],
+            Kind::Custom => vec![binding::Kind::Custom],
             Kind::Hostname => vec![binding::Kind::Hostname],
             Kind::Several => {
                 vec![writer, binding::Kind::Readers, binding::Kind::Proxy, binding::Kind::Hostname]
             }
+            _ => vec![writer],
         }
     }
 
@@ -103,19 +128,25 @@ impl Kind {
 
     /// Whether its readers come and go.
     pub fn has_readers(self) -> bool {
-        matches!(self, Kind::Readers | Kind::ReadersIpv6 | Kind::Several)
+        matches!(self, Kind::Readers | Kind::ReadersIpv6 | Kind::Several | Kind::UnclearReaders)
+    }
+
+    /// Whether its database is switched over to green ones.
+    pub fn has_deployments(self) -> bool {
+        matches!(self, Kind::BlueGreen | Kind::BlueTakesWrites)
     }
 
     /// Whether every change has to converge.
     pub fn has_to_converge(self) -> bool {
-        self != Kind::StuckDns
+        !matches!(self, Kind::StuckDns | Kind::BlueTakesWrites)
     }
 
     /// A change after which the group is not right within this time has not converged. Where one answer of DNS names a
     /// part of the addresses and nothing else knows the rest, a scheduled run a minute sees one part each.
     pub fn convergence_limit(self) -> Moment {
         match self {
-            Kind::Readers | Kind::ReadersIpv6 | Kind::Proxy | Kind::Several => 3_600 * SECOND,
+            Kind::Readers | Kind::ReadersIpv6 | Kind::UnclearReaders => 3_600 * SECOND,
+            Kind::Proxy | Kind::Custom | Kind::Several => 3_600 * SECOND,
             _ => 900 * SECOND,
         }
     }
@@ -123,7 +154,11 @@ impl Kind {
     pub(crate) fn engine(self, rng: &mut Rng) -> Engine {
         match self {
             Kind::MultiAzCluster => Engine::MultiAzCluster,
-            Kind::Several | Kind::StuckDns => Engine::Aurora,
+            Kind::Several | Kind::StuckDns | Kind::UnclearWriter | Kind::UnclearReaders | Kind::BlueTakesWrites => {
+                Engine::Aurora
+            }
+            Kind::UnresolvedMember if chance(rng, 0.25) => Engine::MultiAzCluster,
+            Kind::UnresolvedMember => Engine::Aurora,
             Kind::Readers | Kind::ReadersIpv6 if chance(rng, 0.25) => Engine::MultiAzCluster,
             Kind::Readers | Kind::ReadersIpv6 => Engine::Aurora,
             _ if chance(rng, 0.7) => Engine::Aurora,

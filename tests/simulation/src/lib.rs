@@ -14,6 +14,7 @@
 //! database, making   a cluster or instance: what is true, what its witnesses say, and how its life is made
 //! voices         what the databases say of themselves, and the sessions in which they are asked
 //! pool           a proxy, or a name of one's own          resolvers  what lies between DNS and a process
+//! faults         what is wrong with the sources for long, in some kinds of worlds
 //! subject        what a binding follows, and who should be in its group
 //! world, ports   what the function did, and how it sees the world
 //! group          the target group's state machine         payload, deliveries  what it is invoked with
@@ -30,6 +31,7 @@ pub mod database;
 pub mod deliveries;
 pub mod dice;
 pub mod distributions;
+pub mod faults;
 pub mod group;
 pub mod kinds;
 pub mod lambda;

@@ -82,6 +82,7 @@ impl Maker {
             first_writer,
             changes,
             stuck_from,
+            is_secondary: false,
             resolvers,
         };
         (database, outages)
@@ -125,7 +126,7 @@ impl Maker {
                 _ => self.joining(started, rng),
             };
         }
-        if self.kind == Kind::BlueGreen && chance(rng, dk::SWITCHED_OVER) {
+        if self.kind.has_deployments() && chance(rng, dk::SWITCHED_OVER) {
             self.switchover(started, rng)
         } else if chance(rng, d::REPLACED) {
             self.replacement(self.writer, rng)

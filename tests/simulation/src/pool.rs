@@ -1,4 +1,4 @@
-//! A name with addresses of its own: a proxy, or whatever a name of one's own leads to.
+//! A name with addresses of its own: a proxy, a custom endpoint, or whatever a name of one's own leads to.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ pub struct Pool {
     /// How many addresses one answer gives.
     size: usize,
     ttl: Moment,
+    /// Whether an address that it gives no more may stay as long as it is well.
+    lets_stay: bool,
     first: Vec<IpAddr>,
     turns: Vec<Turn>,
     resolvers: Arc<Resolvers>,
@@ -63,7 +65,24 @@ impl Pool {
             Draft { after: now.clone(), lost, lag: dk::proxy_lag(rng, comes) }
         });
         let name = format!("{ID}.proxy-{ZONE}");
-        Pool { name, number: number.into(), size, ttl: d::TTL, first, turns, resolvers }
+        Pool { name, number: number.into(), size, ttl: d::TTL, lets_stay: false, first, turns, resolvers }
+    }
+
+    /// A custom endpoint: one member at a time comes, or goes, whether or not it is still well.
+    pub(crate) fn custom(resolvers: Arc<Resolvers>, rng: &mut Rng) -> Pool {
+        let number = 3;
+        let mut fresh = (0..).map(|host| address(number, host, Family::Ipv4));
+        let mut now: Vec<IpAddr> = fresh.by_ref().take(dk::custom_size(rng)).collect();
+        let (first, size) = (now.clone(), dk::reader_answer(rng));
+        let turns = turns(number, rng, |rng| {
+            let comes = now.len() < 2 || (now.len() < dk::MEMBERS_AT_MOST && rng.bool());
+            let left = if comes { Vec::new() } else { vec![now.remove(rng.usize(..now.len()))] };
+            now.extend(fresh.by_ref().take(usize::from(comes)));
+            let is_dead = chance(rng, dk::LEFT_OUT_DEAD);
+            Draft { after: now.clone(), lost: if is_dead { left } else { Vec::new() }, lag: dk::proxy_lag(rng, comes) }
+        });
+        let name = format!("any.cluster-custom-{ZONE}");
+        Pool { name, number: number.into(), size, ttl: d::TTL, lets_stay: true, first, turns, resolvers }
     }
 
     /// A name of one's own, whose whole set changes, and sometimes goes back to the one before.
@@ -90,6 +109,7 @@ impl Pool {
             number: number.into(),
             size: usize::MAX,
             ttl,
+            lets_stay: false,
             first,
             turns,
             resolvers,
@@ -114,7 +134,10 @@ impl Subject for Pool {
     }
 
     fn wanted(&self, at: Moment) -> Wanted {
-        Wanted { needed: self.now(|turn| turn.moved <= at), tolerated: Vec::new() }
+        let known =
+            self.first.iter().chain(self.turns.iter().take_while(|turn| turn.moved <= at).flat_map(|turn| &turn.after));
+        let stays = |address: &&IpAddr| self.lets_stay && !self.is_down(**address, at);
+        Wanted { needed: self.now(|turn| turn.moved <= at), tolerated: known.filter(stays).copied().collect() }
     }
 
     fn changes(&self) -> Vec<Moment> {

@@ -18,7 +18,8 @@ use crate::check::{Audit, Write};
 use crate::database::{Host, beside};
 use crate::dice::{Moment, Topic, chance};
 use crate::distributions as d;
-use crate::distributions::kinds as dk;
+use crate::distributions::{faults as df, kinds as dk};
+use crate::faults::Served;
 use crate::payload::time_of_day;
 use crate::resolvers::Told;
 use crate::scenario::{Name, Scenario, Service, Trouble};
@@ -33,6 +34,7 @@ struct ProcessPorts {
     world: Arc<World>,
     number: usize,
     resolver: usize,
+    born: Moment,
     killed: Notify,
     now_serving: Mutex<Audit>,
 }
@@ -49,13 +51,18 @@ impl Ports {
     /// The ports of a new process.
     pub fn new(world: Arc<World>, number: usize) -> Ports {
         let resolver = number % world.scenario.resolvers();
-        let now_serving = Mutex::new(Audit::new(world.scenario.subjects.len()));
-        Ports(Arc::new(ProcessPorts { world, number, resolver, killed: Notify::new(), now_serving }))
+        let (born, now_serving) = (world.now(), Mutex::new(Audit::new(world.scenario.subjects.len())));
+        Ports(Arc::new(ProcessPorts { world, number, resolver, born, killed: Notify::new(), now_serving }))
     }
 
     /// The resolver that the process asks.
     pub fn resolver(&self) -> usize {
         self.0.resolver
+    }
+
+    /// When the process began.
+    pub fn born(&self) -> Moment {
+        self.0.born
     }
 
     /// The world.
@@ -87,8 +94,9 @@ impl Ports {
             self.hear_event(self.scenario().database.hosts[host].0);
         }
         let mut audit = self.audit();
-        let unheard = audit.unheard;
-        *audit = Audit { invocation, dies_at, names, unheard, ..Audit::new(self.scenario().subjects.len()) };
+        let Audit { unheard, named, answered_since, .. } = std::mem::take(&mut *audit);
+        let new = Audit::new(self.scenario().subjects.len());
+        *audit = Audit { invocation, dies_at, names, unheard, named, answered_since, ..new };
     }
 
     /// Resolves when the process was killed.
@@ -152,6 +160,10 @@ impl Ports {
         self.step().await;
         let mut rng = self.dice_of_call(Topic::Call);
         self.suffer(trouble, dk::slow_call).await;
+        if service == Service::Describe && self.scenario().faults.is_group_slow {
+            let wait = df::description(&mut self.dice_of_call(Topic::Fault));
+            sleep(Duration::from_millis(wait)).await;
+        }
         let is_write = service == Service::Write;
         sleep(Duration::from_millis(d::latency(&mut rng, is_write))).await;
         let now = self.world().now();
@@ -232,6 +244,40 @@ impl Ports {
         self.answer(Ok(())).await
     }
 
+    /// What becomes of a question to DNS, once that is known.
+    async fn serve(&self, name: Name) -> Served {
+        let (scenario, now) = (self.scenario(), self.world().now());
+        let faults = &scenario.faults;
+        if scenario.refuses(Service::Dns, now) {
+            return Served::Fails;
+        }
+        let served = match name {
+            Name::Member(member) => faults.nowhere(member).unwrap_or_else(|| faults.serve(scenario.dice(), 0, now)),
+            Name::Endpoint(_) => faults.serve(scenario.dice(), 0, now),
+        };
+        if faults.servers() == 2 {
+            return self.race(served).await;
+        }
+        if served == Served::Silent {
+            sleep(Duration::from_millis(df::GIVEN_UP)).await;
+        }
+        served
+    }
+
+    /// Both name servers are asked at once, and the first answer counts, also if it is a no.
+    async fn race(&self, first: Served) -> Served {
+        let (scenario, now) = (self.scenario(), self.world().now());
+        let rng = &mut self.dice_of_call(Topic::Fault);
+        let second = scenario.faults.serve(scenario.dice(), 1, now);
+        let mut served = [(df::server_latency(rng, true), first), (df::server_latency(rng, false), second)];
+        served.sort_by_key(|(latency, _)| *latency);
+        let is_answer = |served: Served| matches!(served, Served::AsOf(_) | Served::NoSuchName);
+        let (latency, served) =
+            served.into_iter().find(|(_, served)| is_answer(*served)).unwrap_or((df::GIVEN_UP, Served::Silent));
+        sleep(Duration::from_millis(latency)).await;
+        served
+    }
+
     /// What a resolver answers for a name in a family. A database with IPv6 addresses has IPv4 addresses too.
     fn look_up(&self, name: Name, family: Family, now: Moment) -> Option<Told> {
         let told = self.scenario().answer(name, self.0.resolver, now);
@@ -259,6 +305,12 @@ fn refusal(fate: &Fate, action: &'static str, resource: String) -> Option<AwsErr
 
 impl Dns for Ports {
     async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+        self.ask_dns(name, family).await
+    }
+}
+
+impl Ports {
+    async fn ask_dns(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
         self.step().await;
         let (scenario, asked) = (self.scenario(), name);
         let name = scenario.name(asked).expect("a name of this world");
@@ -267,29 +319,28 @@ impl Dns for Ports {
             Name::Member(_) => None,
         };
         self.suffer(trouble, dk::slow_lookup).await;
-        let now = self.world().now();
-        let is_refused = scenario.refuses(Service::Dns, now);
-        match name {
-            Name::Endpoint(binding) => self.audit().bindings[binding].dns_asked = true,
-            Name::Member(_) if is_refused => self.ask_in_vain(),
-            Name::Member(_) => {}
+        if let Name::Endpoint(binding) = name {
+            self.audit().bindings[binding].dns_asked = true;
         }
-        let error = |answer: DnsAnswer| {
-            self.note_answer(Service::Dns, &asked, || answer.to_string());
-            DnsError { name: asked.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer }
+        let answered = match self.serve(name).await {
+            _ if trouble == Some(Trouble::NoSuchName) => Err(DnsAnswer::NoSuchName),
+            Served::Silent => Err(DnsAnswer::Timeout),
+            Served::Fails => Err(DnsAnswer::Code("SERVFAIL".to_owned())),
+            Served::NoSuchName => Err(DnsAnswer::NoSuchName),
+            Served::AsOf(moment) => self.look_up(name, family, moment).ok_or(DnsAnswer::NoAddress),
         };
-        if trouble == Some(Trouble::NoSuchName) {
-            return Err(error(DnsAnswer::NoSuchName));
+        match answered {
+            Ok(Told { addresses, expires_in }) => {
+                self.note_answer(Service::Dns, &asked, || list(&addresses.iter().collect::<Vec<_>>()));
+                self.hear(name, &addresses);
+                Ok(Answer { addresses, ttl: Duration::from_secs(expires_in.div_ceil(1_000)) })
+            }
+            Err(answer) => {
+                self.note_answer(Service::Dns, &asked, || answer.to_string());
+                self.hear_no_answer(name);
+                Err(DnsError { name: asked.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer })
+            }
         }
-        if is_refused {
-            return Err(error(DnsAnswer::Code("SERVFAIL".to_owned())));
-        }
-        let Some(Told { addresses, expires_in }) = self.look_up(name, family, now) else {
-            return Err(error(DnsAnswer::NoAddress));
-        };
-        self.note_answer(Service::Dns, &asked, || list(&addresses.iter().collect::<Vec<_>>()));
-        self.hear(name, &addresses);
-        Ok(Answer { addresses, ttl: Duration::from_secs(expires_in.div_ceil(1_000)) })
     }
 }
 
@@ -337,9 +388,10 @@ impl Topology for Ports {
             let error = AwsError::incomplete("rds:DescribeDBClusters", cluster, "Rate exceeded");
             return self.answer(Err(error)).await;
         }
-        let members = database.described(now);
+        let mut members = database.described(now);
+        self.scenario().faults.flag(&mut members, database, now);
         let described = |member: &ClusterMember| match member.is_writer {
-            true => format!("{} is the writer", member.id),
+            true => format!("{} is flagged as the writer", member.id),
             false => format!("{} is {}", member.id, member.status),
         };
         let told = || members.iter().map(described).collect::<Vec<_>>().join(", ");

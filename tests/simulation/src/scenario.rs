@@ -14,7 +14,8 @@ use crate::database::{Database, Host, ID, What};
 use crate::deliveries::{Delivery, deliver};
 use crate::dice::{Dice, Moment, SECOND, Topic, between, chance};
 use crate::distributions as d;
-use crate::distributions::kinds as dk;
+use crate::distributions::{faults as df, kinds as dk};
+use crate::faults::Faults;
 use crate::kinds::Kind;
 use crate::making::Maker;
 use crate::pool::Pool;
@@ -49,6 +50,8 @@ pub struct Scenario {
     pub config: Config,
     /// The port that a leftover registration in each group is on, in worlds that begin with a mistake.
     pub leftover_port: Option<u16>,
+    /// What is wrong with the sources for longer than an outage.
+    pub(crate) faults: Faults,
     topology_is_readable: bool,
     outages: Vec<Outage>,
     resolvers: Arc<Resolvers>,
@@ -110,11 +113,13 @@ impl Scenario {
         let is_always_readable = kind == Kind::StuckDns;
         let topology_is_readable = engine.is_cluster() && (is_always_readable || !chance(rng, d::TOPOLOGY_UNREADABLE));
         let resolvers = Arc::new(Resolvers::new(dice, rng));
-        let (database, outages) = maker.live(Arc::clone(&resolvers), rng);
-        let database = Arc::new(database);
+        let (mut database, outages) = maker.live(Arc::clone(&resolvers), rng);
+        database.is_secondary =
+            kind == Kind::UnclearReaders && chance(&mut dice.of(Topic::Fault, [2, 0, 0]), df::SECONDARY);
+        let (faults, database) = (Faults::new(kind, &database, dice), Arc::new(database));
         let bindings = kind.bindings(engine);
         let subject = |kind: &binding::Kind| -> Box<dyn Subject> {
-            let rng = &mut dice.of(Topic::Pool, [*kind as u64, 0, 0]);
+            let rng = &mut dice.of(Topic::Pool, [stream(*kind), 0, 0]);
             match kind {
                 binding::Kind::Readers => Box::new(Readers {
                     database: Arc::clone(&database),
@@ -123,6 +128,7 @@ impl Scenario {
                     has_topology: topology_is_readable,
                 }),
                 binding::Kind::Proxy => Box::new(Pool::proxy(Arc::clone(&resolvers), rng)),
+                binding::Kind::Custom => Box::new(Pool::custom(Arc::clone(&resolvers), rng)),
                 binding::Kind::Hostname => Box::new(Pool::hostname(Arc::clone(&resolvers), rng)),
                 _ => Box::new(Writer(Arc::clone(&database))),
             }
@@ -139,6 +145,7 @@ impl Scenario {
             first_tick,
             settled: 0,
             leftover_port,
+            faults,
             topology_is_readable,
             outages,
             resolvers,
@@ -148,7 +155,7 @@ impl Scenario {
         let heard = scenario.deliveries.iter().map(|delivery| delivery.at);
         let agreed = scenario.subjects.iter().map(|subject| subject.agreed());
         let over = scenario.outages.iter().map(|outage| outage.until);
-        scenario.settled = heard.chain(agreed).chain(over).max().unwrap_or(0);
+        scenario.settled = heard.chain(agreed).chain(over).chain([scenario.faults.over()]).max().unwrap_or(0);
         Arc::new(scenario)
     }
 
@@ -184,6 +191,11 @@ impl Scenario {
     /// The bindings that nothing is wrong with.
     pub fn sound(&self) -> impl Iterator<Item = usize> {
         (0..self.troubles.len()).filter(|binding| self.troubles[*binding].is_none())
+    }
+
+    /// Whether the sources disagree for good: then the group may be wrong in the end.
+    pub fn is_disputed(&self) -> bool {
+        self.database.is_stuck() || self.faults.is_disputed()
     }
 
     /// Whether anything is wrong with any binding.
@@ -248,6 +260,7 @@ impl Scenario {
                 story.push((change.topology, format!("world     the RDS API says {to}")));
             }
         }
+        story.extend(self.faults.story(&self.database));
         for Outage { service, from, until } in &self.outages {
             story.push((*from, format!("world     {service:?} is out")));
             story.push((*until, format!("world     {service:?} is back")));
@@ -255,10 +268,22 @@ impl Scenario {
         for (binding, trouble) in self.config.bindings.iter().zip(&self.troubles) {
             story.extend(trouble.map(|trouble| (0, format!("world     {} is in trouble: {trouble:?}", binding.name))));
         }
-        let agree =
-            if self.database.is_stuck() { "DNS and the RDS API disagree for good" } else { "all sources agree" };
+        let agree = if self.is_disputed() { "sources disagree for good" } else { "all sources agree" };
         story.push((self.settled, format!("world     {agree} and nothing fails from now on")));
         story
+    }
+}
+
+/// A number that stays what it is whatever kinds come: with another one, the worlds would be others.
+fn stream(kind: binding::Kind) -> u64 {
+    match kind {
+        binding::Kind::Cluster => 0,
+        binding::Kind::Readers => 1,
+        binding::Kind::Instance => 2,
+        binding::Kind::Proxy => 3,
+        binding::Kind::Hostname => 4,
+        binding::Kind::Address => 5,
+        binding::Kind::Custom => 6,
     }
 }
 
@@ -270,7 +295,7 @@ fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], family: 
             "name": name, "endpoint": subject.endpoint(), "port": PORT, "kind": kind.to_string(),
             "targetGroupArn": arn, "ipAddressType": family.to_string(),
         });
-        if !matches!(kind, binding::Kind::Proxy | binding::Kind::Hostname) {
+        if !matches!(kind, binding::Kind::Proxy | binding::Kind::Custom | binding::Kind::Hostname) {
             binding["id"] = ID.into();
         }
         binding

@@ -128,7 +128,8 @@ impl Subject for Readers {
 
     fn wanted(&self, at: Moment) -> Wanted {
         let (writer, serving) = (self.database.writer_address(at), self.database.serving(at));
-        let mut needed: Vec<IpAddr> = serving.iter().copied().filter(|address| *address != writer).collect();
+        let is_reader = |address: &IpAddr| self.database.is_secondary || *address != writer;
+        let mut needed: Vec<IpAddr> = serving.iter().copied().filter(is_reader).collect();
         if needed.is_empty() {
             needed.push(writer);
         }

@@ -80,7 +80,10 @@ impl Sessions for Asking<'_> {
                 std::future::pending::<()>().await;
             }
             sleep(Duration::from_millis(d::session(&mut rng))).await;
-            let voice = ports.scenario().subjects[binding].voice(dice, address, world.now());
+            let mut voice = ports.scenario().subjects[binding].voice(dice, address, world.now());
+            if let Some(host) = ports.scenario().host(address) {
+                voice = ports.scenario().faults.word(host, voice, world.now());
+            }
             ports.note_answer(format_args!("Database"), &address, || {
                 voice.map_or("silent".to_owned(), |voice| format!("{voice:?}"))
             });

@@ -43,6 +43,20 @@ const REGRESSIONS: [(Kind, u64, &str); 14] = [
     (Kind::Hostname, 10_000_000, "what was to leave, and still showed, was registered again although it was read only"),
 ];
 
+/// What is drawn in the first twenty worlds of each kind.
+const FINGERPRINTS: [(Kind, u64); 10] = [
+    (Kind::Writer, 1_270_721_361_309_395_468),
+    (Kind::MultiAzCluster, 2_096_006_582_398_183_646),
+    (Kind::WriterIpv6, 4_856_480_256_671_508_965),
+    (Kind::BlueGreen, 1_485_715_467_565_016_553),
+    (Kind::Readers, 5_760_488_204_137_751_582),
+    (Kind::ReadersIpv6, 15_705_224_159_240_924_026),
+    (Kind::Proxy, 17_981_489_129_136_503_571),
+    (Kind::Hostname, 12_502_261_347_299_068_225),
+    (Kind::Several, 98_819_547_635_852_192),
+    (Kind::StuckDns, 16_152_978_042_361_792_349),
+];
+
 fn assert_holds(kind: Kind, changes: usize) {
     for (name, measures) in assert_keeps_invariants(kind, changes) {
         assert_eq!(measures.converged.len(), measures.changes, "{kind}, {name}: not every change converged");
@@ -87,12 +101,29 @@ fn a_name_of_ones_own_is_followed_to_the_letter() {
 #[test]
 fn a_world_of_each_kind_is_the_same_each_time() {
     let strategy: Arc<dyn Strategy> = Arc::new(Ours);
-    for kind in Kind::OURS {
+    for kind in Kind::OURS.into_iter().chain(Kind::LATER) {
         let scenario = Scenario::new(kind, 7);
         let [first, second] = [0; 2].map(|_| live(&scenario, &strategy, true).trace);
         assert_eq!(first, second, "{kind}");
         assert!(first.len() > 100, "{kind}: a trace of {} lines", first.len());
     }
+}
+
+/// The figures of two versions can be compared as long as their worlds are the same.
+#[test]
+fn the_worlds_of_a_seed_stay_what_they_are() {
+    let fingerprint = |kind| {
+        let lines = (1..=20).flat_map(|seed| {
+            let scenario = Scenario::new(kind, seed);
+            let messages = scenario.deliveries.iter().map(|delivery| (delivery.at, delivery.text.clone()));
+            scenario.story().into_iter().chain(messages.collect::<Vec<_>>())
+        });
+        lines.fold(0, |sum: u64, (at, line)| {
+            let sum = sum.wrapping_mul(31).wrapping_add(at);
+            line.bytes().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
+        })
+    };
+    assert_eq!(FINGERPRINTS.map(|(kind, _)| (kind, fingerprint(kind))), FINGERPRINTS);
 }
 
 #[test]
@@ -120,6 +151,26 @@ fn a_writer_is_followed_by_events_while_its_name_is_stuck() {
         let text = format!("{name}: {converged:.1} % converged, half of all within {p50:.1} s");
         assert!(converged >= at_least && p50 <= at_most, "{text}");
     }
+}
+
+#[test]
+fn the_members_of_a_custom_endpoint_are_followed() {
+    assert_holds(Kind::Custom, 800);
+}
+
+#[test]
+fn a_writer_is_followed_while_dns_hangs() {
+    assert_holds(Kind::HangingDns, 400);
+}
+
+#[test]
+fn a_writer_is_followed_while_the_rds_api_flags_two_or_none() {
+    assert_holds(Kind::UnclearWriter, 400);
+}
+
+#[test]
+fn the_readers_are_followed_while_the_rds_api_flags_two_writers_or_none() {
+    assert_holds(Kind::UnclearReaders, 400);
 }
 
 #[test]

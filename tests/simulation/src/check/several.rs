@@ -1,4 +1,4 @@
-//! What must hold where a group has several members: readers, proxies and names of one's own.
+//! What must hold where a group has several members: readers, proxies, custom endpoints and names of one's own.
 
 use std::net::IpAddr;
 
@@ -13,6 +13,9 @@ use crate::scenario::PORT;
 
 /// An answer of a name of one's own must have been the only one for this long before a member leaves.
 const STEADY: Moment = 10 * SECOND;
+
+/// A healthy member of a custom endpoint leaves when all answers have lacked it for so long.
+const ABSENT: Moment = 600 * SECOND;
 
 /// What the RDS API said is the reason for what a process does for so long: it is asked before each write, and a
 /// description of the group lies in between.
@@ -34,6 +37,7 @@ impl Ports {
         self.examine_last_healthy(binding, targets);
         let problem = match kind {
             Kind::Proxy => absent.into_iter().find(|target| !target.is_ill()),
+            Kind::Custom => absent.into_iter().find(|target| !target.is_ill() && !self.is_long_absent(target)),
             Kind::Readers => absent.into_iter().find(|target| !target.is_ill() && !self.is_no_reader_by_api(target)),
             Kind::Hostname if !self.is_steady(binding) && !self.all_take_writes(binding, &named) => {
                 if let Some(target) = absent.first() {
@@ -65,10 +69,17 @@ impl Ports {
         }
     }
 
+    /// Whether every answer of a custom endpoint that this process has heard for ten minutes lacked the target.
+    fn is_long_absent(&self, target: &DescribedTarget) -> bool {
+        let (now, audit) = (self.world().now(), self.audit());
+        let named = target.target().and_then(|target| audit.named.get(&target.address).copied());
+        named.max(audit.answered_since).is_some_and(|since| since + ABSENT <= now)
+    }
+
     /// Whether the RDS API said a moment ago who the readers are, and this address is none of theirs.
     fn is_no_reader_by_api(&self, target: &DescribedTarget) -> bool {
         let (now, audit) = (self.world().now(), self.audit());
-        let is_current = audit.writer_told.is_some_and(|(_, at)| now < at + API_COUNTS);
+        let is_current = audit.members_told.is_some_and(|at| now < at + API_COUNTS);
         let is_readers = |reader: &usize| {
             let located = audit.located.get(reader);
             target.target().is_some_and(|target| located == Some(&target.address))

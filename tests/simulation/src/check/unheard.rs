@@ -5,12 +5,14 @@
 
 use std::net::IpAddr;
 
-use reconcile::binding::Kind;
+use reconcile::binding;
 
 use crate::check::Invariant;
 use crate::dice::{Moment, SECOND};
 use crate::distributions as d;
+use crate::kinds::Kind;
 use crate::ports::Ports;
+use crate::scenario::{Name, Scenario};
 
 /// A process that finds its group in sync asks the RDS API again after this.
 const ASKED_EVERY: Moment = 180 * SECOND;
@@ -32,20 +34,26 @@ impl Ports {
 
     /// Checks a claim that the group is right. An answer that was asked for in vain is no answer, and what was asked then
     /// is asked again as late as after any other: each process has a memory of its own, and a new one asks in its first run.
-    pub(super) fn examine_agreement(&self, binding: usize) {
+    pub(super) fn examine_agreement(&self, number: usize) {
         let (world, now) = (self.world(), self.world().now());
-        let heard_since = self.audit().unheard.unwrap_or(0);
-        let is_clusters = self.scenario().config.bindings[binding].kind == Kind::Cluster;
+        let mut heard_since = self.audit().unheard.unwrap_or(0);
+        if self.scenario().kind == Kind::BlueTakesWrites {
+            // Against a database that says that it takes writes, a process must have heard the others for a while itself.
+            heard_since = heard_since.max(self.born());
+        }
+        let is_clusters = self.scenario().config.bindings[number].kind == binding::Kind::Cluster;
         if !is_clusters || now < heard_since + NOTICED_WITHIN {
             return;
         }
         let is_contradicted = |at: Moment| {
             let (named, state) = (self.named_by_api(at), world.state());
-            !state.kept[binding].group.members_at(at).iter().any(|member| member.address == named)
+            let is_named = |named| state.kept[number].group.members_at(at).iter().any(|member| member.address == named);
+            named.is_some_and(|named| !is_named(named))
         };
         let mut moments = (0..=NOTICED_WITHIN / SECOND).map(|ago| now - ago * SECOND);
         if moments.all(is_contradicted) {
-            let (invocation, named, limit) = (self.audit().invocation, self.named_by_api(now), NOTICED_WITHIN / SECOND);
+            let (invocation, limit) = (self.audit().invocation, NOTICED_WITHIN / SECOND);
+            let named = self.named_by_api(now).map(|address| address.to_string()).unwrap_or_default();
             let text = format_args!(
                 "invocation {invocation} says that the group is right, and for {limit} s the RDS API has named no member \
                  of it, but {named} now"
@@ -54,9 +62,22 @@ impl Ports {
         }
     }
 
-    /// The writer's address as this process would be told it if it asked the RDS API.
-    fn named_by_api(&self, at: Moment) -> IpAddr {
-        let database = &self.scenario().database;
-        database.hosts[database.writer_by_members(self.resolver(), at)].0
+    /// The writer's address as this process would be told it if it asked the RDS API, and that were clear.
+    fn named_by_api(&self, at: Moment) -> Option<IpAddr> {
+        let Scenario { database, faults, .. } = self.scenario();
+        let named = database.hosts[database.writer_by_members(self.resolver(), at)].0;
+        faults.is_flag_clear(at).then_some(named)
+    }
+
+    /// DNS gave no address. Where a member is, a process must know to tell who the writer is.
+    pub(crate) fn hear_no_answer(&self, name: Name) {
+        let Scenario { database, faults, .. } = self.scenario();
+        let is_needed =
+            |member| faults.nowhere(member).is_none() || database.writer_by_topology(self.world().now()) == member;
+        if let Name::Member(member) = name
+            && is_needed(member)
+        {
+            self.ask_in_vain();
+        }
     }
 }

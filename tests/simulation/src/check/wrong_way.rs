@@ -57,10 +57,12 @@ impl Ports {
         let database = &scenario.database;
         let is_honest_at = |at: Moment| {
             let writer = database.writer(at);
-            let dns = !scenario.refuses(Service::Dns, at);
-            let dns = dns.then(|| database.writer_by_dns(resolver, at).0 == writer);
+            let mut told = scenario.faults.spoken_of(scenario.dice(), at).peekable();
+            let dns = !scenario.refuses(Service::Dns, at) && told.peek().is_some();
+            let dns = dns.then(|| told.all(|moment| database.writer_by_dns(resolver, moment).0 == writer));
             let is_readable = !scenario.refuses(Service::Rds, at) && !database.is_being_renamed(at);
-            let topology = database.engine.is_cluster() && is_readable;
+            let is_clear = scenario.faults.names_writer(database, at);
+            let topology = database.engine.is_cluster() && is_readable && is_clear;
             let topology = topology.then(|| database.writer_by_members(resolver, at) == writer);
             let event = names.filter(|(_, time)| writer_told.is_some() && at < time + EVENT_LIFETIME);
             [dns, topology, event.map(|(host, _)| host == writer)]
@@ -82,6 +84,10 @@ impl Ports {
         };
         let readable: Vec<bool> = then.into_iter().zip(is_honest_at(now)).zip(misled).filter_map(is_honest).collect();
         let honest = readable.iter().filter(|is_honest| **is_honest).count();
-        WrongWay { at: now, honest, misleading: readable.len() - honest }
+        let is_by_word = self.audit().is_told_by(|address| {
+            let host = scenario.host(address);
+            host.is_some_and(|host| host != writer && scenario.faults.insists(host, now))
+        });
+        WrongWay { at: now, honest, misleading: readable.len() - honest, is_by_word }
     }
 }

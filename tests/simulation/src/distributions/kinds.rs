@@ -116,6 +116,14 @@ pub fn proxy_lag(rng: &mut Rng, comes: bool) -> i64 {
     if comes { between(rng, 0.0, 60.0) as i64 } else { between(rng, 0.0, 120.0) as i64 - 60_000 }
 }
 
+/// How many members a custom endpoint has in the beginning. Assumed.
+pub fn custom_size(rng: &mut Rng) -> usize {
+    rng.usize(1..=4)
+}
+
+/// How often a member that a custom endpoint names no more is dead; else only the endpoint was changed. Assumed.
+pub const LEFT_OUT_DEAD: f64 = 0.5;
+
 /// How long a resolver keeps an answer of a name of one's own. Assumed: what people write into such records, from RDS's
 /// own 5 s to the 60 s of Route 53's alias records.
 pub fn hostname_ttl(rng: &mut Rng) -> Moment {

@@ -97,6 +97,12 @@ fn reducing_a_proxy_to_one_answer_is_caught() {
 }
 
 #[test]
+fn reducing_a_custom_endpoint_to_one_answer_is_caught() {
+    let process: fn(Ports) -> _ = |ports| as_kind(&ports, binding::Kind::Hostname);
+    assert_breaks(Kind::Custom, Invariant::AbsenceIsNoProof, 10, process);
+}
+
+#[test]
 fn not_looking_at_the_health_of_a_proxy_is_caught() {
     assert_breaks(Kind::Proxy, Invariant::EventuallyStable, 10, |ports| {
         let groups = Altered(ports.clone(), |mut target| {

@@ -2,6 +2,7 @@
 //!
 //! The breakage is put around the ports, into the configuration, or in place of the loop, never into the loop itself.
 
+mod faults;
 mod kinds;
 mod word;
 mod wrappers;
