@@ -27,5 +27,6 @@ pub mod rds;
 pub mod role;
 pub mod stage;
 pub mod tls;
+pub mod variables;
 pub mod workspace;
 pub mod writer;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use lab::variables::{VARIABLES_LIMIT, lambda_size};
 use platform::aws;
 use reconcile::binding::Kind;
 use reconcile::config::{Config, VARIABLES};
@@ -87,6 +88,29 @@ fn the_environment_is_what_the_configuration_reads() {
     }
     let named = Stack::with(&[("DatabaseIdentifier", "other")]).existing("Function");
     assert!(text(&named["Environment"]["Variables"]["BINDINGS"]).contains(r#""id":"other""#));
+}
+
+/// With every option, and parameters that are as long as they may be where they are often long.
+#[test]
+fn the_variables_are_what_lambda_takes() {
+    let label = "a".repeat(63);
+    let endpoint = format!("{label}.cluster-abcdefghijkl.eusc-de-east-1.rds.amazonaws.eu");
+    let ranges = (0..10).map(|n| format!("100.64.{n}00.0/24")).collect::<Vec<_>>().join(",");
+    let given = [
+        &super::ASKING[..],
+        &[
+            super::READERS,
+            ("DatabaseEndpoint", &*endpoint),
+            ("AllowedCidrs", &*ranges),
+            ("DnsServers", "10.100.200.2,10.100.200.3"),
+        ][..],
+        &[("IpAddressType", "ipv6"), ("CaBundleLayerArn", "arn:aws:lambda:eu-west-1:111122223333:layer:ca:1")][..],
+    ];
+    let function = Stack::with(&given.concat()).existing("Function");
+    let variables = function["Environment"]["Variables"].as_object().unwrap();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
+    let size = lambda_size(&variables);
+    assert!(size < VARIABLES_LIMIT, "{size}");
 }
 
 #[test]

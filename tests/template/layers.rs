@@ -123,6 +123,7 @@ fn variants() -> Vec<Stack> {
     ];
     let link = [
         ("SupportedRegions", "us-east-1"),
+        ("ConnectionNotifications", "false"),
         ("PrivateDnsName", "db.example.com"),
         ("EnforceConsumerCidrs", "true"),
         ("ConsumerCidrs", "fd00::/32,10.9.0.0/16"),
@@ -149,7 +150,7 @@ fn variants() -> Vec<Stack> {
     let by_ipv6 = [("IpAddressType", "ipv6"), ("AllowedCidrs", "2600:1f18::/56"), FUNCTION_IN_VPC[0], READERS];
     let two = [("ScheduleExpression", "rate(2 minutes)"), ("HealthCheckIntervalSeconds", "30"), READERS];
     let five = [("ScheduleExpression", "rate(5 minutes)"), READERS];
-    let given = [&lists[..], &link[..6], &link[6..], &ASKING, &asking, &secret, &by_ipv6, &two, &five];
+    let given = [&lists[..], &link[..7], &link[7..], &ASKING, &asking, &secret, &by_ipv6, &two, &five];
     let given = given.into_iter().chain(ranges.iter().map(|ranges| &ranges[..]));
     let alone = |path: &str, more: &[(&str, &str)]| {
         let has = |name: &str| layer(path)["Parameters"].get(name).is_some();

@@ -6,7 +6,7 @@ use reconcile::partition::PARTITIONS;
 use regex::Regex;
 use serde_json::Value;
 
-use super::stack::{load, root, takes, text};
+use super::stack::{layer, load, root, takes, text};
 
 /// `partitions.json` of botocore, which is in the environment of the tests.
 fn known() -> Vec<Value> {
@@ -68,6 +68,11 @@ fn consumers_name_databases_and_services_of_every_partition() {
         for name in ["xy-north-1.rds", "rds.xy-north-1", "c1.xy-north-1.rds", "c1.rds.xy-north-1", "c1.vpce.xy-north-1"]
         {
             assert!(!takes("DatabaseHostName", &format!("{name}.{suffix}")), "{name}.{suffix}");
+        }
+        let link = &layer("infra/link.yaml")["Parameters"]["DatabaseKindAndEndpoint"];
+        for name in ["orders.cluster-ro-c1.xy-north-1.rds", "orders.cluster-ro-c1.rds.xy-north-1"] {
+            let takes = |kind: &str| super::stack::takes(link, &format!("{kind} {name}.{suffix}"));
+            assert_eq!(["readers", "cluster", "hostname"].map(takes), [true, false, false], "{name}.{suffix}");
         }
         let reversed = suffix.rsplit('.').collect::<Vec<_>>().join(".");
         let service = format!("{reversed}.vpce.eusc-de-east-1.vpce-svc-0123456789abcdef0");

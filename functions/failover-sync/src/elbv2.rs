@@ -53,8 +53,12 @@ impl TargetGroups for Elbv2 {
     }
 
     async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
-        // An `Id` without its port does nothing when the target is on another port than the group's, and returns 200.
-        let targets = targets.iter().map(|target| description(target.id.clone(), target.port).build()).collect();
+        // An `Id` without its port does nothing when the target is on another port than the group's, and returns 200. What
+        // an address outside the VPC needs is not documented for this call: its zone goes back, as other controllers do it.
+        let described = |target: &DescribedTarget| {
+            description(target.id.clone(), target.port).set_availability_zone(target.zone.clone()).build()
+        };
+        let targets = targets.iter().map(described).collect();
         let request = self.0.deregister_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
         let response = request.customize().config_override(whole()).send().await;
         response.map(drop).map_err(|error| AwsError::new(DEREGISTER, group.as_str(), error))
@@ -97,5 +101,6 @@ fn described(entry: &TargetHealthDescription) -> Option<DescribedTarget> {
     let health = entry.target_health()?;
     let reason = health.reason().map(|reason| reason.as_str().to_owned());
     let (port, state) = (u16::try_from(target.port()?).ok()?, TargetState::parse(health.state()?.as_str()));
-    Some(DescribedTarget::new(target.id()?.to_owned(), port, state, reason))
+    let zone = target.availability_zone().map(str::to_owned);
+    Some(DescribedTarget::new(target.id()?.to_owned(), port, state, reason).in_zone(zone))
 }

@@ -8,7 +8,7 @@ use lambda_runtime::tower::layer::layer_fn;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use platform::runtime::{MARGIN, RequestSpan, deadline};
 use reconcile::report::Report;
-use reconcile::trigger::Trigger;
+use reconcile::trigger::{Cause, Trigger};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -55,12 +55,28 @@ fn warn_of_a_short_limit(context: &Context, watch: Duration) {
     }
 }
 
+/// What whoever sends events must know.
+fn warn_of(trigger: &Trigger) {
+    if let Some(shape) = &trigger.unread {
+        warn!(
+            shape,
+            "what looks like an event is not understood, so this is an ordinary run: send what RDS or EventBridge wrote"
+        );
+    }
+    if trigger.dry_run && trigger.cause == Cause::Failover {
+        warn!("the event asks for a dry run: nothing is changed and nothing is watched");
+    }
+}
+
 async fn invoke<D: Dns, G: TargetGroups, T: Topology, C: Clock>(
     synchronizer: &Arc<Synchronizer<D, G, T, C>>,
     event: LambdaEvent<Value>,
 ) -> Result<Report, Diagnostic> {
     let outcome = match Trigger::parse(&event.payload) {
-        Ok(trigger) => synchronizer.run(&trigger, deadline(&event.context)).await,
+        Ok(trigger) => {
+            warn_of(&trigger);
+            synchronizer.run(&trigger, deadline(&event.context)).await
+        }
         Err(bad_payload) => Err(bad_payload.into()),
     };
     match &outcome {

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reconcile::binding::Binding;
 use reconcile::config::Config;
 use reconcile::report::{BindingReport, Report};
-use reconcile::trigger::Trigger;
+use reconcile::trigger::{Trigger, bounded};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, warn};
 
@@ -28,6 +28,9 @@ pub struct Synchronizer<D, G, T, C> {
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
     /// Keeps the bindings of the configuration through the given ports.
     pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Synchronizer<D, G, T, C> {
+        for (binding, what) in config.bindings.iter().filter_map(|one| Some((&one.name, one.is_unidentified()?))) {
+            warn!(binding, "the identifier of its database is not known, so {what}: give \"id\" (DatabaseIdentifier)");
+        }
         if let Some(note) = config.note_on_delay() {
             warn!("{note}");
         }
@@ -69,6 +72,14 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Synchronizer<D, G, T, C> {
     /// When the trigger names an unknown binding, or when a binding failed; the others are done first.
     pub async fn run(self: &Arc<Self>, trigger: &Trigger, deadline: Instant) -> Result<Report, RunError> {
         let trigger = Arc::new(trigger.clone());
+        for (event, binding) in trigger.namesakes(&self.sources.config.bindings) {
+            warn!(
+                source = bounded(event.source_arn.as_deref().unwrap_or_default()),
+                target_group = binding.target_group.as_str(),
+                binding = binding.name,
+                "an event of a database of the same name in another Region or account is left out"
+            );
+        }
         let tasks = self.asked_for(&trigger)?.into_iter().map(|binding| {
             let report = BindingReport::new(&binding, &trigger);
             let task = Arc::clone(self).reconcile(binding, Arc::clone(&trigger), report.clone(), deadline);

@@ -49,8 +49,9 @@ async fn every_entry_of_the_description_is_read_as_it_stands() {
     assert_eq!(
         group,
         [
-            entry("10.0.1.10", 5432, TargetState::Healthy, None),
-            entry("10.0.2.10", 5432, TargetState::Draining, Some("Target.DeregistrationInProgress")),
+            entry("10.0.1.10", 5432, TargetState::Healthy, None).in_zone(Some("eu-west-1a".into())),
+            entry("10.0.2.10", 5432, TargetState::Draining, Some("Target.DeregistrationInProgress"))
+                .in_zone(Some("eu-west-1b".into())),
             entry("10.0.1.10", 3307, TargetState::Unused, Some("Target.NotInUse")),
             entry("10.0.3.10", 5432, TargetState::UnhealthyDraining, Some("Target.FailedHealthChecks")),
             entry("fd00::4", 5432, TargetState::Unknown("resting".into()), Some("Target.FirstSeenInTheFuture")),
@@ -129,6 +130,26 @@ async fn deregistration_sends_the_described_id_and_port() {
     let target = DescribedTarget::new("fd00:0:0:0:0:0:0:1".into(), 3307, TargetState::Unhealthy, None);
     elbv2(&[&rule]).deregister(&arn(), &[target]).await.unwrap();
     assert_eq!(rule.num_calls(), 1);
+}
+
+/// If ELBv2 wants the zone of an address outside the VPC for this as it does for a registration, the target never left.
+#[tokio::test]
+async fn a_target_is_deregistered_in_the_zone_that_was_described() {
+    let described = DESCRIPTION.replace("eu-west-1a", "all");
+    assert_ne!(described, DESCRIPTION);
+    let description = mock!(Client::describe_target_health).then_http_response(move || response(200, &described));
+    let group = elbv2(&[&description]).describe(&arn()).await.unwrap();
+    let zones = |targets: &[DescribedTarget]| targets.iter().map(|target| target.zone.clone()).collect::<Vec<_>>();
+    assert!(zones(&group).contains(&Some("all".into())) && zones(&group).contains(&None), "{group:?}");
+    let expected = zones(&group);
+    let deregistration = mock!(Client::deregister_targets)
+        .match_requests(move |request| {
+            let sent = request.targets().iter().map(|target| target.availability_zone());
+            sent.eq(expected.iter().map(Option::as_deref))
+        })
+        .then_output(|| DeregisterTargetsOutput::builder().build());
+    elbv2(&[&deregistration]).deregister(&arn(), &group).await.unwrap();
+    assert_eq!(deregistration.num_calls(), 1);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use reconcile::config::{ConfigError, Mistakes};
+use reconcile::binding;
+use reconcile::config::{ConfigError, Mistakes, given};
 use reconcile::login::Login;
 
 /// The environment variables that [`Config::parse`] reads. `AWS_REGION` is set by Lambda.
@@ -53,8 +54,7 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let [identifier, kind, engine, user, secret, ca_bundle, region] =
-            VARIABLES.map(|name| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty()));
+        let [identifier, kind, engine, user, secret, ca_bundle, region] = VARIABLES.map(|name| given(variable(name)));
         let mut mistakes = Mistakes::default();
         let identifier = mistakes.take("DATABASE_IDENTIFIER", check_identifier(identifier));
         let kind = mistakes.take("DATABASE_KIND", parse_kind(kind.as_deref()));
@@ -82,13 +82,8 @@ pub fn has_host_cache(engine: &str) -> bool {
     matches!(engine, "mysql" | "mariadb" | "aurora" | "aurora-mysql")
 }
 
-/// RDS identifiers: letters, digits and hyphens (RDS User Guide, "Creating an Amazon RDS DB instance").
 fn check_identifier(identifier: Option<String>) -> Result<String, String> {
-    let identifier = identifier.ok_or("is missing: give the identifier of the DB cluster or instance")?;
-    let is_identifier = identifier.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    is_identifier.then_some(identifier.clone()).ok_or_else(|| {
-        format!("{identifier:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN")
-    })
+    binding::identifier(&identifier.ok_or("is missing: give the identifier of the DB cluster or instance")?)
 }
 
 fn parse_kind(kind: Option<&str>) -> Result<Kind, String> {
@@ -155,6 +150,7 @@ mod tests {
         for (changes, expected) in [
             (vec![("DATABASE_IDENTIFIER", "")], "DATABASE_IDENTIFIER: is missing"),
             (vec![("DATABASE_IDENTIFIER", "orders.c1.eu-west-1.rds.amazonaws.com")], "neither an endpoint nor an ARN"),
+            (vec![("DATABASE_IDENTIFIER", "orders-")], "is not an identifier"),
             (vec![("DATABASE_KIND", "readers")], "DATABASE_KIND: \"readers\" is not a kind"),
             (
                 vec![("DATABASE_ENGINE", "postgres")],

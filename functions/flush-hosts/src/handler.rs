@@ -7,7 +7,7 @@ use lambda_runtime::tower::layer::layer_fn;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use platform::error::chain;
 use platform::runtime::{RequestSpan, deadline};
-use reconcile::trigger::Trigger;
+use reconcile::trigger::Options;
 use serde_json::Value;
 use tracing::error;
 
@@ -34,8 +34,8 @@ async fn invoke<I: Instances, S: Servers>(
     flusher: &Flusher<I, S>,
     event: LambdaEvent<Value>,
 ) -> Result<Report, Diagnostic> {
-    let outcome = match Trigger::parse(&event.payload) {
-        Ok(trigger) => flusher.run(trigger.dry_run, deadline(&event.context)).await,
+    let outcome = match Options::parse(&event.payload).and_then(Options::dry_run_alone) {
+        Ok(dry_run) => flusher.run(dry_run, deadline(&event.context)).await,
         Err(bad_payload) => Err(bad_payload.into()),
     };
     match &outcome {

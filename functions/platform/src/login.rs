@@ -6,6 +6,7 @@ use aws_sdk_secretsmanager::Client;
 use reconcile::login::Login;
 use serde::Deserialize;
 use thiserror::Error;
+use url::Url;
 
 use crate::error::AwsError;
 use crate::session::Endpoint;
@@ -56,6 +57,9 @@ impl Doorman {
     }
 
     async fn token(&self, user: &str, endpoint: &Endpoint) -> Result<Credentials, LoginError> {
+        // The SDK panics at a host that no URL can have.
+        Url::parse(&format!("https://{}:{}/", endpoint.host, endpoint.port))
+            .map_err(|error| LoginError::Token(error.into()))?;
         let config = TokenConfig::builder()
             .hostname(&endpoint.host)
             .port(u64::from(endpoint.port))
@@ -135,10 +139,14 @@ mod tests {
     }
 
     async fn with_iam(role: aws_config::ConfigLoader) -> Result<Credentials, String> {
+        with_iam_at(role, endpoint()).await
+    }
+
+    async fn with_iam_at(role: aws_config::ConfigLoader, endpoint: Endpoint) -> Result<Credentials, String> {
         let role = role.region(Region::new("us-east-1")).load().await;
         let secrets = Client::new(&role);
         let doorman = Doorman { login: Login::Iam("flusher".into()), region: Region::new("eu-west-1"), role, secrets };
-        doorman.credentials(&endpoint()).await.map_err(|error| chain(&error))
+        doorman.credentials(&endpoint).await.map_err(|error| chain(&error))
     }
 
     async fn with_secret(text: Option<&str>) -> Result<Credentials, String> {
@@ -164,6 +172,16 @@ mod tests {
         assert!(credentials.password.starts_with(start), "{}", credentials.password);
         assert!(credentials.password.contains("eu-west-1%2Frds-db%2Faws4_request"), "{}", credentials.password);
         assert!(credentials.is_token && credentials.username == "flusher");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_no_url_can_have_is_an_error() {
+        for host in ["10.0.0.256", "xn--.example", "a b", ""] {
+            let role = AwsCredentials::new("AKID", "secret", None, None, "test");
+            let role = aws_config::defaults(BehaviorVersion::v2026_01_12()).credentials_provider(role);
+            let message = with_iam_at(role, Endpoint { host: host.into(), port: 3307 }).await.err().expect(host);
+            assert!(message.contains("could not be signed"), "{host}: {message}");
+        }
     }
 
     #[tokio::test]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -27,7 +29,11 @@ pub fn authorities(file: Option<&Path>) -> Result<Vec<u8>, TrustError> {
 pub fn client_config(authorities: &[u8]) -> ClientConfig {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).flatten());
-    ClientConfig::builder().with_root_certificates(store).with_no_client_auth()
+    // Named, because rustls takes neither of two providers that something else compiles in.
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.expect("the provider has cipher suites of TLS 1.2 and 1.3");
+    builder.with_root_certificates(store).with_no_client_auth()
 }
 
 /// Why the authorities in `CA_BUNDLE` cannot be used.
@@ -72,6 +78,13 @@ mod tests {
     fn every_shipped_authority_can_be_used() {
         assert_eq!(check(SHIPPED), Ok(84));
         assert_eq!(authorities(None).ok().as_deref(), Some(SHIPPED));
+    }
+
+    #[test]
+    fn tls_names_its_provider_and_installs_none_for_others() {
+        let config = client_config(SHIPPED);
+        assert_eq!(config.crypto_provider().cipher_suites, aws_lc_rs::default_provider().cipher_suites);
+        assert!(rustls::crypto::CryptoProvider::get_default().is_none());
     }
 
     #[test]

@@ -40,6 +40,16 @@ impl Binding {
     pub fn cluster(&self) -> Option<&str> {
         self.id.as_deref().filter(|_| matches!(self.kind, Kind::Cluster | Kind::Readers))
     }
+
+    /// What does not work because the database's identifier is not known.
+    pub fn is_unidentified(&self) -> Option<&'static str> {
+        match self.kind {
+            _ if self.id.is_some() => None,
+            Kind::Cluster | Kind::Readers => Some("no event of RDS concerns it, and the RDS API is not asked about it"),
+            Kind::Instance => Some("no event of RDS concerns it"),
+            Kind::Proxy | Kind::Custom | Kind::Hostname | Kind::Address => None,
+        }
+    }
 }
 
 /// What a binding follows.
@@ -184,6 +194,15 @@ impl Endpoint {
         if name.len() > 253 || !name.split('.').all(label_is_valid) {
             return Err(format!("{text:?} is not a host name"));
         }
+        // Where a name may stand in a URL, one that ends in a number is an address, and this is none.
+        let last = name.rsplit('.').next().unwrap_or_default();
+        let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+        let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_number(last) || last.strip_prefix("0x").is_some_and(is_hex) {
+            return Err(format!(
+                "{text:?} ends in a number like an address, and is none: give the address or the host name"
+            ));
+        }
         Ok(Endpoint::Name(name))
     }
 }
@@ -195,6 +214,25 @@ impl fmt::Display for Endpoint {
             Endpoint::Address(address) => address.fmt(f),
         }
     }
+}
+
+/// Reads the identifier of a DB cluster or instance; upper and lower case do not matter, as in RDS.
+///
+/// The rule is RDS's: letters, digits and single hyphens, 63 at most, first a letter, last no hyphen (RDS API,
+/// `CreateDBInstance`, `CreateDBCluster`).
+///
+/// # Errors
+/// Says what is wrong with it in words that follow the name of what it was given for.
+pub fn identifier(text: &str) -> Result<String, String> {
+    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let is_identifier = is_plain
+        && (1..=63).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && !text.ends_with('-')
+        && !text.contains("--");
+    is_identifier
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| format!("{text:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN"))
 }
 
 /// An address family. Immutable for a target group, so it belongs to the binding.
@@ -253,6 +291,12 @@ impl TargetGroupArn {
         } else {
             Err(format!("{text:?} is not the ARN of a target group"))
         }
+    }
+
+    /// The Region and the account that it is in.
+    pub fn place(&self) -> (&str, &str) {
+        let mut parts = self.0.split(':').skip(3);
+        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
     }
 
     /// The ARN as AWS writes it.
@@ -327,9 +371,35 @@ pub(crate) mod tests {
             ("db.example:5432", "carries a port"),
             ("db..example", "not a host name"),
             ("db example", "not a host name"),
+            ("10.0.0.256", "ends in a number"),
+            ("10.0.0", "ends in a number"),
+            ("db.10", "ends in a number"),
+            ("db.0x1f", "ends in a number"),
         ] {
             let problem = Endpoint::parse(text).expect_err(text);
             assert!(problem.contains(word), "{text:?}: {problem}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_what_rds_takes() {
+        let longest = "a".repeat(63);
+        for text in ["orders", "Orders-1", "o", &longest] {
+            assert_eq!(identifier(text), Ok(text.to_ascii_lowercase()));
+        }
+        for text in [
+            "",
+            " orders",
+            "1orders",
+            "-orders",
+            "orders-",
+            "or--ders",
+            "orders.c1.eu-west-1.rds.amazonaws.com",
+            "arn:aws:rds:eu-west-1:123456789012:cluster:orders",
+            "o_rders",
+            &"a".repeat(64),
+        ] {
+            assert!(identifier(text).expect_err(text).contains("neither an endpoint nor an ARN"));
         }
     }
 

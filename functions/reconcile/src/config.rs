@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
+use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn, identifier};
 use crate::evidence::EVENT;
 use crate::login::Login;
 use crate::network::AllowedNetworks;
@@ -57,16 +57,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the variables named in [`VARIABLES`]; an empty one counts as absent.
+    /// Reads the variables named in [`VARIABLES`]; one of nothing but space counts as absent.
     ///
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let [bindings, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
-            VARIABLES.map(|name| variable(name).filter(|value| !value.trim().is_empty()));
+            VARIABLES.map(|name| given(variable(name)));
+        let has_login = user.is_some() || secret.is_some();
         let mut mistakes = Mistakes::default();
+        let bindings = parse_list(bindings.as_deref(), &mut mistakes);
+        check_login(&bindings, has_login, &mut mistakes);
         let config = Config {
-            bindings: parse_bindings(bindings.as_deref(), &mut mistakes),
+            bindings: parse_bindings(&bindings, &mut mistakes),
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
             watch: mistakes.take("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
@@ -76,7 +79,6 @@ impl Config {
             login: Login::parse(["WITNESS_USER", "WITNESS_SECRET_ARN"], user, secret, &mut mistakes),
             ca_bundle: ca_bundle.map(PathBuf::from),
         };
-        check_login(&config, &mut mistakes);
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
     }
 }
@@ -93,6 +95,11 @@ impl Config {
             )
         })
     }
+}
+
+/// A variable without the space around it, if there is anything else in it.
+pub fn given(variable: Option<String>) -> Option<String> {
+    variable.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }
 
 /// Every mistake in the configuration, one a line.
@@ -168,27 +175,25 @@ fn parse_delay(seconds: Option<&str>) -> Result<Duration, String> {
     })
 }
 
-fn parse_bindings(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Binding> {
+fn parse_list(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Value> {
     let example = r#"[{"name": "writer", "endpoint": "…", "port": 5432, "targetGroupArn": "arn:…"}]"#;
     let Some(json) = json else {
         mistakes.add("BINDINGS", format!("is missing: give a JSON array such as {example}"));
         return Vec::new();
     };
-    let items = match serde_json::from_str(json) {
+    let problem = match serde_json::from_str(json) {
         Ok(Value::Array(items)) if items.is_empty() => {
-            mistakes.add("BINDINGS", format!("is empty: give at least one binding, such as {example}"));
-            return Vec::new();
+            format!("is empty: give at least one binding, such as {example}")
         }
-        Ok(Value::Array(items)) => items,
-        Ok(_) => {
-            mistakes.add("BINDINGS", format!("is not an array: give one such as {example}"));
-            return Vec::new();
-        }
-        Err(error) => {
-            mistakes.add("BINDINGS", format!("is not JSON ({error}): give an array such as {example}"));
-            return Vec::new();
-        }
+        Ok(Value::Array(items)) => return items,
+        Ok(_) => format!("is not an array: give one such as {example}"),
+        Err(error) => format!("is not JSON ({error}): give an array such as {example}"),
     };
+    mistakes.add("BINDINGS", problem);
+    Vec::new()
+}
+
+fn parse_bindings(items: &[Value], mistakes: &mut Mistakes) -> Vec<Binding> {
     let (mut names, mut groups) = (BTreeSet::new(), BTreeSet::new());
     let mut bindings = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -231,11 +236,16 @@ fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut Mistak
     let family = mistakes.take(format!("{place}.ipAddressType"), text(fields, "ipAddressType").and_then(parse_family));
     let engine = mistakes.take(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
 
+    // What depends on several fields is checked where these are right, whatever is wrong with others.
+    let kind = kind.and_then(|kind| kind.or_else(|| endpoint.as_ref().map(Kind::infer)));
+    if let (Some(endpoint), Some(kind), Some(family)) = (&endpoint, kind, family) {
+        mistakes.take(format!("{place}.endpoint"), check_agreement(endpoint, kind, family));
+    }
+    if let (Some(engine), Some(kind)) = (engine, kind) {
+        mistakes.take(format!("{place}.engine"), check_voice(engine, kind));
+    }
     let (endpoint, kind, family, engine) = (endpoint?, kind?, family?, engine?);
-    let kind = kind.unwrap_or_else(|| Kind::infer(&endpoint));
     let id = id?.or_else(|| identifier_in(&endpoint, kind));
-    mistakes.take(format!("{place}.endpoint"), check_agreement(&endpoint, kind, family))?;
-    mistakes.take(format!("{place}.engine"), check_voice(engine, kind))?;
     Some(Binding { name: name?, endpoint, port: port?, target_group: target_group?, kind, id, family, engine })
 }
 
@@ -284,15 +294,16 @@ fn check_voice(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
     }
 }
 
-/// A login and an engine belong together: one alone would silently do nothing.
-fn check_login(config: &Config, mistakes: &mut Mistakes) {
-    match (&config.login, config.bindings.iter().find(|binding| binding.engine.is_some())) {
-        (Some(_), None) if mistakes.is_empty() => mistakes.add(
+/// A login and an engine belong together: one alone would silently do nothing. What is given counts, right or wrong.
+fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut Mistakes) {
+    let has_engine = |binding: &Value| binding.get("engine").is_some_and(|engine| !engine.is_null());
+    match bindings.iter().position(has_engine) {
+        None if has_login && !bindings.is_empty() => mistakes.add(
             "WITNESS_USER or WITNESS_SECRET_ARN",
             "is given, but no binding has an \"engine\": give it to those whose databases are to be asked",
         ),
-        (None, Some(binding)) if mistakes.is_empty() => mistakes.add(
-            format!("BINDINGS {:?}.engine", binding.name),
+        Some(index) if !has_login => mistakes.add(
+            format!("BINDINGS[{index}].engine"),
             "is given, but there is no login to ask its databases with: give WITNESS_USER or WITNESS_SECRET_ARN",
         ),
         _ => {}
@@ -322,7 +333,7 @@ fn check_id(id: Option<String>) -> Result<Option<String>, String> {
         Some(id) if id.is_empty() => {
             Err("is empty: leave it out, or give the DB cluster or instance identifier".into())
         }
-        id => Ok(id),
+        id => id.as_deref().map(identifier).transpose(),
     }
 }
 

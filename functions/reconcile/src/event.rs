@@ -10,6 +10,8 @@ use crate::evidence::Topology;
 pub struct RdsEvent {
     /// Such as `RDS-EVENT-0071`; some events have none.
     pub id: Option<String>,
+    /// Whether its category is `failover`, which EventBridge tells and SNS does not.
+    pub is_failover: bool,
     /// When it happened, where the time could be read.
     pub time: Option<DateTime<Utc>>,
     /// The ARN of the cluster, instance or deployment; absent in messages before 2021.
@@ -40,10 +42,32 @@ const NAMED: [&str; 4] = ["0070", "0071", "0072", "0073"];
 /// Failovers and activations of Multi-AZ instances (same guide, table of DB instance events).
 const UNNAMED: [&str; 5] = ["0013", "0015", "0049", "0050", "0051"];
 
-/// Restart, class change, recovery, partial failover, cluster topology, global writer endpoint, host replacement, and
-/// the ends of blue/green switchovers (same guide; that each can move an address is inferred from "IP address changes
-/// include a DB instance name change or a DB instance class change").
-const MOVES: [&str; 11] = ["0006", "0014", "0021", "0025", "0029", "0065", "0248", "0251", "0260", "0385", "0397"];
+/// Of category `failover` and none: abandoned, because there has just been one, and failed (same guide).
+const NO_FAILOVER: [&str; 2] = ["0034", "0069"];
+
+/// What can move an address without being a failover of the kinds above. The texts are those of the same guide and of
+/// Aurora's (global databases); that each can move an address is inferred from "IP address changes include a DB instance
+/// name change or a DB instance class change".
+const MOVES: [&str; 18] = [
+    "0006", // Restarted.
+    "0014", // Class changed.
+    "0021", // Recovered.
+    "0025", // Converted to Multi-AZ.
+    "0029", // Converted to Single-AZ.
+    "0065", // Recovered from a partial failover.
+    "0088", // DB instance started.
+    "0151", // DB cluster started.
+    "0181", // Global switchover started.
+    "0182", // Global switchover: the old primary cluster was shut down. 0183, which comes ten times, is left out.
+    "0184", // Global switchover: the new primary cluster was promoted.
+    "0185", // Global switchover finished.
+    "0238", // Global failover completed.
+    "0248", // Blue/green switchover completed.
+    "0251", // Blue/green switchover of an instance completed.
+    "0260", // Blue/green switchover of a cluster completed.
+    "0385", // Cluster topology updated: DNS changed.
+    "0397", // Global writer endpoint moved.
+];
 
 /// The host of the instance is about to be replaced.
 const REPLACES_HOST: &str = "0422";
@@ -55,7 +79,8 @@ pub fn ids() -> impl Iterator<Item = String> {
 }
 
 impl RdsEvent {
-    /// What it tells about the writer, by its id; the text only adds the name.
+    /// What it tells about the writer, by its id; the text only adds the name. Without an id, or with one that nobody
+    /// knows, its category tells that a failover happens.
     pub fn tidings(&self) -> Tidings {
         let number = self.id.as_deref().and_then(|id| id.strip_prefix("RDS-EVENT-")).unwrap_or_default();
         if NAMED.contains(&number) {
@@ -64,6 +89,8 @@ impl RdsEvent {
             Tidings::Unnamed
         } else if MOVES.contains(&number) || number == REPLACES_HOST {
             Tidings::Moves
+        } else if self.is_failover && !NO_FAILOVER.contains(&number) {
+            Tidings::Unnamed
         } else {
             Tidings::Nothing
         }
@@ -74,17 +101,26 @@ impl RdsEvent {
     /// A cluster's instances and blue/green deployments carry identifiers of their own, which are not known here. What
     /// they tell is no witness and only makes the run look longer, so it is taken to concern the binding.
     pub fn concerns(&self, binding: &Binding) -> bool {
-        let Some(id) = &binding.id else { return false };
-        let is_own = match binding.kind {
-            Kind::Instance => self.is_from("db", id),
-            _ => self.is_from("cluster", id),
-        };
+        if binding.id.is_none() || !self.is_from_the_place_of(binding) {
+            return false;
+        }
+        let is_own = self.names(binding);
         match self.tidings() {
             Tidings::Nothing => false,
             Tidings::Moves => is_own || self.may_be_of_a_part(binding.kind),
             Tidings::Names(_) => is_own && binding.kind != Kind::Instance,
             Tidings::Unnamed => is_own,
         }
+    }
+
+    /// Whether its source has the binding's identifier, but is in another Region or account: another database.
+    pub fn is_of_a_namesake(&self, binding: &Binding) -> bool {
+        self.names(binding) && !self.is_from_the_place_of(binding)
+    }
+
+    /// Whether it is of the binding's own cluster or instance, whatever it tells.
+    pub fn is_of(&self, binding: &Binding) -> bool {
+        self.names(binding) && self.is_from_the_place_of(binding)
     }
 
     /// Whether it is of an instance that the RDS API does not count among the binding's members, though it seemed to
@@ -97,6 +133,18 @@ impl RdsEvent {
         let is_stranger = |name: &str| topology.0.iter().all(|(member, _)| !member.id.eq_ignore_ascii_case(name));
         let is_own = || self.is_from("cluster", binding.id.as_deref().unwrap_or_default());
         self.tidings() == Tidings::Moves && !is_own() && name.is_some_and(is_stranger)
+    }
+
+    fn names(&self, binding: &Binding) -> bool {
+        let resource = if binding.kind == Kind::Instance { "db" } else { "cluster" };
+        binding.id.as_deref().is_some_and(|id| self.is_from(resource, id))
+    }
+
+    /// Only events of the Region and account come without an ARN.
+    fn is_from_the_place_of(&self, binding: &Binding) -> bool {
+        let mut parts = self.source_arn.iter().flat_map(|arn| arn.split(':').skip(3));
+        let (region, account) = binding.target_group.place();
+        self.source_arn.is_none() || (parts.next() == Some(region) && parts.next() == Some(account))
     }
 
     fn may_be_of_a_part(&self, kind: Kind) -> bool {
@@ -123,7 +171,8 @@ impl RdsEvent {
     fn named_instance(&self) -> Option<String> {
         let (_, name) = self.message.rsplit_once(": ")?;
         let name = name.trim().trim_end_matches('.');
-        let is_identifier = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_identifier =
+            (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         is_identifier.then(|| name.to_ascii_lowercase())
     }
 }
@@ -137,6 +186,7 @@ mod tests {
     fn event(id: &str, message: &str) -> RdsEvent {
         RdsEvent {
             id: Some(id.to_owned()),
+            is_failover: false,
             time: None,
             source_arn: None,
             source_id: Some("orders".to_owned()),
@@ -162,6 +212,43 @@ mod tests {
         ] {
             assert_eq!(event(id, message).tidings(), tidings, "{id} {message}");
         }
+    }
+
+    #[test]
+    fn a_failover_without_a_known_id_is_told_by_its_category() {
+        let told = |id: Option<&str>, is_failover| {
+            let text = "Completed RDS initiated failover to DB instance: orders-b";
+            RdsEvent { id: id.map(str::to_owned), is_failover, ..event("", text) }.tidings()
+        };
+        for id in [None, Some("RDS-EVENT-0999")] {
+            assert_eq!([told(id, true), told(id, false)], [Tidings::Unnamed, Tidings::Nothing], "{id:?}");
+        }
+        for id in ["RDS-EVENT-0034", "RDS-EVENT-0069"] {
+            assert_eq!(told(Some(id), true), Tidings::Nothing, "{id} is of a failover that did not happen");
+        }
+        assert_eq!(told(Some("RDS-EVENT-0088"), true), Tidings::Moves, "what is known goes by its id");
+    }
+
+    #[test]
+    fn a_namesake_in_another_region_or_account_is_another_database() {
+        let from = |place: &str, number: &str| RdsEvent {
+            source_arn: Some(format!("arn:aws:rds:{place}:cluster:orders")),
+            ..event(&format!("RDS-EVENT-{number}"), "Completed failover to DB instance: orders-b")
+        };
+        let cluster = binding(Kind::Cluster);
+        let own = from("eu-west-1:123456789012", "0071");
+        assert!(own.concerns(&cluster) && own.is_of(&cluster) && !own.is_of_a_namesake(&cluster));
+        for place in ["us-east-1:123456789012", "eu-west-1:210987654321"] {
+            for number in ["0071", "0397", "0001"] {
+                let other = from(place, number);
+                assert!(!other.concerns(&cluster) && !other.is_of(&cluster), "{other:?}");
+                assert!(other.is_of_a_namesake(&cluster), "{other:?}");
+            }
+            let part = RdsEvent { source_arn: Some(format!("arn:aws:rds:{place}:db:orders-a")), ..from(place, "0006") };
+            assert!(!part.concerns(&cluster) && !part.is_of_a_namesake(&cluster), "{part:?}");
+        }
+        let without_arn = RdsEvent { source_arn: None, ..own };
+        assert!(without_arn.concerns(&cluster) && !without_arn.is_of_a_namesake(&cluster));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod because;
 pub mod binding;
 pub mod claim;
 pub mod config;
+mod envelope;
 pub mod event;
 pub mod evidence;
 pub mod group;

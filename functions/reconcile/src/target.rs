@@ -31,12 +31,20 @@ pub struct DescribedTarget {
     pub state: TargetState,
     /// The reason code, where one was given, such as `Target.NotInUse`.
     pub reason: Option<String>,
+    /// The zone as it was described, `all` for an address outside the VPC; deregistration sends it back.
+    pub zone: Option<String>,
 }
 
 impl DescribedTarget {
     /// An entry with this `Id`, port, state and reason code.
     pub fn new(id: String, port: u16, state: TargetState, reason: Option<String>) -> DescribedTarget {
-        DescribedTarget { address: id.parse().ok(), id, port, state, reason }
+        DescribedTarget { address: id.parse().ok(), id, port, state, reason, zone: None }
+    }
+
+    /// The same in this zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Option<String>) -> DescribedTarget {
+        DescribedTarget { zone, ..self }
     }
 
     /// Whether the target belongs to the group: every entry except one that is on its way out (`draining`) or was never

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use aws_lambda_events::event::sns::SnsRecord;
-use chrono::{DateTime, NaiveDateTime, Utc};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::binding::Binding;
+use crate::envelope::{self, Found};
 use crate::event::RdsEvent;
 use crate::watch::WATCH_LIMIT;
 
@@ -17,8 +15,10 @@ use crate::watch::WATCH_LIMIT;
 pub struct Trigger {
     /// What started the run.
     pub cause: Cause,
-    /// What RDS said, oldest first as delivered; empty when the message could not be read as an RDS event.
+    /// What RDS said, oldest first as delivered; empty when nothing in the payload could be read as an RDS event.
     pub events: Vec<RdsEvent>,
+    /// The shape of what looks like an event and is not understood.
+    pub unread: Option<String>,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
     /// Reconcile this binding alone.
@@ -30,7 +30,7 @@ pub struct Trigger {
 /// What started the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cause {
-    /// A message from RDS, through SNS or EventBridge.
+    /// A message from RDS, whatever carried it.
     Failover,
     /// The schedule.
     Schedule,
@@ -52,125 +52,131 @@ impl fmt::Display for Cause {
 impl Trigger {
     /// Reads a payload.
     ///
-    /// | payload                                                    | cause      |
-    /// |------------------------------------------------------------|------------|
-    /// | `Records` of SNS: RDS's JSON, EventBridge's, or plain text | `failover` |
-    /// | EventBridge, source `aws.rds` or any other unknown one     | `failover` |
-    /// | EventBridge, detail type `Scheduled Event`                 | `schedule` |
-    /// | any other object, array, text, number or null              | `manual`   |
+    /// | payload                                                                     | cause      |
+    /// |-----------------------------------------------------------------------------|------------|
+    /// | RDS's JSON or EventBridge's `detail`, in any envelope or in none            | `failover` |
+    /// | `Records`, or EventBridge's form, with anything else in it                  | `failover` |
+    /// | EventBridge's form, detail type `Scheduled Event`                           | `schedule` |
+    /// | any other object, array, text, number or null                               | `manual`   |
     ///
-    /// A manual payload may hold `dryRun` (true or false), `binding` (a name) and `watchSeconds`; the spelling's case, `-` and `_` do
-    /// not matter, because a dry run that was misspelled would be a real one. Other keys, such as the console's `key1`,
-    /// are ignored.
+    /// The [options](Options) stand at the top, of an event too.
     ///
     /// # Errors
-    /// Only a known manual key with a value of the wrong type.
+    /// Only those of the options.
     pub fn parse(payload: &Value) -> Result<Trigger, PayloadError> {
-        if let Some(records) = payload.get("Records").and_then(Value::as_array) {
-            let events = records.iter().filter_map(event_in_record).collect();
-            return Ok(Trigger { cause: Cause::Failover, events, ..Trigger::default() });
+        let Options { dry_run, binding, watch } = Options::parse(payload)?;
+        let is_scheduled = payload.get("detail-type").is_some_and(|name| name == "Scheduled Event");
+        let Found { events, unread } = if is_scheduled { Found::default() } else { envelope::find(payload) };
+        let is_record = payload.get("Records").is_some_and(Value::is_array);
+        let cause = match is_scheduled {
+            true => Cause::Schedule,
+            false if is_record || !events.is_empty() || unread.is_some() => Cause::Failover,
+            false => Cause::Manual,
+        };
+        Ok(Trigger { cause, events, unread, dry_run, binding, watch })
+    }
+
+    /// The events whose source has the name of a binding's database and is another one, each with the first such binding.
+    pub fn namesakes<'a>(&'a self, bindings: &'a [Binding]) -> impl Iterator<Item = (&'a RdsEvent, &'a Binding)> {
+        let of = |event: &'a RdsEvent| Some((event, bindings.iter().find(|binding| event.is_of_a_namesake(binding))?));
+        self.events.iter().filter_map(of)
+    }
+}
+
+/// What a person may ask for. The keys' case, `-` and `_` do not matter, because a dry run that was misspelled would be a
+/// real one. They count at the top of a payload alone: what stands deeper or in a text must not disarm a failover. Other
+/// keys, such as the console's `key1`, are ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `dryRun`: true or false.
+    pub dry_run: bool,
+    /// `binding`: a name.
+    pub binding: Option<String>,
+    /// `watchSeconds`: 0 to [`WATCH_LIMIT`].
+    pub watch: Option<Duration>,
+}
+
+impl Options {
+    /// Reads the options of a payload.
+    ///
+    /// # Errors
+    /// A key with a value of the wrong type, or two spellings of one with different values.
+    pub fn parse(payload: &Value) -> Result<Options, PayloadError> {
+        let keys = payload.as_object().into_iter().flatten();
+        let known = |name: &str| {
+            let is_it = |key: &str| key.to_ascii_lowercase().replace(['-', '_'], "") == name;
+            let mut spelled = keys.clone().filter(|(key, _)| is_it(key));
+            let first = spelled.next();
+            match first.and_then(|(key, value)| Some((key, spelled.find(|(_, other)| *other != value)?.0))) {
+                Some((key, other)) => Err(PayloadError::new(key, format!("contradicts {other:?}: give one of them"))),
+                None => Ok(first),
+            }
+        };
+        let wrong = |key: &str, value: &Value, expected: &str| {
+            PayloadError::new(key, format!("is {}: give {expected}", bounded(&value.to_string())))
+        };
+        let mut options = Options::default();
+        if let Some((key, value)) = known("dryrun")? {
+            options.dry_run = value.as_bool().ok_or_else(|| wrong(key, value, "true or false, without quotes"))?;
         }
-        if let Some(event) = event_bridge(payload) {
-            let is_scheduled = event.detail_type == "Scheduled Event";
-            let cause = if is_scheduled { Cause::Schedule } else { Cause::Failover };
-            return Ok(Trigger { cause, events: event_in_detail(&event).into_iter().collect(), ..Trigger::default() });
+        if let Some((key, value)) = known("watchseconds")? {
+            let seconds = value.as_u64().map(Duration::from_secs).filter(|watch| *watch <= WATCH_LIMIT);
+            options.watch = Some(seconds.ok_or_else(|| wrong(key, value, "whole seconds from 0 to 180"))?);
         }
-        match payload {
-            Value::Object(keys) => manual(keys),
-            _ => Ok(Trigger::default()),
+        if let Some((key, value)) = known("binding")? {
+            let name = value.as_str().filter(|name| (1..=64).contains(&name.len()));
+            options.binding = Some(name.ok_or_else(|| wrong(key, value, "the name of a binding"))?.to_owned());
+        }
+        Ok(options)
+    }
+
+    /// The dry run, for a function that has neither bindings nor watches.
+    ///
+    /// # Errors
+    /// When a binding or a watch is asked for: to ignore that would do more than was asked.
+    pub fn dry_run_alone(self) -> Result<bool, PayloadError> {
+        let problem = "is not known to this function, which has neither bindings nor watches: leave it out";
+        match self {
+            Options { binding: Some(_), .. } => Err(PayloadError::new("binding", problem.to_owned())),
+            Options { watch: Some(_), .. } => Err(PayloadError::new("watchSeconds", problem.to_owned())),
+            Options { dry_run, .. } => Ok(dry_run),
         }
     }
 }
 
-/// A manual payload that holds a known key with a value of the wrong type.
+/// A payload with an option that cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadError {
     key: String,
-    value: String,
-    expected: &'static str,
+    problem: String,
+}
+
+impl PayloadError {
+    fn new(key: &str, problem: String) -> PayloadError {
+        PayloadError { key: bounded(key), problem }
+    }
 }
 
 impl fmt::Display for PayloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PayloadError { key, value, expected } = self;
-        write!(f, "the payload's {key:?} is {value}: give {expected}; nothing was done")
+        write!(f, "the payload's {:?} {}; nothing was done", self.key, self.problem)
     }
 }
 
 impl std::error::Error for PayloadError {}
 
-fn manual(keys: &Map<String, Value>) -> Result<Trigger, PayloadError> {
-    let mut trigger = Trigger::default();
-    for (key, value) in keys {
-        let error = |expected| PayloadError { key: key.clone(), value: value.to_string(), expected };
-        match key.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
-            "dryrun" => trigger.dry_run = value.as_bool().ok_or_else(|| error("true or false, without quotes"))?,
-            "watchseconds" => {
-                let seconds = value.as_u64().map(Duration::from_secs).filter(|watch| *watch <= WATCH_LIMIT);
-                trigger.watch = Some(seconds.ok_or_else(|| error("whole seconds from 0 to 180"))?);
-            }
-            "binding" => {
-                let name = value.as_str().filter(|name| !name.is_empty());
-                trigger.binding = Some(name.ok_or_else(|| error("the name of a binding"))?.to_owned());
-            }
-            _ => {}
-        }
+/// The beginning of a text that somebody else wrote, for a log and an answer.
+pub fn bounded(text: &str) -> String {
+    const LONGEST: usize = 200;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}… ({} bytes in all)", &text[..end], text.len()),
+        None => text.to_owned(),
     }
-    Ok(trigger)
-}
-
-fn event_in_record(record: &Value) -> Option<RdsEvent> {
-    let record = SnsRecord::deserialize(record).ok()?;
-    let message: Value = serde_json::from_str(&record.sns.message).ok()?;
-    match event_bridge(&message) {
-        Some(event) => event_in_detail(&event),
-        None => event_in_message(&message),
-    }
-}
-
-fn event_bridge(payload: &Value) -> Option<EventBridgeEvent> {
-    EventBridgeEvent::deserialize(payload).ok()
-}
-
-/// RDS's own JSON in an SNS message (the keys carry spaces, `Event ID` is a URL whose fragment alone is
-/// stable, `Source ARN` may be absent, the time has no zone and is UTC).
-fn event_in_message(message: &Value) -> Option<RdsEvent> {
-    let text = |key: &str| message.get(key).and_then(Value::as_str);
-    let id = text("Event ID").and_then(|url| url.rsplit(['#', '/']).next());
-    let time = text("Event Time").and_then(parse_time);
-    Some(RdsEvent {
-        id: id.filter(|id| id.starts_with("RDS-EVENT-")).map(str::to_owned),
-        time,
-        source_arn: text("Source ARN").map(str::to_owned),
-        source_id: text("Source ID").map(bare_identifier),
-        message: text("Event Message")?.to_owned(),
-    })
-}
-
-/// EventBridge's form (`EventID`, `SourceArn` and `Date` may each be absent).
-fn event_in_detail(event: &EventBridgeEvent) -> Option<RdsEvent> {
-    let text = |key: &str| event.detail.get(key).and_then(Value::as_str);
-    let first_resource = || event.resources.as_ref().and_then(|resources| resources.first().cloned());
-    Some(RdsEvent {
-        id: text("EventID").map(str::to_owned),
-        time: text("Date").and_then(parse_time).or(event.time),
-        source_arn: text("SourceArn").map(str::to_owned).or_else(first_resource),
-        source_id: text("SourceIdentifier").map(bare_identifier),
-        message: text("Message")?.to_owned(),
-    })
-}
-
-fn bare_identifier(identifier: &str) -> String {
-    identifier.strip_prefix("rds:").unwrap_or(identifier).to_owned()
-}
-
-fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    let with_zone = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
-    with_zone.or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|time| time.and_utc())).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -203,6 +209,18 @@ mod tests {
             ("eventbridge-cluster-failover", Cause::Failover, &[Some("RDS-EVENT-0072")]),
             ("eventbridge-without-id", Cause::Failover, &[None]),
             ("eventbridge-blue-green", Cause::Failover, &[Some("RDS-EVENT-0248")]),
+            ("sqs-sns", Cause::Failover, &[Some("RDS-EVENT-0071")]),
+            ("sqs-sns-raw", Cause::Failover, &[Some("RDS-EVENT-0071")]),
+            ("sqs-sns-eventbridge", Cause::Failover, &[Some("RDS-EVENT-0072")]),
+            ("pipe-sqs", Cause::Failover, &[Some("RDS-EVENT-0071")]),
+            ("sns-few-fields", Cause::Failover, &[Some("RDS-EVENT-0071")]),
+            ("raw-message", Cause::Failover, &[Some("RDS-EVENT-0071")]),
+            ("eventbridge-input-path", Cause::Failover, &[Some("RDS-EVENT-0072")]),
+            ("eventbridge-few-fields", Cause::Failover, &[Some("RDS-EVENT-0072")]),
+            ("eventbridge-failover-without-id", Cause::Failover, &[None]),
+            ("failure-destination", Cause::Failover, &[Some("RDS-EVENT-0071")]),
+            ("manual-dry-run-sns", Cause::Failover, &[Some("RDS-EVENT-0071")]),
+            ("eventbridge-transformed-to-text", Cause::Failover, &[]),
             ("schedule-rule", Cause::Schedule, &[]),
             ("schedule-scheduler", Cause::Schedule, &[]),
             ("manual-dry-run", Cause::Manual, &[]),
@@ -212,6 +230,8 @@ mod tests {
             assert_eq!(trigger.cause, cause, "{file}");
             let seen: Vec<Option<&str>> = trigger.events.iter().map(|event| event.id.as_deref()).collect();
             assert_eq!(seen, ids, "{file}");
+            assert_eq!(trigger.unread.is_some(), file == "eventbridge-transformed-to-text", "{file}: {trigger:?}");
+            assert_eq!(trigger.dry_run, file.contains("dry-run"), "{file}");
         }
     }
 
@@ -227,7 +247,6 @@ mod tests {
             json!(true),
             json!({"key1": "value1", "key2": "value2", "key3": "value3"}),
             json!({"Records": "none"}),
-            json!({"detail-type": "Scheduled Event"}),
         ] {
             assert_eq!(parse(payload.clone()), Trigger::default(), "{payload}");
         }
@@ -248,8 +267,9 @@ mod tests {
         let trigger = parse(event("sns-cluster-failover"));
         let expected = RdsEvent {
             id: Some("RDS-EVENT-0071".into()),
+            is_failover: false,
             time: time("2024-05-06T23:08:24.252Z"),
-            source_arn: Some("arn:aws:rds:us-east-1:123456789012:cluster:orders".into()),
+            source_arn: Some("arn:aws:rds:eu-west-1:123456789012:cluster:orders".into()),
             source_id: Some("orders".into()),
             message: "Completed failover to DB instance: orders-b".into(),
         };
@@ -257,8 +277,18 @@ mod tests {
     }
 
     #[test]
-    fn an_eventbridge_event_is_read_like_the_sns_message_of_the_same_event() {
-        assert_eq!(parse(event("sns-eventbridge")).events, parse(event("sns-cluster-failover")).events);
+    fn an_event_is_read_alike_whatever_carries_it() {
+        let told = |file: &str| parse(event(file)).events;
+        let mut expected = told("sns-cluster-failover");
+        for file in ["sqs-sns", "sqs-sns-raw", "pipe-sqs", "raw-message", "sns-few-fields", "failure-destination"] {
+            assert_eq!(told(file), expected, "{file}");
+        }
+        expected[0].is_failover = true;
+        assert_eq!(told("sns-eventbridge"), expected, "which tells the category too");
+        let expected = told("eventbridge-cluster-failover");
+        for file in ["sqs-sns-eventbridge", "eventbridge-input-path"] {
+            assert_eq!(told(file), expected, "{file}");
+        }
     }
 
     #[test]
@@ -289,9 +319,80 @@ mod tests {
             (json!({"watchSeconds": -1}), ["watchSeconds", "0 to 180"]),
             (json!({"binding": 7}), ["binding", "the name"]),
             (json!({"binding": ""}), ["binding", "the name"]),
+            (json!({"Records": [], "dryRun": "true"}), ["dryRun", "without quotes"]),
+            (json!({"dryRun": true, "dry_run": false}), ["dryRun", "contradicts \"dry_run\""]),
+            (json!({"watchSeconds": 0, "detail": {}, "watch-seconds": 9}), ["watch-seconds", "contradicts"]),
+            (json!({"binding": "writer", "BINDING": "readers"}), ["BINDING", "contradicts"]),
         ] {
             let message = Trigger::parse(&payload).expect_err("wrong type").to_string();
             assert!(words.iter().all(|word| message.contains(word)), "{payload}: {message}");
+        }
+    }
+
+    #[test]
+    fn the_same_twice_is_no_contradiction() {
+        assert!(parse(json!({"dryRun": true, "dry_run": true})).dry_run);
+    }
+
+    #[test]
+    fn a_dry_run_counts_at_the_top_of_an_event_and_nowhere_else() {
+        let mut at_the_top = event("eventbridge-cluster-failover");
+        at_the_top["dryRun"] = true.into();
+        assert!(parse(at_the_top).dry_run);
+        let mut deeper = event("eventbridge-cluster-failover");
+        deeper["detail"]["dryRun"] = true.into();
+        deeper["detail"]["Tags"] = json!({"dryRun": true});
+        let mut in_text = event("sns-cluster-failover");
+        in_text["Records"][0]["Sns"]["Message"] = r#"{"Event Message": "x", "dryRun": true}"#.into();
+        in_text["Records"][0]["dryRun"] = true.into();
+        for payload in [deeper, in_text] {
+            let trigger = parse(payload);
+            assert!(!trigger.dry_run && trigger.events.len() == 1, "{trigger:?}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_an_event_and_is_not_understood_is_told_by_its_shape() {
+        for (payload, shape) in [
+            (json!({"Records": []}), r#"{"Records": []}"#),
+            (json!({"Records": [{"eventSource": "aws:s3"}]}), r#"{"eventSource": text of 6 bytes}"#),
+            (json!({"Records": [{"body": "RDS-EVENT-0071"}]}), r#"{"body": text of 14 bytes}"#),
+            (json!({"source": "aws.rds", "detail": 7}), r#"{"detail": number, "source": text of 7 bytes}"#),
+            (json!("RDS-EVENT-0071 of orders"), "text of 24 bytes"),
+        ] {
+            assert_eq!(parse(payload.clone()).unread.as_deref(), Some(shape), "{payload}");
+        }
+        let mixed = json!({"Records": [event("sqs-sns")["Records"][0], {"body": "x"}]});
+        assert!(matches!(parse(mixed), Trigger { unread: Some(_), events, .. } if events.len() == 1));
+        assert_eq!(parse(event("sns-subscription-test")).unread, None, "RDS sends it to every new topic");
+    }
+
+    #[test]
+    fn of_megabytes_an_error_and_a_shape_say_the_beginning() {
+        let long = "x".repeat(3_000_000);
+        for payload in [json!({"dryRun": long}), json!({"binding": long}), json!({"watchSeconds": [long]})] {
+            let message = Trigger::parse(&payload).expect_err("wrong type").to_string();
+            assert!(message.len() < 400 && message.contains("bytes in all"), "{message}");
+        }
+        let key = format!("dry{}run", "_".repeat(3_000_000));
+        assert!(Trigger::parse(&json!({key: 1})).expect_err("wrong type").to_string().len() < 400);
+        let strange = json!({"Records": [{long.clone(): {"RDS-EVENT-": [long]}}]});
+        assert!(parse(strange).unread.is_some_and(|shape| shape.len() < 800));
+        let mut named = event("eventbridge-cluster-failover");
+        named["detail"]["EventID"] = format!("RDS-EVENT-{long}").into();
+        assert_eq!(parse(named).events[0].id, None);
+    }
+
+    #[test]
+    fn a_function_without_bindings_takes_a_dry_run_and_refuses_the_others() {
+        let alone =
+            |payload: Value| Options::parse(&payload).and_then(Options::dry_run_alone).map_err(|e| e.to_string());
+        assert_eq!(alone(json!({"dryRun": true, "key1": 1})), Ok(true));
+        assert_eq!(alone(json!({"Records": []})), Ok(false));
+        for key in ["binding", "watchSeconds"] {
+            let value = if key == "binding" { json!("writer") } else { json!(0) };
+            let message = alone(json!({key: value, "dryRun": true})).expect_err(key);
+            assert!(message.contains(key) && message.contains("leave it out; nothing was done"), "{message}");
         }
     }
 

@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aws_config::SdkConfig;
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
 use aws_sdk_lambda::Client as LambdaClient;
+use aws_sdk_lambda::types::EnvironmentResponse;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::{AwsError, RunError};
@@ -47,6 +48,38 @@ pub async fn look(aws: &SdkConfig, function: &str) -> Result<Report> {
 async fn variables(lambda: &LambdaClient, function: &str) -> Result<HashMap<String, String>> {
     let answer = lambda.get_function_configuration().function_name(function).send().await;
     let answer = answer.map_err(|error| AwsError::new("lambda:GetFunctionConfiguration", function, error))?;
-    let variables = answer.environment.and_then(|environment| environment.variables);
+    variables_of(function, answer.environment)
+}
+
+/// Where Lambda cannot decrypt them it answers with an error in their place.
+fn variables_of(function: &str, environment: Option<EnvironmentResponse>) -> Result<HashMap<String, String>> {
+    let error = environment.as_ref().and_then(|environment| environment.error());
+    if let Some(error) = error {
+        let (code, message) = (error.error_code().unwrap_or_default(), error.message().unwrap_or_default());
+        bail!(
+            "Lambda does not tell the environment of {function}: {code}, {message}: allow yourself kms:Decrypt on its key"
+        );
+    }
+    let variables = environment.and_then(|environment| environment.variables);
     variables.with_context(|| format!("{function} has no environment: is it the function failover-sync?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::types::EnvironmentError;
+
+    use super::*;
+
+    #[test]
+    fn an_environment_that_lambda_cannot_decrypt_is_said() {
+        let error = EnvironmentError::builder().error_code("AccessDeniedException").message("no kms:Decrypt").build();
+        let answer = EnvironmentResponse::builder().error(error).build();
+        let message = variables_of("orders", Some(answer)).expect_err("an error").to_string();
+        for word in ["orders", "AccessDeniedException", "no kms:Decrypt", "allow yourself kms:Decrypt"] {
+            assert!(message.contains(word), "{word} in {message}");
+        }
+        assert!(variables_of("orders", None).expect_err("none").to_string().contains("is it the function"));
+        let answer = EnvironmentResponse::builder().variables("BINDINGS", "[]").build();
+        assert_eq!(variables_of("orders", Some(answer)).expect("given")["BINDINGS"], "[]");
+    }
 }

@@ -8,6 +8,7 @@ use super::*;
 fn event(world: &World, number: &str, message: &str, age: Duration) -> Trigger {
     let time = world.now() - age;
     let event = RdsEvent {
+        is_failover: false,
         id: Some(format!("RDS-EVENT-{number}")),
         time: Some(time),
         source_arn: None,

@@ -124,6 +124,7 @@ fn a_run_that_never_asked_topology_leaves_the_check_to_the_next() {
 #[test]
 fn an_event_that_names_an_address_that_is_not_registered_hurries_topology() {
     let event = crate::event::RdsEvent {
+        is_failover: false,
         id: Some("RDS-EVENT-0071".into()),
         time: Some(at(95)),
         source_arn: None,

@@ -66,6 +66,14 @@ fn a_mistake_names_its_binding_and_field_and_the_remedy() {
         ("ipAddressType", "dual".into(), place("ipAddressType"), "ipv4 and ipv6"),
         ("id", 7.into(), place("id"), "not a string"),
         ("id", "".into(), place("id"), "leave it out"),
+        (
+            "id",
+            "arn:aws:rds:eu-west-1:123456789012:cluster:orders".into(),
+            place("id"),
+            "neither an endpoint nor an ARN",
+        ),
+        ("id", "orders.c1.eu-west-1.rds.amazonaws.com".into(), place("id"), "is not an identifier"),
+        ("endpoint", "10.0.0.256".into(), place("endpoint"), "ends in a number"),
         ("targetgroup", ARN.into(), place("targetgroup"), "is not a field"),
         ("port\n", ARN.into(), place("port\\n"), "is not a field"),
         ("name", "".into(), "BINDINGS[0].name: ".into(), "is empty"),
@@ -191,6 +199,61 @@ fn all_mistakes_are_reported_at_once() {
     ] {
         assert!(message.contains(place), "{place} in {message}");
     }
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_where_fields_depend_on_each_other() {
+    let bindings = serde_json::json!([
+        {"name": "no name", "endpoint": "10.0.0.7", "kind": "readers", "port": 0, "targetGroupArn": "x", "engine": "mysql"},
+        {"name": "b", "endpoint": "db.example", "kind": "address", "port": 1, "targetGroupArn": ARN, "id": "a b"},
+    ]);
+    let message = parse(&[("BINDINGS", &bindings.to_string())]).expect_err("eight mistakes").to_string();
+    for words in [
+        "[0] \"no name\".name: ",
+        "[0] \"no name\".port: ",
+        "[0] \"no name\".targetGroupArn: ",
+        "[0] \"no name\".endpoint: 10.0.0.7 is an address, which the kind readers cannot follow",
+        "[0] \"no name\".engine: is given, but databases of the kind readers are not asked",
+        "BINDINGS[0].engine: is given, but there is no login",
+        "[1] \"b\".endpoint: \"db.example\" is a name, but the kind is address",
+        "[1] \"b\".id: \"a b\" is not an identifier",
+    ] {
+        assert!(message.contains(words), "{words} in {message}");
+    }
+    assert!(message.starts_with("8 mistakes"), "{message}");
+}
+
+#[test]
+fn the_space_around_a_variable_does_not_count() {
+    let bindings = format!("\n {} ", binding("engine", "postgres".into()));
+    let variables = [
+        ("BINDINGS", &*bindings),
+        ("WITNESS_USER", " witness\n"),
+        ("CA_BUNDLE", " /opt/ca.pem "),
+        ("WATCH_SECONDS", " 9 "),
+    ];
+    let config = parse(&variables).expect("valid");
+    assert_eq!(config.login, Some(Login::Iam("witness".into())));
+    assert_eq!((config.ca_bundle, config.watch), (Some("/opt/ca.pem".into()), Duration::from_secs(9)));
+}
+
+#[test]
+fn without_an_identifier_it_is_said_what_does_not_work() {
+    let of = |kind: &str, endpoint: &str| {
+        let bindings = serde_json::json!([
+            {"name": "b", "endpoint": endpoint, "kind": kind, "port": 1, "targetGroupArn": ARN},
+        ]);
+        parse(&[("BINDINGS", &bindings.to_string())]).expect("valid").bindings[0].is_unidentified()
+    };
+    for kind in ["cluster", "readers"] {
+        assert!(
+            of(kind, "db.example").is_some_and(|what| what.contains("event") && what.contains("RDS API")),
+            "{kind}"
+        );
+    }
+    assert!(of("instance", "db.example").is_some_and(|what| what.contains("event")));
+    assert_eq!(of("hostname", "db.example"), None);
+    assert_eq!(of("cluster", "orders.cluster-c1.eu-west-1.rds.amazonaws.com"), None);
 }
 
 #[test]

@@ -63,6 +63,7 @@ fn evidence(binding: &Binding, said: &Said) -> Evidence {
         .events
         .iter()
         .map(|(number, message, age)| RdsEvent {
+            is_failover: false,
             id: Some(format!("RDS-EVENT-{number}")),
             time: Some(at(1000 - age)),
             source_arn: None,
