@@ -4,10 +4,13 @@
 //! database. So no login is sent to a server that took over the address of another.
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Shared;
 use mysql_async::Opts;
 use platform::login::{Credentials, Doorman};
 use platform::session::{Endpoint, SessionError};
@@ -16,7 +19,7 @@ use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Voice;
 use reconcile::login::Login;
 use reconcile::report::Failure;
-use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
@@ -29,9 +32,13 @@ mod postgres;
 /// Saying goodbye to a database, and the end of TLS.
 const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
+/// A session is opened in this time, or not; a question need not wait so long for it. MySQL gives up a handshake after as
+/// long, and counts it against the client's address.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
 /// What every session needs.
 pub struct Databases {
-    doorman: Doorman,
+    doorman: Arc<Doorman>,
     /// The certificate authorities, as PEM.
     authorities: Vec<u8>,
     /// These two are made at the first use: there are many authorities, and most runs ask no database.
@@ -42,7 +49,8 @@ pub struct Databases {
 impl Databases {
     /// With what to log in, and whose certificates to believe, as PEM.
     pub fn new(doorman: Doorman, authorities: Vec<u8>) -> Databases {
-        Databases { doorman, authorities, postgres: OnceLock::new(), mysql: OnceLock::new() }
+        let (postgres, mysql) = (OnceLock::new(), OnceLock::new());
+        Databases { doorman: Arc::new(doorman), authorities, postgres, mysql }
     }
 
     fn postgres(&self) -> &MakeRustlsConnect {
@@ -56,7 +64,7 @@ impl Databases {
 
 impl ports::Databases for Databases {
     fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn ports::Sessions + 'a> {
-        Box::new(Sessions { databases: self, binding, secret: OnceCell::new(), open: Mutex::default() })
+        Box::new(Sessions { databases: self, binding, secret: Mutex::default(), kept: Mutex::default() })
     }
 }
 
@@ -64,77 +72,164 @@ impl ports::Databases for Databases {
 struct Sessions<'a> {
     databases: &'a Databases,
     binding: &'a Binding,
-    /// What the secret holds, or why it could not be read: asked for once in a run, however many databases there are.
-    secret: OnceCell<Result<Credentials, Failure>>,
-    open: Mutex<BTreeMap<IpAddr, Session>>,
+    secret: Mutex<Secret>,
+    kept: Mutex<BTreeMap<IpAddr, Kept>>,
 }
+
+/// What the secret holds, or why it could not be read: fetched once in a run, however many databases there are, and a
+/// second time if a server refuses it. It may have been rotated in between.
+#[derive(Default)]
+struct Secret {
+    fetch: Option<Shared<BoxFuture<'static, Result<Credentials, Failure>>>>,
+    was_refused: bool,
+}
+
+/// A session between two questions.
+enum Kept {
+    Open(Session),
+    Opening(Opening),
+}
+
+/// It goes on while nobody waits for it.
+type Opening = JoinHandle<Result<Session, SessionError>>;
 
 enum Session {
     Postgres(postgres::Session),
     MySql(mysql::Session),
 }
 
+/// A question that waits for a session to open. If it is given up the session is kept for the next one.
+struct Waiting<'s> {
+    kept: &'s Mutex<BTreeMap<IpAddr, Kept>>,
+    address: IpAddr,
+    opening: Option<Opening>,
+}
+
 impl ports::Sessions for Sessions<'_> {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async {
+            match self.databases.doorman.login() {
+                // A token is signed here, for each host.
+                Login::Iam(_) => Ok(()),
+                Login::Secret(_) => self.secret().await.map(drop),
+            }
+        })
+    }
+
     fn ask<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Voice, Failure>> {
         Box::pin(async move {
             // While it is asked the session is nobody's: if the question is given up, so is the session.
-            let kept = self.sessions().remove(&address);
-            if let Some(mut session) = kept
-                && let Ok(voice) = session.ask().await
-            {
-                self.sessions().insert(address, session);
-                return Ok(voice);
-            }
-            // The server ends its sessions when it restarts, which is what a failover is.
-            let endpoint = Endpoint { host: name.to_owned(), port: self.binding.port };
-            let credentials = self.credentials(&endpoint).await?;
-            let mut session = self.connect(address, &endpoint, &credentials).await.map_err(|error| error.failure())?;
+            let kept = lock(&self.kept).remove(&address);
+            let opening = match kept {
+                Some(Kept::Opening(opening)) => opening,
+                Some(Kept::Open(mut session)) => match session.ask().await {
+                    Ok(voice) => return Ok(self.keep(address, session, voice)),
+                    // The server ends its sessions when it restarts, which is what a failover is.
+                    Err(_) => self.open(address, name).await?,
+                },
+                None => self.open(address, name).await?,
+            };
+            let waiting = Waiting { kept: &self.kept, address, opening: Some(opening) };
+            let mut session = waiting.session().await.map_err(|error| self.refused(&error))?;
             let voice = session.ask().await.map_err(|error| error.failure())?;
-            self.sessions().insert(address, session);
-            Ok(voice)
+            Ok(self.keep(address, session, voice))
         })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        let open = std::mem::take(&mut *self.sessions());
+        let kept = std::mem::take(&mut *lock(&self.kept));
+        // A handshake that is under way ends by itself, which no server holds against its client.
+        let open =
+            kept.into_values().filter_map(|kept| if let Kept::Open(session) = kept { Some(session) } else { None });
+        let goodbyes = open.map(Session::close).collect::<Vec<_>>();
         Box::pin(async {
-            futures_util::future::join_all(open.into_values().map(Session::close)).await;
+            futures_util::future::join_all(goodbyes).await;
         })
     }
 }
 
 impl Sessions<'_> {
-    fn sessions(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Session>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn keep(&self, address: IpAddr, session: Session, voice: Voice) -> Voice {
+        lock(&self.kept).insert(address, Kept::Open(session));
+        voice
+    }
+
+    async fn secret(&self) -> Result<Credentials, Failure> {
+        let fetch = {
+            let mut secret = lock(&self.secret);
+            // What failed is fetched anew.
+            let is_of_use = |fetch: &&Shared<_>| fetch.peek().is_none_or(Result::is_ok);
+            match secret.fetch.as_ref().filter(is_of_use) {
+                Some(fetch) => fetch.clone(),
+                None => secret.fetch.insert(self.fetch()).clone(),
+            }
+        };
+        fetch.await
+    }
+
+    /// In a task: it goes on while nobody waits for it.
+    fn fetch(&self) -> Shared<BoxFuture<'static, Result<Credentials, Failure>>> {
+        let doorman = Arc::clone(&self.databases.doorman);
+        let endpoint = Endpoint { host: String::new(), port: self.binding.port };
+        let fetch = tokio::spawn(async move {
+            doorman.credentials(&endpoint).await.map_err(|error| SessionError::Login(error).failure())
+        });
+        let lost = |error: tokio::task::JoinError| Failure { kind: "Panicked", message: error.to_string() };
+        async move { fetch.await.unwrap_or_else(|error| Err(lost(error))) }.boxed().shared()
     }
 
     async fn credentials(&self, endpoint: &Endpoint) -> Result<Credentials, Failure> {
         let doorman = &self.databases.doorman;
-        let credentials =
-            || async { doorman.credentials(endpoint).await.map_err(|error| SessionError::Login(error).failure()) };
         match doorman.login() {
-            // A token is signed here, for this host.
-            Login::Iam(_) => credentials().await,
-            Login::Secret(_) => self.secret.get_or_init(credentials).await.clone(),
+            Login::Iam(_) => doorman.credentials(endpoint).await.map_err(|error| SessionError::Login(error).failure()),
+            Login::Secret(_) => self.secret().await,
         }
     }
 
-    async fn connect(
-        &self,
-        address: IpAddr,
-        endpoint: &Endpoint,
-        credentials: &Credentials,
-    ) -> Result<Session, SessionError> {
-        match self.binding.engine {
+    /// The failure; a refused login lets the secret be fetched again once.
+    fn refused(&self, error: &SessionError) -> Failure {
+        let failure = error.failure();
+        let mut secret = lock(&self.secret);
+        if failure.kind == "LoginRefused" && !std::mem::replace(&mut secret.was_refused, true) {
+            secret.fetch = None;
+        }
+        failure
+    }
+
+    async fn open(&self, address: IpAddr, name: &str) -> Result<Opening, Failure> {
+        let endpoint = Endpoint { host: name.to_owned(), port: self.binding.port };
+        let credentials = self.credentials(&endpoint).await?;
+        let open: BoxFuture<'static, Result<Session, SessionError>> = match self.binding.engine {
             Some(Engine::MySql) => {
-                let options = self.databases.mysql();
-                mysql::Session::open(address, endpoint, credentials, options).await.map(Session::MySql)
+                let options = self.databases.mysql().clone();
+                let open = async move { mysql::Session::open(address, &endpoint, &credentials, &options).await };
+                open.map(|session| session.map(Session::MySql)).boxed()
             }
             // A binding without an engine has no sessions.
             Some(Engine::Postgres) | None => {
-                let tls = self.databases.postgres();
-                postgres::Session::open(address, endpoint, credentials, tls).await.map(Session::Postgres)
+                let tls = self.databases.postgres().clone();
+                let open = async move { postgres::Session::open(address, &endpoint, &credentials, &tls).await };
+                open.map(|session| session.map(Session::Postgres)).boxed()
             }
+        };
+        let silence = |_| Err(SessionError::Timeout { seconds: OPEN_LIMIT.as_secs() });
+        Ok(tokio::spawn(async move { timeout(OPEN_LIMIT, open).await.unwrap_or_else(silence) }))
+    }
+}
+
+impl Waiting<'_> {
+    async fn session(mut self) -> Result<Session, SessionError> {
+        let Some(opening) = &mut self.opening else { return Err(SessionError::Connection(ErrorKind::NotFound.into())) };
+        let opened = opening.await;
+        self.opening = None;
+        opened.unwrap_or_else(|error| Err(SessionError::Connection(io::Error::other(error))))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            lock(self.kept).insert(self.address, Kept::Opening(opening));
         }
     }
 }
@@ -158,4 +253,8 @@ impl Session {
             debug!("the session did not end in time");
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

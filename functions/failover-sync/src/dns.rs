@@ -1,34 +1,50 @@
 //! DNS, read with no cache.
 
+use std::fs;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ServerOrderingStrategy,
-};
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Answered, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::system_conf::parse_resolv_conf;
 use reconcile::binding::Family;
 use reconcile::evidence::Answer;
 use reconcile::target::Addresses;
+use tokio::time::timeout;
 
 use crate::error::{DnsAnswer, DnsError};
 use crate::ports::Dns;
 
-/// One try. The VPC resolver answers in milliseconds.
-const TIMEOUT: Duration = Duration::from_millis(1500);
+/// A lookup is over after this, however many servers are asked. The VPC resolver answers in milliseconds.
+pub const LIMIT: Duration = Duration::from_secs(3);
 
-/// Tries after the first.
-const RETRIES: usize = 1;
+/// So much of it is left for the error that names the servers.
+const MARGIN: Duration = Duration::from_millis(100);
 
-/// The port [`Dns`] over the network.
+/// The first of a list are asked, as a C library does.
+const SERVERS_AT_MOST: usize = 3;
+
+/// Tries of each server after the first.
+const RETRIES: u32 = 1;
+
+/// For how long the server that answered last is asked first.
+const PREFERRED_FOR: Duration = Duration::from_secs(60);
+
+/// The port [`Dns`] over the network: a list of servers, asked in order.
 pub struct Resolver {
+    servers: Vec<Server>,
+    /// Which server answered last, if it is not the first, and when it was found.
+    preferred: Mutex<Option<(usize, Instant)>>,
+}
+
+struct Server {
+    name: String,
     resolver: TokioResolver,
-    servers: String,
 }
 
 impl Resolver {
@@ -37,43 +53,111 @@ impl Resolver {
     /// # Errors
     /// When the system's configuration cannot be read, or names no server.
     pub fn new(servers: &[SocketAddr]) -> Result<Resolver, NetError> {
-        let config = if servers.is_empty() {
-            read_system_conf()?.0
+        if servers.is_empty() {
+            Resolver::of_system(&fs::read_to_string("/etc/resolv.conf")?)
         } else {
-            ResolverConfig::from_name_servers(servers.iter().map(name_server).collect())
+            Resolver::of(servers.iter().map(name_server).collect())
+        }
+    }
+
+    /// Asks the servers that a `resolv.conf` names. Names are asked as they are given, so that its search list is not read:
+    /// a domain that is none must not keep the function from starting.
+    ///
+    /// # Errors
+    /// When it names no server.
+    pub fn of_system(resolv_conf: &str) -> Result<Resolver, NetError> {
+        let servers: String =
+            resolv_conf.lines().filter(|line| line.starts_with("nameserver")).flat_map(|line| [line, "\n"]).collect();
+        Resolver::of(parse_resolv_conf(servers)?.0.name_servers().to_vec())
+    }
+
+    fn of(mut servers: Vec<NameServerConfig>) -> Result<Resolver, NetError> {
+        servers.truncate(SERVERS_AT_MOST);
+        let share = share_of(servers.len());
+        let server = |config: NameServerConfig| {
+            let name = name_of(&config);
+            let config = ResolverConfig::from_name_servers(vec![config]);
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            let options = builder.options_mut();
+            // A warm function would go on serving the old writer from a cache.
+            options.cache_size = 0;
+            options.timeout = share / (1 + RETRIES);
+            options.attempts = RETRIES as usize;
+            options.use_hosts_file = ResolveHosts::Never;
+            Ok(Server { name, resolver: builder.build()? })
         };
-        let servers: Vec<String> = config.name_servers().iter().map(name_of).collect();
-        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        let options = builder.options_mut();
-        // A warm function would go on serving the old writer from a cache.
-        options.cache_size = 0;
-        options.timeout = TIMEOUT;
-        options.attempts = RETRIES;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-        Ok(Resolver { resolver: builder.build()?, servers: servers.join(", ") })
+        Ok(Resolver {
+            servers: servers.into_iter().map(server).collect::<Result<_, NetError>>()?,
+            preferred: Mutex::default(),
+        })
+    }
+
+    /// The servers in the order in which they are asked now.
+    fn order(&self) -> impl Iterator<Item = usize> + use<> {
+        let preferred = *self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = preferred.filter(|(_, found)| found.elapsed() < PREFERRED_FOR).map_or(0, |(server, _)| server);
+        std::iter::once(first).chain((0..self.servers.len()).filter(move |server| *server != first))
+    }
+
+    fn prefer(&self, server: usize) {
+        let mut preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*preferred {
+            Some((known, found)) if *known == server && found.elapsed() < PREFERRED_FOR => {}
+            _ => *preferred = (server != 0).then(|| (server, Instant::now())),
+        }
     }
 }
 
 impl Dns for Resolver {
+    /// The next server is asked when one is silent, cannot be reached, refuses or fails. That there is no such name, or no
+    /// address, is an answer.
     async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
-        let error = |answer| DnsError { name: name.to_owned(), family, servers: self.servers.clone(), answer };
+        let error =
+            |servers: &[&str], answer| DnsError { name: name.to_owned(), family, servers: servers.join(", "), answer };
         let record_type = match family {
             Family::Ipv4 => RecordType::A,
             Family::Ipv6 => RecordType::AAAA,
         };
         // The root's dot at the end keeps the search list out.
-        let name = Name::from_ascii(format!("{name}.")).map_err(|e| error(DnsAnswer::Other(e.to_string())))?;
-        let lookup = self.resolver.lookup(name, record_type).await.map_err(|e| error(answer_of(&e)))?;
+        let absolute = Name::from_ascii(format!("{name}.")).map_err(|e| error(&[], DnsAnswer::Other(e.to_string())))?;
+        let share = share_of(self.servers.len());
+        let mut failed = Vec::new();
+        let mut last = DnsAnswer::Other("there is no server".to_owned());
+        for index in self.order() {
+            let server = &self.servers[index];
+            let answer = timeout(share, server.lookup(absolute.clone(), record_type)).await;
+            match answer.unwrap_or(Err(DnsAnswer::Timeout)) {
+                Err(answer) if !answer.is_definite() => {
+                    failed.push(server.name.as_str());
+                    last = answer;
+                }
+                answer => {
+                    self.prefer(index);
+                    return answer.map_err(|answer| error(&[&server.name], answer));
+                }
+            }
+        }
+        Err(error(&failed, last))
+    }
+}
+
+impl Server {
+    async fn lookup(&self, name: Name, record_type: RecordType) -> Result<Answer, DnsAnswer> {
+        let lookup = self.resolver.lookup(name, record_type).await.map_err(|e| answer_of(&e))?;
         let addresses = lookup.answers().iter().filter_map(|record| match &record.data {
             RData::A(a) => Some(a.0.into()),
             RData::AAAA(aaaa) => Some(aaaa.0.into()),
             _ => None,
         });
-        let addresses = Addresses::new(addresses).ok_or_else(|| error(DnsAnswer::NoAddress))?;
+        let addresses = Addresses::new(addresses).ok_or(DnsAnswer::NoAddress)?;
         let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or_default();
         Ok(Answer { addresses, ttl: Duration::from_secs(ttl.into()) })
     }
+}
+
+/// The time of each of so many servers.
+fn share_of(servers: usize) -> Duration {
+    (LIMIT - MARGIN) / u32::try_from(servers).unwrap_or(u32::MAX).max(1)
 }
 
 fn name_of(server: &NameServerConfig) -> String {

@@ -96,7 +96,33 @@ pub enum SyncError {
     Panicked(String),
 }
 
+/// What another look may do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// Nothing: somebody must change a role or a configuration.
+    None,
+    /// Nothing, unless the evidence changes: it names an address that may not be registered.
+    OtherEvidence,
+    /// It helps if it comes later.
+    Patience,
+    /// It may succeed.
+    Retry,
+}
+
 impl SyncError {
+    /// What another look may do about it.
+    pub(crate) fn remedy(&self) -> Remedy {
+        match self {
+            SyncError::Aws { source, .. } | SyncError::Blind { group: source, .. } => match source.kind() {
+                "AccessDenied" | "TargetGroupNotFound" => Remedy::None,
+                "Throttled" => Remedy::Patience,
+                _ => Remedy::Retry,
+            },
+            SyncError::Refused(_) => Remedy::OtherEvidence,
+            _ => Remedy::Retry,
+        }
+    }
+
     /// The failure as the report carries it: a stable name and the whole chain.
     pub fn failure(&self) -> Failure {
         let kind = match self {
@@ -140,6 +166,13 @@ pub enum DnsAnswer {
     Timeout,
     /// Anything else, such as a server that cannot be reached.
     Other(String),
+}
+
+impl DnsAnswer {
+    /// Whether it is an answer to the question, which another server would give as well.
+    pub fn is_definite(&self) -> bool {
+        matches!(self, DnsAnswer::NoSuchName | DnsAnswer::NoAddress)
+    }
 }
 
 impl fmt::Display for DnsAnswer {

@@ -67,8 +67,17 @@ pub trait Databases: Send + Sync + 'static {
 
 /// The sessions of one run with the databases of one binding.
 pub trait Sessions: Send + Sync {
+    /// Gets what all of them log in with, if it has to be fetched: it takes its own time, and not that of a database.
+    ///
+    /// # Errors
+    /// Why there is nothing to log in with.
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Whether the database at this address takes writes; its certificate must be for the name. Never through the load
-    /// balancer. The session stays open for the next question.
+    /// balancer. The session stays open for the next question. A question that is given up ends it, unless it is only being
+    /// opened: the next question goes on with it.
     ///
     /// # Errors
     /// Why it said nothing: it could not be reached, did not let the function in, or did not prove who it is.

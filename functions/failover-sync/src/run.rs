@@ -23,6 +23,7 @@ use crate::error::{SyncError, chain};
 use crate::look::Look;
 use crate::memory::Remembered;
 use crate::ports::{Clock, Dns, TargetGroups, Topology};
+use crate::retry::Errors;
 use crate::sources::Sources;
 
 /// What errors say about what may have been done before them.
@@ -72,27 +73,38 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         let announced = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
         let events = concerning().filter(|_| trigger.watch.is_none()).cloned().collect();
         let watch = Watch::new(concerning(), trigger.watch, sources.config.watch, now);
-        let Remembered { history, settled } = sources.memory.of(&binding.target_group);
+        let Remembered { history, settled, members } = sources.memory.of(&binding.target_group);
         let agenda = Agenda::new(binding, watch.is_on(), settled);
-        let look = Look::new(sources, binding, agenda, Evidence::new(binding, &trigger.events, history, now));
+        let evidence = Evidence::new(binding, &trigger.events, history, now);
+        let mut look = Look::new(sources, binding, agenda, evidence, members);
+        look.hears_all = trigger.dry_run;
         let (unshown, doing) = (Unshown::default(), "starting".to_owned());
         Run { look, watch, events, announced, unshown, rule: None, unsettled: 0, right_at: None, report, doing }
     }
 
-    /// Looks and applies until the watch is over. In a watch an error is not the end: the next look may succeed.
+    /// Looks and applies until the watch is over. In a watch an error is not the end, if the next look may succeed.
     pub(crate) async fn converge(&mut self) -> Result<(), SyncError> {
         let mut has_verified = false;
+        let mut errors = Errors::default();
         loop {
             let began = Instant::now();
+            let mut back_off = Duration::ZERO;
             let next = match self.step().await {
-                Err(error) if !self.watch.is_on() || self.watch.is_up(self.now()) => return Err(error),
                 Err(error) => {
-                    warn!(binding = self.look.binding.name, error = chain(&error), "a look failed, the watch goes on");
                     self.right_at = None;
                     self.watch.differ();
+                    let goes_on = self.watch.is_on() && !self.watch.is_up(self.now());
+                    match errors.next(&error).filter(|_| goes_on) {
+                        Some(pause) => back_off = pause,
+                        None => return Err(error),
+                    }
+                    warn!(binding = self.look.binding.name, error = chain(&error), "a look failed, the watch goes on");
                     Next::LookAgain
                 }
-                Ok(next) => next,
+                Ok(next) => {
+                    errors.end();
+                    next
+                }
             };
             match next {
                 Next::End => return Ok(()),
@@ -101,7 +113,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
                 Next::Verify | Next::LookAgain => {
                     has_verified = false;
                     self.doing = "waiting to look again".to_owned();
-                    sleep(self.look.pause(began.elapsed(), !self.unshown.is_empty())).await;
+                    let pause = self.look.pause(began.elapsed(), !self.unshown.is_empty());
+                    self.look.meanwhile(sleep(back_off)).await;
+                    self.look.rest(pause).await;
                 }
             }
         }
@@ -114,7 +128,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
     }
 
     /// Ends what is open.
-    pub(crate) async fn close(&self) {
+    pub(crate) async fn close(&mut self) {
         self.look.close().await;
     }
 
@@ -126,6 +140,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
     async fn step(&mut self) -> Result<Next, SyncError> {
         self.doing = "reading DNS and the target group".to_owned();
         let mut judged = self.look.look().await.inspect_err(|_| self.report.forget())?;
+        self.right_at = self.right_at.filter(|_| matches!(judged, Verdict::InSync(_)));
         if matches!(judged, Verdict::Switch(..)) && !self.report.dry_run {
             judged = self.look.look_closer(judged).await.inspect_err(|_| self.report.forget())?;
         }
@@ -163,6 +178,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
             Verdict::Wait(_) => {}
         }
         self.watch.differ();
+        let Look { sources, binding, agenda, .. } = &self.look;
+        sources.memory.disagree(&binding.target_group, agenda.disagreed());
         let is_over = self.report.dry_run || self.watch.is_up(now);
         Ok(if is_over { Next::End } else { Next::LookAgain })
     }
@@ -233,8 +250,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         let names = strings(targets);
         self.doing = format!("registering {}", names.join(", "));
         self.look.evidence.join(targets, self.now());
-        let Look { sources, binding, .. } = &self.look;
-        let registered = sources.groups.register(&binding.target_group, targets).await;
+        let (sources, binding) = (self.look.sources, self.look.binding);
+        let registered = self.look.meanwhile(sources.groups.register(&binding.target_group, targets)).await;
         registered.map_err(|source| SyncError::Aws { progress: IN_REGISTRATION, source })?;
         self.unshown.registered(targets, self.now());
         info!(binding = binding.name, targets = names.join(","), "registered targets");
@@ -250,8 +267,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
             self.look.evidence.leave(target, now);
         }
         self.remember();
-        let Look { sources, binding, .. } = &self.look;
-        let deregistered = sources.groups.deregister(&binding.target_group, targets).await;
+        let (sources, binding) = (self.look.sources, self.look.binding);
+        let deregistered = self.look.meanwhile(sources.groups.deregister(&binding.target_group, targets)).await;
         deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source })?;
         self.unshown.deregistered(targets, self.now());
         info!(binding = binding.name, targets = names.join(","), "deregistered targets");

@@ -1,17 +1,30 @@
 //! What a process asks and writes through, and what it remembers: shared by the runs of all bindings.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reconcile::binding::{Binding, Endpoint};
+use reconcile::agenda::PAUSE;
+use reconcile::binding::{Binding, Endpoint, Family};
 use reconcile::config::Config;
-use reconcile::evidence::Answer;
+use reconcile::evidence::{Answer, ClusterMember};
+use tokio::time::{Instant, timeout};
 
-use crate::error::DnsError;
+use crate::dns;
+use crate::error::{AwsError, DnsAnswer, DnsError};
 use crate::limit::Limited;
 use crate::memory::Memory;
 use crate::ports::{Clock, Databases, Dns, TargetGroups, Topology};
+
+/// Bindings of one cluster, such as its writer's and its readers', share what the RDS API says for so long.
+const SHARED_FOR: Duration = PAUSE;
+
+/// The members of a cluster as the RDS API told them last, and when.
+type Members = (Vec<ClusterMember>, DateTime<Utc>);
+
+/// Locked while the RDS API is asked, so that another binding waits for the same answer.
+type Shared = Arc<tokio::sync::Mutex<Option<(Members, Instant)>>>;
 
 /// The configuration and the ports of a process.
 pub(crate) struct Sources<D, G, T, C> {
@@ -22,19 +35,55 @@ pub(crate) struct Sources<D, G, T, C> {
     pub(crate) databases: Option<Arc<dyn Databases>>,
     pub(crate) clock: C,
     pub(crate) memory: Memory,
+    clusters: Mutex<BTreeMap<String, Shared>>,
 }
 
 impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Sources<D, G, T, C> {
     pub(crate) fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Sources<D, G, T, C> {
         let (groups, topology) = (Limited::new(groups), Limited::new(topology));
-        Sources { config, dns, groups, topology, databases: None, clock, memory: Memory::default() }
+        Sources {
+            config,
+            dns,
+            groups,
+            topology,
+            databases: None,
+            clock,
+            memory: Memory::default(),
+            clusters: Mutex::default(),
+        }
     }
 
     /// The addresses behind the binding's endpoint.
     pub(crate) async fn resolve(&self, binding: &Binding) -> Result<Answer, DnsError> {
         match &binding.endpoint {
-            Endpoint::Name(name) => self.dns.lookup(name, binding.family).await,
+            Endpoint::Name(name) => self.lookup(name, binding.family, dns::LIMIT).await,
             Endpoint::Address(address) => Ok(Answer { addresses: (*address).into(), ttl: Duration::ZERO }),
+        }
+    }
+
+    /// The addresses behind a name, if they are found in time.
+    pub(crate) async fn lookup(&self, name: &str, family: Family, limit: Duration) -> Result<Answer, DnsError> {
+        let silence = |_| {
+            let (name, servers) = (name.to_owned(), "the servers".to_owned());
+            Err(DnsError { name, family, servers, answer: DnsAnswer::Timeout })
+        };
+        timeout(limit, self.dns.lookup(name, family)).await.unwrap_or_else(silence)
+    }
+
+    /// The members of a cluster, and when the RDS API told them.
+    pub(crate) async fn members(&self, cluster: &str) -> Result<Members, AwsError> {
+        let shared = {
+            let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(clusters.entry(cluster.to_owned()).or_default())
+        };
+        let mut last = shared.lock().await;
+        match &*last {
+            Some((members, asked)) if asked.elapsed() < SHARED_FOR => Ok(members.clone()),
+            _ => {
+                let members = (self.topology.members(cluster).await?, self.now());
+                *last = Some((members.clone(), Instant::now()));
+                Ok(members)
+            }
         }
     }
 

@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use failover_sync::dns::Resolver;
+use failover_sync::dns::{LIMIT, Resolver};
 use failover_sync::error::{DnsAnswer, DnsError};
 use failover_sync::ports::Dns;
 use lab::dns::{Answer, DnsServer, RecordType};
@@ -102,7 +102,83 @@ async fn a_silent_server_is_given_up_in_seconds() {
     let start = Instant::now();
     let error = lookup(&server, Family::Ipv4).await.unwrap_err();
     assert_eq!(error.answer, DnsAnswer::Timeout);
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn of_two_living_servers_the_second_is_asked_only_if_the_first_gives_no_answer() {
+    for (first, expected, is_second_asked) in [
+        (Answer::v4([10, 0, 0, 1]), Ok("10.0.0.1".to_owned()), false),
+        (Answer::NxDomain, Err(DnsAnswer::NoSuchName), false),
+        (Answer::Empty, Err(DnsAnswer::NoAddress), false),
+        (Answer::ServFail, Ok("10.0.0.2".to_owned()), true),
+        (Answer::Refused, Ok("10.0.0.2".to_owned()), true),
+        (Answer::Silent, Ok("10.0.0.2".to_owned()), true),
+    ] {
+        let (one, other) = (server().await, server().await);
+        one.set(ENDPOINT, first.clone());
+        other.set(ENDPOINT, Answer::v4([10, 0, 0, 2]));
+        let resolver = Resolver::new(&[one.addr(), other.addr()]).unwrap();
+        let start = Instant::now();
+        let answer = resolver.lookup(ENDPOINT, Family::Ipv4).await;
+        assert!(start.elapsed() < LIMIT, "{first:?}: {:?}", start.elapsed());
+        assert_eq!(answer.map(|it| it.addresses.to_string()).map_err(|it| it.answer), expected, "{first:?}");
+        assert_eq!(other.queries(ENDPOINT) > 0, is_second_asked, "{first:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_that_denies_the_name_takes_nothing_from_the_first() {
+    let (one, other) = (server().await, server().await);
+    one.set(ENDPOINT, Answer::v4([10, 0, 0, 1]));
+    other.set(ENDPOINT, Answer::NxDomain);
+    let resolver = Resolver::new(&[one.addr(), other.addr()]).unwrap();
+    for _ in 0..20 {
+        assert!(resolver.lookup(ENDPOINT, Family::Ipv4).await.is_ok());
+    }
+    assert_eq!(other.queries(ENDPOINT), 0);
+}
+
+#[tokio::test]
+async fn the_server_that_answered_last_is_asked_first() {
+    let (one, other) = (server().await, server().await);
+    one.set(ENDPOINT, Answer::ServFail);
+    other.set(ENDPOINT, Answer::v4([10, 0, 0, 2]));
+    let resolver = Resolver::new(&[one.addr(), other.addr()]).unwrap();
+    resolver.lookup(ENDPOINT, Family::Ipv4).await.unwrap();
+    let asked = one.queries(ENDPOINT);
+    resolver.lookup(ENDPOINT, Family::Ipv4).await.unwrap();
+    assert_eq!(one.queries(ENDPOINT), asked);
+    other.set(ENDPOINT, Answer::ServFail);
+    one.set(ENDPOINT, Answer::v4([10, 0, 0, 1]));
+    assert_eq!(resolver.lookup(ENDPOINT, Family::Ipv4).await.unwrap().addresses.to_string(), "10.0.0.1");
+}
+
+#[tokio::test]
+async fn servers_that_are_all_silent_have_three_seconds_together_and_are_all_named() {
+    let servers = [server().await, server().await, server().await];
+    servers.iter().for_each(|server| server.set(ENDPOINT, Answer::Silent));
+    let resolver = Resolver::new(&servers.each_ref().map(DnsServer::addr)).unwrap();
+    let start = Instant::now();
+    let error = resolver.lookup(ENDPOINT, Family::Ipv4).await.unwrap_err();
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+    for server in &servers {
+        assert!(error.to_string().contains(&server.addr().to_string()), "{error}");
+        assert!(server.queries(ENDPOINT) > 0);
+    }
+}
+
+#[test]
+fn of_the_systems_configuration_only_the_servers_are_read() {
+    for (text, is_usable) in [
+        ("nameserver 127.0.0.1\n", true),
+        ("search not..a..domain -\noptions ndots:5 edns0\n# comment\nnameserver 127.0.0.1\nnameserver ::1\n", true),
+        ("domain .\nnameserver\t127.0.0.1\nnameserver 127.0.0.2\n", true),
+        ("search example.com\n", false),
+        ("", false),
+    ] {
+        assert_eq!(Resolver::of_system(text).is_ok(), is_usable, "{text:?}");
+    }
 }
 
 #[tokio::test]

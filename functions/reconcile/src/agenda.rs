@@ -4,13 +4,15 @@
 //! |-------------------------------|---------------------------------------------------------------------------|-------------------|
 //! | DNS                           | in every look                                                             | 1 s               |
 //! | the target group              | if its description is 15 s old; before a write, if it is 1 s old          | 1 s               |
-//! | topology, beside DNS          | in a watch; when the writer's name leads elsewhere than when this process last saw the group in sync; three minutes after it was last found to agree | 2 s |
-//! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; when a member is ill, which is a hint and no proof | 2 s; before a switch 1 s |
+//! | topology, beside DNS          | in a watch; after a look that did not find the group right; three minutes after it was last found to agree; as soon as the writer's name leads elsewhere than when this process last saw the group in sync | 2 s |
+//! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; when a member is ill, which is a hint and no proof | 2 s; before a switch, or when a disagreement seems to be over, 1 s |
 //! | the databases, beside DNS     | in a watch, and after a look that did not find the group right: all that are known      | 1 s |
 //! | the databases, after it       | the same, those that became known, and all in a look that did not find the group right; the registered ones when topology is checked | once a look |
 //!
 //! Topology is asked every second while DNS moves, or while an event names an instance that is not registered. Asking it
-//! beside DNS saves a round trip: else the drift shows only once the target group is described.
+//! beside DNS saves a round trip: else the drift shows only once the target group is described. A disagreement that has
+//! lasted for half a minute makes its pauses longer, up to 15 s, until DNS moves or an event comes. A check that got no
+//! answer is repeated in the next run, then after 1, 2 and 3 minutes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,7 +23,7 @@ use chrono::{DateTime, Utc};
 use crate::because::Because;
 use crate::binding::{Binding, Kind};
 use crate::claim::age;
-use crate::evidence::Evidence;
+use crate::evidence::{CURRENT, Evidence, STANDING};
 use crate::target::{Addresses, DescribedTarget};
 use crate::verdict::Verdict;
 
@@ -37,15 +39,35 @@ const ASK_TOPOLOGY_EVERY: Duration = Duration::from_secs(2);
 /// In sync is a claim of DNS alone. A DNS that is wrong for good is seen by nobody else.
 const CHECK_EVERY: Duration = Duration::from_secs(180);
 
+/// After so many checks in a row that got no answer, from the first on. A function without a way to the RDS API must not
+/// wait for it in every run; of runs that come every minute each asks that is meant to, although the last wait took time.
+const CHECK_AGAIN: [Duration; 3] = [Duration::ZERO, Duration::from_secs(55), Duration::from_secs(115)];
+
+/// A disagreement lets the RDS API be asked more rarely once it has lasted for this long.
+const STANDS_AFTER: Duration = Duration::from_secs(30);
+
+/// And never more rarely than this. Each half minute of it makes the pause a second longer.
+const ASK_TOPOLOGY_AT_LEAST: Duration = Duration::from_secs(15);
+
+/// So many addresses a process remembers of a binding; they are asked in each watch.
+const KNOWN_AT_MOST: usize = 8;
+
+// What the RDS API said contradicts until it is asked again, which takes a look.
+const _: () = assert!(ASK_TOPOLOGY_AT_LEAST.as_secs() + 4 < STANDING.as_secs());
+
 /// What a process knows of the last time it saw a group in sync.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
     /// What DNS said then.
     pub addresses: Option<Addresses>,
-    /// Every address that it saw so in this process: the standby of an instance is where its writer was.
-    pub known: BTreeSet<IpAddr>,
+    /// The addresses that it saw so in this process, the oldest first: the standby of an instance is where its writer was.
+    pub known: Vec<IpAddr>,
     /// When others than DNS were last asked and did not contradict.
     pub checked: Option<DateTime<Utc>>,
+    /// How many checks in a row got no answer.
+    pub checks_in_vain: usize,
+    /// Since when witnesses have disagreed, if they did when the process last looked.
+    pub disagreed: Option<DateTime<Utc>>,
 }
 
 /// What one run asks for one binding.
@@ -59,18 +81,24 @@ pub struct Agenda {
     settled: Settled,
     /// When topology last answered or was given up: while it hangs, it must not keep the others waiting all the time.
     heard: Option<DateTime<Utc>>,
+    /// Whether it has answered in this run.
+    has_answered: bool,
     /// When a database was asked last.
     asked: Option<DateTime<Utc>>,
+    /// Whether the last answer of DNS is another than the one before.
     has_moved: bool,
+    /// Whether it is another than when this process last saw the group in sync.
+    has_left: bool,
     /// Whether the last look did not find the group right.
     is_drifting: bool,
 }
 
 impl Agenda {
     /// The agenda of a run that begins.
-    pub fn new(binding: &Binding, is_watching: bool, settled: Settled) -> Agenda {
+    pub fn new(binding: &Binding, is_watching: bool, mut settled: Settled) -> Agenda {
         let has_topology = binding.cluster().is_some();
         let has_voice = binding.engine.is_some();
+        settled.disagreed = settled.disagreed.filter(|_| !is_watching);
         Agenda {
             kind: binding.kind,
             has_topology,
@@ -78,8 +106,10 @@ impl Agenda {
             is_watching,
             settled,
             heard: None,
+            has_answered: false,
             asked: None,
             has_moved: false,
+            has_left: false,
             is_drifting: false,
         }
     }
@@ -89,38 +119,54 @@ impl Agenda {
         evidence.group.described_at().is_none_or(|at| age(at, now) >= DESCRIBE_EVERY)
     }
 
+    /// Whether the description is young enough to judge by it. A new one may take its time.
+    pub fn may_judge(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        evidence.group.described_at().is_some_and(|at| age(at, now) < DESCRIBE_EVERY + CURRENT)
+    }
+
     /// Whether the description is young enough to write by it.
     pub fn may_write(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
         evidence.group.described_at().is_some_and(|at| age(at, now) < PAUSE)
     }
 
-    /// Whether topology is asked beside DNS, which gave this answer, or none. The evidence is that of the look before.
-    pub fn asks_topology(&self, evidence: &Evidence, answer: Option<&Addresses>, now: DateTime<Utc>) -> bool {
-        let settled = self.settled.addresses.as_ref();
-        let has_left = answer.is_some_and(|answer| settled.is_some_and(|settled| settled != answer));
-        let is_check = self.is_check(now);
+    /// Whether a look may end before everybody whom it asked has answered.
+    pub fn is_urgent(&self) -> bool {
+        self.is_watching || self.is_drifting
+    }
+
+    /// Whether topology is only asked to make sure, and gave no answer the last time: no reason to wait for it long.
+    pub fn is_check_repeated(&self) -> bool {
+        self.settled.checks_in_vain > 0 && !self.is_urgent()
+    }
+
+    /// Whether topology is asked beside DNS.
+    pub fn asks_topology(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
         // A reader endpoint answers with another of them each time.
-        let is_wanted = self.is_watching || is_check || (has_left && self.kind == Kind::Cluster);
-        let has_moved = answer.is_some_and(|answer| evidence.answer() != Some(answer));
-        self.has_topology && is_wanted && self.is_due(self.topology_pause(has_moved, evidence, now), now)
+        let has_left = self.has_left && self.kind == Kind::Cluster;
+        let is_wanted = self.is_urgent() || self.is_check(now) || has_left;
+        self.has_topology && is_wanted && self.is_due(self.topology_pause(evidence, now), now)
     }
 
     /// Whether topology is asked before this verdict counts.
     pub fn asks_topology_after(&self, verdict: &Verdict, evidence: &Evidence, now: DateTime<Utc>) -> bool {
         let is_wanted = match verdict {
             Verdict::Refuse(_) => false,
-            Verdict::Wait(Because::Silence) => self.is_watching,
+            Verdict::Wait(because) if because.is_silence() => self.is_watching,
             Verdict::Wait(_) => true,
             // Nobody knows better than the databases.
             Verdict::Switch(_, Because::Word { .. }) => false,
             Verdict::Switch(plan, _) => !plan.deregister.is_empty() || self.kind == Kind::Readers,
-            Verdict::InSync(_) => self.is_watching || evidence.group.targets().iter().any(DescribedTarget::is_ill),
+            Verdict::InSync(_) => {
+                let is_ill = || evidence.group.targets().iter().any(DescribedTarget::is_ill);
+                self.is_watching || self.settled.disagreed.is_some() || is_ill()
+            }
         };
         let pause = match verdict {
             // Nothing is written unless topology had a chance to object to it: now, and not while a description that
             // takes its time was under way.
             Verdict::Switch(..) => PAUSE,
-            _ => self.topology_pause(self.has_moved, evidence, now),
+            Verdict::InSync(_) if self.settled.disagreed.is_some() => PAUSE,
+            _ => self.topology_pause(evidence, now),
         };
         self.has_topology && is_wanted && self.is_due(pause, now)
     }
@@ -147,8 +193,10 @@ impl Agenda {
     }
 
     /// What a look ended with.
-    pub fn hear_verdict(&mut self, verdict: &Verdict) {
+    pub fn hear_verdict(&mut self, verdict: &Verdict, now: DateTime<Utc>) {
         self.is_drifting = !matches!(verdict, Verdict::InSync(_));
+        let is_disagreement = matches!(verdict, Verdict::Wait(because) if because.is_contradiction());
+        self.settled.disagreed = is_disagreement.then(|| self.settled.disagreed.unwrap_or(now));
     }
 
     /// Until the next look, if the last one took so long: half as long while a write does not show yet, and while no
@@ -160,9 +208,14 @@ impl Agenda {
         if self.has_voice { pause.saturating_sub(took).max(PAUSE / 4) } else { pause }
     }
 
-    /// DNS answers; the evidence is that of the look before.
+    /// DNS answers; the evidence is that of the answer before.
     pub fn hear_dns(&mut self, evidence: &Evidence, answer: &Addresses) {
-        self.has_moved = evidence.answer() != Some(answer);
+        let last = evidence.answer();
+        self.has_moved = last != Some(answer);
+        self.has_left = self.settled.addresses.as_ref().is_some_and(|settled| settled != answer);
+        if last.is_some() && self.has_moved {
+            self.settled.disagreed = None;
+        }
     }
 
     /// A database was asked, and answered or was given up now.
@@ -171,33 +224,52 @@ impl Agenda {
     }
 
     /// Topology was asked, and answered or was given up now.
-    pub fn hear_topology(&mut self, now: DateTime<Utc>) {
+    pub fn hear_topology(&mut self, is_silent: bool, now: DateTime<Utc>) {
         self.heard = Some(now);
+        self.has_answered |= !is_silent;
     }
 
     /// The group is in sync with this answer of DNS, and what was asked in this run does not contradict it.
-    pub fn settle(&mut self, answer: Option<&Addresses>) -> &Settled {
-        self.settled.addresses = answer.cloned();
-        self.settled.known.extend(answer.into_iter().flat_map(Addresses::iter));
+    pub fn settle(&mut self, answer: Option<&Addresses>) -> Settled {
+        let known = &mut self.settled.known;
+        for address in answer.into_iter().flat_map(Addresses::iter) {
+            known.retain(|known| *known != address);
+            known.push(address);
+        }
+        known.drain(..known.len().saturating_sub(KNOWN_AT_MOST));
+        let mut settled = self.settled.clone();
+        settled.addresses = answer.cloned();
         // The registered database, which may be silent, is no check in place of the RDS API: that would put it off.
         let asked = self.asked.filter(|_| !self.has_topology);
-        self.settled.checked = self.heard.or(asked).or(self.settled.checked);
-        &self.settled
+        settled.checked = self.heard.or(asked).or(settled.checked);
+        if self.heard.is_some() {
+            settled.checks_in_vain = if self.has_answered { 0 } else { settled.checks_in_vain + 1 };
+        }
+        settled
     }
 
-    fn topology_pause(&self, has_moved: bool, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
+    /// Since when witnesses have disagreed, if they do.
+    pub fn disagreed(&self) -> Option<DateTime<Utc>> {
+        self.settled.disagreed
+    }
+
+    fn topology_pause(&self, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
         let is_announced = evidence.named(now).is_some_and(|(named, _)| !evidence.group.has_member(named));
-        if has_moved || is_announced { PAUSE } else { ASK_TOPOLOGY_EVERY }
+        if self.has_moved || is_announced {
+            return PAUSE;
+        }
+        let stood = self.settled.disagreed.map(|since| age(since, now)).unwrap_or_default();
+        (ASK_TOPOLOGY_EVERY + stood.saturating_sub(STANDS_AFTER) / 30).min(ASK_TOPOLOGY_AT_LEAST)
     }
 
     fn candidates(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
-        let mut candidates = self.settled.known.clone();
-        candidates.extend(evidence.candidates());
-        candidates
+        self.settled.known.iter().copied().chain(evidence.candidates()).collect()
     }
 
     fn is_check(&self, now: DateTime<Utc>) -> bool {
-        self.settled.checked.is_none_or(|at| age(at, now) >= CHECK_EVERY)
+        let vain = self.settled.checks_in_vain.checked_sub(1);
+        let pause = vain.and_then(|before| CHECK_AGAIN.get(before).copied()).unwrap_or(CHECK_EVERY);
+        self.settled.checked.is_none_or(|at| age(at, now) >= pause)
     }
 
     fn is_due(&self, pause: Duration, now: DateTime<Utc>) -> bool {

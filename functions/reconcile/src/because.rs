@@ -83,14 +83,31 @@ pub enum Because {
         /// Their addresses.
         addresses: Addresses,
     },
-    /// DNS has not answered, or not for a while.
+    /// DNS has not answered.
     Silence,
+    /// An answer that is too old to count.
+    Stale {
+        /// Whose.
+        witness: Witness,
+        /// How long ago it came.
+        age: Duration,
+    },
 }
 
 impl Because {
     /// One claim is enough.
     pub(crate) fn claim(witness: Witness, addresses: &Addresses) -> Because {
         Because::Claim { witness, addresses: addresses.clone() }
+    }
+
+    /// What is lacking where DNS does not answer now: every answer, or a current one, as old as given.
+    pub(crate) fn dns_lacking(age: Option<Duration>) -> Because {
+        age.map_or(Because::Silence, |age| Because::Stale { witness: Witness::Dns, age })
+    }
+
+    /// Whether nobody has said lately where the writer is.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Because::Silence | Because::Stale { .. })
     }
 
     /// Whether witnesses disagree.
@@ -111,6 +128,7 @@ impl Because {
             Because::Patience { .. } => "patience",
             Because::Claim { .. } => "claim",
             Because::Silence => "silence",
+            Because::Stale { .. } => "stale",
         }
     }
 }
@@ -152,6 +170,9 @@ impl fmt::Display for Because {
             Because::ReadOnly { address } => write!(f, "the database at {address} says that it is read only"),
             Because::SeveralWriters { addresses } => write!(f, "the databases at {addresses} take writes at once"),
             Because::Silence => f.write_str("DNS does not answer"),
+            Because::Stale { witness, age } => {
+                write!(f, "the last answer of {witness} came {} s ago and is too old to count", age.as_secs())
+            }
         }
     }
 }

@@ -152,13 +152,19 @@ fn parse_allowed(list: Option<&str>, mistakes: &mut Mistakes) -> AllowedNetworks
     })
 }
 
+/// A lookup asks one after the other until one answers, and its time is short.
+const DNS_SERVERS_AT_MOST: usize = 3;
+
 fn parse_dns_servers(list: &str, mistakes: &mut Mistakes) -> Vec<SocketAddr> {
     let server = |item: &str| {
         let address = item.parse().or_else(|_| item.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
         address.map_err(|_| format!("{item:?} is not an address such as 10.0.0.2 or 10.0.0.2:53"))
     };
-    let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.filter_map(|item| mistakes.take("DNS_SERVERS", server(item))).collect()
+    let items: Vec<_> = list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+    if items.len() > DNS_SERVERS_AT_MOST {
+        mistakes.add("DNS_SERVERS", format!("names {} servers: give {DNS_SERVERS_AT_MOST} at most", items.len()));
+    }
+    items.into_iter().filter_map(|item| mistakes.take("DNS_SERVERS", server(item))).collect()
 }
 
 fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {

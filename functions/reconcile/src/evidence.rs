@@ -18,13 +18,16 @@ use crate::target::{Addresses, Target};
 /// What DNS, the RDS API or a database said counts as long as it is not older than this. DNS and databases are asked every
 /// second, the RDS API every two, and a call to AWS between an answer and its use may take much longer. With two seconds for
 /// databases a lost session decided between two that take writes, and the simulation saw twice as many wrong-way switches.
-const CURRENT: Duration = Duration::from_secs(5);
+pub const CURRENT: Duration = Duration::from_secs(5);
 
 /// The RDS API fails in bursts: what it said last still contradicts others for this long, although it proves nothing.
 const RECENT: Duration = Duration::from_secs(10);
 
 /// A member that was the writer this long ago may be it again, or still, while the RDS API does not say who is.
 const WAS_WRITER: Duration = Duration::from_secs(120);
+
+/// What it said contradicts for this long while it was not asked again. In a long disagreement it is asked rarely.
+pub const STANDING: Duration = Duration::from_secs(20);
 
 /// A named event is a witness for this long: longer than DNS and topology lag, and shorter than a target drains, so that
 /// it would still show if the event's instance had been left after it.
@@ -39,8 +42,8 @@ pub struct Evidence {
     topology: Option<Told>,
     /// Whether the RDS API gave no answer when it was asked last.
     is_topology_silent: Option<bool>,
-    /// The readers that the RDS API named last, and since when it has named no others.
-    readers: Option<(Addresses, DateTime<Utc>)>,
+    /// The readers that the RDS API named last, and for how long it has named no others.
+    readers: Option<ReaderRow>,
     /// How many members the RDS API flagged as the writer, when it answered last.
     flagged: Option<usize>,
     /// When the RDS API last flagged a member as the only writer.
@@ -79,6 +82,14 @@ impl Steady {
     pub fn lasted_since(&self, time: Option<DateTime<Utc>>) -> Duration {
         age(time.map_or(self.since, |time| time.max(self.since)), self.last)
     }
+}
+
+/// An unbroken row of answers of the RDS API that name the same readers.
+#[derive(Clone, Debug)]
+struct ReaderRow {
+    readers: Addresses,
+    since: DateTime<Utc>,
+    last: DateTime<Utc>,
 }
 
 /// An instance of a cluster as the RDS API describes it.
@@ -211,9 +222,9 @@ impl Evidence {
     /// The RDS API answered, or was silent.
     pub fn hear_topology(&mut self, topology: Option<Topology>, now: DateTime<Utc>) {
         self.is_topology_silent = Some(topology.is_none());
-        let readers = topology.as_ref().and_then(Topology::readers);
-        if let Some(readers) = readers.filter(|new| self.readers.as_ref().is_none_or(|(last, _)| last != new)) {
-            self.readers = Some((readers, now));
+        if let Some(readers) = topology.as_ref().and_then(Topology::readers) {
+            let row = self.readers.take().filter(|row| row.readers == readers && age(row.last, now) <= CURRENT);
+            self.readers = Some(ReaderRow { readers, since: row.map_or(now, |row| row.since), last: now });
         }
         match (topology, &mut self.topology) {
             (Some(topology), told) => *told = Some(Told { topology, at: now, is_silent: false }),
@@ -352,7 +363,8 @@ impl Evidence {
             proves: true,
             contradicts: true,
         });
-        let told = self.topology.as_ref().filter(|told| age(told.at, now) <= RECENT);
+        let is_heeded = |told: &&Told| age(told.at, now) <= if told.is_silent { RECENT } else { STANDING };
+        let told = self.topology.as_ref().filter(is_heeded);
         let writer = told.and_then(|told| told.topology.writer()).filter(|_| self.without_writer().is_none());
         let topology = writer.map(|addresses| Claim {
             witness: Witness::Topology,
@@ -401,6 +413,11 @@ impl Evidence {
         self.dns.as_ref().filter(|steady| age(steady.last, now) <= CURRENT)
     }
 
+    /// How long ago DNS last answered, if it ever has.
+    pub fn dns_age(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.dns.as_ref().map(|steady| age(steady.last, now))
+    }
+
     /// The addresses of the last answer of DNS, however old.
     pub fn answer(&self) -> Option<&Addresses> {
         self.dns.as_ref().map(|steady| &steady.answer.addresses)
@@ -417,9 +434,10 @@ impl Evidence {
         self.is_topology_silent
     }
 
-    /// For how long the RDS API has named the readers that it named last, and no others.
-    pub fn readers_lasted(&self, now: DateTime<Utc>) -> Duration {
-        self.readers.as_ref().map(|(_, since)| age(*since, now)).unwrap_or_default()
+    /// For how long the RDS API has named the readers that it named last, and no others: from the first to the last of
+    /// an unbroken row of equal answers.
+    pub fn readers_lasted(&self) -> Duration {
+        self.readers.as_ref().map(|row| age(row.since, row.last)).unwrap_or_default()
     }
 
     /// The addresses of the instance that the newest event names, and the event's time. A text only selects among the

@@ -205,7 +205,7 @@ impl BindingReport {
         let (members_wrong, because) = match verdict {
             Verdict::InSync(because) => (Some(0), Some(because)),
             Verdict::Switch(plan, because) => (Some(wrong(plan)), Some(because)),
-            Verdict::Wait(because @ Because::Silence) => (None, Some(because)),
+            Verdict::Wait(because) if because.is_silence() => (None, Some(because)),
             // Nobody knows who is right; then what DNS would change.
             Verdict::Wait(because) => (by_dns(), Some(because)),
             Verdict::Refuse(_) => (None, None),
@@ -264,7 +264,8 @@ impl BindingReport {
         let values = [
             ("InSync", "Count", Some(count(is_in_sync))),
             ("MembersWrong", "Count", self.members_wrong.map(Value::from)),
-            ("Switches", "Count", Some(count(self.state() == State::Updated))),
+            // Also of a run that failed or waits after it.
+            ("Switches", "Count", Some(count(self.is_changed() && !self.dry_run))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
             ("DatabaseSilent", "Count", (!self.databases.is_empty()).then(|| count(!self.is_voice_heard()))),
             ("TopologySilent", "Count", self.is_topology_silent.map(count)),

@@ -128,7 +128,7 @@ impl Judge<'_> {
         if let Some((named, witnesses)) = self.quorum(&claims) {
             return self.make(named, named, Because::Quorum { witnesses, addresses: named.clone() });
         }
-        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
         let made = self.make(named, named, Because::claim(Witness::Dns, named));
         let takes_nothing = self.surplus(named).next().is_none();
@@ -348,7 +348,7 @@ impl Judge<'_> {
         if !matches!(joined, Verdict::InSync(_)) || !is_any_healthy {
             return joined;
         }
-        let mut lasted = self.evidence.readers_lasted(self.now);
+        let mut lasted = self.evidence.readers_lasted();
         if self.surplus(&readers).any(|address| is_writers(&address) && self.evidence.stands_in(address)) {
             let healthy_for = readers.iter().filter_map(|address| self.evidence.group.healthy_for(address, self.now));
             lasted = lasted.min(healthy_for.max().unwrap_or_default());
@@ -367,7 +367,7 @@ impl Judge<'_> {
     }
 
     fn proxy(&self) -> Verdict {
-        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
         // A target that is still in its first health checks is not ill. If it left with every answer that lacks it, an
         // endpoint that gives one address at a time would never have two targets.
@@ -376,7 +376,7 @@ impl Judge<'_> {
     }
 
     fn custom(&self) -> Verdict {
-        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
         let well = || self.on_port(|target| target.is_member() && !target.is_ill());
         let members = u64::try_from(well().count()).unwrap_or(u64::MAX);
@@ -394,7 +394,7 @@ impl Judge<'_> {
     }
 
     fn hostname(&self) -> Verdict {
-        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
         if let Some(because) = self.read_only(named) {
             return Verdict::Wait(because);
@@ -416,8 +416,12 @@ impl Judge<'_> {
         }
     }
 
+    fn without_dns(&self) -> Verdict {
+        Verdict::Wait(Because::dns_lacking(self.evidence.dns_age(self.now)))
+    }
+
     fn address(&self) -> Verdict {
-        let Some(dns) = self.evidence.dns(self.now) else { return Verdict::Wait(Because::Silence) };
+        let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         self.replace(&dns.answer.addresses, Because::claim(Witness::Dns, &dns.answer.addresses))
     }
 

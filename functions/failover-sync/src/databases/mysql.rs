@@ -32,7 +32,7 @@ pub(super) fn options(authorities: Vec<u8>) -> Opts {
     options.max_allowed_packet(Some(MAX_PACKET)).wait_timeout(Some(WAIT_TIMEOUT)).into()
 }
 
-pub(super) struct Session(Conn);
+pub(super) struct Session(Option<Conn>);
 
 impl Session {
     pub(super) async fn open(
@@ -48,17 +48,29 @@ impl Session {
             .user(Some(&credentials.username))
             .pass(Some(&credentials.password))
             .enable_cleartext_plugin(credentials.is_token);
-        Conn::new(options).await.map(Session).map_err(session_error)
+        Conn::new(options).await.map(|session| Session(Some(session))).map_err(session_error)
     }
 
     pub(super) async fn ask(&mut self) -> Result<Voice, SessionError> {
-        let variables: Vec<(String, String)> = self.0.query(QUESTION).await.map_err(session_error)?;
+        let Some(session) = &mut self.0 else { return Err(session_error(DriverError::ConnectionClosed.into())) };
+        let variables: Vec<(String, String)> = session.query(QUESTION).await.map_err(session_error)?;
         voice(&variables)
     }
 
-    pub(super) async fn close(self) {
-        if let Err(error) = self.0.disconnect().await {
+    pub(super) async fn close(mut self) {
+        let Some(session) = self.0.take() else { return };
+        if let Err(error) = session.disconnect().await {
             debug!(%error, "the session did not end properly");
+        }
+    }
+}
+
+impl Drop for Session {
+    /// Where tasks can be spawned the driver would wait for the answer to a question that was given up, and hold the session
+    /// until it came. Elsewhere it closes the connection.
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            std::thread::spawn(move || drop(session));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use platform::error::chain;
 use platform::login::Credentials;
@@ -31,9 +32,21 @@ const QUESTION: &str = "SELECT pg_is_in_recovery(), \
 /// The one database that every server has (RDS too); nothing in it is read.
 const DATABASE: &str = "postgres";
 
+/// A server that acknowledges nothing for so long is gone.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
 pub(super) struct Session {
     client: Client,
-    connection: JoinHandle<()>,
+    connection: Connection,
+}
+
+/// The driver's task. It would wait for the answer to a question that was given up, and hold the session until it came.
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Session {
@@ -52,13 +65,14 @@ impl Session {
             .password(&credentials.password)
             .dbname(DATABASE)
             .application_name("failover-sync")
+            .tcp_user_timeout(UNACKNOWLEDGED)
             .ssl_mode(SslMode::Require);
         let (client, connection) = config.connect(tls.clone()).await.map_err(session_error)?;
-        let connection = tokio::spawn(async move {
+        let connection = Connection(tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(error = chain(&error), "the session ended");
             }
-        });
+        }));
         Ok(Session { client, connection })
     }
 
@@ -77,8 +91,9 @@ impl Session {
     }
 
     pub(super) async fn close(self) {
-        drop(self.client);
-        if let Err(error) = self.connection.await {
+        let Session { client, mut connection } = self;
+        drop(client);
+        if let Err(error) = (&mut connection.0).await {
             debug!(%error, "the session did not end properly");
         }
     }

@@ -13,21 +13,21 @@ use reconcile::report::Failure;
 use crate::{Asker, PASSWORD, USER, assert_failed};
 
 /// The name that the certificates are for. Nothing resolves it: the function goes to the address.
-const NAME: &str = "orders.example";
+pub(crate) const NAME: &str = "orders.example";
 
 /// What the server demands of each account, instead of letting everybody in.
 const ACCESS: &str = "hostssl all witness 127.0.0.0/8 scram-sha-256\nhost all postgres 127.0.0.0/8 trust\n\
                       host replication all 127.0.0.0/8 trust\n";
 
-struct Stage {
-    pair: Pair,
-    files: Files,
+pub(crate) struct Stage {
+    pub(crate) pair: Pair,
+    pub(crate) files: Files,
     run: Run,
     asker: Asker,
 }
 
 impl Stage {
-    async fn start() -> Stage {
+    pub(crate) async fn start() -> Stage {
         let run = Run::new().unwrap();
         let authority = Authority::new().unwrap();
         let files = authority.issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();

@@ -41,6 +41,7 @@ async fn a_process_that_saw_the_group_in_sync_asks_topology_as_soon_as_the_name_
         assert_eq!(round_trips(&world, &synchronizer, &Trigger::default()).await, 1);
     }
     assert_eq!(world.count("topology"), 1, "once for the new process: nothing moved");
+    sleep(Duration::from_secs(60)).await;
     world.resolve("db.example", &["10.0.0.2"]);
     world.state().writer = Some("orders-b");
     assert_eq!(round_trips(&world, &synchronizer, &Trigger::default()).await, 5);

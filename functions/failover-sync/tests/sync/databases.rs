@@ -12,14 +12,23 @@ use reconcile::report::Failure;
 use super::*;
 
 /// Databases that say what they are told to; an address without an answer never answers.
-#[derive(Clone, Default)]
-struct Spoken(Arc<Mutex<Heard>>);
+#[derive(Clone)]
+pub(crate) struct Spoken(Arc<Mutex<Heard>>);
+
+impl Default for Spoken {
+    fn default() -> Spoken {
+        Spoken(Arc::new(Mutex::new(Heard { login: Some(Ok(())), ..Heard::default() })))
+    }
+}
 
 #[derive(Default)]
 struct Heard {
     says: HashMap<IpAddr, Result<Voice, &'static str>>,
     asked: Vec<(IpAddr, String)>,
     open: i32,
+    /// How often what to log in with was fetched, and what came of it; nothing ever does of `None`.
+    fetched: usize,
+    login: Option<Result<(), &'static str>>,
 }
 
 impl Spoken {
@@ -27,11 +36,11 @@ impl Spoken {
         self.0.lock().unwrap()
     }
 
-    fn say(&self, address: &str, said: Result<Voice, &'static str>) {
+    pub(crate) fn say(&self, address: &str, said: Result<Voice, &'static str>) {
         self.heard().says.insert(address.parse().unwrap(), said);
     }
 
-    fn asked(&self, address: &str) -> usize {
+    pub(crate) fn asked(&self, address: &str) -> usize {
         self.heard().asked.iter().filter(|(asked, _)| asked.to_string() == address).count()
     }
 }
@@ -44,6 +53,20 @@ impl Databases for Spoken {
 }
 
 impl Sessions for Spoken {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async {
+            let login = {
+                let mut heard = self.heard();
+                heard.fetched += 1;
+                heard.login
+            };
+            match login {
+                Some(login) => login.map_err(|kind| Failure { kind, message: "no secret".to_owned() }),
+                None => std::future::pending().await,
+            }
+        })
+    }
+
     fn ask<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Voice, Failure>> {
         Box::pin(async move {
             let said = {
@@ -64,7 +87,7 @@ impl Sessions for Spoken {
 }
 
 /// The loop over this world for one binding of this kind, which asks the databases.
-fn asking(world: &World, kind: &str, spoken: &Spoken) -> Arc<Synchronizer<World, World, World, World>> {
+pub(crate) fn asking(world: &World, kind: &str, spoken: &Spoken) -> Arc<Synchronizer<World, World, World, World>> {
     let mut config = world.config(&[("db", kind)]);
     config.bindings[0].engine = Some(Engine::Postgres);
     let [dns, groups, topology, clock] = [(); 4].map(|()| world.clone());
@@ -114,7 +137,7 @@ async fn each_is_asked_by_its_members_name_and_the_sessions_end_with_the_run() {
         let asked = (address.parse().unwrap(), name.to_owned());
         assert!(spoken.heard().asked.contains(&asked), "{asked:?}");
     }
-    world.state().hanging.push("lookup".to_owned());
+    world.state().hanging.push("describe".to_owned());
     synchronizer.run(&Trigger::default(), Instant::now() + LONG).await.unwrap_err();
     assert_eq!(spoken.heard().open, 0, "also when the time is up");
 }
@@ -182,4 +205,52 @@ async fn behind_a_name_of_ones_own_a_database_that_takes_writes_needs_no_patienc
         assert_eq!(report.registered, registered, "{said:?}");
         assert!(said == Voice::ReadOnly || report.elapsed < Duration::from_secs(3), "{:?}", report.elapsed);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_not_fetched_costs_nobody_else_time_and_is_no_silence_of_the_network() {
+    for login in [None, Some(Err("AccessDenied"))] {
+        let (world, spoken) = unheard_of();
+        spoken.heard().login = login;
+        let trigger = Trigger { watch: Some(Duration::from_secs(30)), ..Trigger::default() };
+        let report = run_once(&asking(&world, "cluster", &spoken), &trigger).await;
+        assert_eq!((spoken.asked("10.0.0.1"), spoken.asked("10.0.0.2")), (0, 0), "{login:?}");
+        assert!((2..=4).contains(&spoken.heard().fetched), "{login:?}: {} times", spoken.heard().fetched);
+        assert!(report.observations >= 15, "{login:?}: {} looks", report.observations);
+        assert_eq!(report.metrics("function", 0).unwrap()["DatabaseSilent"], 1, "{login:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_comes_late_is_of_use_from_then_on() {
+    let (world, spoken) = unheard_of();
+    spoken.heard().login = None;
+    let late = spoken.clone();
+    super::watches::later(&world, 8, move |_| late.heard().login = Some(Ok(())));
+    let trigger = Trigger { watch: Some(Duration::from_secs(30)), ..Trigger::default() };
+    let report = run_once(&asking(&world, "cluster", &spoken), &trigger).await;
+    assert_eq!(report.state(), State::Updated, "{report:?}");
+    assert_eq!(spoken.heard().fetched, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_database_is_asked_every_second_at_first_and_later_only_now_and_then_unless_it_is_registered() {
+    let (world, spoken) = unheard_of();
+    world.state().writer = Some("orders-b");
+    spoken.say("10.0.0.1", Err("ConnectionFailed"));
+    spoken.say("10.0.0.2", Err("ConnectionFailed"));
+    let asked = |address: &str| spoken.asked(address);
+    let trigger = Trigger { watch: Some(Duration::from_secs(180)), ..Trigger::default() };
+    let synchronizer = asking(&world, "cluster", &spoken);
+    let run = {
+        let trigger = trigger.clone();
+        tokio::spawn(async move { drop(synchronizer.run(&trigger, Instant::now() + LONG).await) })
+    };
+    sleep(Duration::from_secs(60)).await;
+    let first = (asked("10.0.0.1"), asked("10.0.0.2"));
+    assert!((50..=64).contains(&first.0) && (50..=64).contains(&first.1), "{first:?} in the first minute");
+    sleep(Duration::from_secs(120)).await;
+    run.abort();
+    let later = (asked("10.0.0.1") - first.0, asked("10.0.0.2") - first.1);
+    assert!(later.0 >= 90 && (7..=10).contains(&later.1), "{later:?} in the two minutes after it");
 }

@@ -5,6 +5,8 @@
 mod calls;
 mod databases;
 mod endpoints;
+mod hanging;
+mod pressure;
 mod watches;
 #[path = "../world/mod.rs"]
 mod world;
@@ -346,7 +348,7 @@ async fn one_binding_that_fails_hangs_or_panics_does_not_stop_another() {
 #[tokio::test(start_paused = true)]
 async fn a_run_stops_before_the_deadline_and_says_what_is_unfinished() {
     for (hanging, doing) in [
-        ("lookup", "reading DNS and the target group"),
+        ("describe", "reading DNS and the target group"),
         ("register", "registering 10.0.0.2:5432"),
         ("deregister", "deregistering 10.0.0.1:5432"),
     ] {

@@ -5,7 +5,7 @@ use reconcile::because::Because;
 use super::*;
 
 /// An RDS event about the cluster, as old as given.
-fn event(world: &World, number: &str, message: &str, age: Duration) -> Trigger {
+pub(crate) fn event(world: &World, number: &str, message: &str, age: Duration) -> Trigger {
     let time = world.now() - age;
     let event = RdsEvent {
         is_failover: false,
@@ -18,7 +18,7 @@ fn event(world: &World, number: &str, message: &str, age: Duration) -> Trigger {
     Trigger { cause: Cause::Failover, events: vec![event], ..Trigger::default() }
 }
 
-async fn watch(world: &World, kind: &str, trigger: &Trigger) -> BindingReport {
+pub(crate) async fn watch(world: &World, kind: &str, trigger: &Trigger) -> BindingReport {
     let report = match run(world, &[("db", kind)], trigger).await {
         Ok(report) | Err(RunError::Bindings(report)) => report,
         Err(other) => panic!("{other}"),
@@ -27,7 +27,7 @@ async fn watch(world: &World, kind: &str, trigger: &Trigger) -> BindingReport {
 }
 
 /// Changes the world when so much time has passed.
-fn later(world: &World, after: u64, change: impl FnOnce(&World) + Send + 'static) {
+pub(crate) fn later(world: &World, after: u64, change: impl FnOnce(&World) + Send + 'static) {
     let world = world.clone();
     tokio::spawn(async move {
         sleep(Duration::from_secs(after)).await;

@@ -42,6 +42,12 @@ pub(crate) struct State {
     pub(crate) lookup_time: Duration,
     /// The first call that begins with the text takes this long.
     pub(crate) slow: Option<(&'static str, Duration)>,
+    /// Calls that AWS refuses with a code while they begin with one of these texts.
+    pub(crate) refusing: Vec<(&'static str, &'static str)>,
+    /// Each call that begins with the text takes this long.
+    pub(crate) slow_calls: Option<(&'static str, Duration)>,
+    /// The status of a member that is not `available`.
+    pub(crate) statuses: HashMap<&'static str, &'static str>,
     /// So many describes after a write still show the state before it.
     pub(crate) stale_describes: usize,
     /// The first time that the clock was looked at; tokio's time goes on from there.
@@ -128,9 +134,16 @@ impl World {
         let fate = self.fate_of(call.clone());
         let (round_trip, slow) = {
             let mut state = self.state();
-            (state.round_trip, state.slow.take_if(|(text, _)| call.starts_with(*text)))
+            let slow = state.slow.take_if(|(text, _)| call.starts_with(*text));
+            (state.round_trip, slow.or(state.slow_calls.filter(|(text, _)| call.starts_with(*text))))
         };
         sleep(slow.map_or(round_trip, |(_, time)| time)).await;
+        let code = self.state().refusing.iter().find(|(text, _)| call.starts_with(text)).map(|(_, code)| *code);
+        if let Some(code) = code {
+            let mut error = AwsError::incomplete("elasticloadbalancing:Test", call, "it was refused");
+            error.code = Some(code.to_owned());
+            return Err(error);
+        }
         match fate {
             Fate::Succeeds => Ok(()),
             Fate::Fails => Err(AwsError::incomplete("elasticloadbalancing:Test", call, "it was to fail")),
@@ -247,7 +260,7 @@ impl Topology for World {
             id: id.to_owned(),
             is_writer: id == writer,
             endpoint: Some(format!("{id}.example")),
-            status: "available".to_owned(),
+            status: (*self.state().statuses.get(id).unwrap_or(&"available")).to_owned(),
         };
         Ok(["orders-a", "orders-b"].map(member).into())
     }

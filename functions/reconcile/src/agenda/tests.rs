@@ -57,23 +57,88 @@ fn topology_is_asked_beside_dns_in_a_watch_after_a_move_and_every_three_minutes(
         ("no topology of an instance", Kind::Instance, true, Settled::default(), B, false),
         ("no topology of a proxy", Kind::Proxy, true, Settled::default(), B, false),
     ] {
-        let agenda = Agenda::new(&binding(kind), is_watching, settled);
-        let asked = agenda.asks_topology(&evidence(&["10.0.0.1:5432"]), Some(&set(answer)), at(100));
-        assert_eq!(asked, asks, "{title}");
+        let mut agenda = Agenda::new(&binding(kind), is_watching, settled);
+        let evidence = evidence(&["10.0.0.1:5432"]);
+        let is_asked_without_dns = agenda.asks_topology(&evidence, at(100));
+        assert_eq!(is_asked_without_dns, asks && title != "the name leads elsewhere", "{title}, before DNS answers");
+        agenda.hear_dns(&evidence, &set(answer));
+        assert_eq!(agenda.asks_topology(&evidence, at(100)), asks, "{title}");
     }
     let without_id = Agenda::new(&Binding { id: None, ..binding(Kind::Cluster) }, true, Settled::default());
-    assert!(!without_id.asks_topology(&evidence(&[]), Some(&set(B)), at(100)));
+    assert!(!without_id.asks_topology(&evidence(&[]), at(100)));
+}
+
+#[test]
+fn topology_is_asked_beside_dns_after_a_look_that_did_not_find_the_group_right() {
+    let mut agenda = Agenda::new(&binding(Kind::Cluster), false, settled([10, 0, 0, 1], Some(90)));
+    for (verdict, asks) in [(waits(), true), (in_sync(), false)] {
+        agenda.hear_verdict(&verdict, at(100));
+        assert_eq!(agenda.asks_topology(&evidence(&["10.0.0.1:5432"]), at(100)), asks, "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_check_without_an_answer_is_repeated_in_the_next_run_and_then_after_one_two_and_three_minutes() {
+    let mut settled = settled(B, None);
+    let mut now = 100;
+    for seconds in [0, 0, 55, 115, 180, 180] {
+        now += seconds;
+        let mut agenda = Agenda::new(&binding(Kind::Cluster), false, settled);
+        assert!(agenda.asks_topology(&evidence(&["10.0.0.2:5432"]), at(now)), "after {seconds} s");
+        agenda.hear_topology(true, at(now));
+        // Several looks of one run are one check.
+        agenda.settle(Some(&set(B)));
+        settled = agenda.settle(Some(&set(B)));
+        let agenda = Agenda::new(&binding(Kind::Cluster), false, settled.clone());
+        assert!(agenda.is_check_repeated());
+        let next = [0, 0, 55, 115].get(settled.checks_in_vain).copied().unwrap_or(180);
+        let is_asked = |pause| agenda.asks_topology(&evidence(&["10.0.0.2:5432"]), at(now + pause));
+        assert!(settled.checks_in_vain == 1 || !is_asked(next - 1), "{next} s after {seconds} s");
+    }
+    let mut agenda = Agenda::new(&binding(Kind::Cluster), false, settled);
+    agenda.hear_topology(false, at(now));
+    assert_eq!(agenda.settle(Some(&set(B))).checks_in_vain, 0);
+}
+
+#[test]
+fn a_standing_disagreement_makes_the_pauses_of_the_rds_api_longer_until_something_happens() {
+    let contradiction =
+        || Verdict::Wait(Because::Contradiction { dns: set(B), witness: Witness::Topology, other: set([10, 0, 0, 1]) });
+    let pause = |agenda: &mut Agenda, now: i64| {
+        agenda.hear_topology(false, at(now));
+        (0..60).find(|pause| agenda.asks_topology(&evidence(&["10.0.0.1:5432"]), at(now + pause))).expect("a pause")
+    };
+    let mut agenda = Agenda::new(&binding(Kind::Cluster), false, settled(B, Some(100)));
+    for (now, expected) in [(100, 2), (130, 3), (160, 4), (400, 12), (4_000, 15)] {
+        agenda.hear_verdict(&contradiction(), at(now));
+        assert_eq!(pause(&mut agenda, now), expected, "at {now} s");
+    }
+    let remembered = Settled { disagreed: agenda.disagreed(), ..settled(B, Some(100)) };
+    let mut next = Agenda::new(&binding(Kind::Cluster), false, remembered.clone());
+    next.hear_verdict(&contradiction(), at(4_060));
+    assert_eq!(pause(&mut next, 4_060), 15, "the next run of the process");
+    let mut event = Agenda::new(&binding(Kind::Cluster), true, remembered);
+    event.hear_verdict(&contradiction(), at(4_060));
+    assert_eq!(pause(&mut event, 4_060), 2, "an event came");
+    next.hear_dns(&evidence(&["10.0.0.1:5432"]), &set([10, 0, 0, 9]));
+    assert_eq!(pause(&mut next, 4_060), 1, "DNS moved");
+    let group = evidence(&["10.0.0.1:5432"]);
+    agenda.hear_verdict(&contradiction(), at(4_000));
+    assert!(agenda.asks_topology_after(&in_sync(), &group, at(4_001)), "nothing ends it but the RDS API");
+    agenda.hear_verdict(&Verdict::Wait(Because::Silence), at(4_061));
+    assert_eq!(agenda.disagreed(), None);
 }
 
 #[test]
 fn topology_is_asked_every_two_seconds_and_every_second_while_dns_moves() {
-    let mut agenda = Agenda::new(&binding(Kind::Cluster), true, Settled::default());
-    agenda.hear_topology(at(100));
     for (answer, now, asks) in
         [([10, 0, 0, 1], 101, false), ([10, 0, 0, 1], 102, true), (B, 101, true), (B, 100, false)]
     {
-        let asked = agenda.asks_topology(&evidence(&["10.0.0.1:5432"]), Some(&set(answer)), at(now));
-        assert_eq!(asked, asks, "{answer:?} at {now} s");
+        let mut agenda = Agenda::new(&binding(Kind::Cluster), true, Settled::default());
+        agenda.hear_topology(false, at(100));
+        let evidence = evidence(&["10.0.0.1:5432"]);
+        agenda.hear_dns(&evidence, &set(answer));
+        assert_eq!(agenda.asks_topology(&evidence, at(now)), asks, "{answer:?} at {now} s");
     }
 }
 
@@ -107,7 +172,7 @@ fn before_a_switch_topology_is_asked_again_if_its_answer_is_a_second_old() {
     let switch = Verdict::Switch(Plan::new(&set(B), 5432, &group), Because::claim(Witness::Dns, &set(B)));
     for (heard, now, asks) in [(100, 100, false), (100, 101, true), (103, 103, false)] {
         let mut agenda = Agenda::new(&binding(Kind::Cluster), false, Settled::default());
-        agenda.hear_topology(at(heard));
+        agenda.hear_topology(false, at(heard));
         let asked = agenda.asks_topology_after(&switch, &evidence(&["10.0.0.1:5432"]), at(now));
         assert_eq!(asked, asks, "heard at {heard} s, at {now} s");
     }
@@ -117,7 +182,7 @@ fn before_a_switch_topology_is_asked_again_if_its_answer_is_a_second_old() {
 fn a_run_that_never_asked_topology_leaves_the_check_to_the_next() {
     let mut agenda = Agenda::new(&binding(Kind::Cluster), false, settled(B, Some(7)));
     assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(7)));
-    agenda.hear_topology(at(100));
+    agenda.hear_topology(false, at(100));
     assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(100)));
 }
 
@@ -139,8 +204,8 @@ fn an_event_that_names_an_address_that_is_not_registered_hurries_topology() {
         evidence.hear_topology(Some(Topology(vec![(member, set(B))])), at(100));
         evidence.hear_dns(Answer { addresses: set(B), ttl: Duration::from_secs(5) }, at(100));
         evidence.group.see(vec![described(group)], at(100));
-        agenda.hear_topology(at(100));
-        assert_eq!(agenda.asks_topology(&evidence, Some(&set(B)), at(101)), asks, "{group}");
+        agenda.hear_topology(false, at(100));
+        assert_eq!(agenda.asks_topology(&evidence, at(101)), asks, "{group}");
     }
 }
 
@@ -165,7 +230,7 @@ fn waits() -> Verdict {
 const ALL: [&str; 3] = ["1", "2", "3"];
 
 fn knows_three(checked: Option<i64>) -> Settled {
-    Settled { known: BTreeSet::from([[10, 0, 0, 3].into()]), ..settled([10, 0, 0, 1], checked) }
+    Settled { known: vec![[10, 0, 0, 3].into()], ..settled([10, 0, 0, 1], checked) }
 }
 
 #[test]
@@ -184,7 +249,7 @@ fn all_known_databases_are_asked_beside_dns_in_a_watch_and_while_the_group_is_no
         // A check that is due asks after the verdict.
         let binding = Binding { engine, ..binding(Kind::Instance) };
         let mut agenda = Agenda::new(&binding, is_watching, knows_three(None));
-        before.iter().for_each(|verdict| agenda.hear_verdict(verdict));
+        before.iter().for_each(|verdict| agenda.hear_verdict(verdict, at(100)));
         assert_eq!(hosts(&agenda.asks_databases(&evidence)), expected, "{title}");
     }
 }
@@ -221,18 +286,24 @@ fn databases_that_were_asked_are_the_check_only_where_there_is_no_rds_api() {
         agenda.hear_databases(at(50));
         assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(before)), "{kind}");
         if kind == Kind::Cluster {
-            agenda.hear_topology(at(60));
+            agenda.hear_topology(false, at(60));
         }
         assert_eq!(agenda.settle(Some(&set(B))).checked, Some(at(after)), "{kind}");
     }
 }
 
 #[test]
-fn a_process_knows_every_address_that_it_saw_in_sync() {
+fn a_process_knows_the_last_eight_addresses_that_it_saw_in_sync() {
     let mut agenda = Agenda::new(&voiced(Kind::Instance), false, knows_three(None));
     agenda.settle(Some(&set(B)));
     agenda.settle(None);
-    assert_eq!(hosts(&agenda.settle(Some(&set([10, 0, 0, 1]))).known), ["1", "2", "3"]);
+    let known = |settled: Settled| hosts(&settled.known.into_iter().collect());
+    assert_eq!(known(agenda.settle(Some(&set([10, 0, 0, 1])))), ["1", "2", "3"]);
+    for host in 10..17 {
+        agenda.settle(Some(&set([10, 0, 0, host])));
+        agenda.settle(Some(&set(B)));
+    }
+    assert_eq!(known(agenda.settle(None)), ["2", "10", "11", "12", "13", "14", "15", "16"], "what is seen again stays");
 }
 
 #[test]

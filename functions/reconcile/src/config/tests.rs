@@ -287,3 +287,14 @@ fn databases_are_asked_with_a_login_and_an_engine() {
     let message = parse(&[("BINDINGS", &json), ("WITNESS_USER", "witness")]).expect_err("readers").to_string();
     assert!(message.contains("the kind readers are not asked"), "{message}");
 }
+
+#[test]
+fn more_dns_servers_than_a_lookup_has_time_for_are_refused() {
+    let bindings = binding("port", 5432.into());
+    let three = "10.0.0.2,10.0.0.3,10.0.0.4:5353";
+    for (servers, is_accepted) in [(three.to_owned(), true), (format!("{three},10.0.0.5"), false)] {
+        let config = parse(&[("BINDINGS", &bindings), ("DNS_SERVERS", &servers)]);
+        assert_eq!(config.is_ok(), is_accepted, "{servers}");
+        assert!(config.is_ok() || config.expect_err("four").to_string().contains("names 4 servers"));
+    }
+}

@@ -98,3 +98,38 @@ fn a_database_may_be_wherever_a_witness_saw_one_or_the_group_had_a_target() {
         "the RDS API is silent"
     );
 }
+
+#[test]
+fn a_long_silence_of_the_rds_api_breaks_the_row_of_its_readers() {
+    let told = |reader: u8| {
+        let member = ClusterMember { id: "r".into(), is_writer: false, endpoint: None, status: "available".into() };
+        Some(Topology(vec![(member, ip(reader).into())]))
+    };
+    for (title, heard, expected) in [
+        ("once", &[(0, told(1))][..], 0),
+        ("every two seconds", &[(0, told(1)), (2, told(1)), (4, told(1))], 4),
+        ("a silence of five seconds", &[(0, told(1)), (2, None), (5, told(1))], 5),
+        ("a silence of six", &[(0, told(1)), (6, told(1)), (8, told(1))], 2),
+        ("it does not count while nobody answers", &[(0, told(1)), (2, told(1)), (4, None), (9, None)], 2),
+        ("others", &[(0, told(1)), (2, told(2))], 0),
+    ] {
+        let mut evidence = evidence(&[]);
+        heard.iter().for_each(|(second, topology)| evidence.hear_topology(topology.clone(), at(*second)));
+        assert_eq!(evidence.readers_lasted().as_secs(), expected, "{title}");
+    }
+}
+
+#[test]
+fn what_the_rds_api_said_contradicts_until_it_is_asked_again_and_ten_seconds_longer_than_it_is_silent() {
+    for (is_silent, now, contradicts) in [(false, 20, true), (false, 21, false), (true, 10, true), (true, 11, false)] {
+        let mut evidence = evidence(&[]);
+        let member = ClusterMember { id: "a".into(), is_writer: true, endpoint: None, status: "available".into() };
+        evidence.hear_topology(Some(Topology(vec![(member, ip(1).into())])), at(0));
+        if is_silent {
+            evidence.hear_topology(None, at(2));
+        }
+        let claims = evidence.claims(at(now));
+        assert_eq!(claims.iter().any(|claim| claim.contradicts), contradicts, "{is_silent} at {now} s");
+        assert!(claims.iter().all(|claim| !claim.proves), "it proves nothing");
+    }
+}

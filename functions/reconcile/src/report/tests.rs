@@ -55,6 +55,9 @@ fn only_a_group_that_is_right_counts_as_in_sync() {
         (0, 0, report(|report| (report.dry_run, report.registered) = (true, vec!["10.0.0.2:5432".to_owned()]))),
         (0, 0, report(|report| report.is_waiting = true)),
         (0, 0, report(|report| report.error = failure())),
+        // What was done counts, whatever became of the run after it.
+        (0, 1, report(|report| (report.registered, report.is_waiting) = (vec!["10.0.0.2:5432".to_owned()], true))),
+        (0, 1, report(|report| (report.deregistered, report.error) = (vec!["10.0.0.1:5432".to_owned()], failure()))),
     ] {
         let metrics = metrics(&report);
         assert_eq!((&metrics["InSync"], &metrics["Switches"]), (&json!(in_sync), &json!(switches)), "{report:?}");

@@ -27,7 +27,7 @@ struct Said<'a> {
     steady: i64,
     /// The id of the writer in the RDS API; no id, no answer.
     writer: Option<&'a str>,
-    /// The RDS API's last answer is this old.
+    /// The RDS API's last answer is this old; after five seconds it was asked again, and silent.
     told: i64,
     /// `(RDS-EVENT number, text, age)`
     events: &'a [(&'a str, &'a str, i64)],
@@ -82,6 +82,9 @@ fn evidence(binding: &Binding, said: &Said) -> Evidence {
     }
     if let Some(writer) = said.writer {
         evidence.hear_topology(Some(topology(writer)), at(1000 - said.told));
+        if said.told > 5 {
+            evidence.hear_topology(None, at(1000));
+        }
     }
     let mut voices = said.voices.to_vec();
     voices.sort_by_key(|(_, _, ago)| -ago);

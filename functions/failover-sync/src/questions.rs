@@ -1,0 +1,98 @@
+//! The questions that are under way. Each has a limit of its own, and is heard when it is answered or given up.
+
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::task::Poll;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use reconcile::claim::Voice;
+use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::report::Failure;
+use reconcile::target::DescribedTarget;
+use tokio::time::Instant;
+
+use crate::error::{AwsError, DnsError};
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Dns,
+    Group,
+    Topology,
+    Login,
+    Database(IpAddr),
+}
+
+/// What was answered, or why nothing was.
+pub(crate) enum Heard {
+    Dns(Result<Answer, DnsError>),
+    Group(Result<Vec<DescribedTarget>, AwsError>),
+    Topology(Result<Members, String>),
+    Login(Result<(), Failure>),
+    Database(IpAddr, Result<Voice, Failure>),
+}
+
+/// The members of a cluster, what DNS said of the endpoint of each that has one, and when the RDS API named them.
+pub(crate) struct Members {
+    pub(crate) members: Vec<(ClusterMember, Option<Result<Answer, DnsError>>)>,
+    pub(crate) at: DateTime<Utc>,
+}
+
+/// The questions of one run, in the order in which they were asked.
+#[derive(Default)]
+pub(crate) struct Questions<'a>(Vec<Question<'a>>);
+
+struct Question<'a> {
+    source: Source,
+    asked: Instant,
+    answer: BoxFuture<'a, Heard>,
+}
+
+impl<'a> Questions<'a> {
+    pub(crate) fn ask(&mut self, source: Source, answer: impl Future<Output = Heard> + Send + 'a) {
+        self.0.push(Question { source, asked: Instant::now(), answer: Box::pin(answer) });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn are_asked_of(&self, source: Source) -> bool {
+        self.0.iter().any(|question| question.source == source)
+    }
+
+    /// When the last of them was asked.
+    pub(crate) fn last_asked(&self) -> Option<Instant> {
+        self.0.iter().map(|question| question.asked).max()
+    }
+
+    pub(crate) fn databases(&self) -> BTreeSet<IpAddr> {
+        let address = |source| if let Source::Database(address) = source { Some(address) } else { None };
+        self.0.iter().filter_map(|question| address(question.source)).collect()
+    }
+
+    /// Whatever is answered is not heard.
+    pub(crate) fn give_up(&mut self, source: Source) {
+        self.0.retain(|question| question.source != source);
+    }
+
+    /// The next answer; none ever comes while nothing is asked.
+    pub(crate) async fn next(&mut self) -> Heard {
+        poll_fn(|context| {
+            let ready = self.0.iter_mut().enumerate().find_map(|(index, question)| {
+                if let Poll::Ready(heard) = question.answer.as_mut().poll(context) {
+                    Some((index, heard))
+                } else {
+                    None
+                }
+            });
+            ready.map_or(Poll::Pending, |(index, heard)| {
+                drop(self.0.remove(index));
+                Poll::Ready(heard)
+            })
+        })
+        .await
+    }
+}
