@@ -63,7 +63,7 @@ async fn the_guide_reaches_a_range_that_imply_routes_already_and_leaves_what_imp
     };
     // moto does not show which subnets a stack has associated; MiniStack does, below.
     let own_table = json!({"routes": {"172.19.0.0/20": connection}, "subnets": 0});
-    assert_eq!(added(peered), [own_table.clone()]);
+    assert_eq!(added(peered), std::slice::from_ref(&own_table));
     assert_eq!(added(consoles), [own_table.clone(), own_table.clone(), own_table]);
     for table in names["CLIENT_TABLES"].as_str().unwrap().split(',') {
         assert_eq!(peered["tables"]["CLIENT"][table]["routes"], json!({"10.50.6.0/24": connection}));

@@ -70,7 +70,7 @@ pub enum SyncError {
         /// What was done before.
         progress: &'static str,
         /// What AWS said.
-        source: AwsError,
+        source: Box<AwsError>,
     },
     /// Neither DNS nor the target group could be read.
     #[error("neither DNS nor the target group could be read, nothing was changed: {dns}; {}", chain(group))]
@@ -78,7 +78,7 @@ pub enum SyncError {
         /// What DNS said.
         dns: DnsError,
         /// What ELBv2 said.
-        group: AwsError,
+        group: Box<AwsError>,
     },
     /// The evidence names an address that may not be registered.
     #[error("{0}")]

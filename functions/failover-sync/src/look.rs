@@ -254,7 +254,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
     pub(crate) async fn describe(&mut self, progress: &'static str) -> Result<Verdict, SyncError> {
         let (sources, binding) = (self.sources, self.binding);
         let group = self.meanwhile(sources.groups.describe(&binding.target_group)).await;
-        let group = group.map_err(|source| SyncError::Aws { progress, source })?;
+        let group = group.map_err(|source| SyncError::Aws { progress, source: source.into() })?;
         let now = self.sources.now();
         self.evidence.group.see(group, now);
         Ok(self.judge(now))
@@ -277,8 +277,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         let is_whole = is_over || self.questions.is_empty();
         if is_whole && let Some(group) = self.undescribed.take() {
             return Err(match self.unanswered.take_if(|_| self.evidence.answer().is_none()) {
-                Some(dns) => SyncError::Blind { dns, group },
-                None => SyncError::Aws { progress: UNREAD, source: group },
+                Some(dns) => SyncError::Blind { dns, group: group.into() },
+                None => SyncError::Aws { progress: UNREAD, source: group.into() },
             });
         }
         let now = self.sources.now();

@@ -69,7 +69,7 @@ mod tests {
     fn refused_with(code: &str) -> SyncError {
         let mut source = AwsError::incomplete("elasticloadbalancing:RegisterTargets", "group", "no");
         source.code = Some(code.to_owned());
-        SyncError::Aws { progress: "", source }
+        SyncError::Aws { progress: "", source: source.into() }
     }
 
     #[tokio::test(start_paused = true)]

@@ -252,7 +252,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         self.look.evidence.join(targets, self.now());
         let (sources, binding) = (self.look.sources, self.look.binding);
         let registered = self.look.meanwhile(sources.groups.register(&binding.target_group, targets)).await;
-        registered.map_err(|source| SyncError::Aws { progress: IN_REGISTRATION, source })?;
+        registered.map_err(|source| SyncError::Aws { progress: IN_REGISTRATION, source: source.into() })?;
         self.unshown.registered(targets, self.now());
         info!(binding = binding.name, targets = names.join(","), "registered targets");
         note(&mut self.report.registered, names);
@@ -269,7 +269,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         self.remember();
         let (sources, binding) = (self.look.sources, self.look.binding);
         let deregistered = self.look.meanwhile(sources.groups.deregister(&binding.target_group, targets)).await;
-        deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source })?;
+        deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source: source.into() })?;
         self.unshown.deregistered(targets, self.now());
         info!(binding = binding.name, targets = names.join(","), "deregistered targets");
         note(&mut self.report.deregistered, names);

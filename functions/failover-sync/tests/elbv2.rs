@@ -174,7 +174,7 @@ async fn an_error_names_action_resource_code_request_and_remedy() {
         ] {
             assert!(message.contains(word), "{word} in {message}");
         }
-        let failure = SyncError::Aws { progress: "nothing was changed", source: failed }.failure();
+        let failure = SyncError::Aws { progress: "nothing was changed", source: failed.into() }.failure();
         assert_eq!(failure.kind, kind);
     }
 }
@@ -203,7 +203,7 @@ async fn what_stays_throttled_is_an_error_after_four_tries() {
         .build();
     let failed = elbv2(&[&rule]).describe(&arn()).await.unwrap_err();
     assert_eq!(rule.num_calls(), 4);
-    assert_eq!(SyncError::Aws { progress: "", source: failed }.failure().kind, "Throttled");
+    assert_eq!(SyncError::Aws { progress: "", source: failed.into() }.failure().kind, "Throttled");
 }
 
 #[tokio::test]
