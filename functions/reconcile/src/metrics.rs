@@ -44,7 +44,7 @@ mod tests {
             ("Fill", "Percent", Some(json!(42.5))),
             ("Unknown", "Count", None),
             ("Bad", "Count", Some(json!(0))),
-            ("OfNothing", "Percent", Some(json!(0.0_f64 / 0.0))),
+            ("OfNothing", "Percent", Some(json!(f64::NAN))),
         ];
         let expected = json!({
             "_aws": {
