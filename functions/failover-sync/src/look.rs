@@ -342,10 +342,10 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Look<'a, D, G, T, C> {
         if self.questions.are_asked_of(Source::Topology) {
             return;
         }
-        let (sources, binding, unlocated) = (self.sources, self.binding, self.unlocated.clone());
+        let (sources, binding, unlocated, start) = (self.sources, self.binding, self.unlocated.clone(), self.start);
         let limit = if self.agenda.is_check_repeated() { REPEATED_CHECK_LIMIT } else { TOPOLOGY_LIMIT };
         let question = async move {
-            let members = timeout(limit, sources.members(binding.cluster().unwrap_or_default())).await;
+            let members = timeout(limit, sources.members(binding.cluster().unwrap_or_default(), start)).await;
             let members = members.map_or(Err("no answer in time".to_owned()), |it| it.map_err(|error| chain(&error)));
             let (members, at) = members.or_else(|silence| unlocated.ok_or(silence))?;
             let located = members.into_iter().map(|member| async move {

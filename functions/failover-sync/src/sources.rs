@@ -70,15 +70,15 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Sources<D, G, T, C> {
         timeout(limit, self.dns.lookup(name, family)).await.unwrap_or_else(silence)
     }
 
-    /// The members of a cluster, and when the RDS API told them.
-    pub(crate) async fn members(&self, cluster: &str) -> Result<Members, AwsError> {
+    /// The members of a cluster, and when the RDS API told them: not before the run that asks began.
+    pub(crate) async fn members(&self, cluster: &str, began: Instant) -> Result<Members, AwsError> {
         let shared = {
             let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(clusters.entry(cluster.to_owned()).or_default())
         };
         let mut last = shared.lock().await;
         match &*last {
-            Some((members, asked)) if asked.elapsed() < SHARED_FOR => Ok(members.clone()),
+            Some((members, at)) if *at >= began && at.elapsed() < SHARED_FOR => Ok(members.clone()),
             _ => {
                 let members = (self.topology.members(cluster).await?, self.now());
                 *last = Some((members.clone(), Instant::now()));

@@ -1,6 +1,8 @@
 //! What RDS said, in whatever carries it: SNS, EventBridge, a queue behind either, raw delivery, a rule that passes a part
 //! on, or one of them inside another. No envelope is demanded whole; the text or object that RDS wrote is looked for.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::{Map, Value};
 
@@ -137,7 +139,8 @@ fn shape(value: &Value, depth: usize) -> String {
         Value::Object(fields) => {
             let key = |key: &str| key.chars().take(30).collect::<String>();
             let field = |(name, value): (&String, &Value)| format!("{:?}: {}", key(name), shape(value, depth - 1));
-            let shown: Vec<String> = fields.iter().take(12).map(field).collect();
+            let in_order: BTreeMap<_, _> = fields.iter().collect();
+            let shown: Vec<String> = in_order.into_iter().take(12).map(field).collect();
             let more = if fields.len() > shown.len() { ", …" } else { "" };
             format!("{{{}{more}}}", shown.join(", "))
         }

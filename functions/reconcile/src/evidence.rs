@@ -46,6 +46,8 @@ pub struct Evidence {
     readers: Option<ReaderRow>,
     /// How many members the RDS API flagged as the writer, when it answered last.
     flagged: Option<usize>,
+    /// The readers that could serve by its last answer, whether or not they have addresses.
+    serving: BTreeSet<String>,
     /// When the RDS API last flagged a member as the only writer.
     writers: BTreeMap<String, DateTime<Utc>>,
     /// The addresses of writers that this process registered among the readers, because no reader was healthy.
@@ -217,13 +219,19 @@ impl Evidence {
             self.writers.insert(writer.id.clone(), now);
         }
         self.writers.retain(|_, at| age(*at, now) <= WAS_WRITER);
+        let serving = members.iter().filter(|member| !member.is_writer && member.can_serve());
+        self.serving = serving.map(|member| member.id.clone()).collect();
     }
 
     /// The RDS API answered, or was silent.
     pub fn hear_topology(&mut self, topology: Option<Topology>, now: DateTime<Utc>) {
         self.is_topology_silent = Some(topology.is_none());
         if let Some(readers) = topology.as_ref().and_then(Topology::readers) {
-            let row = self.readers.take().filter(|row| row.readers == readers && age(row.last, now) <= CURRENT);
+            // A reader without an address is no reason for its target to leave: such an answer begins a row.
+            let is_located = |id: &String| topology.as_ref().is_some_and(|topology| topology.member(id).is_some());
+            let is_whole = self.serving.iter().all(is_located);
+            let goes_on = |row: &ReaderRow| is_whole && row.readers == readers && age(row.last, now) <= CURRENT;
+            let row = self.readers.take().filter(goes_on);
             self.readers = Some(ReaderRow { readers, since: row.map_or(now, |row| row.since), last: now });
         }
         match (topology, &mut self.topology) {

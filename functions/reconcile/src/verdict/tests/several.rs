@@ -36,6 +36,27 @@ fn a_reader_of_the_rds_api_that_may_not_be_registered_keeps_no_other_out() {
     assert!(matches!(judge(&evidence), Verdict::Refuse(_)));
 }
 
+/// Its lookup failed, and nobody knows it from before. One that has left the cluster leaves.
+#[test]
+fn a_reader_without_an_address_keeps_its_target() {
+    let binding = binding(Kind::Readers);
+    let Topology(members) = topology("c");
+    let judged = |told: &[(ClusterMember, Addresses)]| {
+        let told: Vec<_> = told.iter().map(|(member, _)| member.clone()).collect();
+        let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
+        evidence.group.see(vec![described("10.0.0.1:5432 healthy"), described("10.0.0.2:5432 healthy")], at(0));
+        for second in 0..=30 {
+            evidence.hear_dns(Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(second));
+            evidence.hear_members(&told, at(second));
+            evidence.hear_topology(Some(Topology(members[1..].to_vec())), at(second));
+        }
+        verdict(&binding, &AllowedNetworks::default(), &evidence, at(30))
+    };
+    assert!(matches!(judged(&members), Verdict::Wait(_)), "{:?}", judged(&members));
+    let Verdict::Switch(plan, _) = judged(&members[1..]) else { panic!("{:?}", judged(&members[1..])) };
+    assert_eq!(plan.to_string(), "deregister 10.0.0.1:5432");
+}
+
 /// What is judged of a custom endpoint whose answers name 10.0.0.2, one after each pause, since they named both.
 fn custom(answers: i64, pause: i64, group: &[&str]) -> String {
     let binding = binding(Kind::Custom);
