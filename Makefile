@@ -3,6 +3,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
+# Of the whole workspace, whatever is built of it: with the features of one package alone half of it would be built again.
+CARGO_BUILD := cargo build --workspace
+
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
@@ -26,6 +29,8 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # A release of this version, packaged or unpacked here. With DIST= deploy compiles nevertheless.
 DIST ?= $(if $(shell grep -s 'SemanticVersion: $(VERSION)$$' dist/template.yaml),dist)
 LINTERS := target/tools/lint
+LINTED := template.yaml $(wildcard infra/*.yaml)
+WORKFLOWS := $(wildcard .github/workflows/*)
 PAYLOAD ?= {}
 TO ?= $(filter starburst planetscale,$(PRESET))
 MINUTES ?= 30
@@ -51,6 +56,7 @@ help: ## Show this help
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
 	@echo "  VPC, PEER, ROUTED    ranges for check-peering: VPC='10.50.0.0/21' PEER='172.20.0.0/20' ROUTED='172.19.0.0/20'"
+	@echo "  PEER_ROUTED, CIDRS   what PEER routes already; or ranges of which check-peering compares each with each"
 	@echo "  MINUTES=30           how long soak goes on"
 	@echo "  CASES=100000         how many cases fuzz tries of each property; SEED=number repeats a run"
 	@echo "  AWS_ENDPOINT_URL=... lets invoke talk to the lab that 'make lab' keeps running"
@@ -74,7 +80,7 @@ mysql: ## Install MySQL into target/mysql, for more tests: MYSQL_CHROOT=$PWD/tar
 
 demo: setup ## Show a failover and a failback on a local AWS, under write load
 	@echo "Compiling the lab (a few minutes the first time)"
-	cargo build --package lab
+	$(CARGO_BUILD) --bin lab
 	target/debug/lab demo
 
 picture: demo ## Show the demo, and make its picture that of the README
@@ -82,31 +88,31 @@ picture: demo ## Show the demo, and make its picture that of the README
 
 demo-mysql: mariadb ## Show health checks that lock a load balancer out of MariaDB, and the way back
 	@echo "Compiling the lab and the function (a few minutes the first time)"
-	cargo build --package lab --package flush-hosts
+	$(CARGO_BUILD) --bin lab --bin flush-hosts
 	target/debug/lab demo-mysql
 
 lab: setup ## Keep the local AWS of the demo running, to play with
 	@echo "Compiling the lab (a few minutes the first time)"
-	cargo build --package lab
+	$(CARGO_BUILD) --bin lab
 	target/debug/lab up
 
 soak: setup ## Fail over at random for MINUTES on the local AWS, under write load
 	@echo "Compiling the lab (a few minutes the first time)"
-	cargo build --package lab
+	$(CARGO_BUILD) --bin lab
 	target/debug/lab soak --minutes $(MINUTES)
 
 simulate: ## Let the function and its rivals live through 100,000 simulated failovers
-	cargo run --package simulation -- --failovers 100000 --seed 1
+	$(CARGO_BUILD) --bin simulate
+	target/debug/simulate --failovers 100000 --seed 1
 
 fuzz: ## Try CASES of every property: variables, events, verdicts, and answers of AWS
 	@echo "SEED=$(SEED)"
-	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package reconcile --lib --test hostile
-	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package failover-sync --test hostile
-	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --package platform --package flush-hosts --lib --test hostile
+	PROPTEST_CASES=$(CASES) PROPTEST_RNG_SEED=$(SEED) cargo test --workspace --lib --test hostile
 
 bench: setup ## Measure the function's release binary on loopback, and hold it to its budgets
 	cd functions/failover-sync && cargo lambda build --release --output-format zip
-	cargo run --package bench
+	$(CARGO_BUILD) --bin bench
+	target/debug/bench
 
 check: setup ## The quick loop: formatting, clippy, all libraries, scripted worlds, documents
 	cargo fmt --all --check
@@ -124,13 +130,17 @@ programs: lint
 arm64: build-arm64 mariadb ## Run the tests of the binaries against those for arm64, under QEMU
 	@tests/arm64.sh
 
-lint: setup $(LINTERS)/installed ## Check formatting, clippy, the templates and the workflows
+lint: setup $(LINTERS)/templates ## Check formatting, clippy, the templates and the workflows
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	$(LINTERS)/bin/cfn-lint template.yaml infra/*.yaml
-	@printf '%s\n' template.yaml infra/*.yaml | xargs -P 2 -I {} sam validate --region $(LINT_REGION) --template-file {}
-	$(LINTERS)/bin/checkov --framework cloudformation --file template.yaml infra/*.yaml --compact --quiet --skip-download
-	$(LINTERS)/bin/zizmor --quiet --offline .github/workflows
+
+# Not again before one of them, or a linter, is another one.
+$(LINTERS)/templates: $(LINTERS)/installed $(VENV)/installed $(LINTED) $(WORKFLOWS)
+	$(LINTERS)/bin/cfn-lint $(LINTED)
+	@printf '%s\n' $(LINTED) | xargs -P 2 -I {} sam validate --region $(LINT_REGION) --template-file {}
+	$(LINTERS)/bin/checkov --framework cloudformation --file $(LINTED) --compact --quiet --skip-download
+	$(LINTERS)/bin/zizmor --quiet --offline $(WORKFLOWS)
+	@touch $@
 
 $(LINTERS)/installed: tests/lint-requirements.txt
 	@echo "Installing cfn-lint, checkov and zizmor into $(LINTERS) (one or two minutes)"
@@ -218,7 +228,8 @@ invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
 
 status: ## Show endpoint, addresses, members and verdict of each binding of the deployed function
 	@[ -x target/debug/status ] || echo "Compiling it (a minute and a half the first time)" >&2
-	@cargo run --quiet --package status -- --function $(FUNCTION)
+	@$(CARGO_BUILD) --quiet --bin status
+	@target/debug/status --function $(FUNCTION)
 
 check-peering: ## Whether VPC and PEER can be peered, and what ROUTED has in the way; or whether any of CIDRS overlap
 	@python3 infra/check_peering.py $(CIDRS) $(if $(VPC),--vpc $(VPC)) $(if $(PEER),--peer $(PEER)) \
