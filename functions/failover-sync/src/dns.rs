@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
@@ -15,7 +15,7 @@ use hickory_resolver::system_conf::parse_resolv_conf;
 use reconcile::binding::Family;
 use reconcile::evidence::Answer;
 use reconcile::target::Addresses;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::error::{DnsAnswer, DnsError};
 use crate::ports::Dns;
@@ -32,14 +32,35 @@ const SERVERS_AT_MOST: usize = 3;
 /// Tries of each server after the first.
 const RETRIES: u32 = 1;
 
-/// For how long the server that answered last is asked first.
+/// For how long the server that gave addresses last is asked first.
 const PREFERRED_FOR: Duration = Duration::from_secs(60);
 
 /// The port [`Dns`] over the network: a list of servers, asked in order.
 pub struct Resolver {
     servers: Vec<Server>,
-    /// Which server answered last, if it is not the first, and when it was found.
-    preferred: Mutex<Option<(usize, Instant)>>,
+    order: ServerOrder,
+}
+
+/// In which order the servers of a list are asked: as given, but for a minute the one first that gave addresses last.
+#[derive(Debug, Default)]
+pub struct ServerOrder(Mutex<Option<(usize, Instant)>>);
+
+impl ServerOrder {
+    /// So many servers in the order in which they are asked now.
+    pub fn of(&self, servers: usize) -> impl Iterator<Item = usize> + use<> {
+        let preferred = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = preferred.filter(|(_, found)| found.elapsed() < PREFERRED_FOR).map_or(0, |(server, _)| server);
+        std::iter::once(first).chain((0..servers).filter(move |server| *server != first))
+    }
+
+    /// Notes what a server answered. One that knows no address is not asked first: another one may know it.
+    pub fn note(&self, server: usize, has_addresses: bool) {
+        let mut preferred = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*preferred {
+            Some((known, found)) if *known == server && has_addresses && found.elapsed() < PREFERRED_FOR => {}
+            _ => *preferred = (server != 0 && has_addresses).then(|| (server, Instant::now())),
+        }
+    }
 }
 
 struct Server {
@@ -88,23 +109,8 @@ impl Resolver {
         };
         Ok(Resolver {
             servers: servers.into_iter().map(server).collect::<Result<_, NetError>>()?,
-            preferred: Mutex::default(),
+            order: ServerOrder::default(),
         })
-    }
-
-    /// The servers in the order in which they are asked now.
-    fn order(&self) -> impl Iterator<Item = usize> + use<> {
-        let preferred = *self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = preferred.filter(|(_, found)| found.elapsed() < PREFERRED_FOR).map_or(0, |(server, _)| server);
-        std::iter::once(first).chain((0..self.servers.len()).filter(move |server| *server != first))
-    }
-
-    fn prefer(&self, server: usize) {
-        let mut preferred = self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*preferred {
-            Some((known, found)) if *known == server && found.elapsed() < PREFERRED_FOR => {}
-            _ => *preferred = (server != 0).then(|| (server, Instant::now())),
-        }
     }
 }
 
@@ -123,7 +129,7 @@ impl Dns for Resolver {
         let share = share_of(self.servers.len());
         let mut failed = Vec::new();
         let mut last = DnsAnswer::Other("there is no server".to_owned());
-        for index in self.order() {
+        for index in self.order.of(self.servers.len()) {
             let server = &self.servers[index];
             let answer = timeout(share, server.lookup(absolute.clone(), record_type)).await;
             match answer.unwrap_or(Err(DnsAnswer::Timeout)) {
@@ -132,7 +138,7 @@ impl Dns for Resolver {
                     last = answer;
                 }
                 answer => {
-                    self.prefer(index);
+                    self.order.note(index, answer.is_ok());
                     return answer.map_err(|answer| error(&[&server.name], answer));
                 }
             }
@@ -155,8 +161,8 @@ impl Server {
     }
 }
 
-/// The time of each of so many servers.
-fn share_of(servers: usize) -> Duration {
+/// The time that each of so many servers has to answer.
+pub fn share_of(servers: usize) -> Duration {
     (LIMIT - MARGIN) / u32::try_from(servers).unwrap_or(u32::MAX).max(1)
 }
 

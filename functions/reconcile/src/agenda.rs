@@ -5,7 +5,7 @@
 //! | DNS                           | in every look                                                             | 1 s               |
 //! | the target group              | if its description is 15 s old; before a write, if it is 1 s old          | 1 s               |
 //! | topology, beside DNS          | in a watch; after a look that did not find the group right; three minutes after it was last found to agree; as soon as the writer's name leads elsewhere than when this process last saw the group in sync | 2 s |
-//! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; when a member is ill, which is a hint and no proof | 2 s; before a switch, or when a disagreement seems to be over, 1 s |
+//! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; while witnesses disagree; when a member is ill, which is a hint and no proof | 2 s; before a switch, or when a disagreement seems to be over, 1 s |
 //! | the databases, beside DNS     | in a watch, and after a look that did not find the group right: all that are known      | 1 s |
 //! | the databases, after it       | the same, those that became known, and all in a look that did not find the group right; the registered ones when topology is checked | once a look |
 //!
@@ -158,7 +158,10 @@ impl Agenda {
             Verdict::Switch(plan, _) => !plan.deregister.is_empty() || self.kind == Kind::Readers,
             Verdict::InSync(_) => {
                 let is_ill = || evidence.group.targets().iter().any(DescribedTarget::is_ill);
-                self.is_watching || self.settled.disagreed.is_some() || is_ill()
+                self.is_watching
+                    || self.settled.disagreed.is_some()
+                    || evidence.disagrees(now) == Some(true)
+                    || is_ill()
             }
         };
         let pause = match verdict {

@@ -249,7 +249,9 @@ impl Evidence {
         let (Some(dns), Some(writer)) = (dns, writer) else { return };
         self.standing = match self.standing.take() {
             _ if writer.as_ref() != Some(&dns) => None,
-            Some(standing) if standing.goes_on(&dns, now) => Some(Standing { last: now, ..standing }),
+            Some(standing) if standing.addresses == dns && standing.goes_on(now) => {
+                Some(Standing { last: now, ..standing })
+            }
             _ => Some(Standing { addresses: dns, since: now, last: now }),
         };
     }
@@ -273,10 +275,13 @@ impl Evidence {
         self.stand_ins.contains(&address)
     }
 
-    /// For how long DNS and the RDS API have both named these addresses without a break.
-    pub fn stood_for(&self, named: &Addresses) -> Option<Duration> {
-        let standing = self.standing.as_ref().filter(|standing| standing.addresses == *named)?;
-        Some(age(standing.since, standing.last))
+    /// What DNS and the RDS API have both named without a break, and for how long since the given time. A silence is no
+    /// break; that one of them names something else is.
+    pub fn standing(&self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<(&Addresses, Duration)> {
+        let Standing { addresses, since: first, last } = self.standing.as_ref().filter(|it| it.goes_on(now))?;
+        let is_broken = self.dns(now).is_some_and(|dns| dns.answer.addresses != *addresses)
+            || self.topology(now).is_some_and(|topology| topology.writer() != Some(addresses));
+        (!is_broken).then(|| (addresses, age(since.map_or(*first, |since| since.max(*first)), *last)))
     }
 
     /// For how long every answer of DNS has lacked this address, and how many answers that were: as far as this process

@@ -185,16 +185,16 @@ impl Judge<'_> {
     /// | who             | if                                                  |
     /// |-----------------|-----------------------------------------------------|
     /// | an event        | it is newer than the registration                   |
-    /// | DNS and RDS API | both have named it without a break for [90 s](STANDS) |
+    /// | DNS and RDS API | both have named it without a break for [90 s](STANDS), and for as long after the registration |
     fn disputed(&self, writer: IpAddr) -> Option<Because> {
         let can_not_tell = |address| self.evidence.voice(address, self.now).is_none_or(|it| it == Voice::Unknown);
         let is_other = |named: &Addresses| named.iter().all(|address| address != writer && can_not_tell(address));
         let registered = self.evidence.group.registered_since(writer);
         let event = self.evidence.named(self.now).filter(|(_, time)| registered.is_none_or(|since| *time > since));
         let by_event = event.map(|(named, _)| named).filter(|named| is_other(named));
-        let dns = self.evidence.dns(self.now).map(|steady| &steady.answer.addresses);
-        let stood = dns.filter(|named| self.evidence.stood_for(named).is_some_and(|lasted| lasted >= STANDS));
-        let other = by_event.or(stood.filter(|named| is_other(named)))?;
+        let standing = self.evidence.standing(registered, self.now);
+        let stood = standing.filter(|(named, lasted)| *lasted >= STANDS && is_other(named)).map(|(named, _)| named);
+        let other = by_event.or(stood)?;
         Some(Because::Disputed { writer, other: other.clone(), by_event: by_event.is_some() })
     }
 

@@ -8,6 +8,7 @@ mod wrong_way;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use reconcile::binding;
 use reconcile::claim::Voice;
@@ -128,6 +129,8 @@ pub struct Audit {
     pub dns_told: Option<(IpAddr, Moment)>,
     /// When the process last asked for the members of the cluster in vain, in this invocation or an earlier one.
     pub unheard: Option<Moment>,
+    /// The writer that both DNS and the RDS API named to the process, and from when to when, over all invocations.
+    pub told: Option<(IpAddr, Range<Moment>)>,
     /// When DNS last named each address of a custom endpoint, in this invocation or an earlier one.
     pub named: BTreeMap<IpAddr, Moment>,
     /// When DNS first answered the process for it.
@@ -249,6 +252,7 @@ impl Ports {
             audit.readers_told = readers.filter_map(number).collect();
         }
         self.name_members();
+        self.hear_both();
     }
 
     /// Whether the RDS API or the invocation's event says that the member belongs into the group.

@@ -52,6 +52,13 @@ pub(crate) enum Served {
     NoSuchName,
 }
 
+impl Served {
+    /// Whether no other name server is asked after it.
+    pub(crate) fn is_answer(self) -> bool {
+        matches!(self, Served::AsOf(_) | Served::NoSuchName)
+    }
+}
+
 /// Whom the RDS API flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flags {

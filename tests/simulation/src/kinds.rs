@@ -58,7 +58,7 @@ pub enum Kind {
     /// nobody in, each for a while or for good.
     ///
     /// With the databases' word not all changes converge here: nothing leads away from a registered database that says that
-    /// it takes writes. The function has to say that it waits.
+    /// it takes writes. A process that has heard DNS and the RDS API name another one for long has to say that it waits.
     BlueTakesWrites,
 }
 
@@ -96,7 +96,16 @@ impl Kind {
 
     /// The kinds that came later: in nearly all of them a source is wrong for longer than an outage lasts. What is drawn for
     /// the others, and how much of each, stays what it was.
-    pub const LATER: [Kind; 4] = [Kind::Custom, Kind::HangingDns, Kind::UnclearWriter, Kind::UnclearReaders];
+    pub const LATER: [Kind; 8] = [
+        Kind::Custom,
+        Kind::HangingDns,
+        Kind::TwoDnsServers,
+        Kind::SlowDescriptions,
+        Kind::UnresolvedMember,
+        Kind::UnclearWriter,
+        Kind::UnclearReaders,
+        Kind::BlueTakesWrites,
+    ];
 
     /// The kinds of its bindings; that of a writer depends on the engine.
     pub fn bindings(self, engine: Engine) -> Vec<binding::Kind> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use failover_sync::dns::{ServerOrder, share_of};
 use failover_sync::error::{AwsError, DnsAnswer, DnsError};
 use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
 use reconcile::binding::{Family, TargetGroupArn};
@@ -36,6 +37,7 @@ struct ProcessPorts {
     resolver: usize,
     born: Moment,
     killed: Notify,
+    name_servers: ServerOrder,
     now_serving: Mutex<Audit>,
 }
 
@@ -52,7 +54,15 @@ impl Ports {
     pub fn new(world: Arc<World>, number: usize) -> Ports {
         let resolver = number % world.scenario.resolvers();
         let (born, now_serving) = (world.now(), Mutex::new(Audit::new(world.scenario.subjects.len())));
-        Ports(Arc::new(ProcessPorts { world, number, resolver, born, killed: Notify::new(), now_serving }))
+        Ports(Arc::new(ProcessPorts {
+            world,
+            number,
+            resolver,
+            born,
+            killed: Notify::new(),
+            name_servers: ServerOrder::default(),
+            now_serving,
+        }))
     }
 
     /// The resolver that the process asks.
@@ -94,9 +104,9 @@ impl Ports {
             self.hear_event(self.scenario().database.hosts[host].0);
         }
         let mut audit = self.audit();
-        let Audit { unheard, named, answered_since, .. } = std::mem::take(&mut *audit);
+        let Audit { unheard, told, named, answered_since, .. } = std::mem::take(&mut *audit);
         let new = Audit::new(self.scenario().subjects.len());
-        *audit = Audit { invocation, dies_at, names, unheard, named, answered_since, ..new };
+        *audit = Audit { invocation, dies_at, names, unheard, told, named, answered_since, ..new };
     }
 
     /// Resolves when the process was killed.
@@ -244,38 +254,43 @@ impl Ports {
         self.answer(Ok(())).await
     }
 
-    /// What becomes of a question to DNS, once that is known.
+    /// What becomes of a question to DNS, once that is known: the name servers are asked in the function's order.
     async fn serve(&self, name: Name) -> Served {
-        let (scenario, now) = (self.scenario(), self.world().now());
+        let scenario = self.scenario();
         let faults = &scenario.faults;
-        if scenario.refuses(Service::Dns, now) {
+        if scenario.refuses(Service::Dns, self.world().now()) {
             return Served::Fails;
         }
-        let served = match name {
-            Name::Member(member) => faults.nowhere(member).unwrap_or_else(|| faults.serve(scenario.dice(), 0, now)),
-            Name::Endpoint(_) => faults.serve(scenario.dice(), 0, now),
+        let nowhere = match name {
+            Name::Member(member) => faults.nowhere(member),
+            Name::Endpoint(_) => None,
         };
-        if faults.servers() == 2 {
-            return self.race(served).await;
-        }
-        if served == Served::Silent {
-            sleep(Duration::from_millis(df::GIVEN_UP)).await;
+        let rng = &mut self.dice_of_call(Topic::Fault);
+        let mut served = Served::Silent;
+        for server in self.0.name_servers.of(faults.servers()) {
+            served = nowhere.unwrap_or_else(|| faults.serve(scenario.dice(), server, self.world().now()));
+            match served {
+                Served::Silent => sleep(share_of(faults.servers())).await,
+                _ if faults.servers() > 1 => sleep(Duration::from_millis(df::server_latency(rng, server == 0))).await,
+                _ => {}
+            }
+            if served.is_answer() {
+                self.0.name_servers.note(server, matches!(served, Served::AsOf(_)));
+                break;
+            }
         }
         served
     }
 
-    /// Both name servers are asked at once, and the first answer counts, also if it is a no.
-    async fn race(&self, first: Served) -> Served {
-        let (scenario, now) = (self.scenario(), self.world().now());
-        let rng = &mut self.dice_of_call(Topic::Fault);
-        let second = scenario.faults.serve(scenario.dice(), 1, now);
-        let mut served = [(df::server_latency(rng, true), first), (df::server_latency(rng, false), second)];
-        served.sort_by_key(|(latency, _)| *latency);
-        let is_answer = |served: Served| matches!(served, Served::AsOf(_) | Served::NoSuchName);
-        let (latency, served) =
-            served.into_iter().find(|(_, served)| is_answer(*served)).unwrap_or((df::GIVEN_UP, Served::Silent));
-        sleep(Duration::from_millis(latency)).await;
-        served
+    /// Whether the name server that answers first, if all are asked at once, says that there is no such name.
+    pub fn hears_no_first(&self) -> bool {
+        let (faults, rng) = (&self.scenario().faults, &mut self.dice_of_call(Topic::Fault));
+        let served = (0..faults.servers()).map(|server| {
+            let latency = df::server_latency(rng, server == 0);
+            (latency, faults.serve(self.scenario().dice(), server, self.world().now()))
+        });
+        let first = served.filter(|(_, served)| served.is_answer()).min_by_key(|(latency, _)| *latency);
+        first.is_some_and(|(_, served)| served == Served::NoSuchName)
     }
 
     /// What a resolver answers for a name in a family. A database with IPv6 addresses has IPv4 addresses too.

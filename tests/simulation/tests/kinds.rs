@@ -164,6 +164,26 @@ fn a_writer_is_followed_while_dns_hangs() {
 }
 
 #[test]
+fn a_writer_is_followed_while_two_name_servers_disagree() {
+    assert_holds(Kind::TwoDnsServers, 400);
+}
+
+#[test]
+fn a_writer_is_followed_while_descriptions_take_long() {
+    assert_holds(Kind::SlowDescriptions, 400);
+}
+
+#[test]
+fn a_writer_is_followed_while_the_name_of_a_member_leads_nowhere() {
+    assert_holds(Kind::UnresolvedMember, 400);
+}
+
+#[test]
+fn no_group_is_called_right_for_long_while_blue_goes_on_taking_writes() {
+    assert_keeps_invariants(Kind::BlueTakesWrites, 400);
+}
+
+#[test]
 fn a_writer_is_followed_while_the_rds_api_flags_two_or_none() {
     assert_holds(Kind::UnclearWriter, 400);
 }

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use reconcile::binding;
+use reconcile::claim::Voice;
 
 use crate::check::Invariant;
 use crate::dice::{Moment, SECOND};
@@ -25,6 +26,12 @@ const WATCH_ENDS: Moment = 30 * SECOND;
 /// looking says what it found when its watch ends. In 2,000 changes no claim was further behind than [`ASKED_EVERY`].
 const NOTICED_WITHIN: Moment = ASKED_EVERY + d::SCHEDULE + WATCH_ENDS;
 
+/// What DNS said counts for so long.
+const COUNTS: Moment = 5 * SECOND;
+
+/// Answers that a process heard further apart say nothing about the time between.
+const GAP: Moment = 330 * SECOND;
+
 impl Ports {
     /// Notes that the RDS API did not answer, or that a member was not located: the process cannot tell who the writer is.
     pub(crate) fn ask_in_vain(&self) {
@@ -32,14 +39,30 @@ impl Ports {
         self.audit().unheard = Some(now);
     }
 
+    /// Notes whom both DNS and the RDS API name to the process.
+    pub(super) fn hear_both(&self) {
+        let now = self.world().now();
+        let named = self.named_by_api(now);
+        let mut audit = self.audit();
+        let named = named.filter(|named| audit.dns_told.is_some_and(|(told, at)| told == *named && now <= at + COUNTS));
+        let known = audit.told.take().filter(|(address, told)| named == Some(*address) && now <= told.end + GAP);
+        audit.told = named.map(|named| (named, known.map_or(now, |(_, told)| told.start)..now));
+    }
+
     /// Checks a claim that the group is right. An answer that was asked for in vain is no answer, and what was asked then
     /// is asked again as late as after any other: each process has a memory of its own, and a new one asks in its first run.
     pub(super) fn examine_agreement(&self, number: usize) {
         let (world, now) = (self.world(), self.world().now());
         let mut heard_since = self.audit().unheard.unwrap_or(0);
-        if self.scenario().kind == Kind::BlueTakesWrites {
-            // Against a database that says that it takes writes, a process must have heard the others for a while itself.
-            heard_since = heard_since.max(self.born());
+        let is_against_a_database = self.scenario().kind == Kind::BlueTakesWrites;
+        if is_against_a_database {
+            // Then the process must have heard the others itself, and for a while.
+            heard_since = heard_since.max(self.audit().told.as_ref().map_or(now, |(_, told)| told.start));
+        }
+        let named_now = self.named_by_api(now);
+        let denies = |named| self.has_said(number, named, Voice::ReadOnly);
+        if is_against_a_database && named_now.is_some_and(denies) {
+            return;
         }
         let is_clusters = self.scenario().config.bindings[number].kind == binding::Kind::Cluster;
         if !is_clusters || now < heard_since + NOTICED_WITHIN {
@@ -48,7 +71,13 @@ impl Ports {
         let is_contradicted = |at: Moment| {
             let (named, state) = (self.named_by_api(at), world.state());
             let is_named = |named| state.kept[number].group.members_at(at).iter().any(|member| member.address == named);
-            named.is_some_and(|named| !is_named(named))
+            // And for as long both must have named the same, and the group must have had the same member.
+            let is_doubted = |named: IpAddr| {
+                let dns = self.scenario().answer(Name::Endpoint(number), self.resolver(), at).addresses;
+                let group = &state.kept[number].group;
+                Some(named) != named_now || dns != named.into() || group.members_at(at) != group.members_at(now)
+            };
+            named.is_some_and(|named| !is_named(named) && !(is_against_a_database && is_doubted(named)))
         };
         let mut moments = (0..=NOTICED_WITHIN / SECOND).map(|ago| now - ago * SECOND);
         if moments.all(is_contradicted) {

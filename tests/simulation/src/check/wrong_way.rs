@@ -57,13 +57,16 @@ impl Ports {
         let database = &scenario.database;
         let is_honest_at = |at: Moment| {
             let writer = database.writer(at);
-            let mut told = scenario.faults.spoken_of(scenario.dice(), at).peekable();
-            let dns = !scenario.refuses(Service::Dns, at) && told.peek().is_some();
-            let dns = dns.then(|| told.all(|moment| database.writer_by_dns(resolver, moment).0 == writer));
+            let spoken_of: Vec<Moment> = scenario.faults.spoken_of(scenario.dice(), at).collect();
+            let dns = !scenario.refuses(Service::Dns, at) && !spoken_of.is_empty();
+            let dns = dns.then(|| spoken_of.iter().all(|moment| database.writer_by_dns(resolver, *moment).0 == writer));
             let is_readable = !scenario.refuses(Service::Rds, at) && !database.is_being_renamed(at);
             let is_clear = scenario.faults.names_writer(database, at);
             let topology = database.engine.is_cluster() && is_readable && is_clear;
-            let topology = topology.then(|| database.writer_by_members(resolver, at) == writer);
+            // A member is where the name servers say.
+            let flagged = database.writer_by_topology(at);
+            let leads_to_writer = |moment: &Moment| database.member_by_dns(flagged, resolver, *moment).0 == writer;
+            let topology = topology.then(|| leads_to_writer(&at) && spoken_of.iter().all(leads_to_writer));
             let event = names.filter(|(_, time)| writer_told.is_some() && at < time + EVENT_LIFETIME);
             [dns, topology, event.map(|(host, _)| host == writer)]
         };

@@ -7,10 +7,7 @@ use std::ops::Range;
 
 use fastrand::Rng;
 
-use crate::dice::{Moment, SECOND, between, chance};
-
-/// A name server that is silent is given up after this, all tries together.
-pub const GIVEN_UP: Moment = 3 * SECOND;
+use crate::dice::{Moment, between, chance};
 
 /// When DNS hangs around a change that begins at zero, in two changes of three: from a little before or some time after it.
 pub fn hang(rng: &mut Rng) -> Option<Range<i64>> {

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::wrappers::{Altered, Cached, Retold};
 use crate::writer::Hasty;
-use crate::{as_sent, count, outcome_in, sound};
+use crate::{as_sent, count, outcome_in, whole_in};
 
 /// So many changes show each breakage.
 const CHANGES: usize = 200;
@@ -40,7 +40,7 @@ fn measures(outcome: &Outcome) -> &Measures {
 /// Asserts that the variant breaks the invariant so often, and the loop as it is far less.
 fn assert_breaks(kind: Kind, invariant: Invariant, at_least: usize, process: fn(Ports) -> Arc<dyn Process>) {
     let broken = count(&outcome_of(kind, process), invariant);
-    let whole = count(&outcome_of(kind, sound), invariant);
+    let whole = count(&whole_in(kind, CHANGES, false), invariant);
     assert!(broken >= at_least && broken >= 10 * whole, "invariant {invariant}: {broken} times, {whole} with the rule");
 }
 
@@ -79,14 +79,14 @@ fn counting_the_writer_among_the_readers_is_caught() {
 
 #[test]
 fn counting_readers_that_come_and_go_is_caught() {
-    let wrong = |process| measures(&outcome_of(Kind::Readers, process)).wrong_s;
-    let broken = wrong(|ports| {
+    let broken = outcome_of(Kind::Readers, |ports| {
         with_topology(ports, |mut members| {
             members.iter_mut().for_each(|member| member.status = "available".to_owned());
             members
         })
     });
-    let whole = wrong(sound);
+    let whole = whole_in(Kind::Readers, CHANGES, false);
+    let [broken, whole] = [&broken, &whole].map(|outcome| measures(outcome).wrong_s);
     assert!(broken > 1.2 * whole, "a wrong target for {broken:.0} s, {whole:.0} s with the rule");
 }
 
@@ -170,21 +170,21 @@ fn taking_only_the_private_networks_of_ipv4_is_caught() {
 
 #[test]
 fn remembering_where_members_were_is_caught() {
-    let p99 = |process| measures(&outcome_of(Kind::BlueGreen, process)).convergence(99.0);
-    let broken = p99(|ports| {
+    let broken = outcome_of(Kind::BlueGreen, |ports| {
         let is_members = |name: &str| !name.contains(".cluster-") && name.starts_with("orders-");
         let dns = Cached::new(ports.clone(), is_members);
         Loop::new(&ports, dns, ports.clone(), ports.clone(), ports.clone())
     });
-    let whole = p99(sound);
+    let whole = whole_in(Kind::BlueGreen, CHANGES, false);
+    let [broken, whole] = [&broken, &whole].map(|outcome| measures(outcome).convergence(99.0));
     assert!(broken > 2.0 * whole, "p99 is {broken:.0} s, {whole:.0} s with the rule");
 }
 
 #[test]
 fn going_back_to_blue_at_once_is_caught() {
-    let wrong_ways = |process| measures(&outcome_of(Kind::BlueGreen, process)).wrong_ways;
-    let broken = wrong_ways(|ports| Arc::new(Hasty(ports)));
-    let whole = wrong_ways(sound);
+    let broken = outcome_of(Kind::BlueGreen, |ports| Arc::new(Hasty(ports)));
+    let whole = whole_in(Kind::BlueGreen, CHANGES, false);
+    let [broken, whole] = [&broken, &whole].map(|outcome| measures(outcome).wrong_ways);
     assert!(2 * broken > 3 * whole, "{broken} wrong-way switches, {whole} with the rule");
 }
 

@@ -8,8 +8,10 @@ mod word;
 mod wrappers;
 mod writer;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
+use failover_sync::ports::Databases;
 use serde_json::Value;
 use simulation::campaign::{self, Outcome};
 use simulation::check::Invariant;
@@ -48,6 +50,10 @@ fn sound(ports: Ports) -> Arc<dyn Process> {
     Loop::new(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone())
 }
 
+fn asking(ports: &Ports, databases: impl Databases) -> Arc<dyn Process> {
+    Loop::asking(ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), databases)
+}
+
 fn as_sent(delivery: &Delivery, _world: &World) -> Arc<Value> {
     Arc::clone(&delivery.payload)
 }
@@ -59,6 +65,16 @@ fn outcome_in(
     receive: fn(&Delivery, &World) -> Arc<Value>,
 ) -> Outcome {
     campaign::run(kind, &[Arc::new(Broken { process, receive })], changes, 2_000, |_| ())
+}
+
+/// What the function as it is, with or without the databases' word, becomes in so many changes of a kind. Several variants
+/// are compared with it.
+fn whole_in(kind: Kind, changes: usize, asks_databases: bool) -> Arc<Outcome> {
+    type Once = Arc<OnceLock<Arc<Outcome>>>;
+    static KNOWN: Mutex<BTreeMap<(Kind, usize, bool), Once>> = Mutex::new(BTreeMap::new());
+    let known = Arc::clone(KNOWN.lock().expect("not poisoned").entry((kind, changes, asks_databases)).or_default());
+    let process: fn(Ports) -> _ = if asks_databases { |ports| asking(&ports, ports.clone()) } else { sound };
+    Arc::clone(known.get_or_init(|| Arc::new(outcome_in(kind, changes, process, as_sent))))
 }
 
 fn count(outcome: &Outcome, invariant: Invariant) -> usize {

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use failover_sync::ports::{BoxFuture, Databases, Sessions};
+use failover_sync::error::AwsError;
+use failover_sync::ports::{BoxFuture, Databases, Sessions, Topology};
 use reconcile::binding::Binding;
 use reconcile::claim::Voice;
+use reconcile::evidence::ClusterMember;
 use reconcile::report::Failure;
 use reconcile::target::Target;
 use simulation::campaign::Outcome;
@@ -17,12 +19,11 @@ use simulation::ports::Ports;
 use simulation::strategy::Loop;
 use tokio::time::{Instant, timeout};
 
-use crate::{as_sent, count, outcome_in};
+use crate::{as_sent, asking, count, outcome_in, whole_in};
 
 /// What becomes of the variant, and of the function as it is, in the same worlds.
-fn with_and_without(kind: Kind, changes: usize, broken: fn(Ports) -> Arc<dyn Process>) -> [Outcome; 2] {
-    let whole: fn(Ports) -> Arc<dyn Process> = |ports| asking(&ports, ports.clone());
-    [broken, whole].map(|process| outcome_in(kind, changes, process, as_sent))
+fn with_and_without(kind: Kind, changes: usize, broken: fn(Ports) -> Arc<dyn Process>) -> [Arc<Outcome>; 2] {
+    [Arc::new(outcome_in(kind, changes, broken, as_sent)), whole_in(kind, changes, true)]
 }
 
 /// Asserts that the variant breaks the invariant so often, and the function as it is never does.
@@ -35,10 +36,6 @@ fn assert_breaks(
 ) {
     let [broken, whole] = with_and_without(kind, changes, process).map(|outcome| count(&outcome, invariant));
     assert!(broken >= at_least && whole == 0, "invariant {invariant}: {broken} times, {whole} with the rule");
-}
-
-fn asking(ports: &Ports, databases: impl Databases) -> Arc<dyn Process> {
-    Loop::asking(ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), databases)
 }
 
 fn silence() -> Failure {
@@ -165,4 +162,21 @@ impl Sessions for BalancedSessions<'_> {
 #[test]
 fn asking_through_the_load_balancer_is_caught() {
     assert_breaks(Kind::Writer, 300, Invariant::EventuallyStable, 8, |ports| asking(&ports, Balanced(ports.clone())));
+}
+
+/// An RDS API that is asked and not heard.
+struct Unheard(Ports);
+
+impl Topology for Unheard {
+    async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
+        self.0.members(cluster).await?;
+        Err(AwsError::incomplete("rds:DescribeDBClusters", cluster, "not heard"))
+    }
+}
+
+#[test]
+fn hearing_nobody_but_a_database_that_takes_writes_is_caught() {
+    assert_breaks(Kind::BlueTakesWrites, 300, Invariant::RdsApiIsHeard, 10, |ports| {
+        Loop::asking(&ports, ports.clone(), ports.clone(), Unheard(ports.clone()), ports.clone(), ports.clone())
+    });
 }

@@ -148,6 +148,33 @@ fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a
 }
 
 #[test]
+fn what_dns_and_the_rds_api_named_before_a_switch_is_no_reason_to_doubt_it_for_90_s() {
+    let binding = binding(Kind::Cluster);
+    let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
+    let mut judge = |second: i64, dns: Option<&str>, described: &[&str]| {
+        if let Some(dns) = dns {
+            evidence.hear_dns(Answer { addresses: addresses(&[dns]), ttl: Duration::from_secs(5) }, at(second));
+            evidence.hear_topology(Some(topology("a")), at(second));
+        }
+        for (address, voice) in [(A, SILENT), (B, WRITES)] {
+            evidence.hear_database(address.parse().expect("an address"), voice, at(second));
+        }
+        evidence.group.see(described.iter().map(|target| self::described(target)).collect(), at(second));
+        verdict(&binding, &AllowedNetworks::default(), &evidence, at(second)).name()
+    };
+    let [old, new] = [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"]];
+    for second in (0..=300).step_by(5) {
+        assert_eq!(judge(second, Some(A), old), "switch");
+    }
+    for second in (305..=390).step_by(5) {
+        assert_eq!(judge(second, Some(A), new), "in sync", "{second}");
+    }
+    assert_eq!(judge(395, Some(A), new), "wait", "90 s after the registration");
+    assert_eq!(judge(402, None, new), "wait", "a silence is no break");
+    assert_eq!(judge(405, Some(B), new), "in sync", "DNS names the registered one");
+}
+
+#[test]
 fn a_registered_database_that_cannot_tell_is_as_one_that_was_not_asked() {
     let said = Said { dns: &[A], writer: Some("a"), ..Said::default() };
     for (voices, is_word) in [
