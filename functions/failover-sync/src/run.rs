@@ -82,7 +82,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
         Run { look, watch, events, announced, unshown, rule: None, unsettled: 0, right_at: None, report, doing }
     }
 
-    /// Looks and applies until the watch is over. In a watch an error is not the end, if the next look may succeed.
+    /// Looks and applies until the watch is over. In a watch an error is not the end, if the next look may succeed. A dry
+    /// run watches nothing, whatever asks for it.
     pub(crate) async fn converge(&mut self) -> Result<(), SyncError> {
         let mut has_verified = false;
         let mut errors = Errors::default();
@@ -93,7 +94,7 @@ impl<'a, D: Dns, G: TargetGroups, T: Topology, C: Clock> Run<'a, D, G, T, C> {
                 Err(error) => {
                     self.right_at = None;
                     self.watch.differ();
-                    let goes_on = self.watch.is_on() && !self.watch.is_up(self.now());
+                    let goes_on = !self.report.dry_run && self.watch.is_on() && !self.watch.is_up(self.now());
                     match errors.next(&error).filter(|_| goes_on) {
                         Some(pause) => back_off = pause,
                         None => return Err(error),

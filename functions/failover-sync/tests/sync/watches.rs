@@ -93,6 +93,36 @@ async fn a_watch_ends_after_three_minutes_whatever_it_saw() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dry_run_of_an_event_that_fails_is_over_at_once() {
+    let world = failed_over();
+    world.state().refusing.push(("describe", "InternalFailure"));
+    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let report = watch(&world, "cluster", &Trigger { dry_run: true, ..completed }).await;
+    assert_eq!((report.state(), world.count("describe")), (State::Failed, 1), "it watches nothing: {report:?}");
+}
+
+/// The group was seen right six seconds after the event; what comes after that takes nothing from it.
+#[tokio::test(start_paused = true)]
+async fn a_switch_is_timed_whatever_becomes_of_the_run_after_it() {
+    type Change = fn(&World);
+    let changes: [(State, Change); 2] = [
+        (State::Waiting, |world| world.state().writer = Some("orders-a")),
+        (State::Failed, |world| world.state().refusing.push(("describe", "AccessDenied"))),
+    ];
+    for (state, change) in changes {
+        let world = failed_over();
+        world.state().round_trip = Duration::from_millis(100);
+        later(&world, 20, change);
+        let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+        let report = watch(&world, "cluster", &completed).await;
+        let metrics = report.metrics("function", 0).unwrap();
+        assert_eq!((report.state(), &metrics["Switches"]), (state, &1.into()), "{metrics}");
+        let latency = report.switch_latency.unwrap_or_default();
+        assert!((5_000..7_000).contains(&latency.as_millis()), "{state:?}: {latency:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_event_starts_no_watch() {
     let world = World::default();
     world.resolve("db.example", &["10.0.0.1"]);
