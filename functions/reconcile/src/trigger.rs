@@ -108,7 +108,9 @@ impl Options {
             let mut spelled = keys.clone().filter(|(key, _)| is_it(key));
             let first = spelled.next();
             match first.and_then(|(key, value)| Some((key, spelled.find(|(_, other)| *other != value)?.0))) {
-                Some((key, other)) => Err(PayloadError::new(key, format!("contradicts {other:?}: give one of them"))),
+                Some((key, other)) => {
+                    Err(PayloadError::new(key, format!("contradicts {:?}: give one of them", bounded(other))))
+                }
                 None => Ok(first),
             }
         };
@@ -375,7 +377,9 @@ mod tests {
             assert!(message.len() < 400 && message.contains("bytes in all"), "{message}");
         }
         let key = format!("dry{}run", "_".repeat(3_000_000));
-        assert!(Trigger::parse(&json!({key: 1})).expect_err("wrong type").to_string().len() < 400);
+        assert!(Trigger::parse(&json!({&key: 1})).expect_err("wrong type").to_string().len() < 400);
+        let message = Trigger::parse(&json!({key: true, "dryRun": false})).expect_err("two").to_string();
+        assert!(message.len() < 700 && message.contains("contradicts"), "{message}");
         let strange = json!({"Records": [{long.clone(): {"RDS-EVENT-": [long]}}]});
         assert!(parse(strange).unread.is_some_and(|shape| shape.len() < 800));
         let mut named = event("eventbridge-cluster-failover");
