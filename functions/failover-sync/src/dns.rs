@@ -200,3 +200,26 @@ fn code_name(code: ResponseCode) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_server_that_answered_last_is_asked_first_for_a_minute() {
+        let servers = ["127.0.0.1:53", "127.0.0.2:53", "127.0.0.3:53"].map(|server| server.parse().expect(server));
+        let resolver = Resolver::new(&servers).expect("three servers");
+        let order = || resolver.order().collect::<Vec<_>>();
+        assert_eq!(order(), [0, 1, 2], "nobody knows");
+        resolver.prefer(1);
+        assert_eq!(order(), [1, 0, 2]);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        resolver.prefer(1);
+        assert_eq!(order(), [1, 0, 2], "it answered again");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(order(), [0, 1, 2], "the first has its chance, however often the other has answered");
+        resolver.prefer(2);
+        resolver.prefer(0);
+        assert_eq!(order(), [0, 1, 2]);
+    }
+}
