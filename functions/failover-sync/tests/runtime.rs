@@ -342,6 +342,68 @@ async fn a_time_limit_below_the_watch_is_told_once_and_fails_no_event() {
     assert!(warned[0].contains("\"watch_seconds\":180") && warned[0].contains("raise Timeout"), "{warned:?}");
 }
 
+/// The lines of warnings. The watch of these tests is shorter than their time limit, which would be one.
+fn warnings(lines: &[String]) -> Vec<String> {
+    lines.iter().filter(|line| line.contains("\"level\":\"WARN\"")).cloned().collect()
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_followed_is_one_warning_that_says_why() {
+    let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
+    let namesake = event("sns-cluster-failover").to_string().replace("rds:eu-west-1", "rds:us-east-1");
+    for (payload, words) in [
+        (event("eventbridge-transformed-to-text"), ["not understood", "text of 75 bytes"]),
+        (event("manual-dry-run-sns"), ["asks for a dry run", "nothing is watched"]),
+        (
+            namesake.parse().unwrap(),
+            ["same name in another Region", "arn:aws:rds:us-east-1:123456789012:cluster:orders"],
+        ),
+    ] {
+        let function = start(Settings::new(dns.addr()).with_aws(&aws).with("WATCH_SECONDS", "9")).await;
+        function.invoke(&payload).await.result();
+        let warned = warnings(&function.stop().await);
+        assert_eq!(warned.len(), 1, "{payload}: {warned:?}");
+        assert!(words.iter().all(|word| warned[0].contains(word)), "{words:?} in {warned:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_configuration_lacks_is_a_warning_at_the_start() {
+    let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
+    let mut settings =
+        Settings::new(dns.addr()).with_aws(&aws).with("DEREGISTRATION_DELAY_SECONDS", "30").with("WATCH_SECONDS", "9");
+    let binding = &mut settings.bindings[0];
+    (binding["endpoint"], binding["kind"]) = ("db.example".into(), "cluster".into());
+    binding.as_object_mut().unwrap().remove("id");
+    dns.set("db.example", Answer::v4([10, 0, 0, 2]));
+    let function = start(settings).await;
+    for _ in 0..2 {
+        function.invoke(&json!({})).await.result();
+    }
+    let warned = warnings(&function.stop().await);
+    let [id, delay] = &*warned else { panic!("{warned:?}") };
+    assert!(id.contains("\"writer\"") && id.contains("no event of RDS concerns it"), "{id}");
+    assert!(delay.contains("the deregistration delay is 30 s"), "{delay}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_fetched_is_told_as_that_and_not_as_a_silent_database() {
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:witness-AbCdEf";
+    let (dns, aws) = failed_over().await;
+    let mut settings =
+        Settings::new(dns.addr()).with_aws(&aws).with("WITNESS_SECRET_ARN", SECRET).with("WATCH_SECONDS", "9");
+    settings.bindings[0]["engine"] = "postgres".into();
+    let function = start(settings).await;
+    let result = function.invoke(&json!({"dryRun": true})).await.result();
+    assert_eq!(result["bindings"][0]["state"], "would-update", "{result}");
+    let warned = warnings(&function.stop().await);
+    assert!(!warned.is_empty(), "a database is left out");
+    for line in &warned {
+        let told = line.contains("secretsmanager:GetSecretValue") && line.contains(SECRET);
+        assert!(told && !line.contains("security group"), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn one_failed_binding_is_named_after_the_others_are_done() {
     let (dns, aws) = failed_over().await;

@@ -108,6 +108,24 @@ async fn a_dry_run_looks_and_leaves_the_block() {
     }
 }
 
+/// They are the other function's: who asks for one binding does not mean to flush everything.
+#[tokio::test]
+async fn a_payload_with_a_binding_or_a_watch_flushes_nothing() {
+    let stage = Stage::start(Options::default()).await;
+    block(BALANCER, stage.server.addr()).await.unwrap();
+    let function = stage.function().await;
+    for (key, payload) in
+        [("binding", json!({"binding": "writer"})), ("watchSeconds", json!({"watchSeconds": 0, "key1": 1}))]
+    {
+        let (kind, message) = function.invoke(&payload).await.error();
+        assert_eq!(kind, "BadPayload", "{message}");
+        assert_words(&message, &[key, "nothing was done"]);
+    }
+    assert!(stage.balancer_is_blocked().await);
+    function.invoke(&json!({"key1": 1})).await.result();
+    assert!(!stage.balancer_is_blocked().await, "other keys are ignored");
+}
+
 #[tokio::test]
 async fn a_read_only_server_is_flushed_by_an_account_without_privileges_to_write() {
     for options in [Options::default(), observed()] {
