@@ -77,6 +77,14 @@ async fn what_was_found_is_not_believed_when_it_is_old_is_denied_or_may_have_mov
             true,
         ),
         (
+            "found six minutes ago, and registered",
+            5,
+            |world| {
+                world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"]);
+            },
+            true,
+        ),
+        (
             "the name is gone",
             0,
             |world| {
@@ -93,7 +101,7 @@ async fn what_was_found_is_not_believed_when_it_is_old_is_denied_or_may_have_mov
             },
             false,
         ),
-    ] as [(&str, u64, Change, bool); 6]
+    ] as [(&str, u64, Change, bool); 7]
     {
         let (world, synchronizer) = before_a_failover().await;
         sleep(Duration::from_secs(60 * minutes)).await;

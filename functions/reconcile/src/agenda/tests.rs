@@ -122,11 +122,28 @@ fn a_standing_disagreement_makes_the_pauses_of_the_rds_api_longer_until_somethin
     assert_eq!(pause(&mut event, 4_060), 2, "an event came");
     next.hear_dns(&evidence(&["10.0.0.1:5432"]), &set([10, 0, 0, 9]));
     assert_eq!(pause(&mut next, 4_060), 1, "DNS moved");
+    next.hear_dns(&evidence(&["10.0.0.1:5432"]), &set([10, 0, 0, 1]));
+    next.hear_verdict(&contradiction(), at(4_062));
+    assert_eq!(pause(&mut next, 4_062), 2, "and the disagreement is another one");
     let group = evidence(&["10.0.0.1:5432"]);
     agenda.hear_verdict(&contradiction(), at(4_000));
     assert!(agenda.asks_topology_after(&in_sync(), &group, at(4_001)), "nothing ends it but the RDS API");
-    agenda.hear_verdict(&Verdict::Wait(Because::Silence), at(4_061));
-    assert_eq!(agenda.disagreed(), None);
+    for waits in [Because::Silence, readers_patience()] {
+        agenda.hear_verdict(&contradiction(), at(4_061));
+        agenda.hear_verdict(&Verdict::Wait(waits), at(4_061));
+        assert_eq!((agenda.disagreed(), pause(&mut agenda, 4_061)), (None, 2));
+    }
+}
+
+fn readers_patience() -> Because {
+    Because::Patience {
+        witness: Witness::Topology,
+        addresses: set(B),
+        supporter: None,
+        lasted: Duration::ZERO,
+        needed: Duration::from_secs(10),
+        doubt: None,
+    }
 }
 
 #[test]

@@ -46,6 +46,28 @@ fn the_result_begins_with_what_a_person_looks_for() {
     assert!(json.starts_with(start), "{json}");
 }
 
+/// The line of a binding names the events that are its own, and not those of another one of the same function.
+#[test]
+fn the_events_of_a_binding_are_its_own() {
+    let event = |id: &str, arn: &str| crate::event::RdsEvent {
+        id: Some(format!("RDS-EVENT-{id}")),
+        is_failover: false,
+        time: None,
+        source_arn: Some(format!("arn:aws:rds:{arn}")),
+        source_id: None,
+        message: String::new(),
+    };
+    let events = vec![
+        event("0071", "eu-west-1:123456789012:cluster:orders"),
+        event("0001", "eu-west-1:123456789012:cluster:orders"),
+        event("0072", "eu-west-1:123456789012:cluster:ledger"),
+        event("0073", "us-east-1:123456789012:cluster:orders"),
+        event("0006", "eu-west-1:123456789012:db:orders-b"),
+    ];
+    let report = BindingReport::new(&binding(Kind::Cluster), &Trigger { events, ..Trigger::default() });
+    assert_eq!(report.rds_events, ["RDS-EVENT-0071", "RDS-EVENT-0001", "RDS-EVENT-0006"]);
+}
+
 #[test]
 fn only_a_group_that_is_right_counts_as_in_sync() {
     let changed = |report: &mut BindingReport| report.registered = vec!["10.0.0.2:5432".to_owned()];

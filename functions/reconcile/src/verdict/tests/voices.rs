@@ -331,7 +331,7 @@ fn a_host_name_is_followed_at_once_to_databases_that_take_writes() {
 #[test]
 fn the_other_kinds_know_no_word_of_a_database() {
     let all_speak = [(A, WRITES, 0), (B, READS, 0), (C, WRITES, 0)];
-    for kind in [Kind::Readers, Kind::Proxy, Kind::Address] {
+    for kind in [Kind::Readers, Kind::Proxy, Kind::Custom, Kind::Address] {
         assert!(!kind.has_voice());
         for group in [&["10.0.0.1:5432"][..], &["10.0.0.1:5432 unhealthy"], &["10.0.0.2:5432"], &[]] {
             let unasked = Said { dns: &[B], writer: Some("a"), ..Said::default() };
