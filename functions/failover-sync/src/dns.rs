@@ -206,20 +206,24 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_server_that_answered_last_is_asked_first_for_a_minute() {
-        let servers = ["127.0.0.1:53", "127.0.0.2:53", "127.0.0.3:53"].map(|server| server.parse().expect(server));
-        let resolver = Resolver::new(&servers).expect("three servers");
-        let order = || resolver.order().collect::<Vec<_>>();
+    async fn the_server_that_gave_addresses_last_is_asked_first_for_a_minute() {
+        let servers = ServerOrder::default();
+        let order = || servers.of(3).collect::<Vec<_>>();
         assert_eq!(order(), [0, 1, 2], "nobody knows");
-        resolver.prefer(1);
+        servers.note(1, true);
         assert_eq!(order(), [1, 0, 2]);
         tokio::time::advance(Duration::from_secs(59)).await;
-        resolver.prefer(1);
+        servers.note(1, true);
         assert_eq!(order(), [1, 0, 2], "it answered again");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(order(), [0, 1, 2], "the first has its chance, however often the other has answered");
-        resolver.prefer(2);
-        resolver.prefer(0);
+        servers.note(2, true);
+        servers.note(0, true);
         assert_eq!(order(), [0, 1, 2]);
+        for (server, title) in [(1, "it knows no address any more"), (2, "another one knows none")] {
+            servers.note(1, true);
+            servers.note(server, false);
+            assert_eq!(order(), [0, 1, 2], "{title}");
+        }
     }
 }
