@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::Shared;
-use mysql_async::Opts;
 use platform::login::{Credentials, Doorman};
+use platform::mysql::{ConnectOptions, Connection};
 use platform::session::{Endpoint, SessionError};
 use platform::trust;
 use reconcile::binding::{Binding, Engine};
@@ -43,7 +43,7 @@ pub struct Databases {
     authorities: Vec<u8>,
     /// These two are made at the first use: there are many authorities, and most runs ask no database.
     postgres: OnceLock<MakeRustlsConnect>,
-    mysql: OnceLock<Opts>,
+    mysql: OnceLock<ConnectOptions>,
 }
 
 impl Databases {
@@ -57,8 +57,8 @@ impl Databases {
         self.postgres.get_or_init(|| MakeRustlsConnect::new(trust::client_config(&self.authorities)))
     }
 
-    fn mysql(&self) -> &Opts {
-        self.mysql.get_or_init(|| mysql::options(self.authorities.clone()))
+    fn mysql(&self) -> &ConnectOptions {
+        self.mysql.get_or_init(|| ConnectOptions::new(self.authorities.clone()))
     }
 }
 
@@ -95,7 +95,7 @@ type Opening = JoinHandle<Result<Session, SessionError>>;
 
 enum Session {
     Postgres(postgres::Session),
-    MySql(mysql::Session),
+    MySql(Connection),
 }
 
 /// A question that waits for a session to open. If it is given up the session is kept for the next one.
@@ -202,7 +202,7 @@ impl Sessions<'_> {
         let open: BoxFuture<'static, Result<Session, SessionError>> = match self.binding.engine {
             Some(Engine::MySql) => {
                 let options = self.databases.mysql().clone();
-                let open = async move { mysql::Session::open(address, &endpoint, &credentials, &options).await };
+                let open = async move { Connection::open(&options, &endpoint, Some(address), &credentials).await };
                 open.map(|session| session.map(Session::MySql)).boxed()
             }
             // A binding without an engine has no sessions.
@@ -238,7 +238,7 @@ impl Session {
     async fn ask(&mut self) -> Result<Voice, SessionError> {
         match self {
             Session::Postgres(session) => session.ask().await,
-            Session::MySql(session) => session.ask().await,
+            Session::MySql(connection) => mysql::ask(connection).await,
         }
     }
 
@@ -246,7 +246,7 @@ impl Session {
         let goodbye = async {
             match self {
                 Session::Postgres(session) => session.close().await,
-                Session::MySql(session) => session.close().await,
+                Session::MySql(connection) => connection.close().await,
             }
         };
         if timeout(CLOSE_LIMIT, goodbye).await.is_err() {

@@ -4,7 +4,7 @@
 
 use lambda_runtime::Diagnostic;
 use platform::error::{AwsError, chain};
-use platform::refusal;
+use platform::refusal::Refusal;
 use platform::session::SessionError;
 use reconcile::report::Failure;
 use reconcile::trigger::PayloadError;
@@ -60,20 +60,12 @@ pub enum ServerError {
     OtherEngine(String),
     /// There is no session, or there is none any more.
     #[error(transparent)]
-    Session(#[from] SessionError),
+    Session(SessionError),
     /// The server said nothing in the time for a session.
     #[error(
         "{0}; a server that is not MySQL or MariaDB is silent like this too, because it waits for the client to speak first"
     )]
     Silent(SessionError),
-    /// The server answered with an error of its own.
-    #[error("the server answered with error {code}, {message:?}{}", remedy(*code))]
-    Answered {
-        /// The number, which unlike the text is the same in MySQL and MariaDB.
-        code: u16,
-        /// The text.
-        message: String,
-    },
     /// Not done within the time for an instance.
     #[error(
         "it was not done when the time for an instance ended{}: look at the server's load and SHOW PROCESSLIST",
@@ -83,13 +75,6 @@ pub enum ServerError {
         /// Whether the server had confirmed the flush.
         has_flushed: bool,
     },
-    /// What the server sent is not what a MySQL server sends.
-    #[error(
-        "the server does not speak the MySQL protocol as this function does ({0}): check that the port is that of MySQL or \
-         MariaDB, and that the account logs in with AWSAuthenticationPlugin (DATABASE_USER), or with caching_sha2_password \
-         or mysql_native_password (SECRET_ARN)"
-    )]
-    Protocol(String),
     /// The flush was confirmed and did not help.
     #[error(
         "the server confirmed the flush and still blocks {}: set host_cache_size=0 in its parameter group, which ends the \
@@ -105,53 +90,64 @@ impl ServerError {
         let kind = match self {
             ServerError::OtherEngine(_) => "OtherEngine",
             ServerError::Session(session) | ServerError::Silent(session) => session.kind(),
-            ServerError::Answered { code, .. } => match code {
-                1142 | 1227 => "PrivilegeMissing",
-                code => refusal::of_mysql(*code).map_or("ServerRefused", |refusal| refusal.kind),
-            },
             ServerError::Unfinished { .. } => "Timeout",
-            ServerError::Protocol(_) => "ProtocolMismatch",
             ServerError::StillBlocked(_) => "StillBlocked",
         };
         Failure { kind, message: chain(self) }
     }
 
     /// Whether the server answered with this code.
-    pub fn has_code(&self, wanted: u16) -> bool {
-        matches!(self, ServerError::Answered { code, .. } if *code == wanted)
+    pub fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, ServerError::Session(SessionError::Refused { code, .. }) if code == wanted)
+    }
+}
+
+impl From<SessionError> for ServerError {
+    /// What `platform` does not know as a refusal of a session may be one of a statement.
+    fn from(error: SessionError) -> ServerError {
+        ServerError::Session(match error {
+            SessionError::Refused { code, message, known: None } => {
+                SessionError::Refused { known: refusal_of_statement(&code), code, message }
+            }
+            other => other,
+        })
     }
 }
 
 /// The server does not know the statement: ER_PARSE_ERROR.
-pub const SYNTAX_ERROR: u16 = 1064;
+pub const SYNTAX_ERROR: &str = "1064";
 
 /// The account lacks a privilege on a table: ER_TABLEACCESS_DENIED_ERROR.
-pub const TABLE_ACCESS_DENIED: u16 = 1142;
+pub const TABLE_ACCESS_DENIED: &str = "1142";
 
-/// What to do about a server's error, where it is known.
-fn remedy(code: u16) -> String {
-    let remedy = refusal::of_mysql(code).map_or_else(|| remedy_of_a_statement(code), |refusal| refusal.remedy);
-    if remedy.is_empty() { String::new() } else { format!(": {remedy}") }
-}
-
-fn remedy_of_a_statement(code: u16) -> &'static str {
-    match code {
-        1142 => {
-            "GRANT SELECT ON performance_schema.host_cache to the function's user, and from MySQL 8.3 on, where TRUNCATE \
-             empties it, DROP as well"
-        }
-        1227 => "GRANT RELOAD ON *.* to the function's user",
-        1290 => {
-            "an option of the server, such as read_only, forbids the statement on this instance; set host_cache_size=0 in \
-             its parameter group, so that it needs no flush"
-        }
-        SYNTAX_ERROR => "the server knows no statement that empties the host cache; please report its version",
-        _ => "",
-    }
+/// What a server's number means, which unlike the text is the same in MySQL and MariaDB.
+fn refusal_of_statement(code: &str) -> Option<Refusal> {
+    let (kind, remedy) = match code {
+        TABLE_ACCESS_DENIED => (
+            "PrivilegeMissing",
+            "GRANT SELECT ON performance_schema.host_cache to the function's user, and from MySQL \
+             8.3 on, where TRUNCATE empties it, DROP as well",
+        ),
+        "1227" => ("PrivilegeMissing", "GRANT RELOAD ON *.* to the function's user"),
+        "1290" => (
+            "ServerRefused",
+            "an option of the server, such as read_only, forbids the statement on this instance; \
+             set host_cache_size=0 in its parameter group, so that it needs no flush",
+        ),
+        SYNTAX_ERROR => (
+            "ServerRefused",
+            "the server knows no statement that empties the host cache; please report \
+             its version",
+        ),
+        _ => return None,
+    };
+    Some(Refusal { kind, remedy })
 }
 
 #[cfg(test)]
 mod tests {
+    use platform::refusal;
+
     use super::*;
 
     #[test]
@@ -169,7 +165,9 @@ mod tests {
             (1064, "ServerRefused", "its version"),
             (3118, "ServerRefused", "error 3118, \"no\""),
         ] {
-            let failure = ServerError::Answered { code, message: "no".into() }.failure();
+            let (known, message) = (refusal::of_mysql(code), "no".into());
+            let refused = SessionError::Refused { code: code.to_string(), message, known };
+            let failure = ServerError::from(refused).failure();
             assert_eq!(failure.kind, kind, "{code}");
             assert!(failure.message.contains(remedy) && failure.message.contains(&code.to_string()), "{failure:?}");
         }

@@ -10,6 +10,7 @@ use flush_hosts::instances::Rds;
 use flush_hosts::server::MySql;
 use lambda_runtime::Error;
 use platform::login::Doorman;
+use platform::mysql::ConnectOptions;
 use platform::runtime::refuse_to_start;
 use platform::{aws, telemetry, trust};
 
@@ -26,6 +27,7 @@ async fn main() -> Result<(), Error> {
         Err(error) => return refuse_to_start(&error).await,
     };
     let aws = aws::sdk_config().await;
-    let servers = MySql { doorman: Doorman::new(config.login, config.region, &aws), authorities };
+    let doorman = Doorman::new(config.login, config.region, &aws);
+    let servers = MySql { doorman, options: ConnectOptions::new(authorities) };
     handler::serve(Flusher::new(config.database, Rds(RdsClient::new(&aws)), servers)).await
 }

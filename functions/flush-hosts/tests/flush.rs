@@ -58,7 +58,7 @@ impl Server {
 }
 
 fn answered(code: u16) -> ServerError {
-    ServerError::Answered { code, message: "no".to_owned() }
+    SessionError::Refused { code: code.to_string(), message: "no".to_owned(), known: None }.into()
 }
 
 impl Session for Server {

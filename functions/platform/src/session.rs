@@ -53,8 +53,10 @@ pub enum SessionError {
     },
     /// What the server sent is not what a server of its kind sends.
     #[error(
-        "the server does not speak its protocol as this function does ({0}): check that the port is that of the database, \
-         that the engine is the right one, and that the account logs in with a password or with IAM"
+        "the server does not speak its protocol as this function does ({0}): check that the port is \
+         that of the database, that the engine is the right one, and that the account logs in with \
+         IAM or a password (MySQL: AWSAuthenticationPlugin, caching_sha2_password or \
+         mysql_native_password)"
     )]
     Protocol(String),
     /// No session within the time for it.

@@ -11,10 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
-/// The authorities in the given PEM file, or those of RDS that are shipped, as PEM.
-///
-/// A driver may trust the public web authorities beside them, as sqlx does, which cannot be told to leave them out; that
-/// the certificate must be for the server's name holds for them as well.
+/// The authorities in the given PEM file, or those of RDS that are shipped, as PEM. The public web
+/// authorities, which most libraries trust by themselves, are not among them.
 ///
 /// # Errors
 /// When the file cannot be read, or holds no certificate, or one that cannot be used.

@@ -1,0 +1,161 @@
+//! Connections to MySQL, Aurora MySQL and MariaDB, over TLS that proves who the server is.
+//!
+//! What a function asks, and what it makes of the answer, is its own.
+
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+
+use mysql_async::TlsError as DriverTlsError;
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, SslOpts, from_row_opt};
+use tracing::debug;
+
+use crate::login::Credentials;
+use crate::refusal;
+use crate::session::{Endpoint, SessionError, TlsError};
+
+/// What the connections to all servers have in common. The TLS configuration is made for the first
+/// connection, and clones share it.
+#[derive(Clone)]
+pub struct ConnectOptions(Opts);
+
+impl ConnectOptions {
+    /// For servers that these authorities vouch for, as PEM, and no others.
+    pub fn new(authorities: Vec<u8>) -> ConnectOptions {
+        let tls = SslOpts::default().with_root_certs(vec![authorities.into()]);
+        let tls = tls.with_disable_built_in_roots(true);
+        let options = OptsBuilder::default().prefer_socket(false).ssl_opts(tls);
+        let options = options.max_allowed_packet(Some(MAX_PACKET)).wait_timeout(Some(WAIT_TIMEOUT));
+        ConnectOptions(options.into())
+    }
+}
+
+/// A connection that is logged in.
+pub struct Connection(Option<Conn>);
+
+impl Connection {
+    /// Connects and logs in: to the address, or where the endpoint's name leads if there is none.
+    /// The server's certificate must be for the name in either case.
+    ///
+    /// # Errors
+    /// Whatever kept the function out. It waits for a silent server without a limit.
+    pub async fn open(
+        options: &ConnectOptions,
+        endpoint: &Endpoint,
+        address: Option<IpAddr>,
+        credentials: &Credentials,
+    ) -> Result<Connection, SessionError> {
+        let options = OptsBuilder::from_opts(options.0.clone())
+            .ip_or_hostname(&endpoint.host)
+            .resolved_ips(address.map(|address| vec![address]))
+            .tcp_port(endpoint.port)
+            .user(Some(&credentials.username))
+            .pass(Some(&credentials.password))
+            .enable_cleartext_plugin(credentials.is_token);
+        Conn::new(options).await.map(|conn| Connection(Some(conn))).map_err(session_error)
+    }
+
+    /// The rows of the answer to a statement, which is sent as text.
+    ///
+    /// # Errors
+    /// When the server refused it, the connection broke, or a row has other columns than `T`.
+    pub async fn query<T: FromRow>(&mut self, statement: &str) -> Result<Vec<T>, SessionError> {
+        let rows: Vec<Row> = self.conn()?.query(statement).await.map_err(session_error)?;
+        // At a row of another type the driver would panic.
+        let rows: Result<_, _> = rows.into_iter().map(from_row_opt).collect();
+        rows.map_err(|error| SessionError::Protocol(error.to_string()))
+    }
+
+    /// Executes a statement, which is sent as text: not every server can prepare a FLUSH.
+    ///
+    /// # Errors
+    /// When the server refused it, or the connection broke.
+    pub async fn execute(&mut self, statement: &str) -> Result<(), SessionError> {
+        self.conn()?.query_drop(statement).await.map_err(session_error)
+    }
+
+    /// Says goodbye and ends TLS.
+    pub async fn close(mut self) {
+        let Some(conn) = self.0.take() else { return };
+        if let Err(error) = conn.disconnect().await {
+            debug!(%error, "the session did not end properly");
+        }
+    }
+
+    fn conn(&mut self) -> Result<&mut Conn, SessionError> {
+        self.0.as_mut().ok_or_else(|| session_error(DriverError::ConnectionClosed.into()))
+    }
+}
+
+impl Drop for Connection {
+    /// Where tasks can be spawned the driver would wait for the answer to a question that was given
+    /// up, and hold the session until it came. Elsewhere it closes the connection.
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            std::thread::spawn(move || drop(conn));
+        }
+    }
+}
+
+/// Without these values the driver asks the server for them.
+const MAX_PACKET: usize = 1 << 20;
+const WAIT_TIMEOUT: usize = 28_800;
+
+fn session_error(error: Error) -> SessionError {
+    match error {
+        Error::Server(answer) => {
+            let known = refusal::of_mysql(answer.code);
+            let (code, message) = (answer.code.to_string(), answer.message);
+            SessionError::Refused { code, message, known }
+        }
+        // A handshake that rustls gave up comes as an I/O error, and so does what is no packet.
+        Error::Io(IoError::Io(error)) => match (error.kind(), SessionError::from(error)) {
+            (ErrorKind::InvalidData | ErrorKind::Other, SessionError::Connection(error)) => {
+                SessionError::Protocol(error.to_string())
+            }
+            (_, error) => error,
+        },
+        Error::Io(IoError::Tls(DriverTlsError::Tls(refused))) => SessionError::Tls(refused.into()),
+        Error::Io(IoError::Tls(other)) => SessionError::Tls(TlsError::Other(other.to_string())),
+        Error::Driver(error @ DriverError::NoClientSslFlagFromServer) => {
+            SessionError::Tls(TlsError::NotOffered(error.to_string()))
+        }
+        Error::Driver(error @ DriverError::ConnectionClosed) => {
+            let error = io::Error::new(ErrorKind::ConnectionAborted, error.to_string());
+            SessionError::Connection(error)
+        }
+        // Its text has that of its sources.
+        other => SessionError::Protocol(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::ServerError;
+    use rustls::{CertificateError, Error as RustlsError};
+
+    use super::*;
+
+    #[test]
+    fn the_drivers_errors_are_told_apart() {
+        let expired = || RustlsError::InvalidCertificate(CertificateError::Expired);
+        let answered = |code| ServerError { code, message: "no".into(), state: "HY000".into() };
+        let plugin = DriverError::UnknownAuthPlugin { name: "sha256_password".into() };
+        for (error, kind) in [
+            (io::Error::new(ErrorKind::InvalidData, expired()).into(), "TlsRefused"),
+            (io::Error::new(ErrorKind::InvalidData, "no packet").into(), "ProtocolMismatch"),
+            (io::Error::other("packets out of sync").into(), "ProtocolMismatch"),
+            (io::Error::from(ErrorKind::ConnectionRefused).into(), "ConnectionFailed"),
+            (expired().into(), "TlsRefused"),
+            (DriverError::NoClientSslFlagFromServer.into(), "TlsRefused"),
+            (DriverError::ConnectionClosed.into(), "ConnectionFailed"),
+            (plugin.into(), "ProtocolMismatch"),
+            (answered(1129).into(), "FunctionBlocked"),
+            (answered(1064).into(), "ServerRefused"),
+        ] {
+            let error: Error = error;
+            let shown = error.to_string();
+            assert_eq!(session_error(error).kind(), kind, "{shown}");
+        }
+    }
+}
