@@ -19,7 +19,7 @@ fn api(given: &[(&str, &str)]) -> Stack {
 fn each_api_has_an_endpoint_unless_the_vpc_has_it() {
     let cases: [Case<'_>; 5] = [
         (&[], &["LoadBalancing", "Rds"]),
-        (&[("RdsEndpoint", "false"), ("WitnessSecretArn", SECRET)], &["LoadBalancing", "SecretsManager"]),
+        (&[("RdsEndpoint", "false"), ("ProbeSecretArn", SECRET)], &["LoadBalancing", "SecretsManager"]),
         (&[("LoadBalancingEndpoint", "false")], &["Rds"]),
         (&[("RdsEndpoint", "false"), ("FlushHostsSecretArn", SECRET)], &["LoadBalancing", "SecretsManager"]),
         (
@@ -85,11 +85,11 @@ fn the_endpoints_let_through_what_the_functions_call_and_no_more() {
 
 #[test]
 fn each_secret_that_is_given_is_let_through_and_no_other() {
-    let other = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:witness-AbCdEf";
+    let other = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:probe-AbCdEf";
     let cases: [Case<'_>; 3] = [
         (&[("FlushHostsSecretArn", SECRET)], &[SECRET]),
-        (&[("WitnessSecretArn", other)], &[other]),
-        (&[("FlushHostsSecretArn", SECRET), ("WitnessSecretArn", other)], &[SECRET, other]),
+        (&[("ProbeSecretArn", other)], &[other]),
+        (&[("FlushHostsSecretArn", SECRET), ("ProbeSecretArn", other)], &[SECRET, other]),
     ];
     for (parameters, expected) in cases {
         let endpoint = api(parameters).existing("SecretsManager");

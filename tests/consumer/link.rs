@@ -21,9 +21,9 @@ use lab::nlb::Nlb;
 use lab::postgres::{ADDRESSES, Pair, USER};
 use lab::tls::{Authority, Flaw};
 use lab::workspace::Run;
-use reconcile::because::Because;
 use reconcile::binding::Family;
 use reconcile::config::Config;
+use reconcile::reason::Reason;
 use reconcile::report::BindingReport;
 use reconcile::trigger::Trigger;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -241,8 +241,8 @@ async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     // In one zone it is held back by what the RDS API says, as long as that can be read.
     zone.set(name, Answer::addresses([endpoint]));
     let report = look(&wide).await?;
-    let because = report.because.as_ref().map(Because::to_string).unwrap_or_default();
-    ensure!(because.starts_with("contradiction: ") && because.contains("the RDS API names"), "{report:?}");
+    let reason = report.reason.as_ref().map(Reason::to_string).unwrap_or_default();
+    ensure!(reason.starts_with("contradiction: ") && reason.contains("the RDS API names"), "{report:?}");
     ensure!(report.registered.is_empty() && report.deregistered.is_empty(), "{report:?}");
     let writer = SocketAddr::new(ADDRESSES[provider.databases.primary()], provider.databases.port());
     let held = members(&provider.aws.elbv2(), &provider.group).await?;
@@ -254,7 +254,7 @@ async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     ensure!(narrow.error.is_some_and(|error| error.kind == "AddressRefused"), "the endpoint was not refused");
     let wide = provider.function(&zone, &empty, "127.0.0.0/8")?;
     let report = look(&wide).await?;
-    let because = report.because.as_ref().map(Because::to_string).unwrap_or_default();
-    ensure!(because.starts_with("empty: ") && report.registered.is_empty(), "{report:?}");
+    let reason = report.reason.as_ref().map(Reason::to_string).unwrap_or_default();
+    ensure!(reason.starts_with("empty: ") && report.registered.is_empty(), "{report:?}");
     Ok(())
 }

@@ -35,7 +35,7 @@ const LOG_LINES: usize = 20;
 /// When a piece does not start, a failover does not converge, or a confirmed write is lost.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
-    let mut lab = Lab::start(run, Options { asks_databases: true, ..Options::default() }, terminal).await?;
+    let mut lab = Lab::start(run, Options { probes_roles: true, ..Options::default() }, terminal).await?;
     tell_the_limits(&lab, terminal);
 
     let outcome = perform(&mut lab, run, terminal).await;

@@ -31,11 +31,11 @@ const LOOKS_DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     /// The event comes after DNS and the RDS API have moved.
-    Told,
+    EventAfterFlip,
     /// The event comes when the failover begins, this long before they move.
-    Foretold(Duration),
+    EventBeforeFlip(Duration),
     /// The event is lost.
-    Untold,
+    EventLost,
     /// DNS goes back and forth for this long, and the event names nobody.
     Flapping(Duration),
     /// As on AWS: the event comes when the failover begins, and DNS and the RDS API name the dead writer for this long
@@ -47,9 +47,9 @@ impl Manner {
     /// In a few words.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Told => "event after the flip",
-            Self::Foretold(_) => "event before the flip",
-            Self::Untold => "event lost",
+            Self::EventAfterFlip => "event after the flip",
+            Self::EventBeforeFlip(_) => "event before the flip",
+            Self::EventLost => "event lost",
             Self::Flapping(_) => "DNS flaps",
             Self::Lagging(_) => "DNS lags",
         }
@@ -76,9 +76,9 @@ pub(crate) async fn fail_over(
     tell(killed, Tone::Bad, &format!("primary {} killed; nothing else knows", addresses[from].ip()));
     let mut published = None;
     let foretold = match manner {
-        Manner::Foretold(before) => Some(before),
+        Manner::EventBeforeFlip(before) => Some(before),
         Manner::Lagging(_) => Some(UNTIL_PROMOTION),
-        Manner::Told | Manner::Untold | Manner::Flapping(_) => None,
+        Manner::EventAfterFlip | Manner::EventLost | Manner::Flapping(_) => None,
     };
     if let Some(before) = foretold {
         published = Some(publish(lab, ClusterEvent::Started, to, killed, terminal).await?);
@@ -111,7 +111,7 @@ pub(crate) async fn fail_over(
     lab.move_writer(to).await?;
     tell(flipped, Tone::Plain, &format!("DNS and the RDS API name {} as the writer", addresses[to].ip()));
     match manner {
-        Manner::Told => published = Some(publish(lab, ClusterEvent::Completed, to, killed, terminal).await?),
+        Manner::EventAfterFlip => published = Some(publish(lab, ClusterEvent::Completed, to, killed, terminal).await?),
         Manner::Flapping(duration) => {
             let [old, new] = [from, to].map(|member| Answer::alias(&lab.cluster.members[member].endpoint));
             lab.dns.set(&lab.cluster.endpoint, Answer::Cycle(vec![old.clone(), new.clone(), new, old]));
@@ -120,7 +120,7 @@ pub(crate) async fn fail_over(
             lab.point_dns_at(to);
             tell(Instant::now(), Tone::Plain, "DNS has stopped going back and forth");
         }
-        Manner::Foretold(_) | Manner::Untold | Manner::Lagging(_) => {}
+        Manner::EventBeforeFlip(_) | Manner::EventLost | Manner::Lagging(_) => {}
     }
 
     let (switched, last_write_before, first_write_after) = match followed {

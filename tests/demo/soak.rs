@@ -85,10 +85,10 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, time: Duration, seed: u64, termin
 fn manner(dice: &mut fastrand::Rng) -> Manner {
     let seconds = |dice: &mut fastrand::Rng| Duration::from_secs(dice.u64(1..15));
     match dice.u8(0..5) {
-        0 | 1 => Manner::Told,
-        2 => Manner::Foretold(seconds(dice)),
+        0 | 1 => Manner::EventAfterFlip,
+        2 => Manner::EventBeforeFlip(seconds(dice)),
         3 => Manner::Flapping(seconds(dice)),
-        _ => Manner::Untold,
+        _ => Manner::EventLost,
     }
 }
 

@@ -41,7 +41,7 @@ fn a_heading_has_the_anchor_that_github_gives_it() {
         ("Deploy", "deploy"),
         ("MySQL and MariaDB: error 1129", "mysql-and-mariadb-error-1129"),
         ("What it guarantees, and what it does not", "what-it-guarantees-and-what-it-does-not"),
-        ("The database's word", "the-databases-word"),
+        ("The database's role", "the-databases-role"),
         ("`make status` and its answer", "make-status-and-its-answer"),
         ("**Bold** and [a link](infra/README.md)", "bold-and-a-link"),
         ("snake_case — with a dash", "snake_case--with-a-dash"),

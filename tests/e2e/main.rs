@@ -6,7 +6,7 @@
 //! asks the databases as well they do.
 #![expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
 
-mod word;
+mod role_probe;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -155,7 +155,7 @@ impl Parameters {
             ("DeregistrationDelaySeconds", self.deregistration_delay.as_secs().to_string()),
         ];
         if let Some(secret) = &self.secret {
-            values.push(("WitnessSecretArn", secret.clone()));
+            values.push(("ProbeSecretArn", secret.clone()));
             // The template insists on a network. The emulator gives a function none, and this one needs none.
             values.push(("FunctionSubnetIds", SUBNETS.to_owned()));
             values.push(("FunctionSecurityGroupIds", SECURITY_GROUP.to_owned()));

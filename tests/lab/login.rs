@@ -12,7 +12,7 @@ use crate::postgres::{Account, Pair};
 use crate::tls::{Authority, Files, Flaw};
 use crate::workspace::Run;
 
-/// The account's name in `infra/witness-user.sql`.
+/// The account's name in `infra/probe-user.sql`.
 const USER: &str = "failover_sync";
 const PASSWORD: &str = "only-in-the-lab";
 

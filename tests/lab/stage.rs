@@ -67,12 +67,12 @@ pub struct Options {
     /// it is two minutes.
     pub deregistration_delay: Duration,
     /// Whether the function asks the databases themselves whether they take writes.
-    pub asks_databases: bool,
+    pub probes_roles: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { schedule_minutes: 1, deregistration_delay: Duration::from_secs(2), asks_databases: false }
+        Self { schedule_minutes: 1, deregistration_delay: Duration::from_secs(2), probes_roles: false }
     }
 }
 
@@ -97,7 +97,7 @@ impl<'run> Lab<'run> {
         let cluster = Cluster::create(aws.rds(), CLUSTER).await?;
 
         progress.say("starting PostgreSQL: a primary and a synchronous standby");
-        let login = if options.asks_databases { Some(Login::create(run, &aws, &cluster).await?) } else { None };
+        let login = if options.probes_roles { Some(Login::create(run, &aws, &cluster).await?) } else { None };
         let databases = match &login {
             Some(login) => login.start_databases(run).await?,
             None => Pair::start(run).await?,

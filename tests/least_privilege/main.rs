@@ -7,9 +7,9 @@
 //! asked, about the calls that the function made and those that Lambda makes.
 
 mod flush_hosts;
+mod role_probe;
 #[path = "../stack.rs"]
 mod stack;
-mod witness;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -50,14 +50,14 @@ fn the_function_reads_what_the_template_gives_it() {
     };
     let database = |kind| Database { identifier: "app".into(), kind };
     let iam = Config {
-        database: database(Kind::Cluster),
-        login: Login::Iam("flush_hosts".into()),
+        database: database(DatabaseKind::Cluster),
+        login: LoginMethod::Iam("flush_hosts".into()),
         ca_bundle: None,
         region: "eu-west-1".into(),
     };
-    let secret = Config { login: Login::Secret(SECRET.into()), ..iam.clone() };
+    let secret = Config { login: LoginMethod::Secret(SECRET.into()), ..iam.clone() };
     let layer = Config { ca_bundle: Some("/opt/ca.pem".into()), ..iam.clone() };
-    let instance = Config { database: database(Kind::Instance), ..iam.clone() };
+    let instance = Config { database: database(DatabaseKind::Instance), ..iam.clone() };
     let readers = [("DatabaseKind", "readers"), ("DatabaseEndpoint", ENDPOINTS[1].1)];
     let alone = [("DatabaseKind", "instance"), ("DatabaseEndpoint", ENDPOINTS[2].1), ("DatabaseEngine", "mariadb")];
     let with_layer = with(&[("CaBundleLayerArn", LAYER)]);

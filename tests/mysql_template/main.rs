@@ -18,12 +18,12 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use flush_hosts::config::{Config, Database, Kind};
+use flush_hosts::config::{Config, Database, DatabaseKind};
 use flush_hosts::flush::INSTANCE_LIMIT;
 use platform::aws;
 use platform::login::GET_SECRET;
 use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
-use reconcile::login::Login;
+use reconcile::login::LoginMethod;
 use reconcile::metrics;
 use serde_json::{Value, json};
 use stack::{

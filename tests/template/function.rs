@@ -14,7 +14,7 @@ use super::stack::{ENDPOINTS, Stack, TARGET_GROUP, TEMPLATE, owned, root, string
 use super::{FUNCTION_IN_VPC, joined};
 
 /// The variables that only a function which asks the database has.
-pub(crate) const FOR_ASKING: [&str; 3] = ["WITNESS_USER", "WITNESS_SECRET_ARN", "CA_BUNDLE"];
+pub(crate) const FOR_PROBING: [&str; 3] = ["PROBE_USER", "PROBE_SECRET_ARN", "CA_BUNDLE"];
 
 #[test]
 fn the_function_is_built_from_this_workspace() {
@@ -72,7 +72,7 @@ fn the_environment_is_what_the_configuration_reads() {
         let function = Stack::with(&parameters).existing("Function");
         assert_eq!(joined(&parameters).existing("Function"), function, "the function does not see who built the link");
         let variables = function["Environment"]["Variables"].as_object().unwrap();
-        let expected = VARIABLES.into_iter().filter(|name| !FOR_ASKING.contains(name));
+        let expected = VARIABLES.into_iter().filter(|name| !FOR_PROBING.contains(name));
         assert_eq!(variables.keys().cloned().collect::<BTreeSet<_>>(), owned(expected));
         let config =
             Config::parse(|name| variables.get(name).map(text)).unwrap_or_else(|error| panic!("{kind}: {error}"));
@@ -97,7 +97,7 @@ fn the_variables_are_what_lambda_takes() {
     let endpoint = format!("{label}.cluster-abcdefghijkl.eusc-de-east-1.rds.amazonaws.eu");
     let ranges = (0..10).map(|n| format!("100.64.{n}00.0/24")).collect::<Vec<_>>().join(",");
     let given = [
-        &super::ASKING[..],
+        &super::PROBING[..],
         &[
             super::READERS,
             ("DatabaseEndpoint", &*endpoint),

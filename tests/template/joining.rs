@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::stack::{
     LOAD_BALANCER, LOAD_BALANCER_GROUP, READER_TARGET_GROUP, Stack, TARGET_GROUP, layer, owned, section, text,
 };
-use super::{ASKING, FUNCTION_IN_VPC, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined};
+use super::{FUNCTION_IN_VPC, PROBING, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined};
 
 /// Both families, in lists of the stack's own.
 const IPV4: [&str; 2] = ["{Ipv4PrefixList.PrefixListId}", "10.9.0.0/16"];
@@ -40,9 +40,9 @@ const EGRESS: &str = "AWS::EC2::SecurityGroupEgress";
 fn the_link_is_as_it_was() {
     let link = layer("infra/link.yaml")["Resources"].as_object().unwrap();
     let mut of_the_link = owned(link.keys().map(String::as_str).filter(|name| *name != "OperationsSubscription"));
-    let asking = [&ASKING[..], &[SECURITY_GROUP]].concat();
+    let probing = [&PROBING[..], &[SECURITY_GROUP]].concat();
     let consumers = [("ConsumerCidrs", "10.9.0.0/16")];
-    let variants = [&[][..], &[READERS], &[SECURITY_GROUP], &FUNCTION_IN_VPC, &consumers, &asking];
+    let variants = [&[][..], &[READERS], &[SECURITY_GROUP], &FUNCTION_IN_VPC, &consumers, &probing];
     of_the_link.extend(owned(["Link", "Database"]));
     for parameters in variants {
         let [built, joining] = [Stack::with(parameters), joined(parameters)].map(|stack| stack.resources());

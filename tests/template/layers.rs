@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::stack::{
     BASE, FILES, LAYERS, OPERATIONS_TOPIC, Stack, layer, names_used, nested_stacks, never_evaluated, strings, text,
 };
-use super::{ASKING, FUNCTION_IN_VPC, LINK, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined};
+use super::{FUNCTION_IN_VPC, LINK, PROBING, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined};
 
 /// What a person deploys: all but the parts that others nest.
 const DEPLOYED: [&str; 5] =
@@ -54,7 +54,7 @@ fn a_rule_is_the_same_wherever_it_stands() {
 #[test]
 fn a_condition_of_a_name_means_the_same_wherever_it_stands() {
     // Told by the layer above, which knows.
-    let told = ["AsksDatabase", "ReadersGiven"];
+    let told = ["ProbesRole", "ReadersGiven"];
     assert_same_everywhere("Conditions", |name, _| (!told.contains(&name)).then_some(name));
 }
 
@@ -131,10 +131,10 @@ fn variants() -> Vec<Stack> {
         ("KmsKeyArn", "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"),
         ("OperationsTopicArn", OPERATIONS_TOPIC),
     ];
-    let asking = [
+    let probing = [
         FUNCTION_IN_VPC[0],
         FUNCTION_IN_VPC[1],
-        ("WitnessUser", "failover_sync"),
+        ("ProbeUser", "failover_sync"),
         ("DatabaseResourceIds", "db-AAAAAAAAAA,db-BBBBBBBBBB,db-CCCCCCCCCC,db-DDDDDDDDDD"),
         ("CaBundleLayerArn", "arn:aws:lambda:eu-west-1:111122223333:layer:ca:1"),
         ("DatabaseIdentifier", "app"),
@@ -142,7 +142,7 @@ fn variants() -> Vec<Stack> {
         SECURITY_GROUP,
         READERS,
     ];
-    let secret = [("WitnessSecretArn", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:w-AbCdEf")];
+    let secret = [("ProbeSecretArn", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:w-AbCdEf")];
     let ten: Vec<_> = (1..=10).map(|n| format!("fd00:{n}::/32")).collect();
     let [four, six] = [TEN_RANGES.join(","), ten.join(",")];
     let ranges = |list| [("ConsumerCidrs", list), ("DatabaseCidrs", list), ("ListenerPort", "15432"), READERS];
@@ -150,7 +150,7 @@ fn variants() -> Vec<Stack> {
     let by_ipv6 = [("IpAddressType", "ipv6"), ("AllowedCidrs", "2600:1f18::/56"), FUNCTION_IN_VPC[0], READERS];
     let two = [("ScheduleExpression", "rate(2 minutes)"), ("HealthCheckIntervalSeconds", "30"), READERS];
     let five = [("ScheduleExpression", "rate(5 minutes)"), READERS];
-    let given = [&lists[..], &link[..7], &link[7..], &ASKING, &asking, &secret, &by_ipv6, &two, &five];
+    let given = [&lists[..], &link[..7], &link[7..], &PROBING, &probing, &secret, &by_ipv6, &two, &five];
     let given = given.into_iter().chain(ranges.iter().map(|ranges| &ranges[..]));
     let alone = |path: &str, more: &[(&str, &str)]| {
         let has = |name: &str| layer(path)["Parameters"].get(name).is_some();
@@ -238,7 +238,7 @@ fn the_outputs_of_the_front_door_are_those_of_its_layers() {
     for given in [
         &[][..],
         &[READERS],
-        &ASKING,
+        &PROBING,
         &FUNCTION_IN_VPC,
         &[("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9")],
     ] {

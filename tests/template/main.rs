@@ -17,11 +17,11 @@ mod partitions;
 mod path;
 mod readers;
 mod role;
+mod role_probe;
 mod seeing;
 #[path = "../stack.rs"]
 mod stack;
 mod ways;
-mod witness;
 
 use stack::{BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, Stack, fitting, layer};
 
@@ -29,10 +29,10 @@ const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789a
 const FUNCTION_IN_VPC: [(&str, &str); 2] =
     [("FunctionSubnetIds", "subnet-0123456789abcdef0"), ("FunctionSecurityGroupIds", "sg-0123456789abcdef0")];
 /// A function that logs in to the database by IAM and asks it.
-const ASKING: [(&str, &str); 4] = [
+const PROBING: [(&str, &str); 4] = [
     FUNCTION_IN_VPC[0],
     FUNCTION_IN_VPC[1],
-    ("WitnessUser", "failover_sync"),
+    ("ProbeUser", "failover_sync"),
     ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234"),
 ];
 const READERS: (&str, &str) = ("ReaderListenerPort", "5433");

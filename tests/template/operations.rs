@@ -9,14 +9,14 @@ use super::stack::{
     BASE, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, READER_TARGET_GROUP, Stack, TARGET_GROUP, TEMPLATE,
     accepts, layer, owned, root, section, text,
 };
-use super::{ASKING, READERS, joined};
+use super::{PROBING, READERS, joined};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:ops";
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd";
 
 #[test]
 fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
-    let stack = Stack::with(&[&ASKING[..], &[READERS]].concat());
+    let stack = Stack::with(&[&PROBING[..], &[READERS]].concat());
     let function = json!([{"Name": "FunctionName", "Value": "{Function}"}]);
     let binding = |name: &str| json!([{"Name": "Binding", "Value": format!("{{Function}}/{name}")}]);
     let queue = |name: &str| json!([{"Name": "QueueName", "Value": format!("{{{name}.QueueName}}")}]);
@@ -44,7 +44,7 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
         ("SeveralTargetsAlarm", "AWS/NetworkELB HealthyHostCount Minimum", &targets, above, 1, "notBreaching"),
         ("WitnessDisagreementAlarm", "FailoverSync WitnessDisagreement Minimum", &writer, at_least, 1, "notBreaching"),
         ("TopologySilentAlarm", "FailoverSync TopologySilent Minimum", &writer, at_least, 1, "notBreaching"),
-        ("DatabaseSilentAlarm", "FailoverSync DatabaseSilent Minimum", &writer, at_least, 1, "notBreaching"),
+        ("ProbeSilentAlarm", "FailoverSync ProbeSilent Minimum", &writer, at_least, 1, "notBreaching"),
         ("NoHealthyReaderAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &readers, below, 1, "breaching"),
         ("NoHealthyTargetAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &targets, below, 1, "breaching"),
         ("ScheduleSilentAlarm", "AWS/Lambda Invocations Sum", &function, below, 1, "breaching"),
@@ -68,11 +68,11 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
 
 #[test]
 fn every_alarm_tells_people_and_never_the_function() {
-    let asking = [&ASKING[..], &[READERS, ("OperationsTopicArn", TOPIC)]].concat();
+    let probing = [&PROBING[..], &[READERS, ("OperationsTopicArn", TOPIC)]].concat();
     for (parameters, topic, count) in [
         (&[READERS][..], OPERATIONS_TOPIC, 13),
         (&[READERS, ("OperationsTopicArn", TOPIC)], TOPIC, 13),
-        (&asking, TOPIC, 14),
+        (&probing, TOPIC, 14),
     ] {
         for stack in [Stack::with(parameters), joined(parameters)] {
             let is_alarm = |resource: &serde_json::Value| text(&resource["Type"]).ends_with("Alarm");

@@ -10,17 +10,17 @@ use reconcile::report::BindingReport;
 use serde_json::Value;
 
 use super::stack::{Stack, owned, section, text};
-use super::{ASKING, READERS, joined};
+use super::{PROBING, READERS, joined};
 
 /// Every metric that the function can emit.
 fn emitted() -> BTreeSet<String> {
     let report = BindingReport {
-        members_wrong: Some(0),
+        targets_wrong: Some(0),
         observe_latency: Some(Duration::ZERO),
         switch_latency: Some(Duration::ZERO),
         topology: Some(Vec::new()),
         is_topology_silent: Some(false),
-        databases: vec![(IpAddr::from([10, 0, 0, 1]), "silent")],
+        databases: vec![(IpAddr::from([10, 0, 0, 1]), "no answer")],
         ..BindingReport::default()
     };
     let line = report.metrics("link", 0).expect("a line");
@@ -33,7 +33,7 @@ fn alarms_look_at_metrics_that_the_function_emits() {
     let of_ours = |resource: &&Value| resource["Properties"]["Namespace"] == metrics::NAMESPACE;
     let named: BTreeSet<_> =
         section("Resources").values().filter(of_ours).map(|alarm| text(&alarm["Properties"]["MetricName"])).collect();
-    assert_eq!(named, owned(["DatabaseSilent", "InSync", "TopologySilent", "WitnessDisagreement"]));
+    assert_eq!(named, owned(["InSync", "ProbeSilent", "TopologySilent", "WitnessDisagreement"]));
     assert!(named.is_subset(&emitted()), "{:?}", emitted());
 }
 
@@ -71,7 +71,7 @@ fn witnesses_can_only_disagree_where_others_than_dns_are_asked() {
             |more: &[(&str, &str)]| Stack::with(&[&database, more].concat()).resource("WitnessDisagreementAlarm");
         assert_eq!(alarm(&[]).is_some(), kind == "cluster", "{kind}: the RDS API names the writer of a cluster alone");
         if ["cluster", "instance", "hostname"].contains(&kind) {
-            let says = text(&alarm(&ASKING).expect(kind)["AlarmDescription"]);
+            let says = text(&alarm(&PROBING).expect(kind)["AlarmDescription"]);
             for words in ["databases", "{FunctionLogGroup}", "blue", "login"] {
                 assert!(says.contains(words), "{words} in {says}");
             }
@@ -81,11 +81,11 @@ fn witnesses_can_only_disagree_where_others_than_dns_are_asked() {
 
 #[test]
 fn a_witness_is_silent_after_ten_minutes_in_which_it_was_asked_whatever_the_schedule() {
-    let database = ["{FunctionLogGroup}", "security group", "DatabaseResourceIds", "infra/witness-user.sql", "secret"];
+    let database = ["{FunctionLogGroup}", "security group", "DatabaseResourceIds", "infra/probe-user.sql", "secret"];
     let topology = ["{FunctionLogGroup}", "service control policy", "rds:DescribeDBInstances", "subnets", "Identifier"];
-    for (name, words) in [("DatabaseSilentAlarm", database), ("TopologySilentAlarm", topology)] {
+    for (name, words) in [("ProbeSilentAlarm", database), ("TopologySilentAlarm", topology)] {
         for schedule in ["rate(1 minute)", "rate(5 minutes)"] {
-            let stack = Stack::with(&[&ASKING[..], &[("ScheduleExpression", schedule)]].concat());
+            let stack = Stack::with(&[&PROBING[..], &[("ScheduleExpression", schedule)]].concat());
             let alarm = stack.existing(name);
             assert_eq!([text(&alarm["Period"]), text(&alarm["EvaluationPeriods"])], ["300", "2"], "{schedule}");
             assert_eq!(alarm.get("DatapointsToAlarm"), None, "all of them");
@@ -128,7 +128,7 @@ fn metrics_of(widget: &Value) -> Vec<String> {
 
 #[test]
 fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last_switches() {
-    let everything = [&ASKING[..], &[READERS]].concat();
+    let everything = [&PROBING[..], &[READERS]].concat();
     let load_balancer = "net/shared/fedcba9876543210";
     for stack in [Stack::with(&everything), joined(&everything)] {
         let body = text(&stack.existing("Dashboard")["DashboardBody"]);
@@ -161,7 +161,7 @@ fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last
 #[test]
 fn the_dashboard_shows_every_alarm_that_there_is_but_the_one_that_sums_up() {
     let server = [("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9")];
-    for parameters in [&[][..], &[READERS], &ASKING, &server] {
+    for parameters in [&[][..], &[READERS], &PROBING, &server] {
         let stack = Stack::with(parameters);
         let body: Value = text(&stack.existing("Dashboard")["DashboardBody"]).parse().unwrap();
         let widgets = body["widgets"].as_array().unwrap();
@@ -172,8 +172,8 @@ fn the_dashboard_shows_every_alarm_that_there_is_but_the_one_that_sums_up() {
         assert_eq!(shown, there.map(|(name, _)| format!("{{{name}.Arn}}")).collect(), "{parameters:?}");
         let metrics: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
         assert_eq!(
-            metrics.contains("FailoverSync DatabaseSilent Binding {Function}/writer"),
-            parameters == ASKING,
+            metrics.contains("FailoverSync ProbeSilent Binding {Function}/writer"),
+            parameters == PROBING,
             "{parameters:?}"
         );
     }

@@ -10,12 +10,12 @@ use lambda_runtime::Error;
 use platform::aws;
 use reconcile::binding::Family;
 use reconcile::config::Config;
-use reconcile::evidence::Answer;
+use reconcile::evidence::DnsAnswer;
 
 struct Panicking;
 
 impl Dns for Panicking {
-    async fn lookup(&self, name: &str, _: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, _: Family) -> Result<DnsAnswer, DnsError> {
         panic!("looked up {name}")
     }
 }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError as Answered, NetError};
+use hickory_resolver::net::{DnsError as HickoryError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use reconcile::binding::Family;
-use reconcile::evidence::Answer;
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::Addresses;
 use tokio::time::{Instant, timeout};
 
-use crate::error::{DnsAnswer, DnsError};
+use crate::error::{DnsError, DnsFailure};
 use crate::ports::Dns;
 
 /// A lookup is over after this, however many servers are asked. The VPC resolver answers in milliseconds.
@@ -117,7 +117,7 @@ impl Resolver {
 impl Dns for Resolver {
     /// The next server is asked when one is silent, cannot be reached, refuses or fails. That there is no such name, or no
     /// address, is an answer.
-    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         let error =
             |servers: &[&str], answer| DnsError { name: name.to_owned(), family, servers: servers.join(", "), answer };
         let record_type = match family {
@@ -125,14 +125,15 @@ impl Dns for Resolver {
             Family::Ipv6 => RecordType::AAAA,
         };
         // The root's dot at the end keeps the search list out.
-        let absolute = Name::from_ascii(format!("{name}.")).map_err(|e| error(&[], DnsAnswer::Other(e.to_string())))?;
+        let absolute =
+            Name::from_ascii(format!("{name}.")).map_err(|e| error(&[], DnsFailure::Other(e.to_string())))?;
         let share = share_of(self.servers.len());
         let mut failed = Vec::new();
-        let mut last = DnsAnswer::Other("there is no server".to_owned());
+        let mut last = DnsFailure::Other("there is no server".to_owned());
         for index in self.order.of(self.servers.len()) {
             let server = &self.servers[index];
             let answer = timeout(share, server.lookup(absolute.clone(), record_type)).await;
-            match answer.unwrap_or(Err(DnsAnswer::Timeout)) {
+            match answer.unwrap_or(Err(DnsFailure::Timeout)) {
                 Err(answer) if !answer.is_definite() => {
                     failed.push(server.name.as_str());
                     last = answer;
@@ -148,16 +149,16 @@ impl Dns for Resolver {
 }
 
 impl Server {
-    async fn lookup(&self, name: Name, record_type: RecordType) -> Result<Answer, DnsAnswer> {
+    async fn lookup(&self, name: Name, record_type: RecordType) -> Result<DnsAnswer, DnsFailure> {
         let lookup = self.resolver.lookup(name, record_type).await.map_err(|e| answer_of(&e))?;
         let addresses = lookup.answers().iter().filter_map(|record| match &record.data {
             RData::A(a) => Some(a.0.into()),
             RData::AAAA(aaaa) => Some(aaaa.0.into()),
             _ => None,
         });
-        let addresses = Addresses::new(addresses).ok_or(DnsAnswer::NoAddress)?;
+        let addresses = Addresses::new(addresses).ok_or(DnsFailure::NoAddress)?;
         let ttl = lookup.answers().iter().map(|record| record.ttl).min().unwrap_or_default();
-        Ok(Answer { addresses, ttl: Duration::from_secs(ttl.into()) })
+        Ok(DnsAnswer { addresses, ttl: Duration::from_secs(ttl.into()) })
     }
 }
 
@@ -179,16 +180,16 @@ fn name_server(address: &SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections.into())
 }
 
-fn answer_of(error: &NetError) -> DnsAnswer {
+fn answer_of(error: &NetError) -> DnsFailure {
     match error {
-        NetError::Timeout => DnsAnswer::Timeout,
-        NetError::Dns(Answered::NoRecordsFound(none)) => match none.response_code {
-            ResponseCode::NXDomain => DnsAnswer::NoSuchName,
-            ResponseCode::NoError => DnsAnswer::NoAddress,
-            code => DnsAnswer::Code(code_name(code)),
+        NetError::Timeout => DnsFailure::Timeout,
+        NetError::Dns(HickoryError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => DnsFailure::NoSuchName,
+            ResponseCode::NoError => DnsFailure::NoAddress,
+            code => DnsFailure::Code(code_name(code)),
         },
-        NetError::Dns(Answered::ResponseCode(code)) => DnsAnswer::Code(code_name(*code)),
-        other => DnsAnswer::Other(other.to_string()),
+        NetError::Dns(HickoryError::ResponseCode(code)) => DnsFailure::Code(code_name(*code)),
+        other => DnsFailure::Other(other.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::Builder;
 use aws_sdk_elasticloadbalancingv2::types::builders::TargetDescriptionBuilder;
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
-use platform::answer::WholeAnswer;
+use platform::response::CompleteResponse;
 use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 
@@ -28,7 +28,7 @@ impl TargetGroups for Elbv2 {
     async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
         // No `Targets` in the request: only then are draining targets listed. The answer is not paginated.
         let request = self.0.describe_target_health().target_group_arn(group.as_str());
-        let response = request.customize().config_override(whole()).send().await;
+        let response = request.customize().config_override(checked()).send().await;
         let response = response.map_err(|error| AwsError::new(DESCRIBE, group.as_str(), error))?;
         let targets = response.target_health_descriptions().iter().map(described);
         targets
@@ -60,7 +60,7 @@ impl TargetGroups for Elbv2 {
         };
         let targets = targets.iter().map(described).collect();
         let request = self.0.deregister_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
-        let response = request.customize().config_override(whole()).send().await;
+        let response = request.customize().config_override(checked()).send().await;
         response.map(drop).map_err(|error| AwsError::new(DEREGISTER, group.as_str(), error))
     }
 }
@@ -76,7 +76,7 @@ impl Elbv2 {
         let targets = targets.iter().map(|target| described(target).set_availability_zone(zone.map(str::to_owned)));
         let targets = targets.map(TargetDescriptionBuilder::build).collect();
         let request = self.0.register_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
-        let response = request.customize().config_override(whole()).send().await;
+        let response = request.customize().config_override(checked()).send().await;
         response.map(drop).map_err(|error| AwsError::new(REGISTER, group.as_str(), error))
     }
 }
@@ -88,8 +88,8 @@ fn is_about_zone(error: &AwsError) -> bool {
     error.code.as_deref() == Some("ValidationError") && chain(error).contains("Availability Zone")
 }
 
-fn whole() -> Builder {
-    Builder::default().interceptor(WholeAnswer).retry_classifier(WholeAnswer)
+fn checked() -> Builder {
+    Builder::default().interceptor(CompleteResponse).retry_classifier(CompleteResponse)
 }
 
 fn description(id: String, port: u16) -> TargetDescriptionBuilder {

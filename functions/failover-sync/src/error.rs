@@ -8,7 +8,7 @@ use std::fmt;
 use lambda_runtime::Diagnostic;
 pub use platform::error::{AwsError, chain};
 use reconcile::binding::Family;
-use reconcile::network::Refusal;
+use reconcile::network::AddressRefusal;
 use reconcile::plan::Plan;
 use reconcile::report::{Failure, Report};
 use reconcile::trigger::PayloadError;
@@ -63,7 +63,7 @@ pub enum SyncError {
     Dns(#[source] DnsError),
     /// The group is not what was written to it.
     #[error("the target group does not show what was written to it; still to do: {0}")]
-    Unsettled(Plan),
+    Unconfirmed(Plan),
     /// AWS refused or could not be reached.
     #[error("{progress}")]
     Aws {
@@ -74,7 +74,7 @@ pub enum SyncError {
     },
     /// Neither DNS nor the target group could be read.
     #[error("neither DNS nor the target group could be read, nothing was changed: {dns}; {}", chain(group))]
-    Blind {
+    NothingRead {
         /// What DNS said.
         dns: DnsError,
         /// What ELBv2 said.
@@ -82,14 +82,14 @@ pub enum SyncError {
     },
     /// The evidence names an address that may not be registered.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(AddressRefusal),
     /// The invocation's time ran out.
     #[error(
-        "the function's deadline is near and the work is unfinished; it stopped while {doing}; what was done is in the log"
+        "the function's deadline is near and the work is unfinished; it stopped while {phase}; what was done is in the log"
     )]
     DeadlineNear {
         /// What it was doing.
-        doing: String,
+        phase: String,
     },
     /// A defect in this program.
     #[error("failover-sync panicked while it reconciled this binding: {0}; this is a defect, please report it")]
@@ -113,7 +113,7 @@ impl SyncError {
     /// What another look may do about it.
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
-            SyncError::Aws { source, .. } | SyncError::Blind { group: source, .. } => match source.kind() {
+            SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => match source.kind() {
                 "AccessDenied" | "TargetGroupNotFound" => Remedy::None,
                 "Throttled" => Remedy::Patience,
                 _ => Remedy::Retry,
@@ -127,11 +127,11 @@ impl SyncError {
     pub fn failure(&self) -> Failure {
         let kind = match self {
             SyncError::Dns(_) => "EndpointNotResolved",
-            SyncError::Unsettled(_) => "Unsettled",
+            SyncError::Unconfirmed(_) => "Unconfirmed",
             SyncError::Aws { source, .. } => source.kind(),
-            SyncError::Blind { .. } => "EndpointNotResolved",
-            SyncError::Refused(Refusal::Address { .. }) => "AddressRefused",
-            SyncError::Refused(Refusal::SeveralWriters(_)) => "SeveralWriters",
+            SyncError::NothingRead { .. } => "EndpointNotResolved",
+            SyncError::Refused(AddressRefusal::Address { .. }) => "AddressRefused",
+            SyncError::Refused(AddressRefusal::SeveralWriters(_)) => "SeveralWriters",
             SyncError::DeadlineNear { .. } => "DeadlineNear",
             SyncError::Panicked(_) => "Panicked",
         };
@@ -150,12 +150,12 @@ pub struct DnsError {
     /// The servers that were asked.
     pub servers: String,
     /// What they answered.
-    pub answer: DnsAnswer,
+    pub answer: DnsFailure,
 }
 
 /// The ways in which DNS does not answer with an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DnsAnswer {
+pub enum DnsFailure {
     /// The name does not exist.
     NoSuchName,
     /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks like this.
@@ -168,23 +168,23 @@ pub enum DnsAnswer {
     Other(String),
 }
 
-impl DnsAnswer {
+impl DnsFailure {
     /// Whether it is an answer to the question, which another server would give as well.
     pub fn is_definite(&self) -> bool {
-        matches!(self, DnsAnswer::NoSuchName | DnsAnswer::NoAddress)
+        matches!(self, DnsFailure::NoSuchName | DnsFailure::NoAddress)
     }
 }
 
-impl fmt::Display for DnsAnswer {
+impl fmt::Display for DnsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DnsAnswer::NoSuchName => f.write_str("answered NXDOMAIN: check the endpoint's spelling"),
-            DnsAnswer::NoAddress => f.write_str(
+            DnsFailure::NoSuchName => f.write_str("answered NXDOMAIN: check the endpoint's spelling"),
+            DnsFailure::NoAddress => f.write_str(
                 "answered without an address: check \"ipAddressType\", and that the CNAME chain does not loop",
             ),
-            DnsAnswer::Code(code) => write!(f, "answered {code}"),
-            DnsAnswer::Timeout => f.write_str("did not answer in time"),
-            DnsAnswer::Other(text) => write!(f, "could not be asked: {text}"),
+            DnsFailure::Code(code) => write!(f, "answered {code}"),
+            DnsFailure::Timeout => f.write_str("did not answer in time"),
+            DnsFailure::Other(text) => write!(f, "could not be asked: {text}"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lambda_runtime::tower::layer::layer_fn;
 use lambda_runtime::{Context, Diagnostic, Error, LambdaEvent, Runtime, service_fn};
-use platform::runtime::{MARGIN, RequestSpan, deadline};
+use platform::runtime::{REPORTING_MARGIN, RequestSpan, deadline};
 use reconcile::report::Report;
 use reconcile::trigger::{Cause, Trigger};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::error::{RunError, chain};
-use crate::ports::{Clock, Dns, TargetGroups, Topology};
+use crate::ports::{Clock, Clusters, Dns, TargetGroups};
 use crate::sync::Synchronizer;
 use crate::telemetry;
 
@@ -26,7 +26,7 @@ pub async fn serve<D, G, T, C>(synchronizer: Synchronizer<D, G, T, C>) -> Result
 where
     D: Dns,
     G: TargetGroups,
-    T: Topology,
+    T: Clusters,
     C: Clock,
 {
     let synchronizer = Arc::new(synchronizer);
@@ -45,7 +45,7 @@ where
 fn warn_of_a_short_limit(context: &Context, watch: Duration) {
     let left = deadline(context) - Instant::now();
     if left < watch {
-        let (limit_seconds, watch_seconds) = ((left + MARGIN).as_secs(), watch.as_secs());
+        let (limit_seconds, watch_seconds) = ((left + REPORTING_MARGIN).as_secs(), watch.as_secs());
         warn!(
             limit_seconds,
             watch_seconds,
@@ -68,7 +68,7 @@ fn warn_of(trigger: &Trigger) {
     }
 }
 
-async fn invoke<D: Dns, G: TargetGroups, T: Topology, C: Clock>(
+async fn invoke<D: Dns, G: TargetGroups, T: Clusters, C: Clock>(
     synchronizer: &Arc<Synchronizer<D, G, T, C>>,
     event: LambdaEvent<Value>,
 ) -> Result<Report, Diagnostic> {

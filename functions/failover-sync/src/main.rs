@@ -4,16 +4,16 @@ use std::env;
 use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
-use failover_sync::databases::Databases;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::handler;
 use failover_sync::ports::SystemClock;
 use failover_sync::rds::Rds;
+use failover_sync::role_probe::SqlRoleProbe;
 use failover_sync::sync::Synchronizer;
 use lambda_runtime::Error;
-use platform::login::Doorman;
-use platform::runtime::refuse_to_start;
+use platform::login::CredentialProvider;
+use platform::runtime::report_init_error;
 use platform::{aws, telemetry, trust};
 use reconcile::config::Config;
 
@@ -23,23 +23,25 @@ async fn main() -> Result<(), Error> {
     telemetry::start(variable)?;
     let config = match Config::parse(variable) {
         Ok(config) => config,
-        Err(mistakes) => return refuse_to_start(&mistakes).await,
+        Err(mistakes) => return report_init_error(&mistakes).await,
     };
     let resolver = match Resolver::new(&config.dns_servers) {
         Ok(resolver) => resolver,
-        Err(error) => return refuse_to_start(&error).await,
+        Err(error) => return report_init_error(&error).await,
     };
-    let authorities = match config.login.as_ref().map(|_| trust::authorities(config.ca_bundle.as_deref())).transpose() {
-        Ok(authorities) => authorities,
-        Err(error) => return refuse_to_start(&error).await,
+    let ca_bundle = match config.login.as_ref().map(|_| trust::ca_bundle(config.ca_bundle.as_deref())).transpose() {
+        Ok(ca_bundle) => ca_bundle,
+        Err(error) => return report_init_error(&error).await,
     };
     let aws = aws::sdk_config().await;
     let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds::new(&aws));
-    let doorman =
-        config.login.clone().map(|login| Doorman::new(login, variable("AWS_REGION").unwrap_or_default(), &aws));
+    let provider = config
+        .login
+        .clone()
+        .map(|login| CredentialProvider::new(login, variable("AWS_REGION").unwrap_or_default(), &aws));
     let mut synchronizer = Synchronizer::new(config, resolver, groups, topology, SystemClock);
-    if let (Some(doorman), Some(authorities)) = (doorman, authorities) {
-        synchronizer = synchronizer.asking(Arc::new(Databases::new(doorman, authorities)));
+    if let (Some(provider), Some(ca_bundle)) = (provider, ca_bundle) {
+        synchronizer = synchronizer.with_role_probe(Arc::new(SqlRoleProbe::new(provider, ca_bundle)));
     }
     handler::serve(synchronizer).await
 }

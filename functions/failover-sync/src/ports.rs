@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 pub use futures_util::future::BoxFuture;
 use reconcile::binding::{Binding, Family, TargetGroupArn};
-use reconcile::claim::Voice;
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::claim::Role;
+use reconcile::evidence::{ClusterMember, DnsAnswer};
 use reconcile::report::Failure;
 use reconcile::target::{DescribedTarget, Target};
 
@@ -19,7 +19,7 @@ pub trait Dns: Send + Sync + 'static {
     ///
     /// # Errors
     /// Every answer without an address, and no answer.
-    fn lookup(&self, name: &str, family: Family) -> impl Future<Output = Result<Answer, DnsError>> + Send;
+    fn lookup(&self, name: &str, family: Family) -> impl Future<Output = Result<DnsAnswer, DnsError>> + Send;
 }
 
 /// Reads and changes target groups.
@@ -30,7 +30,7 @@ pub trait TargetGroups: Send + Sync + 'static {
     /// When ELBv2 refused or could not be reached, after the SDK's retries.
     fn describe(&self, group: &TargetGroupArn) -> impl Future<Output = Result<Vec<DescribedTarget>, AwsError>> + Send;
 
-    /// Registers the targets; those that are members already stay as they are.
+    /// Registers the targets; those that are registered already stay as they are.
     ///
     /// # Errors
     /// As [`TargetGroups::describe`]; it is unknown then whether the targets were registered.
@@ -49,7 +49,7 @@ pub trait TargetGroups: Send + Sync + 'static {
 }
 
 /// Asks the RDS API about a cluster.
-pub trait Topology: Send + Sync + 'static {
+pub trait Clusters: Send + Sync + 'static {
     /// The instances of the cluster, and which of them are flagged as the writer: one, or for some clusters none or several.
     ///
     /// # Errors
@@ -60,13 +60,13 @@ pub trait Topology: Send + Sync + 'static {
 /// Opens sessions with databases.
 ///
 /// It is optional, and so an object: a function without it is the same function.
-pub trait Databases: Send + Sync + 'static {
+pub trait RoleProbe: Send + Sync + 'static {
     /// The sessions of one run with the databases of this binding. None is open yet.
-    fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn Sessions + 'a>;
+    fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn ProbeSessions + 'a>;
 }
 
 /// The sessions of one run with the databases of one binding.
-pub trait Sessions: Send + Sync {
+pub trait ProbeSessions: Send + Sync {
     /// Gets what all of them log in with, if it has to be fetched: it takes its own time, and not that of a database.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ pub trait Sessions: Send + Sync {
     ///
     /// # Errors
     /// Why it said nothing: it could not be reached, did not let the function in, or did not prove who it is.
-    fn ask<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Voice, Failure>>;
+    fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>>;
 
     /// Says goodbye to all of them.
     fn close(&self) -> BoxFuture<'_, ()>;

@@ -1,4 +1,4 @@
-//! The questions that are under way. Each has a limit of its own, and is heard when it is answered or given up.
+//! The questions that are under way. Each has a limit of its own, and ends when it is answered or given up.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -7,8 +7,8 @@ use std::task::Poll;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use reconcile::claim::Voice;
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::claim::Role;
+use reconcile::evidence::{ClusterMember, DnsAnswer};
 use reconcile::report::Failure;
 use reconcile::target::DescribedTarget;
 use tokio::time::Instant;
@@ -26,17 +26,17 @@ pub(crate) enum Source {
 }
 
 /// What was answered, or why nothing was.
-pub(crate) enum Heard {
-    Dns(Result<Answer, DnsError>),
+pub(crate) enum Answer {
+    Dns(Result<DnsAnswer, DnsError>),
     Group(Result<Vec<DescribedTarget>, AwsError>),
-    Topology(Result<Members, String>),
+    Topology(Result<ResolvedMembers, String>),
     Login(Result<(), Failure>),
-    Database(IpAddr, Result<Voice, Failure>),
+    Database(IpAddr, Result<Role, Failure>),
 }
 
 /// The members of a cluster, what DNS said of the endpoint of each that has one, and when the RDS API named them.
-pub(crate) struct Members {
-    pub(crate) members: Vec<(ClusterMember, Option<Result<Answer, DnsError>>)>,
+pub(crate) struct ResolvedMembers {
+    pub(crate) members: Vec<(ClusterMember, Option<Result<DnsAnswer, DnsError>>)>,
     pub(crate) at: DateTime<Utc>,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Questions<'a>(Vec<Question<'a>>);
 struct Question<'a> {
     source: Source,
     asked: Instant,
-    answer: BoxFuture<'a, Heard>,
+    answer: BoxFuture<'a, Answer>,
 }
 
 impl<'a> Questions<'a> {
-    pub(crate) fn ask(&mut self, source: Source, answer: impl Future<Output = Heard> + Send + 'a) {
+    pub(crate) fn ask(&mut self, source: Source, answer: impl Future<Output = Answer> + Send + 'a) {
         self.0.push(Question { source, asked: Instant::now(), answer: Box::pin(answer) });
     }
 
@@ -73,24 +73,24 @@ impl<'a> Questions<'a> {
         self.0.iter().filter_map(|question| address(question.source)).collect()
     }
 
-    /// Whatever is answered is not heard.
+    /// Whatever is answered is not recorded.
     pub(crate) fn give_up(&mut self, source: Source) {
         self.0.retain(|question| question.source != source);
     }
 
     /// The next answer; none ever comes while nothing is asked.
-    pub(crate) async fn next(&mut self) -> Heard {
+    pub(crate) async fn next(&mut self) -> Answer {
         poll_fn(|context| {
             let ready = self.0.iter_mut().enumerate().find_map(|(index, question)| {
-                if let Poll::Ready(heard) = question.answer.as_mut().poll(context) {
-                    Some((index, heard))
+                if let Poll::Ready(answer) = question.answer.as_mut().poll(context) {
+                    Some((index, answer))
                 } else {
                     None
                 }
             });
-            ready.map_or(Poll::Pending, |(index, heard)| {
+            ready.map_or(Poll::Pending, |(index, answer)| {
                 drop(self.0.remove(index));
-                Poll::Ready(heard)
+                Poll::Ready(answer)
             })
         })
         .await

@@ -8,20 +8,20 @@ use platform::rds::{DESCRIBE_CLUSTERS, describe_cluster};
 use reconcile::evidence::ClusterMember;
 
 use crate::error::AwsError;
-use crate::ports::Topology;
+use crate::ports::Clusters;
 
-/// The port [`Topology`] over the real API.
+/// The port [`Clusters`] over the real API.
 pub struct Rds(pub Client);
 
 impl Rds {
     /// A client that tries each call once. The loop waits only seconds for topology and asks again at a later look; with
-    /// tries in between it would never hear why a connection does not come about.
+    /// tries in between it would never learn why a connection does not come about.
     pub fn new(aws: &SdkConfig) -> Rds {
         Rds(Client::from_conf(Builder::from(aws).retry_config(RetryConfig::disabled()).build()))
     }
 }
 
-impl Topology for Rds {
+impl Clusters for Rds {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let (clusters, instances) = describe_cluster(&self.0, cluster).await?;
         let [described] = clusters.db_clusters() else {

@@ -61,7 +61,7 @@ fn jittered(pause: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use reconcile::network::Refusal;
+    use reconcile::network::AddressRefusal;
 
     use super::*;
     use crate::error::AwsError;
@@ -90,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_address_ends_after_half_a_minute_and_the_rest_never() {
-        let refused = SyncError::Refused(Refusal::SeveralWriters(Vec::new()));
+        let refused = SyncError::Refused(AddressRefusal::SeveralWriters(Vec::new()));
         let (mut errors, mut others) = (Errors::default(), Errors::default());
         for second in 0..=30 {
             assert_eq!(errors.next(&refused).is_some(), second < 30, "after {second} s");

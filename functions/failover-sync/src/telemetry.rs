@@ -17,9 +17,9 @@ pub fn publish(report: &Report, function: &str, now: i64, metrics: &mut impl Wri
     }
 }
 
-fn said(report: &BindingReport) -> String {
-    let said: Vec<String> = report.databases.iter().map(|(address, said)| format!("{address} {said}")).collect();
-    said.join(", ")
+fn roles(report: &BindingReport) -> String {
+    let roles: Vec<String> = report.databases.iter().map(|(address, role)| format!("{address} {role}")).collect();
+    roles.join(", ")
 }
 
 fn log(trigger: &str, report: &BindingReport) {
@@ -37,13 +37,13 @@ fn log(trigger: &str, report: &BindingReport) {
                 resolved = joined(&report.resolved),
                 topology = report.topology.as_ref().map(joined),
                 event = report.event.as_ref().map(joined),
-                databases = (!report.databases.is_empty()).then(|| said(report)),
+                databases = (!report.databases.is_empty()).then(|| roles(report)),
                 registered = report.registered.join(","),
                 deregistered = report.deregistered.join(","),
                 kept = strings(&report.kept).join(","),
                 observations = report.observations,
                 elapsed_ms = report.elapsed.as_millis() as u64,
-                because = report.why(),
+                reason = report.why(),
                 cut_short = report.is_cut_short,
                 error_type = report.error.as_ref().map(|error| error.kind),
                 error = report.error.as_ref().map(|error| error.message.as_str()),

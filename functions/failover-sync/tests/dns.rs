@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use failover_sync::dns::{LIMIT, Resolver};
-use failover_sync::error::{DnsAnswer, DnsError};
+use failover_sync::error::{DnsError, DnsFailure};
 use failover_sync::ports::Dns;
 use lab::dns::{Answer, DnsServer, RecordType};
 use reconcile::binding::Family;
@@ -69,12 +69,12 @@ async fn the_family_decides_which_records_are_asked_for() {
 async fn what_is_no_address_is_an_error_that_names_endpoint_server_and_answer() {
     let server = server().await;
     for (answer, family, expected, text) in [
-        (Answer::NxDomain, Family::Ipv4, DnsAnswer::NoSuchName, "NXDOMAIN"),
-        (Answer::ServFail, Family::Ipv4, DnsAnswer::Code("SERVFAIL".into()), "SERVFAIL"),
-        (Answer::Refused, Family::Ipv4, DnsAnswer::Code("REFUSED".into()), "REFUSED"),
-        (Answer::Empty, Family::Ipv4, DnsAnswer::NoAddress, "without an address"),
-        (Answer::v4([10, 0, 0, 1]), Family::Ipv6, DnsAnswer::NoAddress, "ipv6"),
-        (Answer::alias("nowhere.example"), Family::Ipv4, DnsAnswer::NoSuchName, "NXDOMAIN"),
+        (Answer::NxDomain, Family::Ipv4, DnsFailure::NoSuchName, "NXDOMAIN"),
+        (Answer::ServFail, Family::Ipv4, DnsFailure::Code("SERVFAIL".into()), "SERVFAIL"),
+        (Answer::Refused, Family::Ipv4, DnsFailure::Code("REFUSED".into()), "REFUSED"),
+        (Answer::Empty, Family::Ipv4, DnsFailure::NoAddress, "without an address"),
+        (Answer::v4([10, 0, 0, 1]), Family::Ipv6, DnsFailure::NoAddress, "ipv6"),
+        (Answer::alias("nowhere.example"), Family::Ipv4, DnsFailure::NoSuchName, "NXDOMAIN"),
     ] {
         server.set(ENDPOINT, answer.clone());
         let error = lookup(&server, family).await.unwrap_err();
@@ -101,7 +101,7 @@ async fn a_silent_server_is_given_up_in_seconds() {
     server.set(ENDPOINT, Answer::Silent);
     let start = Instant::now();
     let error = lookup(&server, Family::Ipv4).await.unwrap_err();
-    assert_eq!(error.answer, DnsAnswer::Timeout);
+    assert_eq!(error.answer, DnsFailure::Timeout);
     assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
 }
 
@@ -109,8 +109,8 @@ async fn a_silent_server_is_given_up_in_seconds() {
 async fn of_two_living_servers_the_second_is_asked_only_if_the_first_gives_no_answer() {
     for (first, expected, is_second_asked) in [
         (Answer::v4([10, 0, 0, 1]), Ok("10.0.0.1".to_owned()), false),
-        (Answer::NxDomain, Err(DnsAnswer::NoSuchName), false),
-        (Answer::Empty, Err(DnsAnswer::NoAddress), false),
+        (Answer::NxDomain, Err(DnsFailure::NoSuchName), false),
+        (Answer::Empty, Err(DnsFailure::NoAddress), false),
         (Answer::ServFail, Ok("10.0.0.2".to_owned()), true),
         (Answer::Refused, Ok("10.0.0.2".to_owned()), true),
         (Answer::Silent, Ok("10.0.0.2".to_owned()), true),

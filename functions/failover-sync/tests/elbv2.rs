@@ -57,7 +57,7 @@ async fn every_entry_of_the_description_is_read_as_it_stands() {
             entry("fd00::4", 5432, TargetState::Unknown("resting".into()), Some("Target.FirstSeenInTheFuture")),
         ]
     );
-    let members: Vec<String> = group.iter().filter(|entry| entry.is_member()).map(ToString::to_string).collect();
+    let members: Vec<String> = group.iter().filter(|entry| entry.is_registered()).map(ToString::to_string).collect();
     assert_eq!(members, ["10.0.1.10:5432", "10.0.1.10:3307", "10.0.3.10:5432", "[fd00::4]:5432"]);
 }
 

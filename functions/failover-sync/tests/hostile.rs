@@ -10,7 +10,7 @@ use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_smithy_mocks::{RuleMode, mock, mock_client};
 use failover_sync::elbv2::{Elbv2, IAM_ACTIONS};
 use failover_sync::error::{AwsError, chain};
-use failover_sync::ports::{TargetGroups, Topology};
+use failover_sync::ports::{Clusters, TargetGroups};
 use failover_sync::rds::Rds;
 use platform::rds;
 use proptest::prelude::*;

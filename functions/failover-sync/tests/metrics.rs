@@ -53,7 +53,7 @@ async fn each_state_has_the_numbers_that_its_alarm_looks_at() {
         ("no answer of DNS", None, "orders-a", &dry, 0, &absent, &absent, 1),
     ] {
         let metrics = measured(dns, rds, payload).await;
-        let names = ["InSync", "MembersWrong", "WitnessDisagreement", "DnsFailures"];
+        let names = ["InSync", "TargetsWrong", "WitnessDisagreement", "DnsFailures"];
         let expected = [&json!(in_sync), wrong, disagreement, &json!(failures)];
         assert_eq!(names.map(|name| &metrics[name]), expected, "{name}: {metrics}");
         assert_eq!((&metrics["Binding"], &metrics["Switches"]), (&json!("failover-sync/writer"), &json!(0)), "{name}");

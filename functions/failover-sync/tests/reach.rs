@@ -10,7 +10,7 @@ use aws_config::{Region, SdkConfig};
 use aws_sdk_elasticloadbalancingv2::config::{Credentials, SharedCredentialsProvider};
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::{AwsError, chain};
-use failover_sync::ports::{TargetGroups, Topology};
+use failover_sync::ports::{Clusters, TargetGroups};
 use failover_sync::rds::Rds;
 use platform::aws;
 use reconcile::binding::TargetGroupArn;

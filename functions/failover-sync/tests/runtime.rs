@@ -388,10 +388,10 @@ async fn what_a_configuration_lacks_is_a_warning_at_the_start() {
 
 #[tokio::test]
 async fn a_secret_that_is_not_fetched_is_told_as_that_and_not_as_a_silent_database() {
-    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:witness-AbCdEf";
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:probe-AbCdEf";
     let (dns, aws) = failed_over().await;
     let mut settings =
-        Settings::new(dns.addr()).with_aws(&aws).with("WITNESS_SECRET_ARN", SECRET).with("WATCH_SECONDS", "9");
+        Settings::new(dns.addr()).with_aws(&aws).with("PROBE_SECRET_ARN", SECRET).with("WATCH_SECONDS", "9");
     settings.bindings[0]["engine"] = "postgres".into();
     let function = start(settings).await;
     let result = function.invoke(&json!({"dryRun": true})).await.result();

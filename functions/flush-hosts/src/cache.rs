@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// An address in `performance_schema.host_cache`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
+pub struct HostCacheRow {
     /// The client's address: `IP`.
     pub address: String,
     /// Interrupted handshakes since the last successful login: `SUM_CONNECT_ERRORS`. It stops at the limit.
@@ -17,7 +17,7 @@ pub struct Row {
     pub age: Duration,
 }
 
-impl Row {
+impl HostCacheRow {
     fn is_at(&self, limit: u64) -> bool {
         self.connect_errors >= limit
     }
@@ -42,7 +42,7 @@ pub struct Summary {
 
 impl Summary {
     /// Sums up the rows of a server whose `max_connect_errors` is the limit.
-    pub fn new(rows: &[Row], limit: u64) -> Summary {
+    pub fn new(rows: &[HostCacheRow], limit: u64) -> Summary {
         let highest = rows.iter().max_by_key(|row| (row.connect_errors, row.handshake_errors));
         let blocked = rows.iter().filter(|row| row.is_at(limit) || row.refused > 0);
         Summary {
@@ -54,7 +54,7 @@ impl Summary {
 }
 
 /// The addresses that the server turns away now.
-pub fn at_limit(rows: &[Row], limit: u64) -> Vec<String> {
+pub fn at_limit(rows: &[HostCacheRow], limit: u64) -> Vec<String> {
     rows.iter().filter(|row| row.is_at(limit)).map(|row| row.address.clone()).collect()
 }
 
@@ -66,9 +66,9 @@ fn hundredths(number: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn row(address: &str, connect_errors: u64, refused: u64, handshake_errors: u64, seconds: u64) -> Row {
+    fn row(address: &str, connect_errors: u64, refused: u64, handshake_errors: u64, seconds: u64) -> HostCacheRow {
         let age = Duration::from_secs(seconds);
-        Row { address: address.into(), connect_errors, refused, handshake_errors, age }
+        HostCacheRow { address: address.into(), connect_errors, refused, handshake_errors, age }
     }
 
     #[test]

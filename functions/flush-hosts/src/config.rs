@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use reconcile::binding;
-use reconcile::config::{ConfigError, Mistakes, given};
-use reconcile::login::Login;
+use reconcile::config::{ConfigErrors, ErrorCollector, given};
+use reconcile::login::LoginMethod;
 
 /// The environment variables that [`Config::parse`] reads. `AWS_REGION` is set by Lambda.
 pub const VARIABLES: [&str; 7] = [
@@ -23,7 +23,7 @@ pub struct Config {
     /// Whose host caches are flushed.
     pub database: Database,
     /// How the function logs in.
-    pub login: Login,
+    pub login: LoginMethod,
     /// A PEM file to trust instead of the shipped one.
     pub ca_bundle: Option<PathBuf>,
     /// The Region of the database, such as `eu-west-1`.
@@ -36,12 +36,12 @@ pub struct Database {
     /// The identifier of the DB cluster or instance.
     pub identifier: String,
     /// Which of the two it is.
-    pub kind: Kind,
+    pub kind: DatabaseKind,
 }
 
 /// What the identifier names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DatabaseKind {
     /// A DB cluster: each of its instances has a host cache of its own.
     Cluster,
     /// One DB instance.
@@ -53,18 +53,18 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes, each with its variable.
-    pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
         let [identifier, kind, engine, user, secret, ca_bundle, region] = VARIABLES.map(|name| given(variable(name)));
-        let mut mistakes = Mistakes::default();
-        let identifier = mistakes.take("DATABASE_IDENTIFIER", check_identifier(identifier));
-        let kind = mistakes.take("DATABASE_KIND", parse_kind(kind.as_deref()));
-        let engine = mistakes.take("DATABASE_ENGINE", check_engine(engine.as_deref()));
+        let mut mistakes = ErrorCollector::default();
+        let identifier = mistakes.collect("DATABASE_IDENTIFIER", check_identifier(identifier));
+        let kind = mistakes.collect("DATABASE_KIND", parse_kind(kind.as_deref()));
+        let engine = mistakes.collect("DATABASE_ENGINE", check_engine(engine.as_deref()));
         if user.is_none() && secret.is_none() {
             mistakes
                 .add("DATABASE_USER or SECRET_ARN", "is missing: give the user for IAM, or the secret for a password");
         }
-        let login = Login::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
-        let region = mistakes.take("AWS_REGION", region.ok_or("is missing: give the database's Region"));
+        let login = LoginMethod::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
+        let region = mistakes.collect("AWS_REGION", region.ok_or("is missing: give the database's Region"));
         match (identifier, kind, engine, login, region) {
             (Some(identifier), Some(kind), Some(()), Some(login), Some(region)) => Ok(Config {
                 database: Database { identifier, kind },
@@ -86,10 +86,10 @@ fn check_identifier(identifier: Option<String>) -> Result<String, String> {
     binding::identifier(&identifier.ok_or("is missing: give the identifier of the DB cluster or instance")?)
 }
 
-fn parse_kind(kind: Option<&str>) -> Result<Kind, String> {
+fn parse_kind(kind: Option<&str>) -> Result<DatabaseKind, String> {
     match kind {
-        Some("cluster") => Ok(Kind::Cluster),
-        Some("instance") => Ok(Kind::Instance),
+        Some("cluster") => Ok(DatabaseKind::Cluster),
+        Some("instance") => Ok(DatabaseKind::Instance),
         Some(other) => Err(format!("{other:?} is not a kind: there are cluster and instance")),
         None => Err("is missing: give cluster or instance".to_owned()),
     }
@@ -128,8 +128,8 @@ mod tests {
     #[test]
     fn each_login_and_kind_is_read() {
         let config = Config {
-            database: Database { identifier: "orders".into(), kind: Kind::Cluster },
-            login: Login::Iam("flusher".into()),
+            database: Database { identifier: "orders".into(), kind: DatabaseKind::Cluster },
+            login: LoginMethod::Iam("flusher".into()),
             ca_bundle: None,
             region: "eu-west-1".into(),
         };
@@ -137,8 +137,8 @@ mod tests {
         let changes =
             [("DATABASE_KIND", "instance"), ("DATABASE_USER", " "), ("SECRET_ARN", SECRET), ("CA_BUNDLE", "/opt/ca")];
         let expected = Config {
-            database: Database { identifier: "orders".into(), kind: Kind::Instance },
-            login: Login::Secret(SECRET.into()),
+            database: Database { identifier: "orders".into(), kind: DatabaseKind::Instance },
+            login: LoginMethod::Secret(SECRET.into()),
             ca_bundle: Some("/opt/ca".into()),
             ..config
         };

@@ -3,9 +3,9 @@
 //! As in failover-sync, a `Display` never repeats its source; `platform::error::chain` joins them.
 
 use lambda_runtime::Diagnostic;
+use platform::connect_error::ConnectError;
 use platform::error::{AwsError, chain};
-use platform::refusal::Refusal;
-use platform::session::SessionError;
+use platform::server_error::Hint;
 use reconcile::report::Failure;
 use reconcile::trigger::PayloadError;
 use thiserror::Error;
@@ -60,12 +60,12 @@ pub enum ServerError {
     OtherEngine(String),
     /// There is no session, or there is none any more.
     #[error(transparent)]
-    Session(SessionError),
+    Session(ConnectError),
     /// The server said nothing in the time for a session.
     #[error(
         "{0}; a server that is not MySQL or MariaDB is silent like this too, because it waits for the client to speak first"
     )]
-    Silent(SessionError),
+    NoGreeting(ConnectError),
     /// Not done within the time for an instance.
     #[error(
         "it was not done when the time for an instance ended{}: look at the server's load and SHOW PROCESSLIST",
@@ -89,7 +89,7 @@ impl ServerError {
     pub fn failure(&self) -> Failure {
         let kind = match self {
             ServerError::OtherEngine(_) => "OtherEngine",
-            ServerError::Session(session) | ServerError::Silent(session) => session.kind(),
+            ServerError::Session(session) | ServerError::NoGreeting(session) => session.kind(),
             ServerError::Unfinished { .. } => "Timeout",
             ServerError::StillBlocked(_) => "StillBlocked",
         };
@@ -98,16 +98,16 @@ impl ServerError {
 
     /// Whether the server answered with this code.
     pub fn has_code(&self, wanted: &str) -> bool {
-        matches!(self, ServerError::Session(SessionError::Refused { code, .. }) if code == wanted)
+        matches!(self, ServerError::Session(ConnectError::Refused { code, .. }) if code == wanted)
     }
 }
 
-impl From<SessionError> for ServerError {
+impl From<ConnectError> for ServerError {
     /// What `platform` does not know as a refusal of a session may be one of a statement.
-    fn from(error: SessionError) -> ServerError {
+    fn from(error: ConnectError) -> ServerError {
         ServerError::Session(match error {
-            SessionError::Refused { code, message, known: None } => {
-                SessionError::Refused { known: refusal_of_statement(&code), code, message }
+            ConnectError::Refused { code, message, known: None } => {
+                ConnectError::Refused { known: hint_of_statement(&code), code, message }
             }
             other => other,
         })
@@ -121,7 +121,7 @@ pub const SYNTAX_ERROR: &str = "1064";
 pub const TABLE_ACCESS_DENIED: &str = "1142";
 
 /// What a server's number means, which unlike the text is the same in MySQL and MariaDB.
-fn refusal_of_statement(code: &str) -> Option<Refusal> {
+fn hint_of_statement(code: &str) -> Option<Hint> {
     let (kind, remedy) = match code {
         TABLE_ACCESS_DENIED => (
             "PrivilegeMissing",
@@ -141,12 +141,12 @@ fn refusal_of_statement(code: &str) -> Option<Refusal> {
         ),
         _ => return None,
     };
-    Some(Refusal { kind, remedy })
+    Some(Hint { kind, remedy })
 }
 
 #[cfg(test)]
 mod tests {
-    use platform::refusal;
+    use platform::server_error;
 
     use super::*;
 
@@ -165,8 +165,8 @@ mod tests {
             (1064, "ServerRefused", "its version"),
             (3118, "ServerRefused", "error 3118, \"no\""),
         ] {
-            let (known, message) = (refusal::of_mysql(code), "no".into());
-            let refused = SessionError::Refused { code: code.to_string(), message, known };
+            let (known, message) = (server_error::mysql_hint(code), "no".into());
+            let refused = ConnectError::Refused { code: code.to_string(), message, known };
             let failure = ServerError::from(refused).failure();
             assert_eq!(failure.kind, kind, "{code}");
             assert!(failure.message.contains(remedy) && failure.message.contains(&code.to_string()), "{failure:?}");

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use platform::connect_error::HostPort;
 use platform::error::chain;
-use platform::session::Endpoint;
 use reconcile::evidence::ClusterMember;
 use tokio::time::{Instant, timeout_at};
 
-use crate::cache::{Row, Summary, at_limit};
+use crate::cache::{HostCacheRow, Summary, at_limit};
 use crate::config::{Database, has_host_cache};
 use crate::error::{RunError, SYNTAX_ERROR, ServerError, TABLE_ACCESS_DENIED};
-use crate::ports::{DbInstance, Instances, Servers, Session, Settings};
+use crate::ports::{DbInstance, Instances, ServerSession, Servers, Settings};
 use crate::report::{InstanceReport, Report};
 use crate::version::Statement;
 
@@ -39,18 +39,18 @@ impl<I: Instances, S: Servers> Flusher<I, S> {
         let start = Instant::now();
         let found = self.instances.list(&self.database).await.map_err(RunError::Instances)?;
         let deadline = deadline.min(Instant::now() + INSTANCE_LIMIT);
-        let instances = join_all(found.iter().map(|instance| self.visit(instance, dry_run, deadline))).await;
+        let instances = join_all(found.iter().map(|instance| self.flush_instance(instance, dry_run, deadline))).await;
         let database = self.database.identifier.clone();
         let report = Report { database, dry_run, elapsed: start.elapsed(), instances };
         if report.failures().next().is_some() { Err(RunError::Failed(report)) } else { Ok(report) }
     }
 
-    async fn visit(&self, instance: &DbInstance, dry_run: bool, deadline: Instant) -> InstanceReport {
+    async fn flush_instance(&self, instance: &DbInstance, dry_run: bool, deadline: Instant) -> InstanceReport {
         let mut report = InstanceReport::new(instance, dry_run);
-        if let Some(endpoint) = open_endpoint(instance) {
+        if let Some(endpoint) = connectable_endpoint(instance) {
             report.endpoint = Some(endpoint.clone());
-            let work = self.work(instance, endpoint, &mut report);
-            let outcome = timeout_at(deadline, work).await;
+            let session = self.run_session(instance, endpoint, &mut report);
+            let outcome = timeout_at(deadline, session).await;
             let error = match outcome {
                 Ok(result) => result.err(),
                 Err(_) => Some(ServerError::Unfinished { has_flushed: report.has_flushed }),
@@ -60,38 +60,38 @@ impl<I: Instances, S: Servers> Flusher<I, S> {
         report
     }
 
-    async fn work(
+    async fn run_session(
         &self,
         instance: &DbInstance,
-        endpoint: &Endpoint,
+        endpoint: &HostPort,
         report: &mut InstanceReport,
     ) -> Result<(), ServerError> {
         if let Some(engine) = instance.engine.as_ref().filter(|engine| !has_host_cache(engine)) {
             return Err(ServerError::OtherEngine(engine.clone()));
         }
         let mut session = self.servers.connect(endpoint).await?;
-        let outcome = look_and_flush(&mut session, report).await;
+        let outcome = read_and_flush(&mut session, report).await;
         session.close().await;
         outcome
     }
 }
 
 /// Where to connect, if the instance takes connections now.
-fn open_endpoint(instance: &DbInstance) -> Option<&Endpoint> {
+fn connectable_endpoint(instance: &DbInstance) -> Option<&HostPort> {
     let DbInstance { id, status, endpoint, .. } = instance;
     let member = ClusterMember { id: id.clone(), is_writer: false, endpoint: None, status: status.clone() };
     // While an instance is renamed, its old name may already be gone and the new one not there yet.
     endpoint.as_ref().filter(|_| member.can_serve() && status != "renaming")
 }
 
-async fn look_and_flush(session: &mut impl Session, report: &mut InstanceReport) -> Result<(), ServerError> {
+async fn read_and_flush(session: &mut impl ServerSession, report: &mut InstanceReport) -> Result<(), ServerError> {
     let settings = session.settings().await?;
     let limit = settings.max_connect_errors;
     report.version = Some(settings.version.clone());
     report.max_connect_errors = Some(limit);
-    match look(session, &settings).await? {
-        Look::Rows(rows) => report.cache = Some(Summary::new(&rows, limit)),
-        Look::Unavailable(problem) => report.cache_problem = Some(problem),
+    match read_cache(session, &settings).await? {
+        CacheReading::Rows(rows) => report.cache = Some(Summary::new(&rows, limit)),
+        CacheReading::Unavailable(problem) => report.cache_problem = Some(problem),
     }
     report.statement = Some(Statement::for_server(&settings.version));
     if report.dry_run {
@@ -107,24 +107,28 @@ async fn look_and_flush(session: &mut impl Session, report: &mut InstanceReport)
     Ok(())
 }
 
-enum Look {
-    Rows(Vec<Row>),
+enum CacheReading {
+    Rows(Vec<HostCacheRow>),
     Unavailable(String),
 }
 
 /// Looking is a service, flushing the duty: an account that may only flush still flushes.
-async fn look(session: &mut impl Session, settings: &Settings) -> Result<Look, ServerError> {
+async fn read_cache(session: &mut impl ServerSession, settings: &Settings) -> Result<CacheReading, ServerError> {
     match session.host_cache().await {
-        Ok(rows) if rows.is_empty() && !settings.has_performance_schema => Ok(Look::Unavailable(
+        Ok(rows) if rows.is_empty() && !settings.has_performance_schema => Ok(CacheReading::Unavailable(
             "performance_schema is OFF, so the host cache shows nothing: turn it on in the parameter group".to_owned(),
         )),
-        Ok(rows) => Ok(Look::Rows(rows)),
-        Err(error) if error.has_code(TABLE_ACCESS_DENIED) => Ok(Look::Unavailable(chain(&error))),
+        Ok(rows) => Ok(CacheReading::Rows(rows)),
+        Err(error) if error.has_code(TABLE_ACCESS_DENIED) => Ok(CacheReading::Unavailable(chain(&error))),
         Err(error) => Err(error),
     }
 }
 
-async fn flush(session: &mut impl Session, version: &str, report: &mut InstanceReport) -> Result<(), ServerError> {
+async fn flush(
+    session: &mut impl ServerSession,
+    version: &str,
+    report: &mut InstanceReport,
+) -> Result<(), ServerError> {
     let statement = Statement::for_server(version);
     let outcome = match (session.flush(statement).await, statement.fallback(version)) {
         (Err(error), Some(other)) if error.has_code(SYNTAX_ERROR) => {

@@ -2,11 +2,11 @@
 
 use aws_sdk_rds::Client;
 use aws_sdk_rds::types::DbInstance as Described;
+use platform::connect_error::HostPort;
 use platform::error::AwsError;
 use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster, describe_instance};
-use platform::session::Endpoint;
 
-use crate::config::{Database, Kind};
+use crate::config::{Database, DatabaseKind};
 use crate::ports::{DbInstance, Instances};
 
 /// The port [`Instances`] over the real API. It calls `platform::rds::IAM_ACTIONS`.
@@ -15,8 +15,8 @@ pub struct Rds(pub Client);
 impl Instances for Rds {
     async fn list(&self, database: &Database) -> Result<Vec<DbInstance>, AwsError> {
         match database.kind {
-            Kind::Cluster => self.of_cluster(&database.identifier).await,
-            Kind::Instance => self.alone(&database.identifier).await,
+            DatabaseKind::Cluster => self.of_cluster(&database.identifier).await,
+            DatabaseKind::Instance => self.single(&database.identifier).await,
         }
     }
 }
@@ -28,7 +28,7 @@ impl Rds {
         let described: Vec<DbInstance> = described.db_instances().iter().filter_map(instance).collect();
         let instances: Vec<DbInstance> = members
             .filter_map(|member| member.db_instance_identifier())
-            .map(|id| described.iter().find(|found| found.id == id).cloned().unwrap_or_else(|| undescribed(id)))
+            .map(|id| described.iter().find(|found| found.id == id).cloned().unwrap_or_else(|| vanished(id)))
             .collect();
         if instances.is_empty() {
             return Err(AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "the cluster has no instance"));
@@ -36,7 +36,7 @@ impl Rds {
         Ok(instances)
     }
 
-    async fn alone(&self, id: &str) -> Result<Vec<DbInstance>, AwsError> {
+    async fn single(&self, id: &str) -> Result<Vec<DbInstance>, AwsError> {
         let described = describe_instance(&self.0, id).await?;
         let found = described.db_instances().iter().find_map(instance);
         let found = found.ok_or_else(|| AwsError::incomplete(DESCRIBE_INSTANCES, id, "there is no such instance"))?;
@@ -52,11 +52,11 @@ fn instance(described: &Described) -> Option<DbInstance> {
         id: described.db_instance_identifier()?.to_owned(),
         status: described.db_instance_status().unwrap_or_default().to_owned(),
         engine: described.engine().map(str::to_owned),
-        endpoint: host.zip(port).map(|(host, port)| Endpoint { host: host.to_owned(), port }),
+        endpoint: host.zip(port).map(|(host, port)| HostPort { host: host.to_owned(), port }),
     })
 }
 
 /// A member that came or went between the two answers.
-fn undescribed(id: &str) -> DbInstance {
+fn vanished(id: &str) -> DbInstance {
     DbInstance { id: id.to_owned(), status: "not described".to_owned(), engine: None, endpoint: None }
 }

@@ -9,9 +9,9 @@ use flush_hosts::handler;
 use flush_hosts::instances::Rds;
 use flush_hosts::server::MySql;
 use lambda_runtime::Error;
-use platform::login::Doorman;
+use platform::login::CredentialProvider;
 use platform::mysql::ConnectOptions;
-use platform::runtime::refuse_to_start;
+use platform::runtime::report_init_error;
 use platform::{aws, telemetry, trust};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,14 +20,14 @@ async fn main() -> Result<(), Error> {
     telemetry::start(variable)?;
     let config = match Config::parse(variable) {
         Ok(config) => config,
-        Err(mistakes) => return refuse_to_start(&mistakes).await,
+        Err(mistakes) => return report_init_error(&mistakes).await,
     };
-    let authorities = match trust::authorities(config.ca_bundle.as_deref()) {
-        Ok(authorities) => authorities,
-        Err(error) => return refuse_to_start(&error).await,
+    let ca_bundle = match trust::ca_bundle(config.ca_bundle.as_deref()) {
+        Ok(ca_bundle) => ca_bundle,
+        Err(error) => return report_init_error(&error).await,
     };
     let aws = aws::sdk_config().await;
-    let doorman = Doorman::new(config.login, config.region, &aws);
-    let servers = MySql { doorman, options: ConnectOptions::new(authorities) };
+    let provider = CredentialProvider::new(config.login, config.region, &aws);
+    let servers = MySql { provider, options: ConnectOptions::new(ca_bundle) };
     handler::serve(Flusher::new(config.database, Rds(RdsClient::new(&aws)), servers)).await
 }

@@ -3,10 +3,10 @@
 
 use std::future::Future;
 
+use platform::connect_error::HostPort;
 use platform::error::AwsError;
-use platform::session::Endpoint;
 
-use crate::cache::Row;
+use crate::cache::HostCacheRow;
 use crate::config::Database;
 use crate::error::ServerError;
 use crate::version::Statement;
@@ -23,17 +23,17 @@ pub trait Instances: Send + Sync + 'static {
 /// Opens sessions.
 pub trait Servers: Send + Sync + 'static {
     /// A session with one server.
-    type Session: Session;
+    type Session: ServerSession;
 
     /// Logs in.
     ///
     /// # Errors
     /// Whatever kept the function from a session.
-    fn connect(&self, endpoint: &Endpoint) -> impl Future<Output = Result<Self::Session, ServerError>> + Send;
+    fn connect(&self, endpoint: &HostPort) -> impl Future<Output = Result<Self::Session, ServerError>> + Send;
 }
 
 /// A session with a server.
-pub trait Session: Send {
+pub trait ServerSession: Send {
     /// What the server is and how it is set.
     ///
     /// # Errors
@@ -43,13 +43,13 @@ pub trait Session: Send {
     /// The host cache as the performance schema shows it.
     ///
     /// # Errors
-    /// As [`Session::settings`].
-    fn host_cache(&mut self) -> impl Future<Output = Result<Vec<Row>, ServerError>> + Send;
+    /// As [`ServerSession::settings`].
+    fn host_cache(&mut self) -> impl Future<Output = Result<Vec<HostCacheRow>, ServerError>> + Send;
 
     /// Empties the host cache.
     ///
     /// # Errors
-    /// As [`Session::settings`].
+    /// As [`ServerSession::settings`].
     fn flush(&mut self, statement: Statement) -> impl Future<Output = Result<(), ServerError>> + Send;
 
     /// Says good-bye.
@@ -66,7 +66,7 @@ pub struct DbInstance {
     /// Such as `aurora-mysql`; absent if the API did not say.
     pub engine: Option<String>,
     /// Absent while the instance has none.
-    pub endpoint: Option<Endpoint>,
+    pub endpoint: Option<HostPort>,
 }
 
 /// What a server is and how it is set.

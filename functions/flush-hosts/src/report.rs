@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use platform::session::Endpoint;
+use platform::connect_error::HostPort;
 use reconcile::VERSION;
 use reconcile::metrics;
 use reconcile::report::{Failure, milliseconds};
@@ -95,7 +95,7 @@ pub struct InstanceReport {
     /// The status in the RDS API.
     pub status: String,
     /// Where a session was asked for; absent if the instance was skipped.
-    pub endpoint: Option<Endpoint>,
+    pub endpoint: Option<HostPort>,
     /// Whether the run only looked.
     pub dry_run: bool,
     /// The answer to `SELECT VERSION()`.
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn report(change: impl FnOnce(&mut InstanceReport)) -> InstanceReport {
-        let endpoint = Some(Endpoint { host: "orders-a.rds".into(), port: 3306 });
+        let endpoint = Some(HostPort { host: "orders-a.rds".into(), port: 3306 });
         let mut report = InstanceReport { instance: "orders-a".into(), endpoint, ..Default::default() };
         change(&mut report);
         report
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_says_how_the_visit_ended() {
+    fn the_state_says_how_the_instance_ended() {
         for (expected, report) in [
             (State::Flushed, report(|_| {})),
             (State::WouldFlush, report(|report| report.dry_run = true)),

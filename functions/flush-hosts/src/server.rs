@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use platform::login::Doorman;
+use platform::connect_error::{ConnectError, HostPort};
+use platform::login::CredentialProvider;
 use platform::mysql::{ConnectOptions, Connection};
-use platform::session::{Endpoint, SessionError};
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::cache::Row;
+use crate::cache::HostCacheRow;
 use crate::error::ServerError;
-use crate::ports::{Servers, Session, Settings};
+use crate::ports::{ServerSession, Servers, Settings};
 use crate::version::Statement;
 
 /// Name resolution, TCP, TLS and the login together.
@@ -22,7 +22,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// The port [`Servers`] over the real protocol.
 pub struct MySql {
     /// Gives the user and the password.
-    pub doorman: Doorman,
+    pub provider: CredentialProvider,
     /// Says who may vouch for a server.
     pub options: ConnectOptions,
 }
@@ -33,14 +33,14 @@ pub struct MySqlSession(Connection);
 impl Servers for MySql {
     type Session = MySqlSession;
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<MySqlSession, ServerError> {
-        let credentials = self.doorman.credentials(endpoint).await.map_err(SessionError::Login)?;
+    async fn connect(&self, endpoint: &HostPort) -> Result<MySqlSession, ServerError> {
+        let credentials = self.provider.credentials(endpoint).await.map_err(ConnectError::Login)?;
         let open = Connection::open(&self.options, endpoint, None, &credentials);
         match timeout(CONNECT_LIMIT, open).await {
             Ok(connection) => Ok(MySqlSession(connection?)),
             Err(_) => {
                 let seconds = CONNECT_LIMIT.as_secs();
-                Err(ServerError::Silent(SessionError::Timeout { seconds }))
+                Err(ServerError::NoGreeting(ConnectError::Timeout { seconds }))
             }
         }
     }
@@ -58,20 +58,20 @@ const HOST_CACHE: &str = "SELECT CAST(IP AS CHAR), CAST(SUM_CONNECT_ERRORS AS UN
     CAST(GREATEST(CAST(UNIX_TIMESTAMP() AS SIGNED) - \
     CAST(UNIX_TIMESTAMP(FIRST_SEEN) AS SIGNED), 0) AS UNSIGNED) FROM performance_schema.host_cache";
 
-impl Session for MySqlSession {
+impl ServerSession for MySqlSession {
     async fn settings(&mut self) -> Result<Settings, ServerError> {
         let rows: Vec<(String, u64, u64)> = self.0.query(SETTINGS).await?;
         let row = rows.into_iter().next();
-        let row = row.ok_or_else(|| SessionError::Protocol("it shows no settings".to_owned()))?;
+        let row = row.ok_or_else(|| ConnectError::Protocol("it shows no settings".to_owned()))?;
         let (version, max_connect_errors, performance_schema) = row;
         let has_performance_schema = performance_schema != 0;
         Ok(Settings { version, max_connect_errors, has_performance_schema })
     }
 
-    async fn host_cache(&mut self) -> Result<Vec<Row>, ServerError> {
+    async fn host_cache(&mut self) -> Result<Vec<HostCacheRow>, ServerError> {
         let rows: Vec<(Option<String>, u64, u64, u64, u64)> = self.0.query(HOST_CACHE).await?;
         let rows = rows.into_iter();
-        let parsed = rows.map(|(address, connect_errors, refused, handshake_errors, seconds)| Row {
+        let parsed = rows.map(|(address, connect_errors, refused, handshake_errors, seconds)| HostCacheRow {
             // No server is known that leaves it out; one that does is flushed all the same.
             address: address.unwrap_or_default(),
             connect_errors,

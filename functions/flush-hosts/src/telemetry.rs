@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use platform::session::Endpoint;
+use platform::connect_error::HostPort;
 use platform::telemetry::write_metrics;
 use tracing::Level;
 
@@ -28,7 +28,7 @@ fn log(database: &str, report: &InstanceReport) {
                 database,
                 instance = report.instance,
                 status = report.status,
-                endpoint = report.endpoint.as_ref().map(Endpoint::to_string),
+                endpoint = report.endpoint.as_ref().map(HostPort::to_string),
                 state = report.state().name(),
                 dry_run = report.dry_run,
                 version = report.version,

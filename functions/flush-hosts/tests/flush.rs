@@ -6,15 +6,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flush_hosts::cache::Row;
-use flush_hosts::config::{Database, Kind};
+use flush_hosts::cache::HostCacheRow;
+use flush_hosts::config::{Database, DatabaseKind};
 use flush_hosts::error::{RunError, ServerError};
 use flush_hosts::flush::Flusher;
-use flush_hosts::ports::{DbInstance, Instances, Servers, Session, Settings};
+use flush_hosts::ports::{DbInstance, Instances, ServerSession, Servers, Settings};
 use flush_hosts::report::{InstanceReport, Report, State};
 use flush_hosts::version::Statement::{self, FlushHosts, TruncateHostCache};
+use platform::connect_error::{ConnectError, HostPort};
 use platform::error::{AwsError, chain};
-use platform::session::{Endpoint, SessionError};
 use tokio::time::Instant;
 
 /// A server: what it answers, and what was done to it.
@@ -28,13 +28,14 @@ struct Server {
     look_fails: Option<u16>,
     flush_fails: Option<u16>,
     is_silent: bool,
-    rows: Arc<Mutex<Vec<Row>>>,
+    rows: Arc<Mutex<Vec<HostCacheRow>>>,
     executed: Arc<Mutex<Vec<Statement>>>,
 }
 
 fn server(version: &'static str, knows: Statement) -> Server {
-    let row = Row { address: "10.0.0.1".into(), connect_errors: 80, ..Row::default() };
-    let blocked = Row { address: "10.0.0.2".into(), connect_errors: 100, refused: 3, ..Row::default() };
+    let row = HostCacheRow { address: "10.0.0.1".into(), connect_errors: 80, ..HostCacheRow::default() };
+    let blocked =
+        HostCacheRow { address: "10.0.0.2".into(), connect_errors: 100, refused: 3, ..HostCacheRow::default() };
     Server {
         version,
         has_performance_schema: true,
@@ -58,10 +59,10 @@ impl Server {
 }
 
 fn answered(code: u16) -> ServerError {
-    SessionError::Refused { code: code.to_string(), message: "no".to_owned(), known: None }.into()
+    ConnectError::Refused { code: code.to_string(), message: "no".to_owned(), known: None }.into()
 }
 
-impl Session for Server {
+impl ServerSession for Server {
     async fn settings(&mut self) -> Result<Settings, ServerError> {
         if self.is_silent {
             std::future::pending::<()>().await;
@@ -70,7 +71,7 @@ impl Session for Server {
         Ok(Settings { version: self.version.to_owned(), max_connect_errors: 100, has_performance_schema })
     }
 
-    async fn host_cache(&mut self) -> Result<Vec<Row>, ServerError> {
+    async fn host_cache(&mut self) -> Result<Vec<HostCacheRow>, ServerError> {
         match self.look_fails {
             Some(code) => Err(answered(code)),
             None if !self.has_performance_schema && self.version.contains("MariaDB") => Ok(Vec::new()),
@@ -98,8 +99,8 @@ struct Network(HashMap<String, Server>);
 impl Servers for Network {
     type Session = Server;
 
-    async fn connect(&self, endpoint: &Endpoint) -> Result<Server, ServerError> {
-        self.0.get(&endpoint.host).cloned().ok_or(ServerError::Silent(SessionError::Timeout { seconds: 10 }))
+    async fn connect(&self, endpoint: &HostPort) -> Result<Server, ServerError> {
+        self.0.get(&endpoint.host).cloned().ok_or(ServerError::NoGreeting(ConnectError::Timeout { seconds: 10 }))
     }
 }
 
@@ -119,13 +120,13 @@ impl Instances for Listed {
 }
 
 fn instance(id: &str, status: &str) -> DbInstance {
-    let endpoint = Some(Endpoint { host: id.to_owned(), port: 3306 });
+    let endpoint = Some(HostPort { host: id.to_owned(), port: 3306 });
     DbInstance { id: id.to_owned(), status: status.to_owned(), engine: Some("aurora-mysql".to_owned()), endpoint }
 }
 
 async fn run_on(instances: Vec<DbInstance>, servers: &[(&str, &Server)], dry_run: bool) -> Result<Report, RunError> {
     let servers = servers.iter().map(|(id, server)| ((*id).to_owned(), (*server).clone())).collect();
-    let database = Database { identifier: "orders".into(), kind: Kind::Cluster };
+    let database = Database { identifier: "orders".into(), kind: DatabaseKind::Cluster };
     let deadline = Instant::now() + Duration::from_secs(60);
     Flusher::new(database, Listed(instances), Network(servers)).run(dry_run, deadline).await
 }

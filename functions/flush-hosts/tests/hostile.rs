@@ -6,7 +6,7 @@
 use flush_hosts::config::{Config, VARIABLES};
 use flush_hosts::version::Statement;
 use proptest::prelude::*;
-use reconcile::login::Login;
+use reconcile::login::LoginMethod;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
 
@@ -61,7 +61,7 @@ proptest! {
         match Config::parse(value) {
             Ok(config) => {
                 prop_assert!(config.database.identifier.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
-                let (Login::Iam(text) | Login::Secret(text)) = &config.login;
+                let (LoginMethod::Iam(text) | LoginMethod::Secret(text)) = &config.login;
                 prop_assert!(!text.is_empty() && !config.region.is_empty());
             }
             Err(mistakes) => {

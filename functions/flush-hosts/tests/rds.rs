@@ -10,11 +10,11 @@ use aws_sdk_rds::operation::describe_db_instances::{DescribeDBInstancesError, De
 use aws_sdk_rds::types::error::DbInstanceNotFoundFault;
 use aws_sdk_rds::types::{DbCluster, DbClusterMember, DbInstance as Described, Endpoint as DescribedEndpoint};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
-use flush_hosts::config::{Database, Kind};
+use flush_hosts::config::{Database, DatabaseKind};
 use flush_hosts::instances::Rds;
 use flush_hosts::ports::{DbInstance, Instances};
+use platform::connect_error::HostPort;
 use platform::error::chain;
-use platform::session::Endpoint;
 
 fn clusters(members: &[&str]) -> Rule {
     let member = |id: &&str| DbClusterMember::builder().db_instance_identifier(*id).build();
@@ -42,11 +42,11 @@ fn instances(of_cluster: bool, described: Vec<Described>) -> Rule {
 }
 
 fn instance(id: &str, endpoint: Option<u16>) -> DbInstance {
-    let endpoint = endpoint.map(|port| Endpoint { host: format!("{id}.rds"), port });
+    let endpoint = endpoint.map(|port| HostPort { host: format!("{id}.rds"), port });
     DbInstance { id: id.into(), status: "available".into(), engine: Some("mysql".into()), endpoint }
 }
 
-async fn list(kind: Kind, rules: &[&Rule]) -> Result<Vec<DbInstance>, String> {
+async fn list(kind: DatabaseKind, rules: &[&Rule]) -> Result<Vec<DbInstance>, String> {
     let client =
         mock_client!(aws_sdk_rds, RuleMode::MatchAny, rules, |conf| conf.retry_config(RetryConfig::disabled()));
     Rds(client).list(&Database { identifier: "orders".into(), kind }).await.map_err(|error| chain(&error))
@@ -55,7 +55,7 @@ async fn list(kind: Kind, rules: &[&Rule]) -> Result<Vec<DbInstance>, String> {
 #[tokio::test]
 async fn a_cluster_has_the_instances_that_it_names_described_or_not() {
     let described = vec![described("c", None), described("a", Some(3307)), described("other", Some(3306))];
-    let found = list(Kind::Cluster, &[&clusters(&["a", "b", "c"]), &instances(true, described)]).await.unwrap();
+    let found = list(DatabaseKind::Cluster, &[&clusters(&["a", "b", "c"]), &instances(true, described)]).await.unwrap();
     assert_eq!((&found[0], &found[2]), (&instance("a", Some(3307)), &instance("c", None)));
     assert_eq!((&found[1].id[..], &found[1].status[..], &found[1].endpoint), ("b", "not described", &None));
     assert_eq!(found.len(), 3);
@@ -63,13 +63,14 @@ async fn a_cluster_has_the_instances_that_it_names_described_or_not() {
 
 #[tokio::test]
 async fn a_cluster_without_instances_is_an_error() {
-    let message = list(Kind::Cluster, &[&clusters(&[]), &instances(true, vec![])]).await.unwrap_err();
+    let message = list(DatabaseKind::Cluster, &[&clusters(&[]), &instances(true, vec![])]).await.unwrap_err();
     assert_eq!(message, "rds:DescribeDBClusters on orders failed: the cluster has no instance");
 }
 
 #[tokio::test]
 async fn an_instance_is_found_by_its_identifier() {
-    let found = list(Kind::Instance, &[&instances(false, vec![described("orders", Some(3306))])]).await.unwrap();
+    let found =
+        list(DatabaseKind::Instance, &[&instances(false, vec![described("orders", Some(3306))])]).await.unwrap();
     assert_eq!(found, [instance("orders", Some(3306))]);
 }
 
@@ -77,7 +78,7 @@ async fn an_instance_is_found_by_its_identifier() {
 async fn an_instance_that_is_not_there_is_an_error_that_names_it() {
     let missing = mock!(Client::describe_db_instances)
         .then_error(|| DescribeDBInstancesError::DbInstanceNotFoundFault(DbInstanceNotFoundFault::builder().build()));
-    let message = list(Kind::Instance, &[&missing]).await.unwrap_err();
+    let message = list(DatabaseKind::Instance, &[&missing]).await.unwrap_err();
     assert!(message.starts_with("rds:DescribeDBInstances on orders failed"), "{message}");
 }
 
@@ -96,7 +97,7 @@ async fn an_answer_that_ends_early_lists_no_instance_wherever_it_ends() {
         let instances = mock!(Client::describe_db_instances).then_http_response(move || part(INSTANCES, instances));
         list(kind, &[&clusters, &instances]).await
     };
-    for kind in [Kind::Cluster, Kind::Instance] {
+    for kind in [DatabaseKind::Cluster, DatabaseKind::Instance] {
         assert_eq!(
             list(kind, clusters_end, instances_end).await.map(|found| found[0].id.clone()),
             Ok("orders-a".into())
@@ -107,7 +108,7 @@ async fn an_answer_that_ends_early_lists_no_instance_wherever_it_ends() {
         }
     }
     for end in (0..clusters_end).step_by(7) {
-        let message = list(Kind::Cluster, end, instances_end).await.unwrap_err();
+        let message = list(DatabaseKind::Cluster, end, instances_end).await.unwrap_err();
         assert!(message.starts_with("rds:DescribeDBClusters on orders failed"), "cut at {end}: {message}");
     }
 }

@@ -21,9 +21,9 @@ pub struct AwsError {
     /// The request id, where AWS answered.
     pub request_id: Option<String>,
     source: Box<dyn Error + Send + Sync>,
-    is_answer: bool,
+    has_response: bool,
     /// No connection came about in time. A network without a way to AWS drops packets; it refuses nothing.
-    is_cut_off: bool,
+    connect_timed_out: bool,
 }
 
 impl AwsError {
@@ -36,9 +36,9 @@ impl AwsError {
         let of_response = |response: &HttpResponse| response.headers().get("x-amzn-requestid").map(str::to_owned);
         let request_id = error.request_id().map(str::to_owned).or_else(|| error.raw_response().and_then(of_response));
         let code = error.code().map(str::to_owned);
-        let is_answer = error.raw_response().is_some();
+        let has_response = error.raw_response().is_some();
         // Only connecting has a timeout of the connector's; those of tries and calls are errors of another kind.
-        let is_cut_off = matches!(&error, SdkError::DispatchFailure(failure) if failure.is_timeout());
+        let connect_timed_out = matches!(&error, SdkError::DispatchFailure(failure) if failure.is_timeout());
         let source: Box<dyn Error + Send + Sync> = match error {
             SdkError::ServiceError(service) => match service.err().message() {
                 Some(message) => message.into(),
@@ -46,14 +46,22 @@ impl AwsError {
             },
             other => Box::new(other),
         };
-        AwsError { action, resource: resource.into(), code, request_id, source, is_answer, is_cut_off }
+        AwsError { action, resource: resource.into(), code, request_id, source, has_response, connect_timed_out }
     }
 
     /// From an answer that lacks what was asked for.
     pub fn incomplete(action: &'static str, resource: impl Into<String>, missing: impl Into<String>) -> AwsError {
         let source = missing.into().into();
         let (code, request_id) = (None, None);
-        AwsError { action, resource: resource.into(), code, request_id, source, is_answer: true, is_cut_off: false }
+        AwsError {
+            action,
+            resource: resource.into(),
+            code,
+            request_id,
+            source,
+            has_response: true,
+            connect_timed_out: false,
+        }
     }
 
     fn service(&self) -> &'static str {
@@ -73,7 +81,7 @@ impl AwsError {
             Some(code) if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => "AccessDenied",
             Some("Throttling" | "ThrottlingException" | "RequestLimitExceeded") => "Throttled",
             Some(_) => "AwsRefused",
-            None if self.is_answer => "AwsAnswerUnreadable",
+            None if self.has_response => "AwsAnswerUnreadable",
             None => "AwsUnreachable",
         }
     }
@@ -95,7 +103,7 @@ impl fmt::Display for AwsError {
             ),
             "AccessDenied" => write!(f, "; allow {} on this resource in the function's role", self.action),
             "TargetGroupNotFound" => f.write_str("; correct \"targetGroupArn\" or deploy the stack again"),
-            "AwsUnreachable" if self.is_cut_off => write!(
+            "AwsUnreachable" if self.connect_timed_out => write!(
                 f,
                 "; the function's subnets have no way to {}'s endpoint: deploy infra/api-endpoints.yaml, or a NAT gateway, \
                  or take the function out of the VPC",

@@ -3,20 +3,20 @@
 use aws_config::{Region, SdkConfig};
 use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config as TokenConfig};
 use aws_sdk_secretsmanager::Client;
-use reconcile::login::Login;
+use reconcile::login::LoginMethod;
 use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
 
+use crate::connect_error::HostPort;
 use crate::error::AwsError;
-use crate::session::Endpoint;
 
 /// The IAM action of a login with a secret.
 pub const GET_SECRET: &str = "secretsmanager:GetSecretValue";
 
 /// Makes credentials.
-pub struct Doorman {
-    login: Login,
+pub struct CredentialProvider {
+    login: LoginMethod,
     region: Region,
     role: SdkConfig,
     secrets: Client,
@@ -34,14 +34,14 @@ pub struct Credentials {
     pub is_token: bool,
 }
 
-impl Doorman {
+impl CredentialProvider {
     /// For a database in this Region, with the role that the SDK finds.
-    pub fn new(login: Login, region: String, aws: &SdkConfig) -> Doorman {
-        Doorman { login, region: Region::new(region), role: aws.clone(), secrets: Client::new(aws) }
+    pub fn new(login: LoginMethod, region: String, aws: &SdkConfig) -> CredentialProvider {
+        CredentialProvider { login, region: Region::new(region), role: aws.clone(), secrets: Client::new(aws) }
     }
 
     /// How the function logs in.
-    pub fn login(&self) -> &Login {
+    pub fn login(&self) -> &LoginMethod {
         &self.login
     }
 
@@ -49,14 +49,14 @@ impl Doorman {
     ///
     /// # Errors
     /// When the function's role has no credentials, or the secret cannot be read or understood.
-    pub async fn credentials(&self, endpoint: &Endpoint) -> Result<Credentials, LoginError> {
+    pub async fn credentials(&self, endpoint: &HostPort) -> Result<Credentials, LoginError> {
         match &self.login {
-            Login::Iam(user) => self.token(user, endpoint).await,
-            Login::Secret(arn) => self.secret(arn).await,
+            LoginMethod::Iam(user) => self.token(user, endpoint).await,
+            LoginMethod::Secret(arn) => self.secret(arn).await,
         }
     }
 
-    async fn token(&self, user: &str, endpoint: &Endpoint) -> Result<Credentials, LoginError> {
+    async fn token(&self, user: &str, endpoint: &HostPort) -> Result<Credentials, LoginError> {
         // The SDK panics at a host that no URL can have.
         Url::parse(&format!("https://{}:{}/", endpoint.host, endpoint.port))
             .map_err(|error| LoginError::Token(error.into()))?;
@@ -134,19 +134,24 @@ mod tests {
 
     const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
 
-    fn endpoint() -> Endpoint {
-        Endpoint { host: "orders-a.c1.eu-west-1.rds.amazonaws.com".into(), port: 3307 }
+    fn endpoint() -> HostPort {
+        HostPort { host: "orders-a.c1.eu-west-1.rds.amazonaws.com".into(), port: 3307 }
     }
 
     async fn with_iam(role: aws_config::ConfigLoader) -> Result<Credentials, String> {
         with_iam_at(role, endpoint()).await
     }
 
-    async fn with_iam_at(role: aws_config::ConfigLoader, endpoint: Endpoint) -> Result<Credentials, String> {
+    async fn with_iam_at(role: aws_config::ConfigLoader, endpoint: HostPort) -> Result<Credentials, String> {
         let role = role.region(Region::new("us-east-1")).load().await;
         let secrets = Client::new(&role);
-        let doorman = Doorman { login: Login::Iam("flusher".into()), region: Region::new("eu-west-1"), role, secrets };
-        doorman.credentials(&endpoint).await.map_err(|error| chain(&error))
+        let provider = CredentialProvider {
+            login: LoginMethod::Iam("flusher".into()),
+            region: Region::new("eu-west-1"),
+            role,
+            secrets,
+        };
+        provider.credentials(&endpoint).await.map_err(|error| chain(&error))
     }
 
     async fn with_secret(text: Option<&str>) -> Result<Credentials, String> {
@@ -158,9 +163,9 @@ mod tests {
     }
 
     async fn with(secrets: Client) -> Result<Credentials, String> {
-        let (login, role) = (Login::Secret(SECRET.into()), SdkConfig::builder().build());
-        let doorman = Doorman { login, region: Region::new("eu-west-1"), role, secrets };
-        doorman.credentials(&endpoint()).await.map_err(|error| chain(&error))
+        let (login, role) = (LoginMethod::Secret(SECRET.into()), SdkConfig::builder().build());
+        let provider = CredentialProvider { login, region: Region::new("eu-west-1"), role, secrets };
+        provider.credentials(&endpoint()).await.map_err(|error| chain(&error))
     }
 
     #[tokio::test]
@@ -179,7 +184,7 @@ mod tests {
         for host in ["10.0.0.256", "xn--.example", "a b", ""] {
             let role = AwsCredentials::new("AKID", "secret", None, None, "test");
             let role = aws_config::defaults(BehaviorVersion::v2026_01_12()).credentials_provider(role);
-            let message = with_iam_at(role, Endpoint { host: host.into(), port: 3307 }).await.err().expect(host);
+            let message = with_iam_at(role, HostPort { host: host.into(), port: 3307 }).await.err().expect(host);
             assert!(message.contains("could not be signed"), "{host}: {message}");
         }
     }

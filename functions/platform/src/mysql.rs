@@ -10,9 +10,9 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, SslOpts, from_row_opt};
 use tracing::debug;
 
+use crate::connect_error::{ConnectError, HostPort, TlsError};
 use crate::login::Credentials;
-use crate::refusal;
-use crate::session::{Endpoint, SessionError, TlsError};
+use crate::server_error;
 
 /// What the connections to all servers have in common. The TLS configuration is made for the first
 /// connection, and clones share it.
@@ -41,10 +41,10 @@ impl Connection {
     /// Whatever kept the function out. It waits for a silent server without a limit.
     pub async fn open(
         options: &ConnectOptions,
-        endpoint: &Endpoint,
+        endpoint: &HostPort,
         address: Option<IpAddr>,
         credentials: &Credentials,
-    ) -> Result<Connection, SessionError> {
+    ) -> Result<Connection, ConnectError> {
         let options = OptsBuilder::from_opts(options.0.clone())
             .ip_or_hostname(&endpoint.host)
             .resolved_ips(address.map(|address| vec![address]))
@@ -52,26 +52,26 @@ impl Connection {
             .user(Some(&credentials.username))
             .pass(Some(&credentials.password))
             .enable_cleartext_plugin(credentials.is_token);
-        Conn::new(options).await.map(|conn| Connection(Some(conn))).map_err(session_error)
+        Conn::new(options).await.map(|conn| Connection(Some(conn))).map_err(connect_error)
     }
 
     /// The rows of the answer to a statement, which is sent as text.
     ///
     /// # Errors
     /// When the server refused it, the connection broke, or a row has other columns than `T`.
-    pub async fn query<T: FromRow>(&mut self, statement: &str) -> Result<Vec<T>, SessionError> {
-        let rows: Vec<Row> = self.conn()?.query(statement).await.map_err(session_error)?;
+    pub async fn query<T: FromRow>(&mut self, statement: &str) -> Result<Vec<T>, ConnectError> {
+        let rows: Vec<Row> = self.conn()?.query(statement).await.map_err(connect_error)?;
         // At a row of another type the driver would panic.
         let rows: Result<_, _> = rows.into_iter().map(from_row_opt).collect();
-        rows.map_err(|error| SessionError::Protocol(error.to_string()))
+        rows.map_err(|error| ConnectError::Protocol(error.to_string()))
     }
 
     /// Executes a statement, which is sent as text: not every server can prepare a FLUSH.
     ///
     /// # Errors
     /// When the server refused it, or the connection broke.
-    pub async fn execute(&mut self, statement: &str) -> Result<(), SessionError> {
-        self.conn()?.query_drop(statement).await.map_err(session_error)
+    pub async fn execute(&mut self, statement: &str) -> Result<(), ConnectError> {
+        self.conn()?.query_drop(statement).await.map_err(connect_error)
     }
 
     /// Says goodbye and ends TLS.
@@ -82,8 +82,8 @@ impl Connection {
         }
     }
 
-    fn conn(&mut self) -> Result<&mut Conn, SessionError> {
-        self.0.as_mut().ok_or_else(|| session_error(DriverError::ConnectionClosed.into()))
+    fn conn(&mut self) -> Result<&mut Conn, ConnectError> {
+        self.0.as_mut().ok_or_else(|| connect_error(DriverError::ConnectionClosed.into()))
     }
 }
 
@@ -101,31 +101,31 @@ impl Drop for Connection {
 const MAX_PACKET: usize = 1 << 20;
 const WAIT_TIMEOUT: usize = 28_800;
 
-fn session_error(error: Error) -> SessionError {
+fn connect_error(error: Error) -> ConnectError {
     match error {
         Error::Server(answer) => {
-            let known = refusal::of_mysql(answer.code);
+            let known = server_error::mysql_hint(answer.code);
             let (code, message) = (answer.code.to_string(), answer.message);
-            SessionError::Refused { code, message, known }
+            ConnectError::Refused { code, message, known }
         }
         // A handshake that rustls gave up comes as an I/O error, and so does what is no packet.
-        Error::Io(IoError::Io(error)) => match (error.kind(), SessionError::from(error)) {
-            (ErrorKind::InvalidData | ErrorKind::Other, SessionError::Connection(error)) => {
-                SessionError::Protocol(error.to_string())
+        Error::Io(IoError::Io(error)) => match (error.kind(), ConnectError::from(error)) {
+            (ErrorKind::InvalidData | ErrorKind::Other, ConnectError::Connection(error)) => {
+                ConnectError::Protocol(error.to_string())
             }
             (_, error) => error,
         },
-        Error::Io(IoError::Tls(DriverTlsError::Tls(refused))) => SessionError::Tls(refused.into()),
-        Error::Io(IoError::Tls(other)) => SessionError::Tls(TlsError::Other(other.to_string())),
+        Error::Io(IoError::Tls(DriverTlsError::Tls(refused))) => ConnectError::Tls(refused.into()),
+        Error::Io(IoError::Tls(other)) => ConnectError::Tls(TlsError::Other(other.to_string())),
         Error::Driver(error @ DriverError::NoClientSslFlagFromServer) => {
-            SessionError::Tls(TlsError::NotOffered(error.to_string()))
+            ConnectError::Tls(TlsError::NotOffered(error.to_string()))
         }
         Error::Driver(error @ DriverError::ConnectionClosed) => {
             let error = io::Error::new(ErrorKind::ConnectionAborted, error.to_string());
-            SessionError::Connection(error)
+            ConnectError::Connection(error)
         }
         // Its text has that of its sources.
-        other => SessionError::Protocol(other.to_string()),
+        other => ConnectError::Protocol(other.to_string()),
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
         ] {
             let error: Error = error;
             let shown = error.to_string();
-            assert_eq!(session_error(error).kind(), kind, "{shown}");
+            assert_eq!(connect_error(error).kind(), kind, "{shown}");
         }
     }
 }

@@ -6,8 +6,8 @@ use aws_sdk_rds::operation::describe_db_clusters::DescribeDbClustersOutput;
 use aws_sdk_rds::operation::describe_db_instances::DescribeDbInstancesOutput;
 use aws_sdk_rds::types::Filter;
 
-use crate::answer::WholeAnswer;
 use crate::error::AwsError;
+use crate::response::CompleteResponse;
 
 /// The IAM actions that are called here. DescribeDBInstances is filtered by cluster, so it needs `db:*`.
 pub const IAM_ACTIONS: [&str; 2] = [DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES];
@@ -29,8 +29,8 @@ pub async fn describe_cluster(
     let clusters = client.describe_db_clusters().db_cluster_identifier(cluster);
     // A cluster has at most 16 instances (RDS quota: 15 replicas), which is one page.
     let instances = client.describe_db_instances().filters(of_cluster);
-    let clusters = clusters.customize().config_override(whole()).send();
-    let instances = instances.customize().config_override(whole()).send();
+    let clusters = clusters.customize().config_override(checked()).send();
+    let instances = instances.customize().config_override(checked()).send();
     let (clusters, instances) = tokio::join!(clusters, instances);
     let clusters = clusters.map_err(|error| AwsError::new(DESCRIBE_CLUSTERS, cluster, error))?;
     let instances = instances.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, cluster, error))?;
@@ -43,10 +43,10 @@ pub async fn describe_cluster(
 /// When the call fails.
 pub async fn describe_instance(client: &Client, instance: &str) -> Result<DescribeDbInstancesOutput, AwsError> {
     let request = client.describe_db_instances().db_instance_identifier(instance);
-    let response = request.customize().config_override(whole()).send().await;
+    let response = request.customize().config_override(checked()).send().await;
     response.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, instance, error))
 }
 
-fn whole() -> Builder {
-    Builder::default().interceptor(WholeAnswer).retry_classifier(WholeAnswer)
+fn checked() -> Builder {
+    Builder::default().interceptor(CompleteResponse).retry_classifier(CompleteResponse)
 }

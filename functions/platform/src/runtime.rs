@@ -15,13 +15,13 @@ use tracing::{Instrument, error, error_span};
 use crate::error::chain;
 
 /// Kept back from the invocation's time for the log, the metrics and the answer.
-pub const MARGIN: Duration = Duration::from_secs(1);
+pub const REPORTING_MARGIN: Duration = Duration::from_secs(1);
 
 /// Tells Lambda and the log that the function cannot start, so that the invoker reads why.
 ///
 /// # Errors
 /// Returns the given error, for `main` to end with.
-pub async fn refuse_to_start(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Result<(), Error> {
+pub async fn report_init_error(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Result<(), Error> {
     let message = chain(cause);
     error!(error = message, "the function cannot start");
     let body = json!({"errorType": "InvalidConfiguration", "errorMessage": message});
@@ -35,7 +35,7 @@ pub async fn refuse_to_start(cause: &(dyn std::error::Error + Send + Sync + 'sta
 /// When an invocation's work must be over, so that there is still time to tell of it.
 pub fn deadline(context: &Context) -> Instant {
     let remaining = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    Instant::now() + remaining.saturating_sub(MARGIN)
+    Instant::now() + remaining.saturating_sub(REPORTING_MARGIN)
 }
 
 /// Puts the request id on every line of an invocation, those of the runtime too. Its span has the level ERROR, so that

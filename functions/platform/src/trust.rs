@@ -16,7 +16,7 @@ use thiserror::Error;
 ///
 /// # Errors
 /// When the file cannot be read, or holds no certificate, or one that cannot be used.
-pub fn authorities(file: Option<&Path>) -> Result<Vec<u8>, TrustError> {
+pub fn ca_bundle(file: Option<&Path>) -> Result<Vec<u8>, TrustError> {
     let Some(path) = file else { return Ok(SHIPPED.to_vec()) };
     let pem = fs::read(path).map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
     check(&pem).map_err(|problem| TrustError::Unusable { path: path.to_owned(), problem })?;
@@ -24,9 +24,9 @@ pub fn authorities(file: Option<&Path>) -> Result<Vec<u8>, TrustError> {
 }
 
 /// TLS that trusts these authorities, as PEM, and no others, and that verifies the server's name.
-pub fn client_config(authorities: &[u8]) -> ClientConfig {
+pub fn client_config(ca_bundle: &[u8]) -> ClientConfig {
     let mut store = RootCertStore::empty();
-    store.add_parsable_certificates(CertificateDer::pem_slice_iter(authorities).flatten());
+    store.add_parsable_certificates(CertificateDer::pem_slice_iter(ca_bundle).flatten());
     // Named, because rustls takes neither of two providers that something else compiles in.
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn every_shipped_authority_can_be_used() {
         assert_eq!(check(SHIPPED), Ok(84));
-        assert_eq!(authorities(None).ok().as_deref(), Some(SHIPPED));
+        assert_eq!(ca_bundle(None).ok().as_deref(), Some(SHIPPED));
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = authorities(Some(Path::new("/nowhere/ca.pem"))).expect_err("an error");
+        let error = ca_bundle(Some(Path::new("/nowhere/ca.pem"))).expect_err("an error");
         assert!(error.to_string().contains("/nowhere/ca.pem cannot be read"), "{error}");
     }
 }

@@ -90,7 +90,7 @@ impl Kind {
 
     /// Whether the databases behind it can be asked whether they take writes: each of its addresses is one database's, and
     /// one of them is the writer's.
-    pub fn has_voice(self) -> bool {
+    pub fn can_probe_role(self) -> bool {
         self.is_single_writer() || self == Kind::Hostname
     }
 

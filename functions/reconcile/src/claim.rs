@@ -32,25 +32,25 @@ impl fmt::Display for Witness {
     }
 }
 
-/// What a database says about itself when it is asked.
+/// What a database answers when it is asked whether it takes writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Voice {
+pub enum Role {
     /// It takes writes.
-    TakesWrites,
+    Writer,
     /// It is a reader, a standby, or a writer that was demoted.
-    ReadOnly,
+    Reader,
     /// It could take writes, but every new session is made read only by a setting of the server: an operator's, or that of
     /// a switchover under way. Nobody can tell from it which.
     Unknown,
 }
 
-impl Voice {
+impl Role {
     /// The name in results and logs.
     pub fn name(self) -> &'static str {
         match self {
-            Voice::TakesWrites => "takes writes",
-            Voice::ReadOnly => "read only",
-            Voice::Unknown => "unknown",
+            Role::Writer => "writer",
+            Role::Reader => "reader",
+            Role::Unknown => "unknown",
         }
     }
 }
@@ -62,12 +62,12 @@ pub struct Claim<'a> {
     pub witness: Witness,
     /// The writer's addresses.
     pub addresses: &'a Addresses,
-    /// The moment of which it surely speaks. DNS and the RDS API lag, and nobody knows of which moment they speak.
-    pub speaks_of: Option<DateTime<Utc>>,
+    /// The moment as of which it surely holds. DNS and the RDS API lag, and nobody knows as of which moment theirs does.
+    pub as_of: Option<DateTime<Utc>>,
     /// Whether it counts for a switch to its addresses.
-    pub proves: bool,
+    pub supports: bool,
     /// Whether it counts against a switch to others.
-    pub contradicts: bool,
+    pub vetoes: bool,
 }
 
 /// Why what was said so far about an address proves nothing.
@@ -76,40 +76,38 @@ pub struct Doubt {
     /// What was said before this moment proves nothing.
     pub since: DateTime<Utc>,
     /// What happened then.
-    pub cause: Cause,
+    pub cause: DoubtCause,
 }
 
 /// What gives rise to a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The proposed address was left: somebody had proof against it.
-    Left(IpAddr),
-    /// A member that would leave was registered: somebody had proof of it.
-    Appeared(IpAddr),
-    /// The group held several members at the first look. Nobody knows which of them came last.
-    Mixed,
-    /// The RDS API named another writer, before it fell silent or changed its mind.
+pub enum DoubtCause {
+    /// The proposed address was deregistered: somebody had proof against it.
+    Deregistered(IpAddr),
+    /// A target that would leave was registered: somebody had proof of it.
+    Registered(IpAddr),
+    /// The group held several targets when it was first described. Nobody knows which of them came last.
+    SeveralTargets,
+    /// The RDS API named another writer, before it gave no more answer or changed its mind.
     Contradicted,
 }
 
 impl Doubt {
-    /// Whether it takes nothing from a claim that speaks of this moment.
+    /// Whether it takes nothing from a claim as of this moment.
     pub fn is_older_than(&self, moment: Option<DateTime<Utc>>) -> bool {
         moment.is_some_and(|moment| self.since < moment)
     }
 }
 
-/// A doubt in words, with its age.
-pub struct Told(pub Cause, pub Duration);
-
-impl fmt::Display for Told {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ago = self.1.as_secs();
-        match self.0 {
-            Cause::Left(address) => write!(f, "{address} was left {ago} s ago"),
-            Cause::Appeared(address) => write!(f, "{address} was registered {ago} s ago"),
-            Cause::Mixed => write!(f, "the group held several members {ago} s ago"),
-            Cause::Contradicted => write!(f, "the RDS API named another writer {ago} s ago"),
+impl DoubtCause {
+    /// In words, with how long ago it arose.
+    pub fn describe(self, ago: Duration) -> String {
+        let ago = ago.as_secs();
+        match self {
+            DoubtCause::Deregistered(address) => format!("{address} was deregistered {ago} s ago"),
+            DoubtCause::Registered(address) => format!("{address} was registered {ago} s ago"),
+            DoubtCause::SeveralTargets => format!("the group held several targets {ago} s ago"),
+            DoubtCause::Contradicted => format!("the RDS API named another writer {ago} s ago"),
         }
     }
 }

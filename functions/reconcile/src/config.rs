@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn, identifier};
 use crate::evidence::EVENT;
-use crate::login::Login;
+use crate::login::LoginMethod;
 use crate::network::AllowedNetworks;
 use crate::watch::WATCH_LIMIT;
 
@@ -21,8 +21,8 @@ pub const VARIABLES: [&str; 8] = [
     "DNS_SERVERS",
     "WATCH_SECONDS",
     "DEREGISTRATION_DELAY_SECONDS",
-    "WITNESS_USER",
-    "WITNESS_SECRET_ARN",
+    "PROBE_USER",
+    "PROBE_SECRET_ARN",
     "CA_BUNDLE",
 ];
 
@@ -51,7 +51,7 @@ pub struct Config {
     /// For how long the target groups describe a deregistered target as draining, at most an hour.
     pub deregistration_delay: Duration,
     /// How to log in to the databases, to ask them whether they take writes; without it they are not asked.
-    pub login: Option<Login>,
+    pub login: Option<LoginMethod>,
     /// A PEM file of authorities to trust for the databases' certificates, instead of the shipped one.
     pub ca_bundle: Option<PathBuf>,
 }
@@ -61,22 +61,22 @@ impl Config {
     ///
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
-    pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
         let [bindings, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
             VARIABLES.map(|name| given(variable(name)));
         let has_login = user.is_some() || secret.is_some();
-        let mut mistakes = Mistakes::default();
+        let mut mistakes = ErrorCollector::default();
         let bindings = parse_list(bindings.as_deref(), &mut mistakes);
         check_login(&bindings, has_login, &mut mistakes);
         let config = Config {
             bindings: parse_bindings(&bindings, &mut mistakes),
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
-            watch: mistakes.take("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
+            watch: mistakes.collect("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
             deregistration_delay: mistakes
-                .take("DEREGISTRATION_DELAY_SECONDS", parse_delay(delay.as_deref()))
+                .collect("DEREGISTRATION_DELAY_SECONDS", parse_delay(delay.as_deref()))
                 .unwrap_or(DEREGISTRATION_DELAY),
-            login: Login::parse(["WITNESS_USER", "WITNESS_SECRET_ARN"], user, secret, &mut mistakes),
+            login: LoginMethod::parse(["PROBE_USER", "PROBE_SECRET_ARN"], user, secret, &mut mistakes),
             ca_bundle: ca_bundle.map(PathBuf::from),
         };
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
@@ -104,30 +104,30 @@ pub fn given(variable: Option<String>) -> Option<String> {
 
 /// Every mistake in the configuration, one a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError(Vec<String>);
+pub struct ConfigErrors(Vec<String>);
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigError(mistakes) = self;
+        let ConfigErrors(mistakes) = self;
         let plural = if mistakes.len() == 1 { "" } else { "s" };
         write!(f, "{} mistake{plural} in the configuration:", mistakes.len())?;
         mistakes.iter().try_for_each(|mistake| write!(f, "\n- {mistake}"))
     }
 }
 
-impl std::error::Error for ConfigError {}
+impl std::error::Error for ConfigErrors {}
 
-impl From<Mistakes> for ConfigError {
-    fn from(Mistakes(mistakes): Mistakes) -> ConfigError {
-        ConfigError(mistakes)
+impl From<ErrorCollector> for ConfigErrors {
+    fn from(ErrorCollector(mistakes): ErrorCollector) -> ConfigErrors {
+        ConfigErrors(mistakes)
     }
 }
 
 /// Gathers mistakes, so that they can be reported all at once.
 #[derive(Debug, Default)]
-pub struct Mistakes(Vec<String>);
+pub struct ErrorCollector(Vec<String>);
 
-impl Mistakes {
+impl ErrorCollector {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -139,12 +139,12 @@ impl Mistakes {
     }
 
     /// The value, or nothing and one more mistake.
-    pub fn take<T, E: fmt::Display>(&mut self, place: impl fmt::Display, result: Result<T, E>) -> Option<T> {
+    pub fn collect<T, E: fmt::Display>(&mut self, place: impl fmt::Display, result: Result<T, E>) -> Option<T> {
         result.map_err(|problem| self.add(place, problem)).ok()
     }
 }
 
-fn parse_allowed(list: Option<&str>, mistakes: &mut Mistakes) -> AllowedNetworks {
+fn parse_allowed(list: Option<&str>, mistakes: &mut ErrorCollector) -> AllowedNetworks {
     let Some(list) = list else { return AllowedNetworks::default() };
     AllowedNetworks::parse(list).unwrap_or_else(|problems| {
         problems.into_iter().for_each(|problem| mistakes.add("ALLOWED_CIDRS", problem));
@@ -155,7 +155,7 @@ fn parse_allowed(list: Option<&str>, mistakes: &mut Mistakes) -> AllowedNetworks
 /// A lookup asks one after the other until one answers, and its time is short.
 const DNS_SERVERS_AT_MOST: usize = 3;
 
-fn parse_dns_servers(list: &str, mistakes: &mut Mistakes) -> Vec<SocketAddr> {
+fn parse_dns_servers(list: &str, mistakes: &mut ErrorCollector) -> Vec<SocketAddr> {
     let server = |item: &str| {
         let address = item.parse().or_else(|_| item.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
         address.map_err(|_| format!("{item:?} is not an address such as 10.0.0.2 or 10.0.0.2:53"))
@@ -164,7 +164,7 @@ fn parse_dns_servers(list: &str, mistakes: &mut Mistakes) -> Vec<SocketAddr> {
     if items.len() > DNS_SERVERS_AT_MOST {
         mistakes.add("DNS_SERVERS", format!("names {} servers: give {DNS_SERVERS_AT_MOST} at most", items.len()));
     }
-    items.into_iter().filter_map(|item| mistakes.take("DNS_SERVERS", server(item))).collect()
+    items.into_iter().filter_map(|item| mistakes.collect("DNS_SERVERS", server(item))).collect()
 }
 
 fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {
@@ -181,7 +181,7 @@ fn parse_delay(seconds: Option<&str>) -> Result<Duration, String> {
     })
 }
 
-fn parse_list(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Value> {
+fn parse_list(json: Option<&str>, mistakes: &mut ErrorCollector) -> Vec<Value> {
     let example = r#"[{"name": "writer", "endpoint": "…", "port": 5432, "targetGroupArn": "arn:…"}]"#;
     let Some(json) = json else {
         mistakes.add("BINDINGS", format!("is missing: give a JSON array such as {example}"));
@@ -199,7 +199,7 @@ fn parse_list(json: Option<&str>, mistakes: &mut Mistakes) -> Vec<Value> {
     Vec::new()
 }
 
-fn parse_bindings(items: &[Value], mistakes: &mut Mistakes) -> Vec<Binding> {
+fn parse_bindings(items: &[Value], mistakes: &mut ErrorCollector) -> Vec<Binding> {
     let (mut names, mut groups) = (BTreeSet::new(), BTreeSet::new());
     let mut bindings = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -211,7 +211,7 @@ fn parse_bindings(items: &[Value], mistakes: &mut Mistakes) -> Vec<Binding> {
         if name.is_some_and(|name| !names.insert(name)) {
             mistakes.add(format!("{place}.name"), "is used by another binding: give each its own");
         }
-        // Two bindings would each take the other's target for a surplus.
+        // Two bindings would each take the other's target for an unwanted one.
         if item.get("targetGroupArn").and_then(Value::as_str).is_some_and(|arn| !groups.insert(arn)) {
             mistakes.add(format!("{place}.targetGroupArn"), "is kept by another binding: give each its own group");
         }
@@ -223,32 +223,33 @@ fn parse_bindings(items: &[Value], mistakes: &mut Mistakes) -> Vec<Binding> {
     bindings
 }
 
-fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut Mistakes) -> Option<Binding> {
+fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut ErrorCollector) -> Option<Binding> {
     for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
         let place = format!("{place}.{}", field.escape_debug());
         mistakes.add(place, format!("is not a field: there are {}", FIELDS.join(", ")));
     }
     let required = |field: &str| text(fields, field)?.ok_or_else(|| "is missing".to_owned());
-    let name = mistakes.take(format!("{place}.name"), required("name").and_then(check_name));
+    let name = mistakes.collect(format!("{place}.name"), required("name").and_then(check_name));
     let endpoint = mistakes
-        .take(format!("{place}.endpoint"), required("endpoint").and_then(|endpoint| Endpoint::parse(&endpoint)));
-    let target_group = mistakes.take(
+        .collect(format!("{place}.endpoint"), required("endpoint").and_then(|endpoint| Endpoint::parse(&endpoint)));
+    let target_group = mistakes.collect(
         format!("{place}.targetGroupArn"),
         required("targetGroupArn").and_then(|arn| TargetGroupArn::parse(&arn)),
     );
-    let port = mistakes.take(format!("{place}.port"), parse_port(fields.get("port")));
-    let kind = mistakes.take(format!("{place}.kind"), text(fields, "kind").and_then(parse_kind));
-    let id = mistakes.take(format!("{place}.id"), text(fields, "id").and_then(check_id));
-    let family = mistakes.take(format!("{place}.ipAddressType"), text(fields, "ipAddressType").and_then(parse_family));
-    let engine = mistakes.take(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
+    let port = mistakes.collect(format!("{place}.port"), parse_port(fields.get("port")));
+    let kind = mistakes.collect(format!("{place}.kind"), text(fields, "kind").and_then(parse_kind));
+    let id = mistakes.collect(format!("{place}.id"), text(fields, "id").and_then(check_id));
+    let family =
+        mistakes.collect(format!("{place}.ipAddressType"), text(fields, "ipAddressType").and_then(parse_family));
+    let engine = mistakes.collect(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
 
     // What depends on several fields is checked where these are right, whatever is wrong with others.
     let kind = kind.and_then(|kind| kind.or_else(|| endpoint.as_ref().map(Kind::infer)));
     if let (Some(endpoint), Some(kind), Some(family)) = (&endpoint, kind, family) {
-        mistakes.take(format!("{place}.endpoint"), check_agreement(endpoint, kind, family));
+        mistakes.collect(format!("{place}.endpoint"), check_agreement(endpoint, kind, family));
     }
     if let (Some(engine), Some(kind)) = (engine, kind) {
-        mistakes.take(format!("{place}.engine"), check_voice(engine, kind));
+        mistakes.collect(format!("{place}.engine"), check_engine(engine, kind));
     }
     let (endpoint, kind, family, engine) = (endpoint?, kind?, family?, engine?);
     let id = id?.or_else(|| identifier_in(&endpoint, kind));
@@ -291,9 +292,9 @@ fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<()
 }
 
 /// Behind a proxy's address, a literal one and a reader's nobody is asked whether it takes writes.
-fn check_voice(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
+fn check_engine(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
     match engine {
-        Some(_) if !kind.has_voice() => Err(format!(
+        Some(_) if !kind.can_probe_role() => Err(format!(
             "is given, but databases of the kind {kind} are not asked whether they take writes: leave it out"
         )),
         _ => Ok(()),
@@ -301,16 +302,16 @@ fn check_voice(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
 }
 
 /// A login and an engine belong together: one alone would silently do nothing. What is given counts, right or wrong.
-fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut Mistakes) {
+fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut ErrorCollector) {
     let has_engine = |binding: &Value| binding.get("engine").is_some_and(|engine| !engine.is_null());
     match bindings.iter().position(has_engine) {
         None if has_login && !bindings.is_empty() => mistakes.add(
-            "WITNESS_USER or WITNESS_SECRET_ARN",
+            "PROBE_USER or PROBE_SECRET_ARN",
             "is given, but no binding has an \"engine\": give it to those whose databases are to be asked",
         ),
         Some(index) if !has_login => mistakes.add(
             format!("BINDINGS[{index}].engine"),
-            "is given, but there is no login to ask its databases with: give WITNESS_USER or WITNESS_SECRET_ARN",
+            "is given, but there is no login to ask its databases with: give PROBE_USER or PROBE_SECRET_ARN",
         ),
         _ => {}
     }

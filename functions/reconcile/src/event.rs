@@ -1,4 +1,4 @@
-//! What an RDS event tells about the writer.
+//! What an RDS event says about the writer.
 
 use chrono::{DateTime, Utc};
 
@@ -22,25 +22,25 @@ pub struct RdsEvent {
     pub message: String,
 }
 
-/// What an event tells about the writer.
+/// What an event says about the writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tidings {
+pub enum EventKind {
     /// The cluster's writer is, or is about to be, this instance.
-    Names(String),
+    NewWriter(String),
     /// A failover happens, and the event does not say where to.
-    Unnamed,
+    Failover,
     /// Addresses may move, without a failover of this kind.
-    Moves,
+    AddressChange,
     /// Nothing about the writer.
-    Nothing,
+    Irrelevant,
 }
 
 /// Failovers of clusters whose message ends in the identifier of the new writer (RDS guide, "Amazon RDS event categories
 /// and event messages", table of DB cluster events).
-const NAMED: [&str; 4] = ["0070", "0071", "0072", "0073"];
+const NEW_WRITER: [&str; 4] = ["0070", "0071", "0072", "0073"];
 
 /// Failovers and activations of Multi-AZ instances (same guide, table of DB instance events).
-const UNNAMED: [&str; 5] = ["0013", "0015", "0049", "0050", "0051"];
+const FAILOVER: [&str; 5] = ["0013", "0015", "0049", "0050", "0051"];
 
 /// Of category `failover` and none: abandoned, because there has just been one, and failed (same guide).
 const NO_FAILOVER: [&str; 2] = ["0034", "0069"];
@@ -48,7 +48,7 @@ const NO_FAILOVER: [&str; 2] = ["0034", "0069"];
 /// What can move an address without being a failover of the kinds above. The texts are those of the same guide and of
 /// Aurora's (global databases); that each can move an address is inferred from "IP address changes include a DB instance
 /// name change or a DB instance class change".
-const MOVES: [&str; 18] = [
+const ADDRESS_CHANGE: [&str; 18] = [
     "0006", // Restarted.
     "0014", // Class changed.
     "0021", // Recovered.
@@ -74,25 +74,25 @@ const REPLACES_HOST: &str = "0422";
 
 /// Every id that tells something about the writer, such as `RDS-EVENT-0071`: what a rule has to let through.
 pub fn ids() -> impl Iterator<Item = String> {
-    let numbers = NAMED.iter().chain(&UNNAMED).chain(&MOVES).chain([&REPLACES_HOST]);
+    let numbers = NEW_WRITER.iter().chain(&FAILOVER).chain(&ADDRESS_CHANGE).chain([&REPLACES_HOST]);
     numbers.map(|number| format!("RDS-EVENT-{number}"))
 }
 
 impl RdsEvent {
     /// What it tells about the writer, by its id; the text only adds the name. Without an id, or with one that nobody
     /// knows, its category tells that a failover happens.
-    pub fn tidings(&self) -> Tidings {
+    pub fn kind(&self) -> EventKind {
         let number = self.id.as_deref().and_then(|id| id.strip_prefix("RDS-EVENT-")).unwrap_or_default();
-        if NAMED.contains(&number) {
-            self.named_instance().map_or(Tidings::Unnamed, Tidings::Names)
-        } else if UNNAMED.contains(&number) {
-            Tidings::Unnamed
-        } else if MOVES.contains(&number) || number == REPLACES_HOST {
-            Tidings::Moves
+        if NEW_WRITER.contains(&number) {
+            self.named_instance().map_or(EventKind::Failover, EventKind::NewWriter)
+        } else if FAILOVER.contains(&number) {
+            EventKind::Failover
+        } else if ADDRESS_CHANGE.contains(&number) || number == REPLACES_HOST {
+            EventKind::AddressChange
         } else if self.is_failover && !NO_FAILOVER.contains(&number) {
-            Tidings::Unnamed
+            EventKind::Failover
         } else {
-            Tidings::Nothing
+            EventKind::Irrelevant
         }
     }
 
@@ -101,53 +101,53 @@ impl RdsEvent {
     /// A cluster's instances and blue/green deployments carry identifiers of their own, which are not known here. What
     /// they tell is no witness and only makes the run look longer, so it is taken to concern the binding.
     pub fn concerns(&self, binding: &Binding) -> bool {
-        if binding.id.is_none() || !self.is_from_the_place_of(binding) {
+        if binding.id.is_none() || !self.is_in_account_and_region_of(binding) {
             return false;
         }
-        let is_own = self.names(binding);
-        match self.tidings() {
-            Tidings::Nothing => false,
-            Tidings::Moves => is_own || self.may_be_of_a_part(binding.kind),
-            Tidings::Names(_) => is_own && binding.kind != Kind::Instance,
-            Tidings::Unnamed => is_own,
+        let is_own = self.has_identifier_of(binding);
+        match self.kind() {
+            EventKind::Irrelevant => false,
+            EventKind::AddressChange => is_own || self.may_be_from_member(binding.kind),
+            EventKind::NewWriter(_) => is_own && binding.kind != Kind::Instance,
+            EventKind::Failover => is_own,
         }
     }
 
     /// Whether its source has the binding's identifier, but is in another Region or account: another database.
-    pub fn is_of_a_namesake(&self, binding: &Binding) -> bool {
-        self.names(binding) && !self.is_from_the_place_of(binding)
+    pub fn is_from_namesake(&self, binding: &Binding) -> bool {
+        self.has_identifier_of(binding) && !self.is_in_account_and_region_of(binding)
     }
 
     /// Whether it is of the binding's own cluster or instance, whatever it tells.
-    pub fn is_of(&self, binding: &Binding) -> bool {
-        self.names(binding) && self.is_from_the_place_of(binding)
+    pub fn is_from_database_of(&self, binding: &Binding) -> bool {
+        self.has_identifier_of(binding) && self.is_in_account_and_region_of(binding)
     }
 
     /// Whether it is of an instance that the RDS API does not count among the binding's members, though it seemed to
     /// [concern](RdsEvent::concerns) it: a rule cannot name the members, and lets the events of every instance through.
-    pub fn is_of_a_stranger(&self, binding: &Binding, topology: &Topology) -> bool {
+    pub fn is_from_non_member(&self, binding: &Binding, topology: &Topology) -> bool {
         let name = self.source_arn.as_deref().map_or(self.source_id.as_deref(), |arn| {
             let mut parts = arn.splitn(7, ':').skip(5);
             (parts.next() == Some("db")).then(|| parts.next()).flatten()
         });
-        let is_stranger = |name: &str| topology.0.iter().all(|(member, _)| !member.id.eq_ignore_ascii_case(name));
+        let is_unknown = |name: &str| topology.0.iter().all(|(member, _)| !member.id.eq_ignore_ascii_case(name));
         let is_own = || self.is_from("cluster", binding.id.as_deref().unwrap_or_default());
-        self.tidings() == Tidings::Moves && !is_own() && name.is_some_and(is_stranger)
+        self.kind() == EventKind::AddressChange && !is_own() && name.is_some_and(is_unknown)
     }
 
-    fn names(&self, binding: &Binding) -> bool {
+    fn has_identifier_of(&self, binding: &Binding) -> bool {
         let resource = if binding.kind == Kind::Instance { "db" } else { "cluster" };
         binding.id.as_deref().is_some_and(|id| self.is_from(resource, id))
     }
 
     /// Only events of the Region and account come without an ARN.
-    fn is_from_the_place_of(&self, binding: &Binding) -> bool {
+    fn is_in_account_and_region_of(&self, binding: &Binding) -> bool {
         let mut parts = self.source_arn.iter().flat_map(|arn| arn.split(':').skip(3));
         let (region, account) = binding.target_group.place();
         self.source_arn.is_none() || (parts.next() == Some(region) && parts.next() == Some(account))
     }
 
-    fn may_be_of_a_part(&self, kind: Kind) -> bool {
+    fn may_be_from_member(&self, kind: Kind) -> bool {
         let resource = self.source_arn.as_deref().and_then(|arn| arn.split(':').nth(5));
         match resource {
             Some("deployment") => true,
@@ -196,21 +196,21 @@ mod tests {
 
     #[test]
     fn the_id_decides_and_the_text_only_adds_the_name() {
-        let names = |name: &str| Tidings::Names(name.to_owned());
-        for (id, message, tidings) in [
+        let names = |name: &str| EventKind::NewWriter(name.to_owned());
+        for (id, message, kind) in [
             ("RDS-EVENT-0070", "Promoting previous primary again: orders-a.", names("orders-a")),
             ("RDS-EVENT-0071", "Completed failover to DB instance: orders-b", names("orders-b")),
             ("RDS-EVENT-0072", "Started same AZ failover to DB instance: Orders-B", names("orders-b")),
             ("RDS-EVENT-0073", "Started cross AZ failover to DB instance: orders-b", names("orders-b")),
-            ("RDS-EVENT-0071", "Completed failover", Tidings::Unnamed),
-            ("RDS-EVENT-0071", "Completed failover to DB instance: ", Tidings::Unnamed),
-            ("RDS-EVENT-0049", "Multi-AZ instance failover completed.", Tidings::Unnamed),
-            ("RDS-EVENT-0385", "Cluster topology is updated.", Tidings::Moves),
-            ("RDS-EVENT-0422", "RDS will replace the host", Tidings::Moves),
-            ("RDS-EVENT-0001", "Completed failover to DB instance: orders-b", Tidings::Nothing),
-            ("0071", "Completed failover to DB instance: orders-b", Tidings::Nothing),
+            ("RDS-EVENT-0071", "Completed failover", EventKind::Failover),
+            ("RDS-EVENT-0071", "Completed failover to DB instance: ", EventKind::Failover),
+            ("RDS-EVENT-0049", "Multi-AZ instance failover completed.", EventKind::Failover),
+            ("RDS-EVENT-0385", "Cluster topology is updated.", EventKind::AddressChange),
+            ("RDS-EVENT-0422", "RDS will replace the host", EventKind::AddressChange),
+            ("RDS-EVENT-0001", "Completed failover to DB instance: orders-b", EventKind::Irrelevant),
+            ("0071", "Completed failover to DB instance: orders-b", EventKind::Irrelevant),
         ] {
-            assert_eq!(event(id, message).tidings(), tidings, "{id} {message}");
+            assert_eq!(event(id, message).kind(), kind, "{id} {message}");
         }
     }
 
@@ -218,15 +218,15 @@ mod tests {
     fn a_failover_without_a_known_id_is_told_by_its_category() {
         let told = |id: Option<&str>, is_failover| {
             let text = "Completed RDS initiated failover to DB instance: orders-b";
-            RdsEvent { id: id.map(str::to_owned), is_failover, ..event("", text) }.tidings()
+            RdsEvent { id: id.map(str::to_owned), is_failover, ..event("", text) }.kind()
         };
         for id in [None, Some("RDS-EVENT-0999")] {
-            assert_eq!([told(id, true), told(id, false)], [Tidings::Unnamed, Tidings::Nothing], "{id:?}");
+            assert_eq!([told(id, true), told(id, false)], [EventKind::Failover, EventKind::Irrelevant], "{id:?}");
         }
         for id in ["RDS-EVENT-0034", "RDS-EVENT-0069"] {
-            assert_eq!(told(Some(id), true), Tidings::Nothing, "{id} is of a failover that did not happen");
+            assert_eq!(told(Some(id), true), EventKind::Irrelevant, "{id} is of a failover that did not happen");
         }
-        assert_eq!(told(Some("RDS-EVENT-0088"), true), Tidings::Moves, "what is known goes by its id");
+        assert_eq!(told(Some("RDS-EVENT-0088"), true), EventKind::AddressChange, "what is known goes by its id");
     }
 
     #[test]
@@ -237,18 +237,18 @@ mod tests {
         };
         let cluster = binding(Kind::Cluster);
         let own = from("eu-west-1:123456789012", "0071");
-        assert!(own.concerns(&cluster) && own.is_of(&cluster) && !own.is_of_a_namesake(&cluster));
+        assert!(own.concerns(&cluster) && own.is_from_database_of(&cluster) && !own.is_from_namesake(&cluster));
         for place in ["us-east-1:123456789012", "eu-west-1:210987654321"] {
             for number in ["0071", "0397", "0001"] {
                 let other = from(place, number);
-                assert!(!other.concerns(&cluster) && !other.is_of(&cluster), "{other:?}");
-                assert!(other.is_of_a_namesake(&cluster), "{other:?}");
+                assert!(!other.concerns(&cluster) && !other.is_from_database_of(&cluster), "{other:?}");
+                assert!(other.is_from_namesake(&cluster), "{other:?}");
             }
             let part = RdsEvent { source_arn: Some(format!("arn:aws:rds:{place}:db:orders-a")), ..from(place, "0006") };
-            assert!(!part.concerns(&cluster) && !part.is_of_a_namesake(&cluster), "{part:?}");
+            assert!(!part.concerns(&cluster) && !part.is_from_namesake(&cluster), "{part:?}");
         }
         let without_arn = RdsEvent { source_arn: None, ..own };
-        assert!(without_arn.concerns(&cluster) && !without_arn.is_of_a_namesake(&cluster));
+        assert!(without_arn.concerns(&cluster) && !without_arn.is_from_namesake(&cluster));
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         };
         let topology = Topology(vec![(member("orders-a"), std::net::IpAddr::from([10, 0, 0, 1]).into())]);
         let arn = |resource: &str| Some(format!("arn:aws:rds:eu-west-1:123456789012:{resource}"));
-        for (id, source_arn, source_id, is_stranger) in [
+        for (id, source_arn, source_id, is_unknown) in [
             ("RDS-EVENT-0006", arn("db:ledger"), "ledger", true),
             ("RDS-EVENT-0006", None, "ledger", true),
             ("RDS-EVENT-0006", arn("db:Orders-A"), "orders-a", false),
@@ -302,7 +302,7 @@ mod tests {
             ("RDS-EVENT-0071", None, "ledger", false),
         ] {
             let event = RdsEvent { source_arn, source_id: Some(source_id.to_owned()), ..event(id, "") };
-            assert_eq!(event.is_of_a_stranger(&binding(Kind::Cluster), &topology), is_stranger, "{event:?}");
+            assert_eq!(event.is_from_non_member(&binding(Kind::Cluster), &topology), is_unknown, "{event:?}");
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::claim::age;
-use crate::group::TargetHistory;
 use crate::target::Addresses;
+use crate::target_group::TargetHistory;
 
 /// What is remembered of one binding.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub struct History {
     /// The addresses of writers that this process registered among the readers, because no reader was healthy.
     pub stand_ins: BTreeSet<IpAddr>,
     /// What DNS and the RDS API have both named.
-    pub standing: Option<Standing>,
+    pub agreement: Option<Agreement>,
     /// What DNS has answered, where absence from its answers counts.
     pub answers: Option<AnswerHistory>,
 }
@@ -30,7 +30,7 @@ const GAP: Duration = Duration::from_secs(330);
 
 /// What DNS and the RDS API have both named, from when until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct Agreement {
     /// The addresses.
     pub addresses: Addresses,
     /// When both named them first.
@@ -39,9 +39,9 @@ pub struct Standing {
     pub last: DateTime<Utc>,
 }
 
-impl Standing {
+impl Agreement {
     /// Whether they were named so shortly ago that it says something about now.
-    pub(crate) fn goes_on(&self, now: DateTime<Utc>) -> bool {
+    pub(crate) fn continues(&self, now: DateTime<Utc>) -> bool {
         age(self.last, now) <= GAP
     }
 }
@@ -60,7 +60,7 @@ pub struct AnswerHistory {
 
 impl AnswerHistory {
     /// DNS answered.
-    pub(crate) fn hear(&mut self, addresses: &Addresses, now: DateTime<Utc>) {
+    pub(crate) fn record(&mut self, addresses: &Addresses, now: DateTime<Utc>) {
         self.first.get_or_insert(now);
         self.count += 1;
         self.named.retain(|_, (at, _)| age(*at, now) <= FORGOTTEN_AFTER);
@@ -88,7 +88,7 @@ mod tests {
         let mut answers = AnswerHistory::default();
         assert_eq!(answers.absent_for(one, at(0)), None, "nobody knows");
         for second in 0..10 {
-            answers.hear(&if second == 4 { other } else { one }.into(), at(second));
+            answers.record(&if second == 4 { other } else { one }.into(), at(second));
         }
         for (address, expected) in [(one, (0, 0)), (other, (5, 5)), (third, (9, 10))] {
             let (seconds, count) = expected;
@@ -99,8 +99,8 @@ mod tests {
     #[test]
     fn what_was_named_by_both_goes_on_over_the_slowest_schedule_and_no_longer() {
         let named = Addresses::from(IpAddr::from([10, 0, 0, 1]));
-        let standing = Standing { addresses: named, since: at(0), last: at(60) };
-        assert!(standing.goes_on(at(60 + 330)));
-        assert!(!standing.goes_on(at(60 + 331)));
+        let agreement = Agreement { addresses: named, since: at(0), last: at(60) };
+        assert!(agreement.continues(at(60 + 330)));
+        assert!(!agreement.continues(at(60 + 331)));
     }
 }

@@ -5,29 +5,29 @@
 //! cargo enforces that: they are not among its dependencies. The Lambda function, the property tests and the
 //! simulation all run this code.
 //!
-//! Read it in the order of the loop: [`config`] and [`trigger`] say what is asked, [`agenda`] which source is asked next,
-//! [`evidence`] and [`group`] what was seen, [`history`] what a process remembers of it, [`claim`] what each witness says, [`verdict`] what follows from it and
-//! [`because`] of which rule, [`plan`] what to do, [`unshown`] what of it need not be sent again, [`report`] what is told afterwards.
+//! Read it in the order of the loop: [`config`] and [`trigger`] say what is asked, [`poll_policy`] which source is asked next,
+//! [`evidence`] and [`target_group`] what was seen, [`history`] what a process remembers of it, [`claim`] what each witness says, [`verdict`] what follows from it and
+//! [`reason`] by which rule, [`plan`] what to do, [`pending_writes`] what of it need not be sent again, [`report`] what is reported afterwards.
 
-pub mod agenda;
-pub mod because;
 pub mod binding;
 pub mod claim;
 pub mod config;
 mod envelope;
 pub mod event;
 pub mod evidence;
-pub mod group;
 pub mod history;
 pub mod login;
 pub mod metrics;
 pub mod network;
 pub mod partition;
+pub mod pending_writes;
 pub mod plan;
+pub mod poll_policy;
+pub mod reason;
 pub mod report;
 pub mod target;
+pub mod target_group;
 pub mod trigger;
-pub mod unshown;
 pub mod verdict;
 pub mod watch;
 

@@ -1,28 +1,28 @@
 //! How a function logs in to a database.
 
-use crate::config::Mistakes;
+use crate::config::ErrorCollector;
 
 /// How a function logs in to a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Login {
+pub enum LoginMethod {
     /// With an IAM token, as this user.
     Iam(String),
     /// With the user name and password in this secret of Secrets Manager: its ARN.
     Secret(String),
 }
 
-impl Login {
+impl LoginMethod {
     /// Reads the values of two variables with these names, of which one at most may be given. Nothing if none is, or if
     /// there is a mistake.
     pub fn parse(
         [user_name, secret_name]: [&str; 2],
         user: Option<String>,
         secret: Option<String>,
-        mistakes: &mut Mistakes,
-    ) -> Option<Login> {
+        mistakes: &mut ErrorCollector,
+    ) -> Option<LoginMethod> {
         match (user, secret) {
-            (Some(user), None) => mistakes.take(user_name, check_user(user)).map(Login::Iam),
-            (None, Some(arn)) => mistakes.take(secret_name, check_secret(arn)).map(Login::Secret),
+            (Some(user), None) => mistakes.collect(user_name, check_user(user)).map(LoginMethod::Iam),
+            (None, Some(arn)) => mistakes.collect(secret_name, check_secret(arn)).map(LoginMethod::Secret),
             (Some(_), Some(_)) => {
                 let problem = "are both set: give the user for IAM, or the secret for a password";
                 mistakes.add(format!("{user_name} and {secret_name}"), problem);

@@ -51,11 +51,12 @@ impl AllowedNetworks {
     ///
     /// 0.0.0.0, multicast, link-local and broadcast addresses are never a database. Every other address, loopback and
     /// public ones too, is a matter of the list: a VPC may use public ranges, and a test runs on loopback.
-    pub fn refusal(&self, address: IpAddr) -> Option<Refusal> {
-        let class = Class::of(address);
+    pub fn refusal(&self, address: IpAddr) -> Option<AddressRefusal> {
+        let class = AddressClass::of(address);
         let is_listed = self.0.iter().any(|network| network.contains(&address));
-        let is_refused = !is_listed || matches!(class, Class::Unspecified | Class::Multicast | Class::LinkLocal);
-        is_refused.then(|| Refusal::Address { address, class, allowed: self.clone() })
+        let is_refused = !is_listed
+            || matches!(class, AddressClass::Unspecified | AddressClass::Multicast | AddressClass::LinkLocal);
+        is_refused.then(|| AddressRefusal::Address { address, class, allowed: self.clone() })
     }
 }
 
@@ -68,13 +69,13 @@ impl fmt::Display for AllowedNetworks {
 
 /// Why a set of addresses is not applied. Its text names the address and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum AddressRefusal {
     /// An address that may not be registered.
     Address {
         /// The address that a witness named.
         address: IpAddr,
         /// What sort of address it is.
-        class: Class,
+        class: AddressClass,
         /// The list it was held against.
         allowed: AllowedNetworks,
     },
@@ -82,27 +83,30 @@ pub enum Refusal {
     SeveralWriters(Vec<IpAddr>),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for AddressRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Address { address, class, allowed } => {
+            AddressRefusal::Address { address, class, allowed } => {
                 let remedy = match class {
-                    Class::Unspecified | Class::Multicast | Class::LinkLocal | Class::Loopback => {
-                        "no database listens there: correct the DNS record".to_owned()
-                    }
-                    Class::Public => "a publicly accessible database gives its private address only inside its VPC: \
+                    AddressClass::Unspecified
+                    | AddressClass::Multicast
+                    | AddressClass::LinkLocal
+                    | AddressClass::Loopback => "no database listens there: correct the DNS record".to_owned(),
+                    AddressClass::Public => {
+                        "a publicly accessible database gives its private address only inside its VPC: \
                          run the function in that VPC (template parameter FunctionSubnetIds) or switch public \
                          accessibility off; if the VPC really uses this range, add it to ALLOWED_CIDRS (template \
                          parameter AllowedCidrs)"
-                        .to_owned(),
-                    Class::Private => format!(
+                            .to_owned()
+                    }
+                    AddressClass::Private => format!(
                         "if it is right, add the network of its VPC to ALLOWED_CIDRS (template parameter \
                          AllowedCidrs), now {allowed}"
                     ),
                 };
                 write!(f, "{address} is {class} and was not registered: {remedy}")
             }
-            Refusal::SeveralWriters(addresses) => {
+            AddressRefusal::SeveralWriters(addresses) => {
                 let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
                 write!(
                     f,
@@ -118,7 +122,7 @@ impl fmt::Display for Refusal {
 
 /// What sort of address it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum AddressClass {
     /// 0.0.0.0/8, `::` or 255.255.255.255.
     Unspecified,
     /// 127.0.0.0/8 or `::1`.
@@ -133,30 +137,30 @@ pub enum Class {
     Public,
 }
 
-impl Class {
-    fn of(address: IpAddr) -> Class {
+impl AddressClass {
+    fn of(address: IpAddr) -> AddressClass {
         match address {
-            IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.is_broadcast() => Class::Unspecified,
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Class::Unspecified,
-            _ if address.is_loopback() => Class::Loopback,
-            _ if address.is_multicast() => Class::Multicast,
-            IpAddr::V4(v4) if v4.is_link_local() => Class::LinkLocal,
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => Class::LinkLocal,
-            _ if PRIVATE.iter().any(|network| network.contains(&address)) => Class::Private,
-            _ => Class::Public,
+            IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.is_broadcast() => AddressClass::Unspecified,
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => AddressClass::Unspecified,
+            _ if address.is_loopback() => AddressClass::Loopback,
+            _ if address.is_multicast() => AddressClass::Multicast,
+            IpAddr::V4(v4) if v4.is_link_local() => AddressClass::LinkLocal,
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => AddressClass::LinkLocal,
+            _ if PRIVATE.iter().any(|network| network.contains(&address)) => AddressClass::Private,
+            _ => AddressClass::Public,
         }
     }
 }
 
-impl fmt::Display for Class {
+impl fmt::Display for AddressClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Class::Unspecified => "an unspecified or broadcast address",
-            Class::Loopback => "a loopback address outside ALLOWED_CIDRS",
-            Class::LinkLocal => "a link-local address",
-            Class::Multicast => "a multicast address",
-            Class::Private => "outside ALLOWED_CIDRS",
-            Class::Public => "a public address outside ALLOWED_CIDRS",
+            AddressClass::Unspecified => "an unspecified or broadcast address",
+            AddressClass::Loopback => "a loopback address outside ALLOWED_CIDRS",
+            AddressClass::LinkLocal => "a link-local address",
+            AddressClass::Multicast => "a multicast address",
+            AddressClass::Private => "outside ALLOWED_CIDRS",
+            AddressClass::Public => "a public address outside ALLOWED_CIDRS",
         })
     }
 }

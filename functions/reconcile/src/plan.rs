@@ -8,22 +8,22 @@ use crate::target::{Addresses, DescribedTarget, Target};
 ///
 /// | wanted address | described as              | on the port | the plan says                                   |
 /// |----------------|---------------------------|-------------|-------------------------------------------------|
-/// | yes            | member                    | yes         | keep                                            |
-/// | yes            | member                    | no          | register on the port, deregister as described   |
+/// | yes            | registered                | yes         | keep                                            |
+/// | yes            | registered                | no          | register on the port, deregister as described   |
 /// | yes            | draining, not registered  | any         | register (again)                                |
 /// | yes            | not at all                |             | register                                        |
-/// | no             | member                    | any         | deregister by the described `Id` and port       |
+/// | no             | registered                | any         | deregister by the described `Id` and port       |
 /// | no             | draining, not registered  | any         | nothing: it is leaving, or never was in         |
 ///
-/// It is applied in this order: register everything, describe again, and only if every wanted target is a member now,
-/// deregister. So no apply takes the last member away, and a failed registration deregisters nothing.
+/// It is applied in this order: register everything, describe again, and only if every wanted target is registered now,
+/// deregister. So no apply takes the last target away, and a failed registration deregisters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Wanted targets that are no members, in order.
+    /// Wanted targets that are not registered, in order.
     pub register: Vec<Target>,
-    /// Members that are not wanted, as they were described.
+    /// Registered targets that are not wanted, as they were described.
     pub deregister: Vec<DescribedTarget>,
-    /// Wanted targets that are members already, in order.
+    /// Wanted targets that are registered already, in order.
     pub keep: Vec<Target>,
 }
 
@@ -32,14 +32,14 @@ impl Plan {
     pub fn new(wanted: &Addresses, port: u16, group: &[DescribedTarget]) -> Plan {
         let is_wanted = |target: &Target| target.port == port && wanted.contains(target.address);
         let is_kept = |member: &DescribedTarget| member.target().is_some_and(|target| is_wanted(&target));
-        let (kept, surplus): (Vec<_>, Vec<_>) =
-            group.iter().filter(|described| described.is_member()).partition(|member| is_kept(member));
+        let (kept, unwanted): (Vec<_>, Vec<_>) =
+            group.iter().filter(|described| described.is_registered()).partition(|member| is_kept(member));
         let mut keep: Vec<Target> = kept.into_iter().filter_map(DescribedTarget::target).collect();
         keep.sort();
         keep.dedup();
         let targets = wanted.iter().map(|address| Target { address, port });
         let register = targets.filter(|target| !keep.contains(target)).collect();
-        Plan { register, deregister: surplus.into_iter().cloned().collect(), keep }
+        Plan { register, deregister: unwanted.into_iter().cloned().collect(), keep }
     }
 
     /// Whether there is nothing to do.
@@ -206,7 +206,7 @@ mod tests {
 
     fn members(group: &[DescribedTarget]) -> Vec<Target> {
         let mut members: Vec<Target> =
-            group.iter().filter(|entry| entry.is_member()).filter_map(DescribedTarget::target).collect();
+            group.iter().filter(|entry| entry.is_registered()).filter_map(DescribedTarget::target).collect();
         members.sort();
         members
     }
@@ -234,7 +234,7 @@ mod tests {
         #[test]
         fn only_described_members_are_deregistered(wanted in addresses(), group in group()) {
             let plan = Plan::new(&wanted, 5432, &group);
-            prop_assert!(plan.deregister.iter().all(|gone| gone.is_member() && group.contains(gone)));
+            prop_assert!(plan.deregister.iter().all(|gone| gone.is_registered() && group.contains(gone)));
         }
 
         #[test]

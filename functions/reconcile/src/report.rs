@@ -10,12 +10,12 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use crate::VERSION;
-use crate::because::Because;
 use crate::binding::Binding;
-use crate::claim::Voice;
+use crate::claim::Role;
 use crate::evidence::{Evidence, Topology};
 use crate::metrics;
 use crate::plan::Plan;
+use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget, Target};
 use crate::trigger::Trigger;
 use crate::verdict::Verdict;
@@ -64,7 +64,7 @@ pub enum State {
     Updated,
     /// The group is wrong and a dry run left it so.
     WouldUpdate,
-    /// The witnesses disagree, and nothing was changed on the word of one.
+    /// The witnesses disagree, and nothing was changed on the claim of one.
     Waiting,
     /// The run could not finish its work; the error says why, and the other fields say what was done.
     Failed,
@@ -99,19 +99,19 @@ pub struct BindingReport {
     /// Why the RDS API names no writer although it answered; absent if it names one, or was not asked.
     pub without_writer: Option<&'static str>,
     /// Whether the witnesses named different writers, by whichever rule the verdict was made; absent if nobody but DNS was
-    /// heard, or the binding follows no one writer.
+    /// asked, or the binding follows no one writer.
     pub witnesses_disagree: Option<bool>,
     /// The addresses of the instance that a failover event names; absent without such an event or topology.
     pub event: Option<Vec<IpAddr>>,
-    /// What each database said of itself when it was asked last, such as `takes writes`, or that it was silent.
+    /// What each database gave as its role when it was asked last, such as `writer`, or that it gave no answer.
     pub databases: Vec<(IpAddr, &'static str)>,
     /// `address:port` of each target that was, or in a dry run would be, registered.
     pub registered: Vec<String>,
     /// `address:port` of each target that was, or in a dry run would be, deregistered.
     pub deregistered: Vec<String>,
-    /// Each target that stayed a member.
+    /// Each target that stayed registered.
     pub kept: Vec<Target>,
-    /// Each member that the load balancer sends nothing, because no listener uses the group or because it has no subnet in
+    /// Each registered target that the load balancer sends nothing, because no listener uses the group or because it has no subnet in
     /// the target's Availability Zone (`Target.NotInUse`).
     pub not_in_use: Vec<Target>,
     /// How often DNS and the target group were looked at.
@@ -120,7 +120,7 @@ pub struct BindingReport {
     pub dns_failures: u32,
     /// How many targets had to come or go for the group to be what it should be, when it was last looked at: what the
     /// verdict would change, or where there was none, what DNS would. Absent if nobody knew.
-    pub members_wrong: Option<usize>,
+    pub targets_wrong: Option<usize>,
     /// How long the first look at DNS and the target group took.
     pub observe_latency: Option<Duration>,
     /// From the time of the RDS event that started the run until the group was seen right after a switch.
@@ -131,9 +131,9 @@ pub struct BindingReport {
     pub dry_run: bool,
     /// The ids of the RDS events that started the run, as far as they have one.
     pub rds_events: Vec<String>,
-    /// Which rule made the last verdict, or if the group was changed, the last change, and on whose word; absent if
-    /// nothing was judged.
-    pub because: Option<Because>,
+    /// Which rule made the last verdict, or if the group was changed, the last change, and by whose claims; absent if
+    /// nothing was decided.
+    pub reason: Option<Reason>,
     /// Whether the run ended without a verdict that it could act on.
     pub is_waiting: bool,
     /// Whether the function's time ended the watch; the last look found the group right.
@@ -142,8 +142,8 @@ pub struct BindingReport {
     pub error: Option<Failure>,
 }
 
-/// What the report says of a database that was asked and said nothing.
-const SILENT: &str = "silent";
+/// What the report says of a database that was asked and did not answer.
+const NO_ANSWER: &str = "no answer";
 
 /// Why a binding failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -158,7 +158,7 @@ pub struct Failure {
 impl BindingReport {
     /// A report with nothing seen yet.
     pub fn new(binding: &Binding, trigger: &Trigger) -> BindingReport {
-        let own = trigger.events.iter().filter(|event| event.is_of(binding) || event.concerns(binding));
+        let own = trigger.events.iter().filter(|event| event.is_from_database_of(binding) || event.concerns(binding));
         BindingReport {
             binding: binding.name.clone(),
             endpoint: binding.endpoint.to_string(),
@@ -183,47 +183,47 @@ impl BindingReport {
         }
     }
 
-    /// Notes what was seen and judged last.
-    pub fn judge(&mut self, binding: &Binding, evidence: &Evidence, verdict: &Verdict, now: DateTime<Utc>) {
+    /// Notes what was seen and decided last.
+    pub fn record(&mut self, binding: &Binding, evidence: &Evidence, verdict: &Verdict, now: DateTime<Utc>) {
         let list = |addresses: &Addresses| addresses.iter().collect();
-        self.resolved = evidence.answer().map(list).unwrap_or_default();
+        self.resolved = evidence.last_dns_answer().map(list).unwrap_or_default();
         self.topology = evidence.topology(now).and_then(Topology::writer).map(list);
         self.is_topology_silent = evidence.is_topology_silent();
         self.without_writer = evidence.without_writer();
         self.witnesses_disagree = evidence.disagrees(now).filter(|_| binding.kind.is_single_writer());
-        self.event = evidence.named(now).map(|(named, _)| list(named));
+        self.event = evidence.event_writer(now).map(|(named, _)| list(named));
         self.databases =
-            evidence.voices().map(|(address, voice)| (address, voice.map_or(SILENT, Voice::name))).collect();
-        let members = evidence.group.targets().iter().filter(|target| target.is_member());
+            evidence.roles().map(|(address, role)| (address, role.map_or(NO_ANSWER, Role::name))).collect();
+        let members = evidence.group.targets().iter().filter(|target| target.is_registered());
         let is_old = |it: &Target| self.registered.is_empty() || !self.registered.contains(&it.to_string());
         self.kept = members.filter_map(DescribedTarget::target).filter(is_old).collect();
         let not_in_use = evidence.group.targets().iter().filter(|target| target.is_not_in_use());
         self.not_in_use = not_in_use.filter_map(DescribedTarget::target).collect();
         let wrong = |plan: &Plan| plan.register.len() + plan.deregister.len();
-        let by_dns = || Some(wrong(&Plan::new(evidence.answer()?, binding.port, evidence.group.targets())));
+        let by_dns = || Some(wrong(&Plan::new(evidence.last_dns_answer()?, binding.port, evidence.group.targets())));
         self.is_waiting = matches!(verdict, Verdict::Wait(_));
-        let (members_wrong, because) = match verdict {
-            Verdict::InSync(because) => (Some(0), Some(because)),
-            Verdict::Switch(plan, because) => (Some(wrong(plan)), Some(because)),
-            Verdict::Wait(because) if because.is_silence() => (None, Some(because)),
+        let (targets_wrong, reason) = match verdict {
+            Verdict::InSync(reason) => (Some(0), Some(reason)),
+            Verdict::Switch(plan, reason) => (Some(wrong(plan)), Some(reason)),
+            Verdict::Wait(reason) if reason.lacks_dns_answer() => (None, Some(reason)),
             // Nobody knows who is right; then what DNS would change.
-            Verdict::Wait(because) => (by_dns(), Some(because)),
+            Verdict::Wait(reason) => (by_dns(), Some(reason)),
             Verdict::Refuse(_) => (None, None),
         };
-        self.members_wrong = members_wrong;
+        self.targets_wrong = targets_wrong;
         if !(self.is_changed() && matches!(verdict, Verdict::InSync(_))) {
-            self.because = because.cloned();
+            self.reason = reason.cloned();
         }
     }
 
     /// What an earlier look saw says nothing about one that failed.
-    pub fn forget(&mut self) {
-        (self.members_wrong, self.because, self.is_waiting) = (None, None, false);
+    pub fn clear_verdict(&mut self) {
+        (self.targets_wrong, self.reason, self.is_waiting) = (None, None, false);
         self.witnesses_disagree = None;
     }
 
     /// Notes what a dry run would do.
-    pub fn plan(&mut self, plan: &Plan) {
+    pub fn record_dry_run(&mut self, plan: &Plan) {
         self.registered = strings(&plan.register);
         self.deregistered = strings(&plan.deregister);
         self.kept = plan.keep.clone();
@@ -234,42 +234,42 @@ impl BindingReport {
         !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
-    /// Which rule made the verdict and on whose word, and why the RDS API has no say in it although it answered.
+    /// Which rule made the verdict and by whose claims, and why the RDS API has no part in it although it answered.
     pub fn why(&self) -> Option<String> {
         let note = self.without_writer.map(|note| format!("; {note}")).unwrap_or_default();
-        self.because.as_ref().map(|because| format!("{because}{note}"))
+        self.reason.as_ref().map(|reason| format!("{reason}{note}"))
     }
 
-    /// Whether any database that was asked said something.
-    fn is_voice_heard(&self) -> bool {
-        self.databases.iter().any(|(_, said)| *said != SILENT)
+    /// Whether any database that was asked answered.
+    fn has_role(&self) -> bool {
+        self.databases.iter().any(|(_, role)| *role != NO_ANSWER)
     }
 
     /// The metrics, as [`metrics::line`] writes them.
     ///
     /// The one dimension is `Binding`, as `function/binding`: functions have different names in an account, and their
-    /// bindings need not. Whether the witnesses disagree is known only if another than DNS was heard, and is what they said,
+    /// bindings need not. Whether the witnesses disagree is known only if another than DNS answered, and is what they said,
     /// whichever rule won.
     pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
         let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
         let is_disputed =
-            self.witnesses_disagree == Some(true) || self.because.as_ref().is_some_and(Because::is_contradiction);
-        let was_another_heard = is_disputed
+            self.witnesses_disagree == Some(true) || self.reason.as_ref().is_some_and(Reason::is_contradiction);
+        let has_other_witness = is_disputed
             || self.witnesses_disagree.is_some()
             || self.topology.is_some()
             || self.event.is_some()
-            || self.is_voice_heard();
+            || self.has_role();
         let count = |value: bool| json!(u8::from(value));
         let time = |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
         let values = [
             ("InSync", "Count", Some(count(is_in_sync))),
-            ("MembersWrong", "Count", self.members_wrong.map(Value::from)),
+            ("TargetsWrong", "Count", self.targets_wrong.map(Value::from)),
             // Also of a run that failed or waits after it.
             ("Switches", "Count", Some(count(self.is_changed() && !self.dry_run))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
-            ("DatabaseSilent", "Count", (!self.databases.is_empty()).then(|| count(!self.is_voice_heard()))),
+            ("ProbeSilent", "Count", (!self.databases.is_empty()).then(|| count(!self.has_role()))),
             ("TopologySilent", "Count", self.is_topology_silent.map(count)),
-            ("WitnessDisagreement", "Count", was_another_heard.then(|| count(is_disputed))),
+            ("WitnessDisagreement", "Count", has_other_witness.then(|| count(is_disputed))),
             ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
             ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
             ("Elapsed", "Milliseconds", time(Some(self.elapsed))),
@@ -287,8 +287,8 @@ impl Serialize for BindingReport {
         if let Some(error) = &self.error {
             map.serialize_entry("error", error)?;
         }
-        if let Some(because) = self.why() {
-            map.serialize_entry("because", &because)?;
+        if let Some(reason) = self.why() {
+            map.serialize_entry("reason", &reason)?;
         }
         if self.is_cut_short {
             map.serialize_entry("cutShort", &true)?;
@@ -306,8 +306,8 @@ impl Serialize for BindingReport {
             &json!({"dns": self.resolved, "topology": self.topology, "event": self.event}),
         )?;
         if !self.databases.is_empty() {
-            let said: BTreeMap<_, _> = self.databases.iter().copied().collect();
-            map.serialize_entry("databases", &said)?;
+            let roles: BTreeMap<_, _> = self.databases.iter().copied().collect();
+            map.serialize_entry("databases", &roles)?;
         }
         map.serialize_entry("observations", &self.observations)?;
         map.serialize_entry("elapsedMs", &milliseconds(self.elapsed))?;

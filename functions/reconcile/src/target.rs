@@ -51,9 +51,9 @@ impl DescribedTarget {
     /// in (`unused` with `Target.NotRegistered`).
     ///
     /// `unused` with any other reason is registered and merely gets no traffic. `unhealthy.draining` failed its health
-    /// checks and may come back. A state that AWS adds one day counts as a member, because to overlook a target is worse
+    /// checks and may come back. A state that AWS adds one day counts as registered, because to overlook a target is worse
     /// than to look at it twice.
-    pub fn is_member(&self) -> bool {
+    pub fn is_registered(&self) -> bool {
         match self.state {
             TargetState::Draining => false,
             TargetState::Unused => self.reason.as_deref() != Some("Target.NotRegistered"),
@@ -62,7 +62,7 @@ impl DescribedTarget {
     }
 
     /// Whether it fails its health checks, which is a hint and no proof.
-    pub fn is_ill(&self) -> bool {
+    pub fn is_unhealthy(&self) -> bool {
         matches!(self.state, TargetState::Unhealthy | TargetState::UnhealthyDraining)
     }
 
@@ -188,7 +188,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_member_is_everything_but_draining_and_not_registered() {
-        for (state, is_member) in [
+        for (state, is_registered) in [
             ("initial/Elb.RegistrationInProgress", true),
             ("initial/Elb.InitialHealthChecking", true),
             ("healthy", true),
@@ -204,7 +204,7 @@ pub(crate) mod tests {
             ("unavailable/Elb.InternalError", true),
             ("resting/Target.FirstSeenInTheFuture", true),
         ] {
-            assert_eq!(described(&format!("10.0.0.1:5432 {state}")).is_member(), is_member, "{state}");
+            assert_eq!(described(&format!("10.0.0.1:5432 {state}")).is_registered(), is_registered, "{state}");
         }
     }
 

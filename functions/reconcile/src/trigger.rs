@@ -78,7 +78,7 @@ impl Trigger {
 
     /// The events whose source has the name of a binding's database and is another one, each with the first such binding.
     pub fn namesakes<'a>(&'a self, bindings: &'a [Binding]) -> impl Iterator<Item = (&'a RdsEvent, &'a Binding)> {
-        let of = |event: &'a RdsEvent| Some((event, bindings.iter().find(|binding| event.is_of_a_namesake(binding))?));
+        let of = |event: &'a RdsEvent| Some((event, bindings.iter().find(|binding| event.is_from_namesake(binding))?));
         self.events.iter().filter_map(of)
     }
 }

@@ -5,25 +5,25 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::because::Because;
 use crate::binding::{Binding, Kind};
-use crate::claim::{Cause, Claim, Doubt, Voice, Witness, age};
-use crate::evidence::{Evidence, Steady, Topology};
-use crate::network::{AllowedNetworks, Refusal};
+use crate::claim::{Claim, Doubt, DoubtCause, Role, Witness, age};
+use crate::evidence::{Evidence, StableAnswer, Topology};
+use crate::network::{AddressRefusal, AllowedNetworks};
 use crate::plan::Plan;
+use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget, TargetState};
 
 /// What should become of a target group, and which rule says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The members are what the evidence says.
-    InSync(Because),
-    /// Apply the plan that makes the witnessed addresses the members.
-    Switch(Plan, Because),
+    /// The registered targets are what the evidence says.
+    InSync(Reason),
+    /// Apply the plan that registers the witnessed addresses and no others.
+    Switch(Plan, Reason),
     /// Change nothing and look again.
-    Wait(Because),
+    Wait(Reason),
     /// Change nothing, and say why.
-    Refuse(Refusal),
+    Refuse(AddressRefusal),
 }
 
 impl Verdict {
@@ -38,19 +38,19 @@ impl Verdict {
     }
 
     /// Which rule says so; a refusal gives its own reason.
-    pub fn because(&self) -> Option<&Because> {
+    pub fn reason(&self) -> Option<&Reason> {
         match self {
-            Verdict::InSync(because) | Verdict::Switch(_, because) | Verdict::Wait(because) => Some(because),
+            Verdict::InSync(reason) | Verdict::Switch(_, reason) | Verdict::Wait(reason) => Some(reason),
             Verdict::Refuse(_) => None,
         }
     }
 }
 
 /// DNS alone is believed after this at least. Its TTL at RDS is 5 s, and what it says flaps for 20 to 30 s.
-const STEADY_AT_LEAST: Duration = Duration::from_secs(10);
+const STABLE_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// DNS alone is believed after this at most, whatever its TTL.
-const STEADY_AT_MOST: Duration = Duration::from_secs(20);
+const STABLE_AT_MOST: Duration = Duration::from_secs(20);
 
 /// DNS with topology is believed against a doubt after this. A step back needs more proof than a step forward.
 const AGAINST_DOUBT_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
@@ -58,19 +58,19 @@ const AGAINST_DOUBT_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
 /// DNS without topology is believed against a doubt after this: longer than stale and flapping answers last together.
 const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 
-/// Of two runs that began together and hear opposite answers, one is later by this: a description shows what the other has
+/// Of two runs that began together and get opposite answers, one is later by this: a description shows what the other has
 /// taken away only some seconds after it, and ELBv2 has no conditional write.
-const APART: Duration = Duration::from_secs(5);
+const TIE_BREAK: Duration = Duration::from_secs(5);
 
-/// A word proves nothing until another member has been seen beside it for so long: runs overlap and may hear the opposite,
+/// A role proves nothing until another target has been seen beside it for so long: runs overlap and may get the opposite,
 /// and a description may still show what another run has just taken away.
-const WORD_SETTLES: Duration = Duration::from_secs(5);
+const ROLE_SETTLES: Duration = Duration::from_secs(5);
 
 /// An empty group waits this long for the RDS API to agree with DNS: longer than the API lags.
 const FILLS_AFTER: Duration = Duration::from_secs(30);
 
 /// DNS and the RDS API lag 20 to 60 s after a right switch. Longer than this they are not late.
-const STANDS: Duration = Duration::from_secs(90);
+const LAG_AT_MOST: Duration = Duration::from_secs(90);
 
 /// A custom endpoint gives a part of its members in each answer: one that was absent for so long and from so many is none.
 const GONE_AFTER: (Duration, u64) = (Duration::from_secs(600), 20);
@@ -78,103 +78,120 @@ const GONE_AFTER: (Duration, u64) = (Duration::from_secs(600), 20);
 /// Nor from so many for each member: of five, twenty answers of one address each lack a given one once in eighty times.
 const ANSWERS_A_MEMBER: u64 = 10;
 
-/// Judges one binding.
+/// Decides about one binding.
 ///
 /// For the kinds with one writer, `cluster` and `instance`, four rules follow one another, each with its table at its
-/// function: **word**, what the databases say of themselves; **quorum**, two independent claims that no doubt is newer
+/// function: **role**, what the databases say of themselves; **quorum**, two independent claims that no doubt is newer
 /// than; **contradiction**, a claim for something else; **patience**, one claim that is steady for as long as the doubt
-/// asks. Before the last two, an empty group is [filled](Judge::fill). A writer switch never waits for health: while it waited, clients would write to a database
+/// asks. Before the last two, an empty group is [filled](Decider::fill). A writer switch never waits for health: while it waited, clients would write to a database
 /// that no longer takes it.
 ///
 /// | kind       | wanted                                                                  | when                         |
 /// |------------|-------------------------------------------------------------------------|------------------------------|
-/// | `readers`  | every reader of a readable topology that can serve, else as `proxy`     | at once; others leave when it was steady for 10 s |
-/// | `proxy`    | the addresses of DNS, and members absent from it that are not ill       | at once                      |
+/// | `readers`  | every reader of a readable topology that can serve, else as `proxy`, where one leaves only if a named one is registered and not unhealthy | at once; others leave when it was steady for 10 s |
+/// | `proxy`    | the addresses of DNS, and targets absent from it that are not unhealthy | at once                      |
 /// | `custom`   | as `proxy`, but not what was absent from every answer for ten minutes, and from twenty | at once       |
-/// | `hostname` | the addresses of DNS, unless one says that it is read only              | steady, as without a doubt, and of two opposite runs one [later](APART); at once if they take writes |
+/// | `hostname` | the addresses of DNS, unless one says that it is read only              | steady, as without a doubt, and of two opposite runs one [later](TIE_BREAK); at once if they take writes |
 /// | `address`  | the address                                                             | at once                      |
 ///
-/// For these five a healthy member leaves only when a wanted one is healthy. A proxy's, custom or reader endpoint gives a
+/// For these five a healthy target leaves only when a wanted one is healthy. A proxy's, custom or reader endpoint gives a
 /// part of its addresses in each answer, so absence alone is no reason to leave.
 ///
-/// While every reader is ill and the reader endpoint names the writer, the writer joins the `readers`; it leaves once one of
+/// While every reader is unhealthy and the reader endpoint names the writer, the writer joins the `readers`; it leaves once one of
 /// them has been healthy for 10 s. Of several addresses that `readers`, `proxy` or `custom` name, one that
-/// may not be registered keeps no other out: those are registered, nobody leaves, and then the refusal is told.
+/// may not be registered keeps no other out: those are registered, nobody leaves, and then the refusal is reported.
 pub fn verdict(binding: &Binding, allowed: &AllowedNetworks, evidence: &Evidence, now: DateTime<Utc>) -> Verdict {
-    let judge = Judge { binding, allowed, evidence, now };
+    let decider = Decider { binding, allowed, evidence, now };
     match binding.kind {
-        Kind::Cluster | Kind::Instance => judge.one_writer(),
-        Kind::Readers => judge.readers(),
-        Kind::Proxy => judge.proxy(),
-        Kind::Custom => judge.custom(),
-        Kind::Hostname => judge.hostname(),
-        Kind::Address => judge.address(),
+        Kind::Cluster | Kind::Instance => decider.one_writer(),
+        Kind::Readers => decider.readers(),
+        Kind::Proxy => decider.proxy(),
+        Kind::Custom => decider.custom(),
+        Kind::Hostname => decider.hostname(),
+        Kind::Address => decider.address(),
     }
 }
 
-struct Judge<'a> {
+struct Decider<'a> {
     binding: &'a Binding,
     allowed: &'a AllowedNetworks,
     evidence: &'a Evidence,
     now: DateTime<Utc>,
 }
 
-impl Judge<'_> {
+impl Decider<'_> {
     fn one_writer(&self) -> Verdict {
-        if let Some(verdict) = self.word() {
-            return verdict;
-        }
+        self.role().unwrap_or_else(|| self.unless_it_takes_writes(self.by_others()))
+    }
+
+    /// What follows from what others than the databases say.
+    fn by_others(&self) -> Verdict {
         let claims = self.evidence.claims(self.now);
         if let Some((named, witnesses)) = self.quorum(&claims) {
-            return self.make(named, named, Because::Quorum { witnesses, addresses: named.clone() });
+            return self.plan_or_in_sync(named, named, Reason::Quorum { witnesses, addresses: named.clone() });
         }
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
-        let made = self.make(named, named, Because::claim(Witness::Dns, named));
-        let takes_nothing = self.surplus(named).next().is_none();
-        if let Some(because) = self.read_only(named) {
-            return Verdict::Wait(because);
+        let made = self.plan_or_in_sync(named, named, Reason::claim(Witness::Dns, named));
+        let takes_nothing = self.unwanted(named).next().is_none();
+        if let Some(reason) = self.read_only(named) {
+            return Verdict::Wait(reason);
         }
         let is_right = matches!(made, Verdict::InSync(_));
         match (made, self.contradiction(&claims, named, is_right)) {
-            (Verdict::Switch(plan, because), _) if takes_nothing => self.fill(named, plan, because),
-            (Verdict::InSync(_) | Verdict::Switch(..), Some(because)) => Verdict::Wait(because),
+            (Verdict::Switch(plan, reason), _) if takes_nothing => self.fill(named, plan, reason),
+            (Verdict::InSync(_) | Verdict::Switch(..), Some(reason)) => Verdict::Wait(reason),
             (Verdict::Switch(plan, _), None) => self.patience(&claims, dns, plan),
             (made, _) => made,
         }
     }
 
-    /// **Word.** The databases know first who of them takes writes; others only tell of it later.
+    /// **Role.** The databases know first which of them takes writes; the others learn it later.
     ///
-    /// | take writes | members of the group   | then                                                       |
+    /// | take writes | registered targets     | then                                                       |
     /// |-------------|------------------------|------------------------------------------------------------|
-    /// | one         | all were asked         | it alone is wanted, whatever others say, if it said so 5 s after another member was first seen beside it |
-    /// | one         | it alone is registered | in sync, but not while it is [disputed](Judge::disputed)   |
+    /// | one         | all were asked         | it alone is wanted, whatever others say, if it said so 5 s after another target was first seen beside it |
+    /// | one         | it alone is registered | in sync, but not while it is [disputed](Decider::disputed)   |
     /// | several     | all were asked         | wait: one of them does not know yet that it is fenced      |
-    /// | none        | any                    | silence proves nothing: the rules below                    |
+    /// | none        | any                    | no answer proves nothing: the rules below                  |
     /// | any         | one was not asked, or cannot tell | it may be the writer: the rules below           |
     ///
-    /// What it said before proves nothing: two runs with opposite evidence must not both take a member away. And a database that says that it is read only is not switched to, whoever names it.
-    fn word(&self) -> Option<Verdict> {
+    /// What it said before proves nothing: two runs with opposite evidence must not both take a target away. And a database that says that it is read only is not switched to, whoever names it.
+    fn role(&self) -> Option<Verdict> {
         let writers = self.evidence.writers(self.now)?;
         let mut addresses = writers.iter();
         match (addresses.next(), addresses.next()) {
             (Some(address), None) => {
-                let spoke = self.evidence.spoke(address);
+                let responded_at = self.evidence.last_response_at(address);
                 let mut doubts = self.evidence.doubts(&writers, self.now);
                 let is_outdated = |doubt: Doubt| {
-                    matches!(doubt.cause, Cause::Appeared(_) | Cause::Mixed)
-                        && !doubt.is_older_than(spoke.map(|at| at - WORD_SETTLES))
+                    matches!(doubt.cause, DoubtCause::Registered(_) | DoubtCause::SeveralTargets)
+                        && !doubt.is_older_than(responded_at.map(|at| at - ROLE_SETTLES))
                 };
                 if doubts.any(is_outdated) {
                     return None;
                 }
-                Some(match self.make(&writers, &writers, Because::Word { address }) {
-                    Verdict::InSync(because) => self.disputed(address).map_or(Verdict::InSync(because), Verdict::Wait),
-                    judged => judged,
+                Some(match self.plan_or_in_sync(&writers, &writers, Reason::Role { address }) {
+                    Verdict::InSync(reason) => self.disputed(address).map_or(Verdict::InSync(reason), Verdict::Wait),
+                    decided => decided,
                 })
             }
-            _ => Some(Verdict::Wait(Because::SeveralWriters { addresses: writers.clone() })),
+            _ => Some(Verdict::Wait(Reason::SeveralWriters { addresses: writers.clone() })),
+        }
+    }
+
+    /// While a role has yet to settle the others may decide, but not against a registered database that takes writes.
+    fn unless_it_takes_writes(&self, decided: Verdict) -> Verdict {
+        let Verdict::Switch(plan, reason) = decided else { return decided };
+        let writers = self.evidence.writers(self.now);
+        let leaving = plan.deregister.iter().filter_map(DescribedTarget::target);
+        let leaving = leaving.filter(|target| target.port == self.binding.port).map(|target| target.address);
+        let writer = { leaving }.find(|address| writers.as_ref().is_some_and(|writers| writers.contains(*address)));
+        let wanted = Addresses::new(plan.register.iter().chain(&plan.keep).map(|target| target.address));
+        let by_event = matches!(reason, Reason::Quorum { witnesses, .. } if witnesses.contains(&Witness::Event));
+        match (writer, wanted) {
+            (Some(writer), Some(other)) => Verdict::Wait(Reason::Disputed { writer, other, by_event }),
+            _ => Verdict::Switch(plan, reason),
         }
     }
 
@@ -185,23 +202,24 @@ impl Judge<'_> {
     /// | who             | if                                                  |
     /// |-----------------|-----------------------------------------------------|
     /// | an event        | it is newer than the registration                   |
-    /// | DNS and RDS API | both have named it without a break for [90 s](STANDS), and for as long after the registration |
-    fn disputed(&self, writer: IpAddr) -> Option<Because> {
-        let can_not_tell = |address| self.evidence.voice(address, self.now).is_none_or(|it| it == Voice::Unknown);
+    /// | DNS and RDS API | both have named it without a break for [90 s](LAG_AT_MOST), and for as long after the registration |
+    fn disputed(&self, writer: IpAddr) -> Option<Reason> {
+        let can_not_tell = |address| self.evidence.role(address, self.now).is_none_or(|it| it == Role::Unknown);
         let is_other = |named: &Addresses| named.iter().all(|address| address != writer && can_not_tell(address));
-        let registered = self.evidence.group.registered_since(writer);
-        let event = self.evidence.named(self.now).filter(|(_, time)| registered.is_none_or(|since| *time > since));
+        let registered = self.evidence.group.registered_at(writer);
+        let event =
+            self.evidence.event_writer(self.now).filter(|(_, time)| registered.is_none_or(|since| *time > since));
         let by_event = event.map(|(named, _)| named).filter(|named| is_other(named));
-        let standing = self.evidence.standing(registered, self.now);
-        let stood = standing.filter(|(named, lasted)| *lasted >= STANDS && is_other(named)).map(|(named, _)| named);
-        let other = by_event.or(stood)?;
-        Some(Because::Disputed { writer, other: other.clone(), by_event: by_event.is_some() })
+        let agreed = self.evidence.agreement(registered, self.now);
+        let agreed = agreed.filter(|(named, lasted)| *lasted >= LAG_AT_MOST && is_other(named)).map(|(named, _)| named);
+        let other = by_event.or(agreed)?;
+        Some(Reason::Disputed { writer, other: other.clone(), by_event: by_event.is_some() })
     }
 
-    /// A database's word against itself: whoever else names it, it is not the writer.
-    fn read_only(&self, named: &Addresses) -> Option<Because> {
-        let address = named.iter().find(|address| self.evidence.voice(*address, self.now) == Some(Voice::ReadOnly))?;
-        Some(Because::ReadOnly { address })
+    /// A database that is a reader is not the writer, whoever names it.
+    fn read_only(&self, named: &Addresses) -> Option<Reason> {
+        let address = named.iter().find(|address| self.evidence.role(*address, self.now) == Some(Role::Reader))?;
+        Some(Reason::ReadOnly { address })
     }
 
     /// **Quorum.** Two claims for the same addresses are enough at once if they are independent, nobody contradicts them,
@@ -220,18 +238,18 @@ impl Judge<'_> {
     ///   and there were more wrong-way switches, not fewer, because DNS is the last to know. So when an event and topology
     ///   both tell of the failover before the last, a DNS that knows better is outvoted.
     /// * Runs overlap, so what another run just registered has to count. Two runs that see both addresses and have
-    ///   opposite evidence must not both take a member away. ELBv2 has no conditional write, so that only time keeps them
-    ///   apart: the one that wants the older member back needs more of it.
+    ///   opposite evidence must not both take a target away. ELBv2 has no conditional write, so that only time keeps them
+    ///   apart: the one that wants the older target back needs more of it.
     fn quorum<'c>(&self, claims: &[Claim<'c>]) -> Option<(&'c Addresses, [Witness; 2])> {
-        let proofs = || claims.iter().filter(|claim| claim.proves);
+        let proofs = || claims.iter().filter(|claim| claim.supports);
         let pairs = proofs().flat_map(|one| proofs().map(move |other| (one, other)));
         let mut pairs = pairs.filter(|(one, other)| one.witness < other.witness && one.addresses == other.addresses);
         let (one, other) = pairs.find(|(one, other)| {
             let named = one.addresses;
-            let moment = one.speaks_of.max(other.speaks_of);
+            let moment = one.as_of.max(other.as_of);
             self.read_only(named).is_none()
                 && self.are_independent([one.witness, other.witness], named)
-                && !claims.iter().any(|claim| claim.contradicts && claim.addresses != named)
+                && !claims.iter().any(|claim| claim.vetoes && claim.addresses != named)
                 && self.evidence.doubts(named, self.now).all(|doubt| doubt.is_older_than(moment))
         })?;
         Some((one.addresses, [one.witness, other.witness]))
@@ -246,7 +264,7 @@ impl Judge<'_> {
             [Witness::Topology, Witness::Event] => {
                 self.evidence.dns(self.now).is_none_or(|dns| dns.answer.addresses.iter().all(is_members))
             }
-            [Witness::Dns, Witness::Topology] => self.surplus(named).all(is_members),
+            [Witness::Dns, Witness::Topology] => self.unwanted(named).all(is_members),
             _ => true,
         }
     }
@@ -257,12 +275,12 @@ impl Judge<'_> {
     /// | claim      | contradicts for                                                                           |
     /// |------------|-------------------------------------------------------------------------------------------|
     /// | event      | 90 s from its time: longer than DNS and topology lag. Not a group that is what DNS says: the watch looks on by itself, and an event may be of the failover before |
-    /// | topology   | 10 s from its last answer, also when it is silent by then, because it fails in bursts     |
-    fn contradiction(&self, claims: &[Claim], named: &Addresses, is_right: bool) -> Option<Because> {
-        let contradicts = |claim: &&Claim| claim.contradicts && !(is_right && claim.witness == Witness::Event);
-        let other = claims.iter().filter(contradicts).find(|claim| claim.addresses != named)?;
+    /// | topology   | 10 s from its last answer, also if it gives none by then, because it fails in bursts      |
+    fn contradiction(&self, claims: &[Claim], named: &Addresses, is_right: bool) -> Option<Reason> {
+        let vetoes = |claim: &&Claim| claim.vetoes && !(is_right && claim.witness == Witness::Event);
+        let other = claims.iter().filter(vetoes).find(|claim| claim.addresses != named)?;
         let [dns, other_addresses] = [named, other.addresses].map(Clone::clone);
-        Some(Because::Contradiction { dns, witness: other.witness, other: other_addresses })
+        Some(Reason::Contradiction { dns, witness: other.witness, other: other_addresses })
     }
 
     /// **Filling.** An empty group serves nobody, and DNS alone may name a reader, or an old writer.
@@ -273,11 +291,11 @@ impl Judge<'_> {
     /// | `cluster`  | has the address on a wrong port | what DNS names                                           |
     /// | `cluster`  | is empty, the RDS API agrees  | what both name                                             |
     /// | `cluster`  | has been empty for 30 s       | what DNS names; if that is a reader as far as the RDS API was ever read, its writer |
-    fn fill(&self, named: &Addresses, plan: Plan, because: Because) -> Verdict {
+    fn fill(&self, named: &Addresses, plan: Plan, reason: Reason) -> Verdict {
         let empty_for = self.evidence.group.empty_for(self.now).filter(|_| self.binding.cluster().is_some());
         let writer = self.evidence.last_topology().and_then(Topology::writer);
-        let Some(lasted) = empty_for.filter(|_| writer != Some(named)) else { return Verdict::Switch(plan, because) };
-        let empty = |witness, addresses: &Addresses| Because::Empty {
+        let Some(lasted) = empty_for.filter(|_| writer != Some(named)) else { return Verdict::Switch(plan, reason) };
+        let empty = |witness, addresses: &Addresses| Reason::Empty {
             witness,
             addresses: addresses.clone(),
             lasted,
@@ -288,7 +306,7 @@ impl Judge<'_> {
         }
         let is_member = |address| self.evidence.last_topology().is_some_and(|topology| topology.has(address));
         match writer.filter(|_| named.iter().any(is_member)) {
-            Some(writer) => self.make(writer, writer, empty(Witness::Topology, writer)),
+            Some(writer) => self.plan_or_in_sync(writer, writer, empty(Witness::Topology, writer)),
             None => Verdict::Switch(plan, empty(Witness::Dns, named)),
         }
     }
@@ -303,63 +321,63 @@ impl Judge<'_> {
     /// | yes   | no              | 90 s                 | longer than stale and flapping answers last together        |
     ///
     /// An unnamed failover event must not shorten it: DNS flaps right then.
-    fn patience(&self, claims: &[Claim], dns: &Steady, plan: Plan) -> Verdict {
+    fn patience(&self, claims: &[Claim], dns: &StableAnswer, plan: Plan) -> Verdict {
         let named = &dns.answer.addresses;
-        let agrees = |claim: &&Claim| claim.witness == Witness::Topology && claim.proves && claim.addresses == named;
+        let agrees = |claim: &&Claim| claim.witness == Witness::Topology && claim.supports && claim.addresses == named;
         let supporter = claims.iter().find(agrees).map(|claim| claim.witness);
         let doubt = self.evidence.doubts(named, self.now).max_by_key(|doubt| doubt.since);
         let needed = match (doubt, supporter) {
-            (None, _) => steady_time(dns),
+            (None, _) => stable_time(dns),
             (Some(_), Some(_)) => AGAINST_DOUBT_WITH_TOPOLOGY,
             (Some(_), None) => AGAINST_DOUBT_ALONE,
         };
-        self.once_steady(dns, needed, doubt, supporter, plan)
+        self.once_stable(dns, needed, doubt, supporter, plan)
     }
 
-    fn once_steady(
+    fn once_stable(
         &self,
-        dns: &Steady,
+        dns: &StableAnswer,
         needed: Duration,
         doubt: Option<Doubt>,
         supporter: Option<Witness>,
         plan: Plan,
     ) -> Verdict {
-        let lasted = dns.lasted_since(doubt.map(|doubt| doubt.since));
+        let lasted = dns.stable_for(doubt.map(|doubt| doubt.since));
         let doubt = doubt.map(|doubt| (doubt.cause, age(doubt.since, self.now)));
         let addresses = dns.answer.addresses.clone();
         let witness = Witness::Dns;
-        let because = Because::Patience { witness, addresses, supporter, lasted, needed, doubt };
-        if lasted >= needed { Verdict::Switch(plan, because) } else { Verdict::Wait(because) }
+        let reason = Reason::Patience { witness, addresses, supporter, lasted, needed, doubt };
+        if lasted >= needed { Verdict::Switch(plan, reason) } else { Verdict::Wait(reason) }
     }
 
     /// A reader joins at once, and leaves only when the RDS API has named the same readers for a while and one of them is
-    /// healthy: two runs that hear it change its mind, or a member's name flap, must not take each other's target away.
+    /// healthy: two runs that see it change its mind, or a member's name flap, must not take each other's target away.
     fn readers(&self) -> Verdict {
         let (dns, readers) = (self.evidence.dns(self.now), self.evidence.readers(self.now));
         let (Some(dns), Some(readers)) = (dns, readers) else { return self.proxy() };
         let writer = self.evidence.topology(self.now).and_then(Topology::writer);
         let is_writers = |address: &IpAddr| writer.is_some_and(|writer| writer.contains(*address));
-        let because = || Because::claim(Witness::Topology, &readers);
+        let reason = || Reason::claim(Witness::Topology, &readers);
         let mut healthy = self.on_port(|target| target.state == TargetState::Healthy);
         let is_any_healthy = healthy.any(|address| readers.contains(address));
         let stands_in = dns.answer.addresses.iter().filter(|address| !is_any_healthy && is_writers(address));
         let named = readers.with(stands_in);
-        let joined = self.make(&named, &named.with(self.on_port(DescribedTarget::is_member)), because());
+        let joined = self.plan_or_in_sync(&named, &named.with(self.on_port(DescribedTarget::is_registered)), reason());
         if !matches!(joined, Verdict::InSync(_)) || !is_any_healthy {
             return joined;
         }
-        let mut lasted = self.evidence.readers_lasted();
-        if self.surplus(&readers).any(|address| is_writers(&address) && self.evidence.stands_in(address)) {
+        let mut lasted = self.evidence.readers_stable_for();
+        if self.unwanted(&readers).any(|address| is_writers(&address) && self.evidence.stands_in(address)) {
             let healthy_for = readers.iter().filter_map(|address| self.evidence.group.healthy_for(address, self.now));
             lasted = lasted.min(healthy_for.max().unwrap_or_default());
         }
-        match self.make(&readers, &readers, because()) {
-            Verdict::Switch(..) if lasted < STEADY_AT_LEAST => Verdict::Wait(Because::Patience {
+        match self.plan_or_in_sync(&readers, &readers, reason()) {
+            Verdict::Switch(..) if lasted < STABLE_AT_LEAST => Verdict::Wait(Reason::Patience {
                 witness: Witness::Topology,
                 addresses: readers.clone(),
                 supporter: None,
                 lasted,
-                needed: STEADY_AT_LEAST,
+                needed: STABLE_AT_LEAST,
                 doubt: None,
             }),
             left => left,
@@ -369,16 +387,20 @@ impl Judge<'_> {
     fn proxy(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
-        // A target that is still in its first health checks is not ill. If it left with every answer that lacks it, an
+        // A target that is still in its first health checks is not unhealthy. If it left with every answer that lacks it, an
         // endpoint that gives one address at a time would never have two targets.
-        let wanted = named.with(self.on_port(|target| target.is_member() && !target.is_ill()));
-        self.make(named, &wanted, Because::claim(Witness::Dns, named))
+        // A reader endpoint gives one at a time: two runs with opposite answers must not take away each other's target.
+        let mut well = self.on_port(|target| target.is_registered() && !target.is_unhealthy());
+        let stays = self.binding.kind == Kind::Readers && !well.any(|address| named.contains(address));
+        let stay = self.on_port(|target| target.is_registered() && (stays || !target.is_unhealthy()));
+        let wanted = named.with(stay);
+        self.plan_or_in_sync(named, &wanted, Reason::claim(Witness::Dns, named))
     }
 
     fn custom(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
-        let well = || self.on_port(|target| target.is_member() && !target.is_ill());
+        let well = || self.on_port(|target| target.is_registered() && !target.is_unhealthy());
         let members = u64::try_from(well().count()).unwrap_or(u64::MAX);
         let is_gone = |address: &IpAddr| {
             let (after, answers) = GONE_AFTER;
@@ -390,54 +412,55 @@ impl Judge<'_> {
         let healthy = || self.on_port(|target| target.state == TargetState::Healthy);
         let is_any_healthy = healthy().any(|address| wanted.contains(address));
         let wanted = if is_any_healthy { wanted } else { wanted.with(healthy()) };
-        self.make(named, &wanted, Because::claim(Witness::Dns, named))
+        self.plan_or_in_sync(named, &wanted, Reason::claim(Witness::Dns, named))
     }
 
     fn hostname(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
-        if let Some(because) = self.read_only(named) {
-            return Verdict::Wait(because);
+        if let Some(reason) = self.read_only(named) {
+            return Verdict::Wait(reason);
         }
-        let takes_writes = |address| self.evidence.voice(address, self.now) == Some(Voice::TakesWrites);
-        match self.replace(named, Because::claim(Witness::Dns, named)) {
+        let takes_writes = |address| self.evidence.role(address, self.now) == Some(Role::Writer);
+        match self.replace(named, Reason::claim(Witness::Dns, named)) {
             // Where one that leaves takes writes as well, neither is known to be the writer, and DNS may flap.
             Verdict::Switch(plan, _)
-                if self.surplus(named).next().is_some()
-                    && (!named.iter().all(takes_writes) || self.surplus(named).any(takes_writes)) =>
+                if self.unwanted(named).next().is_some()
+                    && (!named.iter().all(takes_writes) || self.unwanted(named).any(takes_writes)) =>
             {
-                // Several members are nothing strange here.
-                let doubts = self.evidence.doubts(named, self.now).filter(|doubt| doubt.cause != Cause::Mixed);
-                let is_second = plan.register.is_empty() && named.iter().next() > self.surplus(named).min();
-                let needed = steady_time(dns) + if is_second { APART } else { Duration::ZERO };
-                self.once_steady(dns, needed, doubts.max_by_key(|doubt| doubt.since), None, plan)
+                // Several targets are nothing strange here.
+                let doubts =
+                    self.evidence.doubts(named, self.now).filter(|doubt| doubt.cause != DoubtCause::SeveralTargets);
+                let is_second = plan.register.is_empty() && named.iter().next() > self.unwanted(named).min();
+                let needed = stable_time(dns) + if is_second { TIE_BREAK } else { Duration::ZERO };
+                self.once_stable(dns, needed, doubts.max_by_key(|doubt| doubt.since), None, plan)
             }
-            judged => judged,
+            decided => decided,
         }
     }
 
     fn without_dns(&self) -> Verdict {
-        Verdict::Wait(Because::dns_lacking(self.evidence.dns_age(self.now)))
+        Verdict::Wait(Reason::no_current_dns_answer(self.evidence.dns_age(self.now)))
     }
 
     fn address(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
-        self.replace(&dns.answer.addresses, Because::claim(Witness::Dns, &dns.answer.addresses))
+        self.replace(&dns.answer.addresses, Reason::claim(Witness::Dns, &dns.answer.addresses))
     }
 
-    /// Makes the named addresses the members; a healthy one leaves only when a named one is healthy.
-    fn replace(&self, named: &Addresses, because: Because) -> Verdict {
+    /// Registers the named addresses and no others; a healthy one leaves only when a named one is healthy.
+    fn replace(&self, named: &Addresses, reason: Reason) -> Verdict {
         let healthy = || self.on_port(|target| target.state == TargetState::Healthy);
         if healthy().any(|address| named.contains(address)) {
-            self.make(named, named, because)
+            self.plan_or_in_sync(named, named, reason)
         } else {
-            self.make(named, &named.with(healthy()), because)
+            self.plan_or_in_sync(named, &named.with(healthy()), reason)
         }
     }
 
-    /// Makes the wanted addresses the members, unless one that a witness named may not be registered. Where an answer names
+    /// Registers the wanted addresses and no others, unless one that a witness named may not be. Where an answer names
     /// several that serve side by side, the others of them join all the same, and nobody leaves.
-    fn make(&self, named: &Addresses, wanted: &Addresses, because: Because) -> Verdict {
+    fn plan_or_in_sync(&self, named: &Addresses, wanted: &Addresses, reason: Reason) -> Verdict {
         let mut plan = Plan::new(wanted, self.binding.port, self.evidence.group.targets());
         if let Some(refusal) = self.refusal(named) {
             let is_one_of_many = matches!(self.binding.kind, Kind::Readers | Kind::Proxy | Kind::Custom);
@@ -447,17 +470,17 @@ impl Judge<'_> {
             }
             plan.deregister.clear();
         }
-        if plan.is_empty() { Verdict::InSync(because) } else { Verdict::Switch(plan, because) }
+        if plan.is_empty() { Verdict::InSync(reason) } else { Verdict::Switch(plan, reason) }
     }
 
-    fn refusal(&self, named: &Addresses) -> Option<Refusal> {
+    fn refusal(&self, named: &Addresses) -> Option<AddressRefusal> {
         let not_allowed = named.iter().find_map(|address| self.allowed.refusal(address));
         let is_split = self.binding.kind.is_single_writer() && named.count() > 1;
-        not_allowed.or_else(|| is_split.then(|| Refusal::SeveralWriters(named.iter().collect())))
+        not_allowed.or_else(|| is_split.then(|| AddressRefusal::SeveralWriters(named.iter().collect())))
     }
 
-    fn surplus(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
-        self.evidence.group.surplus(named)
+    fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
+        self.evidence.group.unwanted(named)
     }
 
     /// The addresses of the targets on the binding's port that are so.
@@ -468,8 +491,8 @@ impl Judge<'_> {
     }
 }
 
-fn steady_time(dns: &Steady) -> Duration {
-    (dns.answer.ttl * 2).clamp(STEADY_AT_LEAST, STEADY_AT_MOST)
+fn stable_time(dns: &StableAnswer) -> Duration {
+    (dns.answer.ttl * 2).clamp(STABLE_AT_LEAST, STABLE_AT_MOST)
 }
 
 #[cfg(test)]

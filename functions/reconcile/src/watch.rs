@@ -13,7 +13,7 @@ pub const WATCH_LIMIT: Duration = Duration::from_secs(180);
 /// How long a run without an event follows a drift before it leaves the rest to the next run.
 pub const DRIFT_LIMIT: Duration = Duration::from_secs(100);
 
-/// Members and witnesses must have agreed this long before a watch ends. DNS flaps for 20 to 30 s after a failover.
+/// Targets and witnesses must have agreed this long before a watch ends. DNS flaps for 20 to 30 s after a failover.
 const AGREED: Duration = Duration::from_secs(30);
 
 /// A watch does not end before this much time has passed since the event: right after it all may agree on the old
@@ -56,31 +56,31 @@ impl Watch {
     }
 
     /// Whether the run keeps looking although everything agrees.
-    pub fn is_on(&self) -> bool {
+    pub fn has_event(&self) -> bool {
         self.event.is_some()
     }
 
     /// Whether the time is up, whatever was seen.
-    pub fn is_up(&self, now: DateTime<Utc>) -> bool {
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
         age(self.start, now) >= self.limit
     }
 
-    /// Whether the run may end, now that members and witnesses were seen to agree.
-    pub fn ends_in_agreement(&mut self, now: DateTime<Utc>) -> bool {
+    /// Whether the run may end, now that targets and witnesses were seen to agree.
+    pub fn record_agreement(&mut self, now: DateTime<Utc>) -> bool {
         let since = *self.agreed_since.get_or_insert(now);
         match self.event {
             None => true,
-            Some(event) => (age(since, now) >= AGREED && age(event, now) >= SINCE_EVENT) || self.is_up(now),
+            Some(event) => (age(since, now) >= AGREED && age(event, now) >= SINCE_EVENT) || self.is_expired(now),
         }
     }
 
     /// Notes that its events do not concern the binding after all: what is left is a run without an event.
-    pub fn dismiss(&mut self) {
+    pub fn drop_event(&mut self) {
         self.event = None;
     }
 
-    /// Notes that members and witnesses were seen to differ.
-    pub fn differ(&mut self) {
+    /// Notes that targets and witnesses were seen to differ.
+    pub fn record_drift(&mut self) {
         self.agreed_since = None;
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use reconcile::binding::{Binding, Endpoint, Kind};
-use reconcile::claim::Voice;
+use reconcile::claim::Role;
 use reconcile::config::{Config, VARIABLES};
-use reconcile::evidence::{Answer, ClusterMember, Evidence, Topology};
+use reconcile::evidence::{ClusterMember, DnsAnswer, Evidence, Topology};
 use reconcile::history::History;
 use reconcile::network::AllowedNetworks;
 use reconcile::target::{Addresses, DescribedTarget, TargetState};
@@ -300,50 +300,50 @@ fn topology(writer: usize) -> Topology {
 }
 
 /// What a first look decides with these events about a group that holds 10.0.0.1, the address of `orders-a`.
-fn judge(binding: &Binding, trigger: &Trigger, dns: Option<Addresses>, topology: Option<Topology>) -> Verdict {
-    judge_with_voices(binding, trigger, dns, topology, &[])
+fn decide(binding: &Binding, trigger: &Trigger, dns: Option<Addresses>, topology: Option<Topology>) -> Verdict {
+    decide_with_roles(binding, trigger, dns, topology, &[])
 }
 
 /// What the databases at 10.0.0.1, 10.0.0.2 and so on said when they were asked so many seconds ago, in that order.
-type Voices = [(u8, Option<Voice>, i64)];
+type Roles = [(u8, Option<Role>, i64)];
 
-fn judge_with_voices(
+fn decide_with_roles(
     binding: &Binding,
     trigger: &Trigger,
     dns: Option<Addresses>,
     topology: Option<Topology>,
-    voices: &Voices,
+    roles: &Roles,
 ) -> Verdict {
     let now = at(NOW);
     let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
     let mut watch = Watch::new(concerning, trigger.watch, WATCH_LIMIT, now);
-    assert!(watch.is_up(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
-    watch.ends_in_agreement(now);
+    assert!(watch.is_expired(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
+    watch.record_agreement(now);
     let group = vec![DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None)];
     let mut evidence = Evidence::new(binding, &trigger.events, History::default(), now);
-    evidence.group.see(group, now);
+    evidence.group.update(group, now);
     if let Some(addresses) = dns {
-        evidence.hear_dns(Answer { addresses, ttl: Duration::from_secs(5) }, now);
+        evidence.record_dns(DnsAnswer { addresses, ttl: Duration::from_secs(5) }, now);
     }
-    evidence.hear_topology(topology, now);
-    for (host, voice, ago) in voices {
-        evidence.hear_database([10, 0, 0, *host].into(), *voice, now - chrono::Duration::seconds(*ago));
+    evidence.record_topology(topology, now);
+    for (host, role, ago) in roles {
+        evidence.record_probe([10, 0, 0, *host].into(), *role, now - chrono::Duration::seconds(*ago));
     }
     verdict(binding, &AllowedNetworks::default(), &evidence, now)
 }
 
-fn any_voices() -> impl Strategy<Value = Vec<(u8, Option<Voice>, i64)>> {
-    let voice = proptest::sample::select(vec![None, Some(Voice::TakesWrites), Some(Voice::ReadOnly)]);
-    proptest::collection::vec((1..4u8, voice, 0..8i64), 0..6).prop_map(|mut voices| {
-        voices.sort_by_key(|(_, _, ago)| -ago);
-        voices
+fn any_roles() -> impl Strategy<Value = Vec<(u8, Option<Role>, i64)>> {
+    let role = proptest::sample::select(vec![None, Some(Role::Writer), Some(Role::Reader)]);
+    proptest::collection::vec((1..4u8, role, 0..8i64), 0..6).prop_map(|mut roles| {
+        roles.sort_by_key(|(_, _, ago)| -ago);
+        roles
     })
 }
 
 /// What the database said last, if that was a moment ago.
-fn last_word(voices: &Voices, host: u8) -> Option<Voice> {
-    let (_, voice, ago) = voices.iter().rev().find(|(known, voice, _)| *known == host && voice.is_some())?;
-    voice.filter(|_| *ago <= 5)
+fn last_role(roles: &Roles, host: u8) -> Option<Role> {
+    let (_, role, ago) = roles.iter().rev().find(|(known, role, _)| *known == host && role.is_some())?;
+    role.filter(|_| *ago <= 5)
 }
 
 fn binding(kind: Kind) -> Binding {
@@ -385,14 +385,14 @@ proptest! {
         }
         for kind in [Kind::Cluster, Kind::Instance, Kind::Readers, Kind::Proxy, Kind::Hostname] {
             let binding = binding(kind);
-            let alone = judge(&binding, &trigger, None, None);
+            let alone = decide(&binding, &trigger, None, None);
             prop_assert!(!matches!(alone, Verdict::Switch(..)), "{}: {:?} by {}", name, alone, payload);
         }
         let cluster = binding(Kind::Cluster);
-        let agreed = judge(&cluster, &trigger, Some(set([10, 0, 0, 1])), Some(topology(0)));
+        let agreed = decide(&cluster, &trigger, Some(set([10, 0, 0, 1])), Some(topology(0)));
         prop_assert!(!matches!(agreed, Verdict::Switch(..)), "{}: {:?} by {}", name, agreed, payload);
         for (dns, writer) in [([10, 0, 0, 1], 1), ([10, 0, 0, 2], 1), ([10, 0, 0, 2], 0)] {
-            if let Verdict::Switch(plan, _) = judge(&cluster, &trigger, Some(set(dns)), Some(topology(writer))) {
+            if let Verdict::Switch(plan, _) = decide(&cluster, &trigger, Some(set(dns)), Some(topology(writer))) {
                 let registered: Vec<String> = plan.register.iter().map(ToString::to_string).collect();
                 prop_assert_eq!(registered, ["10.0.0.2:5432"], "{} by {}", name, payload);
             }
@@ -405,16 +405,16 @@ proptest! {
         (_, payload) in mutated(),
         dns in proptest::option::of(1..4u8),
         writer in proptest::option::of(0..2usize),
-        voices in any_voices(),
+        roles in any_roles(),
     ) {
         let trigger = Trigger::parse(&payload).expect("no error");
         for kind in [Kind::Cluster, Kind::Instance, Kind::Hostname] {
             let (dns, topology) = (dns.map(|host| set([10, 0, 0, host])), writer.map(topology));
-            if let Verdict::Switch(plan, _) = judge_with_voices(&binding(kind), &trigger, dns, topology, &voices) {
+            if let Verdict::Switch(plan, _) = decide_with_roles(&binding(kind), &trigger, dns, topology, &roles) {
                 for host in 1..4 {
                     let is_wanted = plan.register.iter().any(|target| target.address == IpAddr::from([10, 0, 0, host]));
-                    let is_read_only = last_word(&voices, host) == Some(Voice::ReadOnly);
-                    prop_assert!(!(is_wanted && is_read_only), "{}: {} with {:?}", kind, plan, voices);
+                    let is_read_only = last_role(&roles, host) == Some(Role::Reader);
+                    prop_assert!(!(is_wanted && is_read_only), "{}: {} with {:?}", kind, plan, roles);
                 }
             }
         }
@@ -426,15 +426,15 @@ proptest! {
         (_, payload) in mutated(),
         dns in proptest::option::of(1..4u8),
         writer in proptest::option::of(0..2usize),
-        mut voices in any_voices(),
+        mut roles in any_roles(),
     ) {
-        voices.retain(|(_, voice, _)| *voice != Some(Voice::TakesWrites));
-        voices.push((1, Some(Voice::TakesWrites), 0));
+        roles.retain(|(_, role, _)| *role != Some(Role::Writer));
+        roles.push((1, Some(Role::Writer), 0));
         let trigger = Trigger::parse(&payload).expect("no error");
         for kind in [Kind::Cluster, Kind::Instance] {
             let (dns, topology) = (dns.map(|host| set([10, 0, 0, host])), writer.map(topology));
-            let judged = judge_with_voices(&binding(kind), &trigger, dns, topology, &voices);
-            prop_assert!(matches!(judged, Verdict::InSync(_)), "{}: {:?} with {:?}", kind, judged, voices);
+            let decided = decide_with_roles(&binding(kind), &trigger, dns, topology, &roles);
+            prop_assert!(matches!(decided, Verdict::InSync(_)), "{}: {:?} with {:?}", kind, decided, roles);
         }
     }
 }

@@ -9,7 +9,7 @@ use platform::{aws, error::chain};
 use reconcile::report::{BindingReport, Report, State};
 use status::{look, table};
 
-/// Shows for each binding: endpoint, addresses, members of the target group, and what follows from them.
+/// Shows for each binding: endpoint, addresses, targets of the target group, and what follows from them.
 ///
 /// Exit codes: 0 every group is right, 1 one is not, 2 nobody knows.
 #[derive(Parser)]

@@ -7,7 +7,7 @@ use reconcile::report::{BindingReport, Report, State, strings};
 pub fn render(report: &Report) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["BINDING", "ENDPOINT", "DNS", "RDS API", "MEMBERS", "VERDICT"]);
+    table.set_header(["BINDING", "ENDPOINT", "DNS", "RDS API", "TARGETS", "VERDICT"]);
     for binding in &report.bindings {
         let topology = binding.topology.as_ref().map_or("-".to_owned(), |addresses| lines(&strings(addresses)));
         table.add_row(
@@ -16,7 +16,7 @@ pub fn render(report: &Report) -> String {
                 binding.endpoint.clone(),
                 lines(&strings(&binding.resolved)),
                 topology,
-                lines(&members(binding)),
+                lines(&targets(binding)),
                 verdict(binding),
             ]
             .map(Cell::new),
@@ -33,7 +33,7 @@ pub fn render(report: &Report) -> String {
     table.chain(separator).chain(attention).collect::<Vec<_>>().join("\n")
 }
 
-fn members(binding: &BindingReport) -> Vec<String> {
+fn targets(binding: &BindingReport) -> Vec<String> {
     let kept = strings(&binding.kept).into_iter();
     kept.chain(binding.deregistered.iter().cloned()).collect()
 }
@@ -59,7 +59,7 @@ fn lines(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reconcile::because::Because;
+    use reconcile::reason::Reason;
     use reconcile::report::Failure;
     use reconcile::target::Target;
 
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_group_that_is_right_is_one_row() {
         let expected = "\
-BINDING  ENDPOINT                                       DNS       RDS API  MEMBERS        VERDICT
+BINDING  ENDPOINT                                       DNS       RDS API  TARGETS        VERDICT
 writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.0.2:5432  in-sync";
         assert_eq!(render(&binding(|_| {})), expected);
     }
@@ -110,10 +110,10 @@ writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.
             ),
             (
                 Box::new(|binding: &mut BindingReport| {
-                    (binding.is_waiting, binding.because) = (true, Some(Because::Silence));
+                    (binding.is_waiting, binding.reason) = (true, Some(Reason::NoDnsAnswer));
                 }),
                 "waiting",
-                "writer: silence: DNS does not answer",
+                "writer: no-answer: DNS does not answer",
             ),
         ] {
             let shown = render(&binding(change));

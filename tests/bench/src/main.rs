@@ -11,7 +11,7 @@ mod http;
 mod measure;
 mod process;
 mod report;
-mod witness;
+mod role_probe;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -38,10 +38,10 @@ async fn main() -> Result<ExitCode> {
     let dns = DnsServer::start().await?;
     let aws = Aws::start(scratch.path())?;
 
-    let database = witness::Database::start().await?;
+    let database = role_probe::Database::start().await?;
 
     let mut figures = tokio::task::block_in_place(|| measure::figures(&binary, &dns, &aws))?;
-    figures.extend(tokio::task::block_in_place(|| witness::figures(&binary, &dns, &aws, &database))?);
+    figures.extend(tokio::task::block_in_place(|| role_probe::figures(&binary, &dns, &aws, &database))?);
     let megabytes = f64::from(u32::try_from(size).unwrap_or(u32::MAX)) / 1e6;
     figures.push(Figure::new("zip", "MB", vec![megabytes], Budget::Exact(4.5)));
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use failover_sync::error::chain;
-use failover_sync::ports::{Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{Binding, Endpoint, Family};
 use reconcile::target::{DescribedTarget, Target};
 use serde_json::Value;

@@ -10,24 +10,24 @@ use crate::kinds::Kind;
 use crate::lambda::live;
 use crate::measure::Measures;
 use crate::scenario::{CHANGES, Scenario};
-use crate::strategy::{Ours, ScheduleOnly, Strategy, WithWord};
+use crate::strategy::{Ours, ScheduleOnly, Strategy, WithRoleProbe};
 
 /// The seeds of two campaigns are this far apart.
 const SEEDS: u64 = 10_000_000;
 
 /// Our strategies and the baselines, ours first.
 pub fn strategies() -> Vec<Arc<dyn Strategy>> {
-    let mut strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ours), Arc::new(WithWord), Arc::new(ScheduleOnly)];
+    let mut strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ours), Arc::new(WithRoleProbe), Arc::new(ScheduleOnly)];
     strategies.extend(baselines::all());
     strategies
 }
 
-/// The strategies that live in the worlds of a kind. The rivals know one writer; the databases' word is asked for where
+/// The strategies that live in the worlds of a kind. The rivals know one writer; the role probe is made where
 /// there is one.
 pub fn strategies_in(kind: Kind) -> Vec<Arc<dyn Strategy>> {
     match kind {
         Kind::Writer => strategies(),
-        _ if kind.has_voice() => vec![Arc::new(Ours), Arc::new(WithWord)],
+        _ if kind.can_probe_role() => vec![Arc::new(Ours), Arc::new(WithRoleProbe)],
         _ => vec![Arc::new(Ours)],
     }
 }
@@ -105,7 +105,7 @@ pub fn lives(shares: &[(Kind, usize)]) -> usize {
     shares.iter().map(|(kind, changes)| changes + others(*kind, *changes)).sum()
 }
 
-/// With the databases' word, what a source does wrong is another thing.
+/// With the role probe, what a source does wrong is another thing.
 fn part_of_others(kind: Kind) -> usize {
     if Kind::LATER.contains(&kind) { 1 } else { OTHERS }
 }

@@ -1,8 +1,8 @@
 //! The invariants, checked at every write and at the end of every invocation and world.
 
+mod roles;
 mod several;
-mod unheard;
-mod word;
+mod unanswered;
 mod wrong_way;
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use reconcile::binding;
-use reconcile::claim::Voice;
+use reconcile::claim::Role;
 use reconcile::evidence::ClusterMember;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 
@@ -52,9 +52,9 @@ pub enum Invariant {
     /// 12: a binding that is slow or broken disturbs no other.
     OthersUndisturbed,
     /// 13: no run says that the group is right when the RDS API has long named another writer and could be asked.
-    RdsApiIsHeard,
+    RdsApiCounts,
     /// 14: no address is registered whose database said a moment ago that it is read only.
-    ReadOnlyIsHeard,
+    ReaderIsNotRegistered,
 }
 
 impl fmt::Display for Invariant {
@@ -72,10 +72,12 @@ impl fmt::Display for Invariant {
             Invariant::WriterIsNoReader => "10 (the writer is among the readers only if there is none)",
             Invariant::NoFlapOnOneAnswer => "11 (no member leaves on a single answer)",
             Invariant::OthersUndisturbed => "12 (a binding in trouble disturbs no other)",
-            Invariant::RdsApiIsHeard => {
+            Invariant::RdsApiCounts => {
                 "13 (no run says that the group is right when the RDS API has long said otherwise)"
             }
-            Invariant::ReadOnlyIsHeard => "14 (no database is registered that said a moment ago that it is read only)",
+            Invariant::ReaderIsNotRegistered => {
+                "14 (no database is registered that said a moment ago that it is read only)"
+            }
         })
     }
 }
@@ -118,17 +120,17 @@ pub struct Audit {
     /// The address that the invocation's event names, and when that event happened.
     pub names: Option<(Host, Moment)>,
     /// The member that the RDS API called the writer, and when it did so last.
-    pub writer_told: Option<(usize, Moment)>,
+    pub api_writer: Option<(usize, Moment)>,
     /// The members that the RDS API called readers that can serve, when it said so last.
-    pub readers_told: Vec<usize>,
+    pub api_readers: Vec<usize>,
     /// When the RDS API told of the members last.
-    pub members_told: Option<Moment>,
+    pub api_answered_at: Option<Moment>,
     /// Where DNS located each member last.
     pub located: BTreeMap<usize, IpAddr>,
     /// The address that DNS named as the writer, and when it did so last.
-    pub dns_told: Option<(IpAddr, Moment)>,
+    pub dns_named: Option<(IpAddr, Moment)>,
     /// When the process last asked for the members of the cluster in vain, in this invocation or an earlier one.
-    pub unheard: Option<Moment>,
+    pub unanswered_at: Option<Moment>,
     /// The writer that both DNS and the RDS API named to the process, and from when to when, over all invocations.
     pub told: Option<(IpAddr, Range<Moment>)>,
     /// When DNS last named each address of a custom endpoint, in this invocation or an earlier one.
@@ -147,9 +149,9 @@ pub struct BindingAudit {
     /// Whether DNS was asked for the endpoint.
     pub dns_asked: bool,
     /// What each database said last, and when. A silence says nothing.
-    pub voices: BTreeMap<IpAddr, (Voice, Moment)>,
+    pub roles: BTreeMap<IpAddr, (Role, Moment)>,
     /// Whether a database took the place of DNS, because it said that it takes writes.
-    pub writer_spoke: bool,
+    pub writer_reported: bool,
     /// The last answer, and since when all answers were that one.
     pub answer: Option<(Addresses, Moment)>,
     /// Whether the last call to the target group failed.
@@ -167,9 +169,9 @@ impl Audit {
     }
 
     /// Whether a database that is so said last that it takes writes.
-    fn is_told_by(&self, is_so: impl Fn(IpAddr) -> bool) -> bool {
-        let voices = self.bindings.iter().flat_map(|binding| &binding.voices);
-        voices.filter(|(_, (voice, _))| *voice == Voice::TakesWrites).any(|(address, _)| is_so(*address))
+    fn has_writer_role(&self, is_so: impl Fn(IpAddr) -> bool) -> bool {
+        let roles = self.bindings.iter().flat_map(|binding| &binding.roles);
+        roles.filter(|(_, (role, _))| *role == Role::Writer).any(|(address, _)| is_so(*address))
     }
 }
 
@@ -184,7 +186,7 @@ pub enum Write {
 
 impl Ports {
     /// Notes an answer of DNS: which addresses it names for which binding.
-    pub(crate) fn hear(&self, name: Name, addresses: &Addresses) {
+    pub(crate) fn record_dns(&self, name: Name, addresses: &Addresses) {
         let now = self.world().now();
         let bindings = &self.scenario().config.bindings;
         match name {
@@ -192,7 +194,7 @@ impl Ports {
                 {
                     let mut audit = self.audit();
                     if bindings[binding].kind.is_single_writer() {
-                        audit.dns_told = addresses.iter().next().map(|address| (address, now));
+                        audit.dns_named = addresses.iter().next().map(|address| (address, now));
                     }
                     let answer = &mut audit.bindings[binding].answer;
                     if answer.as_ref().is_none_or(|(before, _)| before != addresses) {
@@ -222,7 +224,7 @@ impl Ports {
         let located = self.audit().located.clone();
         for (binding, kind) in self.scenario().config.bindings.iter().map(|binding| binding.kind).enumerate() {
             for (member, address) in &located {
-                if self.is_told(kind, *member) {
+                if self.is_named(kind, *member) {
                     self.world().state().kept[binding].name(*address);
                 }
             }
@@ -230,7 +232,7 @@ impl Ports {
     }
 
     /// Notes that an event names the instance at this address as the writer.
-    pub(crate) fn hear_event(&self, address: IpAddr) {
+    pub(crate) fn record_event(&self, address: IpAddr) {
         let bindings = &self.scenario().config.bindings;
         let mut state = self.world().state();
         let kept = state.kept.iter_mut().zip(bindings).filter(|(_, binding)| binding.kind.is_single_writer());
@@ -238,7 +240,7 @@ impl Ports {
     }
 
     /// Notes what the RDS API says.
-    pub(crate) fn hear_topology(&self, members: &[ClusterMember]) {
+    pub(crate) fn record_topology(&self, members: &[ClusterMember]) {
         let (now, known) = (self.world().now(), &self.scenario().database.members);
         let number = |member: &ClusterMember| known.iter().position(|known| known.id == member.id);
         {
@@ -246,23 +248,23 @@ impl Ports {
             let mut flagged = members.iter().filter(|member| member.is_writer);
             // Two that are flagged name nobody.
             let writer = flagged.next().filter(|_| flagged.next().is_none()).and_then(number);
-            audit.writer_told = writer.map(|writer| (writer, now));
-            audit.members_told = Some(now);
+            audit.api_writer = writer.map(|writer| (writer, now));
+            audit.api_answered_at = Some(now);
             let readers = members.iter().filter(|member| !member.is_writer && member.can_serve());
-            audit.readers_told = readers.filter_map(number).collect();
+            audit.api_readers = readers.filter_map(number).collect();
         }
         self.name_members();
         self.hear_both();
     }
 
     /// Whether the RDS API or the invocation's event says that the member belongs into the group.
-    fn is_told(&self, kind: binding::Kind, member: usize) -> bool {
+    fn is_named(&self, kind: binding::Kind, member: usize) -> bool {
         let audit = self.audit();
         if kind == binding::Kind::Readers {
-            return audit.readers_told.contains(&member);
+            return audit.api_readers.contains(&member);
         }
         let by_event = audit.names.map(|(host, _)| self.scenario().database.hosts[host].1);
-        let by_topology = audit.writer_told.map(|(told, _)| told);
+        let by_topology = audit.api_writer.map(|(told, _)| told);
         kind == binding::Kind::Cluster && [by_event, by_topology].contains(&Some(member))
     }
 
@@ -279,7 +281,7 @@ impl Ports {
                 if let Some(unnamed) = targets.iter().find(|target| target.port != PORT || !is_named(target)) {
                     world.violate(Invariant::NamedByAWitness, format_args!("{unnamed} was registered"));
                 }
-                self.examine_voices(binding, targets);
+                self.examine_roles(binding, targets);
             }
             Write::Deregister => {
                 let is_known = |target: &Target| world.state().kept[binding].group.knows(*target);
@@ -330,15 +332,15 @@ impl Ports {
             let process = self.audit();
             let audit = &process.bindings[binding];
             // An event and the RDS API together name a writer without DNS.
-            let needs_dns = !(is_single_writer && process.names.is_some() && process.writer_told.is_some());
+            let needs_dns = !(is_single_writer && process.names.is_some() && process.api_writer.is_some());
             // A run that ends without a claim says itself what it waits for.
-            let shown = audit.shown.iter().flatten().filter(|target| target.is_member());
+            let shown = audit.shown.iter().flatten().filter(|target| target.is_registered());
             let (count, all_on_port) = (shown.clone().count(), shown.clone().all(|target| target.port == PORT));
             if audit.shown.is_none() {
                 "the target group was never read"
             } else if claims_in_sync && audit.group_failed {
                 "its last call to the target group failed and it says that the group is right"
-            } else if needs_dns && audit.dns_asked && audit.answer.is_none() && !audit.writer_spoke {
+            } else if needs_dns && audit.dns_asked && audit.answer.is_none() && !audit.writer_reported {
                 "DNS never answered"
             } else if claims_in_sync && is_single_writer && !(count == 1 && all_on_port) {
                 "it says that the group is right, and the group it was shown has not exactly one member on the port"

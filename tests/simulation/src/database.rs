@@ -155,7 +155,7 @@ impl Database {
     /// What a resolver answers for the writer's name, and for how long it will keep the answer.
     pub fn writer_by_dns(&self, resolver: usize, at: Moment) -> (Host, Moment) {
         let (refill, expires) = self.resolvers.refill(resolver, at, d::TTL);
-        (self.writer_heard(resolver, refill), expires - at)
+        (self.known_writer(resolver, refill), expires - at)
     }
 
     /// Where a resolver locates the member that the RDS API calls the writer.
@@ -177,45 +177,45 @@ impl Database {
     /// What a resolver answers for a member's name, and for how long it will keep the answer.
     pub fn member_by_dns(&self, member: usize, resolver: usize, at: Moment) -> (Host, Moment) {
         let (refill, expires) = self.resolvers.refill(resolver, at, d::TTL);
-        (self.member_heard(member, resolver, refill), expires - at)
+        (self.known_member(member, resolver, refill), expires - at)
     }
 
     /// The readers that the authority of the reader endpoint knew when the resolver asked it; the writer if there is none.
-    pub fn readers_heard(&self, resolver: usize, refill: Moment) -> Vec<IpAddr> {
-        let writer = self.writer_heard(resolver, refill);
+    pub fn known_readers(&self, resolver: usize, refill: Moment) -> Vec<IpAddr> {
+        let writer = self.known_writer(resolver, refill);
         let has_role = |member: usize| self.is_secondary || member != self.hosts[writer].1;
-        let is_reader = |member: &usize| has_role(*member) && self.is_heard(*member, resolver, refill);
+        let is_reader = |member: &usize| has_role(*member) && self.is_known(*member, resolver, refill);
         let readers = (0..self.members.len()).filter(is_reader);
-        let mut readers: Vec<Host> = readers.map(|member| self.member_heard(member, resolver, refill)).collect();
+        let mut readers: Vec<Host> = readers.map(|member| self.known_member(member, resolver, refill)).collect();
         if readers.is_empty() {
             readers.push(writer);
         }
         readers.into_iter().map(|host| self.hosts[host].0).collect()
     }
 
-    fn writer_heard(&self, resolver: usize, refill: Moment) -> Host {
+    fn known_writer(&self, resolver: usize, refill: Moment) -> Host {
         let mut followed = self.moves().rev().filter(|change| self.is_followed(change));
-        let heard = followed.find(|change| self.resolvers.hears(change.dns, resolver, refill));
+        let heard = followed.find(|change| self.resolvers.knows(change.dns, resolver, refill));
         heard.map_or(self.first_writer, |change| change.to)
     }
 
-    fn member_heard(&self, member: usize, resolver: usize, refill: Moment) -> Host {
+    fn known_member(&self, member: usize, resolver: usize, refill: Moment) -> Host {
         // A member's address changes only when its host is replaced, and DNS tells of that as of any other change.
         let new = |change: &Change| change.replaced.iter().copied().find(|host| self.hosts[*host].1 == member);
         let replaced = self.changes.iter().rev().filter_map(|change| new(change).map(|host| (change, host)));
-        let mut heard = replaced.filter(|(change, _)| self.resolvers.hears(change.dns, resolver, refill));
+        let mut heard = replaced.filter(|(change, _)| self.resolvers.knows(change.dns, resolver, refill));
         heard.next().map_or(self.members[member].host, |(_, host)| host)
     }
 
     /// Whether the reader endpoint counts the member in.
-    fn is_heard(&self, member: usize, resolver: usize, refill: Moment) -> bool {
+    fn is_known(&self, member: usize, resolver: usize, refill: Moment) -> bool {
         let tells = |change: &Change| match change.what {
             What::Joins { member: joins, .. } if joins == member => Some(true),
             What::Leaves { member: leaves } if leaves == member => Some(false),
             _ => None,
         };
         let told = self.changes.iter().rev().filter_map(|change| tells(change).map(|is_there| (change, is_there)));
-        let mut heard = told.filter(|(change, _)| self.resolvers.hears(change.dns, resolver, refill));
+        let mut heard = told.filter(|(change, _)| self.resolvers.knows(change.dns, resolver, refill));
         heard.next().map_or(self.members[member].is_first, |(_, is_there)| is_there)
     }
 

@@ -38,7 +38,7 @@ pub enum Topic {
     /// Which bindings are in trouble, and how slow the calls of one are: invocation, call.
     Trouble,
     /// What the databases say around a move, and whether they can be asked: move; or host, second.
-    Speech,
+    Role,
     /// What is wrong with the sources in some worlds; whether a name server fails: second; how long it takes: invocation,
     /// call.
     Fault,

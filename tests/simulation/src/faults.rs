@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use fastrand::Rng;
-use reconcile::claim::Voice;
+use reconcile::claim::Role;
 use reconcile::evidence::ClusterMember;
 
 use crate::database::{Change, Database, Host, What};
@@ -143,7 +143,7 @@ impl Faults {
     }
 
     /// The moments of which the name servers that answer now speak.
-    pub(crate) fn spoken_of(&self, dice: Dice, now: Moment) -> impl Iterator<Item = Moment> {
+    pub(crate) fn answered_moments(&self, dice: Dice, now: Moment) -> impl Iterator<Item = Moment> {
         (0..self.servers()).filter_map(move |server| match self.serve(dice, server, now) {
             Served::AsOf(moment) => Some(moment),
             _ => None,
@@ -173,12 +173,12 @@ impl Faults {
     }
 
     /// What a database says instead of what it would say, after a switchover that went wrong.
-    pub(crate) fn word(&self, host: Host, word: Option<Voice>, at: Moment) -> Option<Voice> {
+    pub(crate) fn role(&self, host: Host, role: Option<Role>, at: Moment) -> Option<Role> {
         if self.insists(host, at) {
-            return Some(Voice::TakesWrites);
+            return Some(Role::Writer);
         }
         let is_shut = |grudge: &Grudge| grudge.green.contains(&host) && (grudge.from..grudge.green_until).contains(&at);
-        word.filter(|_| !self.grudges.iter().any(is_shut))
+        role.filter(|_| !self.grudges.iter().any(is_shut))
     }
 
     /// Whether the database of this host says that it takes writes, whatever has become of it.

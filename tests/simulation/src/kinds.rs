@@ -57,7 +57,7 @@ pub enum Kind {
     /// As `blue-green`, in a cluster; after a switchover blue may go on saying that it takes writes, and green may let
     /// nobody in, each for a while or for good.
     ///
-    /// With the databases' word not all changes converge here: nothing leads away from a registered database that says that
+    /// With the role probe not all changes converge here: nothing leads away from a registered database that says that
     /// it takes writes. A process that has heard DNS and the RDS API name another one for long has to say that it waits.
     BlueTakesWrites,
 }
@@ -131,8 +131,8 @@ impl Kind {
     }
 
     /// Whether any of its bindings has databases that can be asked whether they take writes.
-    pub fn has_voice(self) -> bool {
-        self.bindings(Engine::Aurora).into_iter().any(binding::Kind::has_voice)
+    pub fn can_probe_role(self) -> bool {
+        self.bindings(Engine::Aurora).into_iter().any(binding::Kind::can_probe_role)
     }
 
     /// Whether its readers come and go.

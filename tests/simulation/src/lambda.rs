@@ -191,7 +191,7 @@ impl Lambda {
         let is_wrong = scenario.database.is_stuck() && !self.world.is_right(binding);
         if is_wrong && !claims.contains(&(binding, Done::NotInSync)) {
             let text = format_args!("{name} is wrong in the end and the last run does not say that it waits");
-            self.world.violate(Invariant::RdsApiIsHeard, text);
+            self.world.violate(Invariant::RdsApiCounts, text);
         }
     }
 

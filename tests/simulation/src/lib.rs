@@ -12,7 +12,7 @@
 //! kinds          which worlds there are
 //! scenario       what happens in a world whatever the function does, a pure function of seed and moment
 //! database, making   a cluster or instance: what is true, what its witnesses say, and how its life is made
-//! voices         what the databases say of themselves, and the sessions in which they are asked
+//! roles          what the databases answer to a role probe, and the sessions in which they are asked
 //! pool           a proxy, or a name of one's own          resolvers  what lies between DNS and a process
 //! faults         what is wrong with the sources for long, in some kinds of worlds
 //! subject        what a binding follows, and who should be in its group
@@ -42,9 +42,9 @@ pub mod pool;
 pub mod ports;
 pub mod report;
 pub mod resolvers;
+mod roles;
 pub mod scenario;
 pub mod strategy;
 pub mod subject;
 mod trace;
-mod voices;
 pub mod world;

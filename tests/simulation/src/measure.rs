@@ -167,8 +167,8 @@ fn second_witness(scenario: &Scenario, change: &Change, next: Option<&Change>, r
     let dns = (change.moved..limit.min(change.dns.steady + 20 * SECOND))
         .step_by(250)
         .find(|at| database.writer_by_dns(resolver, *at).0 == change.to);
-    let is_told = database.engine.is_cluster() && change.what == What::Failover;
-    let topology = is_told.then_some(change.topology);
+    let is_named = database.engine.is_cluster() && change.what == What::Failover;
+    let topology = is_named.then_some(change.topology);
     let about = change.started..next.map_or(Moment::MAX, |next| next.started);
     let event = scenario
         .deliveries

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use reconcile::binding::Family;
-use reconcile::claim::Voice;
+use reconcile::claim::Role;
 
 use crate::database::{ID, address};
 use crate::dice::{Dice, Moment, Topic, between, chance};
@@ -13,10 +13,10 @@ use crate::distributions as d;
 use crate::distributions::database as dd;
 use crate::distributions::kinds as dk;
 use crate::making::ZONE;
-use crate::resolvers::{Resolvers, Spread, Told};
+use crate::resolvers::{CachedAnswer, Resolvers, Spread};
+use crate::roles::takes_sessions;
 use crate::scenario::CHANGES;
 use crate::subject::{Subject, Wanted, list};
-use crate::voices::takes_sessions;
 
 /// A name, its addresses, and everything that will happen to them.
 pub struct Pool {
@@ -116,8 +116,8 @@ impl Pool {
         }
     }
 
-    fn now(&self, is_told: impl Fn(&Turn) -> bool) -> Vec<IpAddr> {
-        self.turns.iter().rev().find(|turn| is_told(turn)).map_or(&self.first, |turn| &turn.after).clone()
+    fn now(&self, is_named: impl Fn(&Turn) -> bool) -> Vec<IpAddr> {
+        self.turns.iter().rev().find(|turn| is_named(turn)).map_or(&self.first, |turn| &turn.after).clone()
     }
 }
 
@@ -126,11 +126,11 @@ impl Subject for Pool {
         &self.name
     }
 
-    fn answer(&self, resolver: usize, at: Moment) -> Told {
+    fn answer(&self, resolver: usize, at: Moment) -> CachedAnswer {
         let (refill, expires) = self.resolvers.refill(resolver, at, self.ttl);
-        let known = self.now(|turn| self.resolvers.hears(turn.dns, resolver, refill));
+        let known = self.now(|turn| self.resolvers.knows(turn.dns, resolver, refill));
         let addresses = self.resolvers.part(self.number, known, self.size, resolver, refill);
-        Told { addresses, expires_in: expires - at }
+        CachedAnswer { addresses, expires_in: expires - at }
     }
 
     fn wanted(&self, at: Moment) -> Wanted {
@@ -149,23 +149,23 @@ impl Subject for Pool {
     }
 
     /// Every address that the name has is a database that takes writes. One that it had lives on as a standby, or is dead.
-    fn voice(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Voice> {
-        let mut voice = self.first.contains(&address).then_some(Voice::TakesWrites);
+    fn role(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Role> {
+        let mut role = self.first.contains(&address).then_some(Role::Writer);
         let mut before = &self.first;
         for turn in self.turns.iter().take_while(|turn| turn.moved <= at) {
-            let speech = dd::speech(&mut dice.of(Topic::Speech, [turn.dns.number, 0, 0]));
+            let times = dd::role_change(&mut dice.of(Topic::Role, [turn.dns.number, 0, 0]));
             match (before.contains(&address), turn.after.contains(&address)) {
-                (false, true) => voice = (at >= turn.moved + speech.new_answers).then_some(Voice::TakesWrites),
-                (true, false) if speech.old_is_fenced.is_some_and(|fenced| at < turn.moved + fenced) => {}
+                (false, true) => role = (at >= turn.moved + times.new_answers).then_some(Role::Writer),
+                (true, false) if times.old_is_fenced.is_some_and(|fenced| at < turn.moved + fenced) => {}
                 (true, false) => {
-                    let is_back = at >= turn.moved + speech.old_returns && !turn.lost.contains(&address);
-                    voice = is_back.then_some(Voice::ReadOnly);
+                    let is_back = at >= turn.moved + times.old_returns && !turn.lost.contains(&address);
+                    role = is_back.then_some(Role::Reader);
                 }
                 _ => {}
             }
             before = &turn.after;
         }
-        voice.filter(|_| takes_sessions(dice, number_of(address), at))
+        role.filter(|_| takes_sessions(dice, number_of(address), at))
     }
 
     fn agreed(&self) -> Moment {

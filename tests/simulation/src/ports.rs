@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use failover_sync::dns::{ServerOrder, share_of};
-use failover_sync::error::{AwsError, DnsAnswer, DnsError};
-use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
+use failover_sync::error::{AwsError, DnsError, DnsFailure};
+use failover_sync::ports::{Clock, Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::evidence::{ClusterMember, DnsAnswer};
 use reconcile::target::{Addresses, DescribedTarget, Target};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -22,7 +22,7 @@ use crate::distributions as d;
 use crate::distributions::{faults as df, kinds as dk};
 use crate::faults::Served;
 use crate::payload::time_of_day;
-use crate::resolvers::Told;
+use crate::resolvers::CachedAnswer;
 use crate::scenario::{Name, Scenario, Service, Trouble};
 use crate::subject::list;
 use crate::world::World;
@@ -101,12 +101,12 @@ impl Ports {
         let dies = chance(rng, d::KILLED) && self.world().now() < self.scenario().settled;
         let dies_at = dies.then(|| rng.u32(1..=d::KILLED_WITHIN_CALLS));
         if let Some((host, _)) = names {
-            self.hear_event(self.scenario().database.hosts[host].0);
+            self.record_event(self.scenario().database.hosts[host].0);
         }
         let mut audit = self.audit();
-        let Audit { unheard, told, named, answered_since, .. } = std::mem::take(&mut *audit);
+        let Audit { unanswered_at, located, told, named, answered_since, .. } = std::mem::take(&mut *audit);
         let new = Audit::new(self.scenario().subjects.len());
-        *audit = Audit { invocation, dies_at, names, unheard, told, named, answered_since, ..new };
+        *audit = Audit { invocation, dies_at, names, unanswered_at, located, told, named, answered_since, ..new };
     }
 
     /// Resolves when the process was killed.
@@ -294,14 +294,14 @@ impl Ports {
     }
 
     /// What a resolver answers for a name in a family. A database with IPv6 addresses has IPv4 addresses too.
-    fn look_up(&self, name: Name, family: Family, now: Moment) -> Option<Told> {
+    fn look_up(&self, name: Name, family: Family, now: Moment) -> Option<CachedAnswer> {
         let told = self.scenario().answer(name, self.0.resolver, now);
         if told.addresses.iter().all(|address| family.has(&address)) {
             return Some(told);
         }
         let in_family = |address: IpAddr| if family == Family::Ipv4 { beside(address) } else { address };
         let addresses = told.addresses.iter().map(in_family).filter(|address| family.has(address));
-        Some(Told { addresses: Addresses::new(addresses)?, ..told })
+        Some(CachedAnswer { addresses: Addresses::new(addresses)?, ..told })
     }
 }
 
@@ -319,13 +319,13 @@ fn refusal(fate: &Fate, action: &'static str, resource: String) -> Option<AwsErr
 }
 
 impl Dns for Ports {
-    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         self.ask_dns(name, family).await
     }
 }
 
 impl Ports {
-    async fn ask_dns(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+    async fn ask_dns(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         self.step().await;
         let (scenario, asked) = (self.scenario(), name);
         let name = scenario.name(asked).expect("a name of this world");
@@ -338,21 +338,21 @@ impl Ports {
             self.audit().bindings[binding].dns_asked = true;
         }
         let answered = match self.serve(name).await {
-            _ if trouble == Some(Trouble::NoSuchName) => Err(DnsAnswer::NoSuchName),
-            Served::Silent => Err(DnsAnswer::Timeout),
-            Served::Fails => Err(DnsAnswer::Code("SERVFAIL".to_owned())),
-            Served::NoSuchName => Err(DnsAnswer::NoSuchName),
-            Served::AsOf(moment) => self.look_up(name, family, moment).ok_or(DnsAnswer::NoAddress),
+            _ if trouble == Some(Trouble::NoSuchName) => Err(DnsFailure::NoSuchName),
+            Served::Silent => Err(DnsFailure::Timeout),
+            Served::Fails => Err(DnsFailure::Code("SERVFAIL".to_owned())),
+            Served::NoSuchName => Err(DnsFailure::NoSuchName),
+            Served::AsOf(moment) => self.look_up(name, family, moment).ok_or(DnsFailure::NoAddress),
         };
         match answered {
-            Ok(Told { addresses, expires_in }) => {
+            Ok(CachedAnswer { addresses, expires_in }) => {
                 self.note_answer(Service::Dns, &asked, || list(&addresses.iter().collect::<Vec<_>>()));
-                self.hear(name, &addresses);
-                Ok(Answer { addresses, ttl: Duration::from_secs(expires_in.div_ceil(1_000)) })
+                self.record_dns(name, &addresses);
+                Ok(DnsAnswer { addresses, ttl: Duration::from_secs(expires_in.div_ceil(1_000)) })
             }
             Err(answer) => {
                 self.note_answer(Service::Dns, &asked, || answer.to_string());
-                self.hear_no_answer(name);
+                self.record_no_answer(name);
                 Err(DnsError { name: asked.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer })
             }
         }
@@ -392,14 +392,14 @@ impl TargetGroups for Ports {
     }
 }
 
-impl Topology for Ports {
+impl Clusters for Ports {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         self.call(Service::Rds, None).await;
         let now = self.world().now();
         let database = &self.scenario().database;
         if self.scenario().refuses(Service::Rds, now) || database.is_being_renamed(now) {
             self.note_answer(Service::Rds, &cluster, || "refused".to_owned());
-            self.ask_in_vain();
+            self.record_no_topology();
             let error = AwsError::incomplete("rds:DescribeDBClusters", cluster, "Rate exceeded");
             return self.answer(Err(error)).await;
         }
@@ -411,7 +411,7 @@ impl Topology for Ports {
         };
         let told = || members.iter().map(described).collect::<Vec<_>>().join(", ");
         self.note_answer(Service::Rds, &cluster, told);
-        self.hear_topology(&members);
+        self.record_topology(&members);
         self.answer(Ok(members)).await
     }
 }

@@ -7,19 +7,19 @@ use serde_json::{Map, Value, json};
 use crate::campaign::Outcome;
 use crate::kinds::Kind;
 use crate::measure::Measures;
-use crate::strategy::{Ours, Strategy, WithWord};
+use crate::strategy::{Ours, Strategy, WithRoleProbe};
 
 /// From the second honest witness to the switch, the half of all failovers must not take longer. Seconds.
 pub const PROMPT: f64 = 2.0;
 
-/// With the databases' word, the half of all failovers must not take longer from the real move on. Seconds.
-const WORD_P50: f64 = 3.5;
+/// With the role probe, the half of all failovers must not take longer from the real move on. Seconds.
+const ROLE_PROBE_P50: f64 = 3.5;
 
 /// Nor 99 in 100 of them. In one world in ten no database can be asked. Seconds.
-const WORD_P99: f64 = 95.0;
+const ROLE_PROBE_P99: f64 = 95.0;
 
 /// Nor may there be more wrong-way switches in 100,000 failovers.
-const WORD_WRONG_WAYS: f64 = 300.0;
+const ROLE_PROBE_WRONG_WAYS: f64 = 300.0;
 
 /// With fewer failovers, these three say little.
 const ENOUGH: usize = 20_000;
@@ -63,8 +63,8 @@ impl Outcome {
                 missed.push(format!("{kind}: {name}: {:.3} % converged", m.converged_pct()));
             }
         }
-        // With the databases' word there is one witness more: no rival, and held to promises of its own.
-        missed.extend(self.of(&WithWord).into_iter().flat_map(missed_with_word));
+        // With the role probe there is one witness more: no rival, and held to promises of its own.
+        missed.extend(self.of(&WithRoleProbe).into_iter().flat_map(missed_with_role_probe));
         let Some(ours) = self.of(&Ours) else { return missed };
         if ours.converged.len() < ours.changes {
             missed.push(format!("{:.3} % converged", ours.converged_pct()));
@@ -76,7 +76,7 @@ impl Outcome {
         if ours.promptness(50.0) > PROMPT {
             missed.push(format!("p50 from the second witness to the switch is {:.1} s", ours.promptness(50.0)));
         }
-        let is_ours = |name: &str| [Ours.name(), WithWord.name()].contains(&name);
+        let is_ours = |name: &str| [Ours.name(), WithRoleProbe.name()].contains(&name);
         for (name, other) in self.strategies.iter().filter(|(name, _)| !is_ours(name)) {
             // The same loop without events is no rival: fewer switches in haste is what it is for.
             let [our_wrong_ways, theirs] = [ours, other].map(Measures::wrong_ways_in_100_000);
@@ -92,9 +92,9 @@ impl Outcome {
     }
 }
 
-/// What failover-sync with the databases' word promises and these numbers do not show.
-fn missed_with_word(m: &Measures) -> Vec<String> {
-    let (name, mut missed) = (WithWord.name(), Vec::new());
+/// What failover-sync with the role probe promises and these numbers do not show.
+fn missed_with_role_probe(m: &Measures) -> Vec<String> {
+    let (name, mut missed) = (WithRoleProbe.name(), Vec::new());
     if m.converged.len() < m.changes {
         missed.push(format!("{name}: {:.3} % converged", m.converged_pct()));
     }
@@ -103,15 +103,17 @@ fn missed_with_word(m: &Measures) -> Vec<String> {
         missed.push(format!("{name}: {misled} wrong-way switches although the honest witnesses were not outvoted"));
     }
     if m.changes >= ENOUGH {
-        for (percent, limit) in [(50.0, WORD_P50), (99.0, WORD_P99)] {
+        for (percent, limit) in [(50.0, ROLE_PROBE_P50), (99.0, ROLE_PROBE_P99)] {
             let time = m.convergence(percent);
             if time > limit {
                 missed.push(format!("{name}: p{percent} is {time:.1} s, more than {limit} s"));
             }
         }
         let wrong_ways = m.wrong_ways_in_100_000();
-        if wrong_ways > WORD_WRONG_WAYS {
-            missed.push(format!("{name}: {wrong_ways:.0} wrong-way switches in 100,000, more than {WORD_WRONG_WAYS}"));
+        if wrong_ways > ROLE_PROBE_WRONG_WAYS {
+            missed.push(format!(
+                "{name}: {wrong_ways:.0} wrong-way switches in 100,000, more than {ROLE_PROBE_WRONG_WAYS}"
+            ));
         }
     }
     missed
@@ -223,34 +225,38 @@ mod tests {
         Measures { changes, converged: vec![seconds; changes], limit: 900.0, wrong_ways, ..Measures::default() }
     }
 
-    fn missed(with_word: Measures) -> Vec<String> {
-        let strategies = vec![("failover-sync", measures(20_000, 20.0, 300)), (WithWord.name(), with_word)];
+    fn missed(with_role_probe: Measures) -> Vec<String> {
+        let strategies = vec![("failover-sync", measures(20_000, 20.0, 300)), (WithRoleProbe.name(), with_role_probe)];
         Outcome { strategies, ..Outcome::default() }.missed()
     }
 
     #[test]
-    fn the_databases_word_is_no_rival_and_keeps_promises_of_its_own() {
+    fn the_role_probe_is_no_rival_and_keeps_promises_of_its_own() {
         let misled = Measures { wrong_ways_despite_witnesses: 1, ..measures(20_000, 3.0, 60) };
         let mut slow = measures(20_000, 3.0, 60);
         slow.converged[..201].fill(96.0);
-        for (title, with_word, expected) in [
+        for (title, with_role_probe, expected) in [
             ("better than ours", measures(20_000, 3.0, 60), &[][..]),
-            ("as slow as ours", measures(20_000, 20.0, 60), &["with-word: p50 is 20.0 s, more than 3.5 s"]),
-            ("one in a hundred is slow", slow, &["with-word: p99 is 96.0 s, more than 95 s"]),
+            ("as slow as ours", measures(20_000, 20.0, 60), &["with-role-probe: p50 is 20.0 s, more than 3.5 s"]),
+            ("one in a hundred is slow", slow, &["with-role-probe: p99 is 96.0 s, more than 95 s"]),
             (
                 "often wrong",
                 measures(20_000, 3.0, 61),
-                &["with-word: 305 wrong-way switches in 100,000, more than 300"],
+                &["with-role-probe: 305 wrong-way switches in 100,000, more than 300"],
             ),
             ("too few to tell", measures(19_999, 20.0, 1_000), &[]),
             (
                 "one does not converge",
                 Measures { changes: 20_001, ..measures(20_000, 3.0, 0) },
-                &["with-word: 99.995 % converged"],
+                &["with-role-probe: 99.995 % converged"],
             ),
-            ("misled", misled, &["with-word: 1 wrong-way switches although the honest witnesses were not outvoted"]),
+            (
+                "misled",
+                misled,
+                &["with-role-probe: 1 wrong-way switches although the honest witnesses were not outvoted"],
+            ),
         ] {
-            assert_eq!(missed(with_word), expected, "{title}");
+            assert_eq!(missed(with_role_probe), expected, "{title}");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::distributions as d;
 
 /// What a resolver answers.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct CachedAnswer {
     /// The addresses in the answer.
     pub addresses: Addresses,
     /// For how long the resolver will go on giving it. Milliseconds.
@@ -62,7 +62,7 @@ impl Resolvers {
     }
 
     /// Whether the answer that the resolver fetched then tells of the change.
-    pub fn hears(&self, spread: Spread, resolver: usize, refill: Moment) -> bool {
+    pub fn knows(&self, spread: Spread, resolver: usize, refill: Moment) -> bool {
         if refill < spread.first {
             return false;
         }

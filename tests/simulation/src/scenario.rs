@@ -19,7 +19,7 @@ use crate::faults::Faults;
 use crate::kinds::Kind;
 use crate::making::Maker;
 use crate::pool::Pool;
-use crate::resolvers::{Resolvers, Told};
+use crate::resolvers::{CachedAnswer, Resolvers};
 use crate::subject::{Readers, Subject, Writer};
 
 /// How many times something changes in each world, for the database and for each name with addresses of its own.
@@ -167,12 +167,12 @@ impl Scenario {
     }
 
     /// What a resolver answers for a name.
-    pub fn answer(&self, name: Name, resolver: usize, at: Moment) -> Told {
+    pub fn answer(&self, name: Name, resolver: usize, at: Moment) -> CachedAnswer {
         match name {
             Name::Endpoint(binding) => self.subjects[binding].answer(resolver, at),
             Name::Member(member) => {
                 let (host, expires_in) = self.database.member_by_dns(member, resolver, at);
-                Told { addresses: self.database.hosts[host].0.into(), expires_in }
+                CachedAnswer { addresses: self.database.hosts[host].0.into(), expires_in }
             }
         }
     }

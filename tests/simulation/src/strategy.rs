@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use failover_sync::error::{RunError, chain};
-use failover_sync::ports::{Clock, Databases, Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clock, Clusters, Dns, RoleProbe, TargetGroups};
 use failover_sync::sync::Synchronizer;
 use reconcile::binding::Engine;
 use reconcile::config::Config;
@@ -74,7 +74,7 @@ pub enum Events {
 /// The loop of failover-sync over any ports.
 pub struct Loop<D, G, T, C>(Arc<Synchronizer<D, G, T, C>>);
 
-impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Loop<D, G, T, C> {
+impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Loop<D, G, T, C> {
     /// A process of the function.
     pub fn new(ports: &Ports, dns: D, groups: G, topology: T, clock: C) -> Arc<Loop<D, G, T, C>> {
         Loop::configured(ports.scenario().config.clone(), dns, groups, topology, clock)
@@ -86,17 +86,17 @@ impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Loop<D, G, T, C> {
     }
 
     /// A process of the function that asks the databases too.
-    pub fn asking(ports: &Ports, dns: D, groups: G, topology: T, clock: C, databases: impl Databases) -> Arc<Self> {
+    pub fn probing(ports: &Ports, dns: D, groups: G, topology: T, clock: C, role_probe: impl RoleProbe) -> Arc<Self> {
         let mut config = ports.scenario().config.clone();
-        config.bindings.iter_mut().filter(|binding| binding.kind.has_voice()).for_each(|binding| {
+        config.bindings.iter_mut().filter(|binding| binding.kind.can_probe_role()).for_each(|binding| {
             binding.engine = Some(Engine::Postgres);
         });
         let synchronizer = Synchronizer::new(config, dns, groups, topology, clock);
-        Arc::new(Loop(Arc::new(synchronizer.asking(Arc::new(databases)))))
+        Arc::new(Loop(Arc::new(synchronizer.with_role_probe(Arc::new(role_probe)))))
     }
 }
 
-impl<D: Dns, G: TargetGroups, T: Topology, C: Clock> Process for Loop<D, G, T, C> {
+impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Process for Loop<D, G, T, C> {
     fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
         Box::pin(async move {
             let trigger = match Trigger::parse(&payload) {
@@ -141,16 +141,16 @@ impl Strategy for Ours {
     }
 }
 
-/// failover-sync with the database's word: a login, and a way to the databases.
-pub struct WithWord;
+/// failover-sync with the role probe: a login, and a way to the databases.
+pub struct WithRoleProbe;
 
-impl Strategy for WithWord {
+impl Strategy for WithRoleProbe {
     fn name(&self) -> &'static str {
-        "with-word"
+        "with-role-probe"
     }
 
     fn process(&self, ports: Ports) -> Arc<dyn Process> {
-        Loop::asking(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), ports.clone())
+        Loop::probing(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), ports.clone())
     }
 
     fn is_checked(&self) -> bool {

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use reconcile::claim::Voice;
+use reconcile::claim::Role;
 use reconcile::target::Target;
 
 use crate::database::Database;
 use crate::dice::{Dice, Moment};
 use crate::distributions as d;
-use crate::resolvers::Told;
+use crate::resolvers::CachedAnswer;
 use crate::scenario::PORT;
 
 /// What a binding follows. All is a function of the moment, whatever the function under test does.
@@ -18,7 +18,7 @@ pub trait Subject: Send + Sync {
     fn endpoint(&self) -> &str;
 
     /// What a resolver answers for it.
-    fn answer(&self, resolver: usize, at: Moment) -> Told;
+    fn answer(&self, resolver: usize, at: Moment) -> CachedAnswer;
 
     /// Who should be in the group.
     fn wanted(&self, at: Moment) -> Wanted;
@@ -30,7 +30,7 @@ pub trait Subject: Send + Sync {
     fn is_down(&self, address: IpAddr, at: Moment) -> bool;
 
     /// What the database at an address says about itself, if it answers.
-    fn voice(&self, _dice: Dice, _address: IpAddr, _at: Moment) -> Option<Voice> {
+    fn role(&self, _dice: Dice, _address: IpAddr, _at: Moment) -> Option<Role> {
         None
     }
 
@@ -71,9 +71,9 @@ impl Subject for Writer {
         &self.0.endpoint
     }
 
-    fn answer(&self, resolver: usize, at: Moment) -> Told {
+    fn answer(&self, resolver: usize, at: Moment) -> CachedAnswer {
         let (host, expires_in) = self.0.writer_by_dns(resolver, at);
-        Told { addresses: self.0.hosts[host].0.into(), expires_in }
+        CachedAnswer { addresses: self.0.hosts[host].0.into(), expires_in }
     }
 
     fn wanted(&self, at: Moment) -> Wanted {
@@ -88,8 +88,8 @@ impl Subject for Writer {
         self.0.is_down(address, at)
     }
 
-    fn voice(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Voice> {
-        self.0.voice(dice, address, at)
+    fn role(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Role> {
+        self.0.role(dice, address, at)
     }
 
     fn agreed(&self) -> Moment {
@@ -118,12 +118,15 @@ impl Subject for Readers {
         self.database.reader_endpoint()
     }
 
-    fn answer(&self, resolver: usize, at: Moment) -> Told {
+    fn answer(&self, resolver: usize, at: Moment) -> CachedAnswer {
         let resolvers = &self.database.resolvers;
         let (refill, expires) = resolvers.refill(resolver, at, self.ttl);
-        let readers = self.database.readers_heard(resolver, refill);
+        let readers = self.database.known_readers(resolver, refill);
         // No pool has this number.
-        Told { addresses: resolvers.part(u64::MAX, readers, self.size, resolver, refill), expires_in: expires - at }
+        CachedAnswer {
+            addresses: resolvers.part(u64::MAX, readers, self.size, resolver, refill),
+            expires_in: expires - at,
+        }
     }
 
     fn wanted(&self, at: Moment) -> Wanted {

@@ -36,21 +36,21 @@ struct Verdicts;
 impl<S: Subscriber> Layer<S> for Verdicts {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let Some(world) = WORLD.with_borrow(Option::clone) else { return };
-        let mut judged = Judged::default();
-        event.record(&mut judged);
-        if let Judged { verdict: Some(verdict), because: Some(because) } = judged {
-            world.note(format_args!("judged    {verdict}: {because}"));
+        let mut decided = Decided::default();
+        event.record(&mut decided);
+        if let Decided { verdict: Some(verdict), reason: Some(reason) } = decided {
+            world.note(format_args!("decided   {verdict}: {reason}"));
         }
     }
 }
 
 #[derive(Default)]
-struct Judged {
+struct Decided {
     verdict: Option<String>,
-    because: Option<String>,
+    reason: Option<String>,
 }
 
-impl Visit for Judged {
+impl Visit for Decided {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.record_debug(field, &format_args!("{value}"));
     }
@@ -58,7 +58,7 @@ impl Visit for Judged {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         match field.name() {
             "verdict" => self.verdict = Some(format!("{value:?}")),
-            "because" => self.because = Some(format!("{value:?}")),
+            "reason" => self.reason = Some(format!("{value:?}")),
             _ => {}
         }
     }

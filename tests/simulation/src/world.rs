@@ -57,14 +57,14 @@ pub struct WrongWay {
     /// So many named something else.
     pub misleading: usize,
     /// Whether a database that was not the writer said that it takes writes, long after the move.
-    pub is_by_word: bool,
+    pub is_by_role: bool,
 }
 
 impl WrongWay {
     /// Whether at least as many witnesses were honest as misleading. No rule that lets two witnesses act against a third
     /// can be right when the two are the ones that mislead, nor one that believes a database that does not know itself.
     pub fn is_despite_witnesses(&self) -> bool {
-        !self.is_by_word && self.honest > 0 && self.honest >= self.misleading
+        !self.is_by_role && self.honest > 0 && self.honest >= self.misleading
     }
 }
 

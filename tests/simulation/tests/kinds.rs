@@ -63,7 +63,7 @@ fn assert_holds(kind: Kind, changes: usize) {
     }
 }
 
-/// Of the function, and where databases can be asked, of the function with their word.
+/// Of the function, and where databases can be asked, of the function with the role probe.
 fn assert_keeps_invariants(kind: Kind, changes: usize) -> Vec<(&'static str, Measures)> {
     let outcome = campaign::run(kind, &strategies_in(kind), changes, 1_001, |_| ());
     let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
@@ -144,7 +144,7 @@ fn a_binding_in_trouble_disturbs_no_other() {
 #[test]
 fn a_writer_is_followed_by_events_while_its_name_is_stuck() {
     let outcome = assert_keeps_invariants(Kind::StuckDns, 1_000);
-    let limits = [("failover-sync", 85.0, 40.0), ("with-word", 97.0, 10.0)];
+    let limits = [("failover-sync", 85.0, 40.0), ("with-role-probe", 97.0, 10.0)];
     for ((name, measures), (expected, at_least, at_most)) in outcome.iter().zip(limits) {
         assert_eq!(*name, expected);
         let (converged, p50) = (measures.converged_pct(), measures.convergence(50.0));

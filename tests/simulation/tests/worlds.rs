@@ -7,7 +7,7 @@ use simulation::kinds::Kind;
 use simulation::lambda::live;
 use simulation::report::PROMPT;
 use simulation::scenario::Scenario;
-use simulation::strategy::{Ours, Strategy, WithWord};
+use simulation::strategy::{Ours, Strategy, WithRoleProbe};
 
 /// Worlds in which a rule that was tried did something wrong, and what that was.
 const REGRESSIONS: [(u64, &str); 25] = [
@@ -18,7 +18,7 @@ const REGRESSIONS: [(u64, &str); 25] = [
     (10_000_042, "an outdated event with stale DNS, against the RDS API"),
     (10_000_051, "deregistered again and again while the description lagged, then the writer itself"),
     (10_000_056, "the RDS API failed once, and stale DNS led back although it was honest before"),
-    (10_000_063, "the RDS API's last word, two seconds old, took away what another run had just registered"),
+    (10_000_063, "the RDS API's last answer, two seconds old, took away what another run had just registered"),
     (10_000_068, "many runs registered and deregistered in turn"),
     (10_000_075, "all runs at once, each with a description that lagged"),
     (10_000_088, "as 10000063, with a DNS that failed"),
@@ -38,20 +38,20 @@ const REGRESSIONS: [(u64, &str); 25] = [
     (10_000_673, "an outdated event with an RDS API that lagged took away what another run had just registered"),
 ];
 
-/// Worlds in which a rule that was tried with the databases' word did something wrong, and what is special about them.
-const REGRESSIONS_WITH_WORD: [(u64, &str); 6] = [
+/// Worlds in which a rule that was tried with the role probe did something wrong, and what is special about them.
+const REGRESSIONS_WITH_ROLE_PROBE: [(u64, &str); 6] = [
     (10_000_330, "an answer to a deregistration is lost, and the new writer is silent now and then"),
-    (10_000_018, "five runs at once, and none of them hears the new writer in every second"),
+    (10_000_018, "five runs at once, and none of them knows the new writer in every second"),
     (
         10_003_957,
-        "a word of four seconds ago took away what another run had just registered, while that took the other away",
+        "a role of four seconds ago took away what another run had just registered, while that took the other away",
     ),
     (
         10_002_206,
-        "the word of a member that others had just deregistered, and that the description still showed, took away the other one",
+        "the role of a member that others had just deregistered, and that the description still showed, took away the other one",
     ),
     (10_020_000_366, "as 10002206, after a failback"),
-    (10_013_654, "the group could be read again and held both, and the word acted at once, as an outdated event did"),
+    (10_013_654, "the group could be read again and held both, and the role acted at once, as an outdated event did"),
 ];
 
 fn ours() -> Vec<Arc<dyn Strategy>> {
@@ -78,15 +78,15 @@ fn what_was_wrong_once_is_right() {
     }
 }
 
-fn with_word() -> Vec<Arc<dyn Strategy>> {
-    vec![Arc::new(WithWord)]
+fn with_role_probe() -> Vec<Arc<dyn Strategy>> {
+    vec![Arc::new(WithRoleProbe)]
 }
 
 #[test]
-fn every_invariant_holds_with_the_databases_word_in_3000_failovers() {
-    let outcome = campaign::run(Kind::Writer, &with_word(), 3_000, 1_002, |_| ());
+fn every_invariant_holds_with_the_role_probe_in_3000_failovers() {
+    let outcome = campaign::run(Kind::Writer, &with_role_probe(), 3_000, 1_002, |_| ());
     let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
-    let replay = "replay with cargo run -p simulation -- --strategy with-word --world SEED";
+    let replay = "replay with cargo run -p simulation -- --strategy with-role-probe --world SEED";
     assert!(violations.is_empty(), "{replay}\n{}", violations.join("\n"));
     assert!(outcome.misled.is_empty(), "wrong-way switches in {:?}", outcome.misled);
     let (_, measures) = &outcome.strategies[0];
@@ -95,11 +95,14 @@ fn every_invariant_holds_with_the_databases_word_in_3000_failovers() {
 }
 
 #[test]
-fn what_was_wrong_once_with_the_databases_word_is_right() {
-    for (seed, what) in REGRESSIONS_WITH_WORD {
-        let outcome = run_world(Kind::Writer, &with_word(), seed);
+fn what_was_wrong_once_with_the_role_probe_is_right() {
+    for (seed, what) in REGRESSIONS_WITH_ROLE_PROBE {
+        let outcome = run_world(Kind::Writer, &with_role_probe(), seed);
         assert!(outcome.violations.is_empty(), "{what}: {}", outcome.violations[0]);
-        assert!(outcome.misled.is_empty(), "{what}: cargo run -p simulation -- --world {seed} --strategy with-word");
+        assert!(
+            outcome.misled.is_empty(),
+            "{what}: cargo run -p simulation -- --world {seed} --strategy with-role-probe"
+        );
     }
 }
 

@@ -1,8 +1,8 @@
 //! One witness that does not answer takes no other with it: each has a limit of its own, and what is heard counts.
 
-use reconcile::claim::Voice;
+use reconcile::claim::Role;
 
-use super::databases::{Spoken, asking};
+use super::role_probe::{FakeDatabases, probing};
 use super::watches::{event, later, watch};
 use super::*;
 
@@ -133,14 +133,14 @@ async fn the_promoted_database_is_followed_whoever_else_hangs() {
             world.state().writer = Some("orders-a");
             world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.2:5432 draining"]);
             silence(&world, hanging);
-            let spoken = Spoken::default();
-            spoken.say("10.0.0.1", Ok(Voice::TakesWrites));
-            let promoted = spoken.clone();
+            let databases = FakeDatabases::default();
+            databases.set_role("10.0.0.1", Ok(Role::Writer));
+            let promoted = databases.clone();
             later(&world, 30, move |_| {
-                promoted.say("10.0.0.1", Ok(Voice::ReadOnly));
-                promoted.say("10.0.0.2", Ok(Voice::TakesWrites));
+                promoted.set_role("10.0.0.1", Ok(Role::Reader));
+                promoted.set_role("10.0.0.2", Ok(Role::Writer));
             });
-            let synchronizer = asking(&world, kind, &spoken);
+            let synchronizer = probing(&world, kind, &databases);
             let moved = event(&world, "0385", "", Duration::ZERO);
             let began = Instant::now();
             let run = tokio::spawn(async move { drop(synchronizer.run(&moved, began + LONG).await) });
@@ -175,8 +175,8 @@ async fn an_answer_that_is_too_old_is_told_as_such_and_whose_it_is() {
     later(&world, 10, |world| silence(world, &["lookup"]));
     let moved = event(&world, "0049", "", Duration::ZERO);
     let report = report_of(synchronizer.run(&moved, Instant::now() + LONG).await);
-    let because = report.because.unwrap().to_string();
-    assert!(because.starts_with("stale: the last answer of DNS came 1"), "{because}");
+    let reason = report.reason.unwrap().to_string();
+    assert!(reason.starts_with("stale: the last answer of DNS came 1"), "{reason}");
 }
 
 #[tokio::test(start_paused = true)]

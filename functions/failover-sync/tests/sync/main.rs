@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod calls;
-mod databases;
 mod endpoints;
 mod hanging;
 mod pressure;
+mod role_probe;
 mod watches;
 #[path = "../world/mod.rs"]
 mod world;
@@ -84,8 +84,8 @@ async fn a_dns_that_is_wrong_for_good_is_no_agreement() {
     for _ in 0..3 {
         let report = synchronizer.run(&trigger, Instant::now() + LONG).await.unwrap().bindings.remove(0);
         assert_eq!(report.state(), State::Waiting, "{report:?}");
-        let because = report.because.unwrap().to_string();
-        assert_eq!(because, "contradiction: DNS names 10.0.0.1 and the RDS API names 10.0.0.2");
+        let reason = report.reason.unwrap().to_string();
+        assert_eq!(reason, "contradiction: DNS names 10.0.0.1 and the RDS API names 10.0.0.2");
     }
     assert_eq!(world.writes(), [""; 0]);
 }
@@ -249,7 +249,7 @@ async fn witnesses_that_disagree_are_watched_and_then_left_to_the_next_run() {
     world.state().writer = Some("orders-a");
     let report = run_db(&world, "cluster").await;
     assert_eq!(report.state(), State::Waiting);
-    let reason = report.because.unwrap().to_string();
+    let reason = report.reason.unwrap().to_string();
     assert!(reason.contains("10.0.0.2") && reason.contains("10.0.0.1"), "{reason}");
     assert!(world.writes().is_empty());
     assert!((DRIFT_LIMIT..DRIFT_LIMIT + Duration::from_secs(2)).contains(&report.elapsed), "{:?}", report.elapsed);

@@ -1,6 +1,6 @@
 //! How long a run looks, and what an event changes.
 
-use reconcile::because::Because;
+use reconcile::reason::Reason;
 
 use super::*;
 
@@ -88,7 +88,7 @@ async fn a_watch_ends_after_three_minutes_whatever_it_saw() {
     let moved = event(&world, "0385", "Cluster topology is updated.", Duration::ZERO);
     let report = watch(&world, "cluster", &moved).await;
     assert_eq!(report.state(), State::Waiting);
-    assert!(matches!(report.because, Some(Because::Contradiction { .. })), "{:?}", report.because);
+    assert!(matches!(report.reason, Some(Reason::Contradiction { .. })), "{:?}", report.reason);
     assert_eq!(report.elapsed.as_secs(), 180);
 }
 
@@ -192,7 +192,7 @@ async fn a_write_that_never_shows_is_an_error() {
     world.state().stale_describes = usize::MAX;
     let report = run_db(&world, "cluster").await;
     let (kind, message) = error_of(&report);
-    assert_eq!(kind, "Unsettled");
+    assert_eq!(kind, "Unconfirmed");
     assert!(message.contains("register 10.0.0.2:5432, then deregister 10.0.0.1:5432"), "{message}");
     assert_eq!(world.count("deregister"), 0);
     assert!(report.elapsed <= DRIFT_LIMIT + Duration::from_secs(2), "{:?}", report.elapsed);
@@ -240,7 +240,7 @@ async fn a_watch_that_is_cut_short_while_all_is_right_is_no_failure() {
         let synchronizer = world.synchronizer(&[("db", "cluster")]);
         let report = synchronizer.run(&completed, Instant::now() + Duration::from_secs(20)).await.unwrap();
         let report = &report.bindings[0];
-        assert_eq!((report.state(), report.is_cut_short, report.members_wrong), (state, true, Some(0)));
+        assert_eq!((report.state(), report.is_cut_short, report.targets_wrong), (state, true, Some(0)));
         assert_eq!(report.elapsed.as_secs(), 20);
     }
 }

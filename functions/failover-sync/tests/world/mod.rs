@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use failover_sync::error::{AwsError, DnsAnswer, DnsError};
-use failover_sync::ports::{Clock, Dns, TargetGroups, Topology};
+use failover_sync::error::{AwsError, DnsError, DnsFailure};
+use failover_sync::ports::{Clock, Clusters, Dns, TargetGroups};
 use failover_sync::sync::Synchronizer;
 use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::evidence::{ClusterMember, DnsAnswer};
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -198,19 +198,19 @@ impl State {
 }
 
 impl Dns for World {
-    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         let time = self.state().lookup_time;
         sleep(time).await;
         let error = |answer| DnsError { name: name.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer };
         match self.fate_of(format!("lookup {name}")) {
             Fate::Succeeds => {}
-            Fate::Fails => return Err(error(DnsAnswer::Timeout)),
+            Fate::Fails => return Err(error(DnsFailure::Timeout)),
             Fate::Hangs => std::future::pending().await,
         }
         let addresses = self.state().names.get(name).cloned().unwrap_or_default();
         let addresses = addresses.iter().map(|text| text.parse().expect("an address"));
-        let addresses = Addresses::new(addresses).ok_or_else(|| error(DnsAnswer::NoSuchName))?;
-        Ok(Answer { addresses, ttl: Duration::from_secs(5) })
+        let addresses = Addresses::new(addresses).ok_or_else(|| error(DnsFailure::NoSuchName))?;
+        Ok(DnsAnswer { addresses, ttl: Duration::from_secs(5) })
     }
 }
 
@@ -227,7 +227,7 @@ impl TargetGroups for World {
         state.before_write();
         let entries = state.groups.entry(name_of(group).to_owned()).or_default();
         for target in targets {
-            entries.retain(|entry| entry.is_member() || entry.target() != Some(*target));
+            entries.retain(|entry| entry.is_registered() || entry.target() != Some(*target));
             if entries.iter().all(|entry| entry.target() != Some(*target)) {
                 entries.push(described(&format!("{target} initial")));
             }
@@ -250,7 +250,7 @@ impl TargetGroups for World {
     }
 }
 
-impl Topology for World {
+impl Clusters for World {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         self.call(format!("topology {cluster}")).await?;
         let writer = self.state().writer;

@@ -9,7 +9,7 @@ mod access;
 mod cluster;
 mod fake;
 mod flushing;
+mod foreign_servers;
 mod mysql;
 mod stage;
-mod strangers;
 mod tls;

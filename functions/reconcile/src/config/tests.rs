@@ -4,7 +4,7 @@ use super::*;
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 
-fn parse(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+fn parse(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
     Config::parse(|name| variables.get(name).map(|value| (*value).to_owned()))
 }
@@ -228,12 +228,12 @@ fn the_space_around_a_variable_does_not_count() {
     let bindings = format!("\n {} ", binding("engine", "postgres".into()));
     let variables = [
         ("BINDINGS", &*bindings),
-        ("WITNESS_USER", " witness\n"),
+        ("PROBE_USER", " witness\n"),
         ("CA_BUNDLE", " /opt/ca.pem "),
         ("WATCH_SECONDS", " 9 "),
     ];
     let config = parse(&variables).expect("valid");
-    assert_eq!(config.login, Some(Login::Iam("witness".into())));
+    assert_eq!(config.login, Some(LoginMethod::Iam("witness".into())));
     assert_eq!((config.ca_bundle, config.watch), (Some("/opt/ca.pem".into()), Duration::from_secs(9)));
 }
 
@@ -258,33 +258,33 @@ fn without_an_identifier_it_is_said_what_does_not_work() {
 
 #[test]
 fn databases_are_asked_with_a_login_and_an_engine() {
-    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:witness-AbCdEf";
+    const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:probe-AbCdEf";
     let with = |engine: Value, changes: &[(&str, &str)]| {
         let bindings = binding("engine", engine);
         let variables: Vec<_> = [("BINDINGS", &*bindings)].into_iter().chain(changes.iter().copied()).collect();
         parse(&variables).map_err(|error| error.to_string())
     };
     for (engine, expected) in [("postgres", Engine::Postgres), ("mysql", Engine::MySql), ("mariadb", Engine::MySql)] {
-        let config = with(engine.into(), &[("WITNESS_USER", "witness"), ("CA_BUNDLE", "/opt/ca.pem")]).expect(engine);
+        let config = with(engine.into(), &[("PROBE_USER", "witness"), ("CA_BUNDLE", "/opt/ca.pem")]).expect(engine);
         assert_eq!(config.bindings[0].engine, Some(expected));
-        assert_eq!(config.login, Some(Login::Iam("witness".into())));
+        assert_eq!(config.login, Some(LoginMethod::Iam("witness".into())));
         assert_eq!(config.ca_bundle, Some("/opt/ca.pem".into()));
     }
-    let config = with("postgres".into(), &[("WITNESS_SECRET_ARN", SECRET)]).expect("a secret");
-    assert_eq!(config.login, Some(Login::Secret(SECRET.into())));
+    let config = with("postgres".into(), &[("PROBE_SECRET_ARN", SECRET)]).expect("a secret");
+    assert_eq!(config.login, Some(LoginMethod::Secret(SECRET.into())));
     for (engine, changes, expected) in [
-        ("sqlserver".into(), vec![("WITNESS_USER", "witness")], "engine: \"sqlserver\" is not an engine"),
-        (Value::Null, vec![("WITNESS_USER", "witness")], "no binding has an \"engine\""),
+        ("sqlserver".into(), vec![("PROBE_USER", "witness")], "engine: \"sqlserver\" is not an engine"),
+        (Value::Null, vec![("PROBE_USER", "witness")], "no binding has an \"engine\""),
         ("postgres".into(), vec![], "there is no login to ask its databases with"),
-        ("postgres".into(), vec![("WITNESS_USER", "a&b")], "WITNESS_USER: \"a&b\" cannot log in with IAM"),
-        ("postgres".into(), vec![("WITNESS_SECRET_ARN", "x")], "WITNESS_SECRET_ARN: \"x\" is not the ARN"),
-        ("postgres".into(), vec![("WITNESS_USER", "w"), ("WITNESS_SECRET_ARN", SECRET)], "are both set"),
+        ("postgres".into(), vec![("PROBE_USER", "a&b")], "PROBE_USER: \"a&b\" cannot log in with IAM"),
+        ("postgres".into(), vec![("PROBE_SECRET_ARN", "x")], "PROBE_SECRET_ARN: \"x\" is not the ARN"),
+        ("postgres".into(), vec![("PROBE_USER", "w"), ("PROBE_SECRET_ARN", SECRET)], "are both set"),
     ] {
         let message = with(engine, &changes).expect_err(expected);
         assert!(message.contains(expected) && message.starts_with("1 mistake in"), "{message}");
     }
     let json = binding("engine", "postgres".into()).replace("orders.cluster-", "orders.cluster-ro-");
-    let message = parse(&[("BINDINGS", &json), ("WITNESS_USER", "witness")]).expect_err("readers").to_string();
+    let message = parse(&[("BINDINGS", &json), ("PROBE_USER", "witness")]).expect_err("readers").to_string();
     assert!(message.contains("the kind readers are not asked"), "{message}");
 }
 

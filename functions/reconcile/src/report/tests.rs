@@ -2,11 +2,11 @@ use super::*;
 use crate::binding::Kind;
 use crate::binding::tests::binding;
 use crate::claim::Witness;
-use crate::evidence::{Answer, ClusterMember};
+use crate::evidence::{ClusterMember, DnsAnswer};
 use crate::target::tests::described;
 
-const WRITES: Option<Voice> = Some(Voice::TakesWrites);
-const READS: Option<Voice> = Some(Voice::ReadOnly);
+const WRITES: Option<Role> = Some(Role::Writer);
+const READS: Option<Role> = Some(Role::Reader);
 
 fn report(change: impl FnOnce(&mut BindingReport)) -> BindingReport {
     let mut report = BindingReport { binding: "writer".into(), ..BindingReport::default() };
@@ -94,7 +94,7 @@ fn the_binding_of_a_metric_is_one_in_the_whole_account() {
 #[test]
 fn a_metric_that_nobody_knows_is_left_out() {
     let known = |report: &mut BindingReport| {
-        report.members_wrong = Some(2);
+        report.targets_wrong = Some(2);
         report.observe_latency = Some(Duration::from_micros(2500));
         report.switch_latency = Some(Duration::from_secs(3));
         report.topology = Some(Vec::new());
@@ -103,7 +103,7 @@ fn a_metric_that_nobody_knows_is_left_out() {
         [(report(|_| {}), [None; 4]), (report(known), [Some(2.0), Some(2.5), Some(3000.0), Some(0.0)])]
     {
         let metrics = metrics(&report);
-        let names = ["MembersWrong", "ObserveLatency", "SwitchLatency", "WitnessDisagreement"];
+        let names = ["TargetsWrong", "ObserveLatency", "SwitchLatency", "WitnessDisagreement"];
         assert_eq!(names.map(|name| metrics[name].as_f64()), expected, "{metrics}");
         let directive = &metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"];
         let named: Vec<_> = directive.as_array().expect("metrics").iter().map(|metric| &metric["Name"]).collect();
@@ -118,45 +118,45 @@ fn ip(host: u8) -> IpAddr {
 }
 
 /// A report of a run in which each database said this when it was asked, at one second after the other.
-fn asked(voices: &[(u8, Option<Voice>)]) -> BindingReport {
+fn asked(roles: &[(u8, Option<Role>)]) -> BindingReport {
     let at = |second: usize| DateTime::from_timestamp(1_795_260_000 + second as i64, 0).expect("a time");
     let binding = binding(Kind::Instance);
     let mut evidence = Evidence::new(&binding, &[], Default::default(), at(0));
-    for (second, (host, voice)) in voices.iter().enumerate() {
-        evidence.hear_database(ip(*host), *voice, at(second));
+    for (second, (host, role)) in roles.iter().enumerate() {
+        evidence.record_probe(ip(*host), *role, at(second));
     }
-    report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), at(voices.len())))
+    report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), at(roles.len())))
 }
 
 #[test]
 fn the_result_tells_what_each_database_that_was_asked_said_last() {
-    for (title, voices, expected) in [
+    for (title, roles, expected) in [
         ("none was asked", &[][..], None),
         (
             "all answers",
             &[(1, READS), (2, WRITES), (3, None)],
             Some(json!({
-                "10.0.0.1": "read only", "10.0.0.2": "takes writes", "10.0.0.3": "silent",
+                "10.0.0.1": "reader", "10.0.0.2": "writer", "10.0.0.3": "no answer",
             })),
         ),
-        ("the last answer", &[(1, WRITES), (1, READS)], Some(json!({"10.0.0.1": "read only"}))),
-        ("silent since", &[(1, WRITES), (1, None)], Some(json!({"10.0.0.1": "silent"}))),
+        ("the last answer", &[(1, WRITES), (1, READS)], Some(json!({"10.0.0.1": "reader"}))),
+        ("silent since", &[(1, WRITES), (1, None)], Some(json!({"10.0.0.1": "no answer"}))),
     ] {
-        let result = serde_json::to_value(asked(voices)).expect("JSON");
+        let result = serde_json::to_value(asked(roles)).expect("JSON");
         assert_eq!(result.get("databases"), expected.as_ref(), "{title}");
     }
 }
 
 #[test]
 fn the_databases_are_silent_if_none_of_those_that_were_asked_said_anything() {
-    for (title, voices, expected) in [
+    for (title, roles, expected) in [
         ("none was asked", &[][..], None),
         ("one spoke", &[(1, None), (2, READS)], Some(0.0)),
         ("all spoke", &[(1, READS), (2, WRITES)], Some(0.0)),
         ("none spoke", &[(1, None), (2, None)], Some(1.0)),
         ("none spoke in the end", &[(1, WRITES), (1, None), (2, None)], Some(1.0)),
     ] {
-        assert_eq!(metrics(&asked(voices))["DatabaseSilent"].as_f64(), expected, "{title}");
+        assert_eq!(metrics(&asked(roles))["ProbeSilent"].as_f64(), expected, "{title}");
     }
 }
 
@@ -173,8 +173,8 @@ fn the_rds_api_is_silent_if_it_gave_no_answer_the_last_time() {
     ] {
         let binding = binding(Kind::Cluster);
         let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
-        answers.iter().for_each(|answer| evidence.hear_topology(answer.clone(), now));
-        let report = report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), now));
+        answers.iter().for_each(|answer| evidence.record_topology(answer.clone(), now));
+        let report = report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now));
         assert_eq!(metrics(&report)["TopologySilent"].as_f64(), expected, "{answers:?}");
     }
 }
@@ -189,8 +189,8 @@ fn the_result_names_the_members_that_the_load_balancer_sends_nothing() {
     ] {
         let binding = binding(Kind::Cluster);
         let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
-        evidence.group.see(vec![described(target)], now);
-        let report = report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), now));
+        evidence.group.update(vec![described(target)], now);
+        let report = report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now));
         assert_eq!(serde_json::to_value(report).expect("JSON").get("notInUse"), expected.as_ref(), "{target}");
     }
 }
@@ -198,15 +198,15 @@ fn the_result_names_the_members_that_the_load_balancer_sends_nothing() {
 #[test]
 fn witnesses_disagree_where_a_database_contradicts_another_or_those_who_name_it() {
     let addresses = || Addresses::new([ip(1), ip(2)]).expect("not empty");
-    for (because, voices, expected) in [
-        (Because::ReadOnly { address: ip(1) }, &[(1, READS)][..], Some(1.0)),
-        (Because::SeveralWriters { addresses: addresses() }, &[(1, WRITES), (2, WRITES)], Some(1.0)),
-        (Because::Word { address: ip(1) }, &[(1, WRITES)], Some(0.0)),
-        (Because::claim(Witness::Dns, &addresses()), &[(1, READS)], Some(0.0)),
-        (Because::claim(Witness::Dns, &addresses()), &[(1, None)], None),
-        (Because::claim(Witness::Dns, &addresses()), &[], None),
+    for (reason, roles, expected) in [
+        (Reason::ReadOnly { address: ip(1) }, &[(1, READS)][..], Some(1.0)),
+        (Reason::SeveralWriters { addresses: addresses() }, &[(1, WRITES), (2, WRITES)], Some(1.0)),
+        (Reason::Role { address: ip(1) }, &[(1, WRITES)], Some(0.0)),
+        (Reason::claim(Witness::Dns, &addresses()), &[(1, READS)], Some(0.0)),
+        (Reason::claim(Witness::Dns, &addresses()), &[(1, None)], None),
+        (Reason::claim(Witness::Dns, &addresses()), &[], None),
     ] {
-        let report = BindingReport { because: Some(because), ..asked(voices) };
+        let report = BindingReport { reason: Some(reason), ..asked(roles) };
         assert_eq!(metrics(&report)["WitnessDisagreement"].as_f64(), expected, "{report:?}");
     }
 }
@@ -223,7 +223,7 @@ fn witnesses_disagree_by_what_they_said_whatever_rule_won() {
     let topology = |writer: &str| {
         Topology([("a", ip(1)), ("b", ip(2))].map(|(id, address)| (member(id, id == writer), address.into())).into())
     };
-    for (title, dns, writer, voices, expected) in [
+    for (title, dns, writer, roles, expected) in [
         ("nobody but DNS", 1, None, &[][..], None),
         ("a database is silent", 1, None, &[(1, None)], None),
         ("the RDS API agrees", 1, Some("a"), &[], Some(0.0)),
@@ -237,11 +237,11 @@ fn witnesses_disagree_by_what_they_said_whatever_rule_won() {
         for (kind, expected) in [(Kind::Cluster, expected), (Kind::Instance, expected)] {
             let binding = binding(kind);
             let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
-            evidence.hear_dns(Answer { addresses: ip(dns).into(), ttl: Duration::ZERO }, now);
-            writer.iter().for_each(|writer| evidence.hear_topology(Some(topology(writer)), now));
-            voices.iter().for_each(|(host, voice)| evidence.hear_database(ip(*host), *voice, now));
-            let word = Verdict::InSync(Because::Word { address: ip(2) });
-            let report = report(|report| report.judge(&binding, &evidence, &word, now));
+            evidence.record_dns(DnsAnswer { addresses: ip(dns).into(), ttl: Duration::ZERO }, now);
+            writer.iter().for_each(|writer| evidence.record_topology(Some(topology(writer)), now));
+            roles.iter().for_each(|(host, role)| evidence.record_probe(ip(*host), *role, now));
+            let by_role = Verdict::InSync(Reason::Role { address: ip(2) });
+            let report = report(|report| report.record(&binding, &evidence, &by_role, now));
             assert_eq!(metrics(&report)["WitnessDisagreement"].as_f64(), expected, "{kind}: {title}");
         }
     }
@@ -252,30 +252,30 @@ fn the_reason_says_why_the_rds_api_has_no_say_although_it_answers() {
     let now = DateTime::from_timestamp(1_795_260_000, 0).expect("a time");
     let binding = binding(Kind::Cluster);
     let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
-    evidence.hear_members(&[], now);
-    evidence.hear_topology(Some(Topology(Vec::new())), now);
-    let report = report(|report| report.judge(&binding, &evidence, &Verdict::Wait(Because::Silence), now));
-    let why = "silence: DNS does not answer; the RDS API flags no member as the writer";
-    assert_eq!(serde_json::to_value(&report).expect("JSON")["because"], why);
+    evidence.record_members(&[], now);
+    evidence.record_topology(Some(Topology(Vec::new())), now);
+    let report = report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now));
+    let why = "no-answer: DNS does not answer; the RDS API flags no member as the writer";
+    assert_eq!(serde_json::to_value(&report).expect("JSON")["reason"], why);
     assert_eq!(metrics(&report)["TopologySilent"], 0);
 }
 
 #[test]
 fn a_reason_begins_with_its_rule_and_names_the_databases() {
     let addresses = || Addresses::new([ip(1), ip(2)]).expect("not empty");
-    for (because, is_contradiction, text) in [
-        (Because::Word { address: ip(1) }, false, "word: the database at 10.0.0.1 takes writes, and no other does"),
+    for (reason, is_contradiction, text) in [
+        (Reason::Role { address: ip(1) }, false, "role: the database at 10.0.0.1 takes writes, and no other does"),
         (
-            Because::ReadOnly { address: ip(1) },
+            Reason::ReadOnly { address: ip(1) },
             true,
             "contradiction: the database at 10.0.0.1 says that it is read only",
         ),
         (
-            Because::SeveralWriters { addresses: addresses() },
+            Reason::SeveralWriters { addresses: addresses() },
             true,
             "contradiction: the databases at 10.0.0.1, 10.0.0.2 take writes at once",
         ),
     ] {
-        assert_eq!((because.is_contradiction(), because.to_string()), (is_contradiction, text.to_owned()));
+        assert_eq!((reason.is_contradiction(), reason.to_string()), (is_contradiction, text.to_owned()));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use reconcile::binding::Kind;
-use reconcile::claim::Voice;
+use reconcile::claim::Role;
 use reconcile::target::{DescribedTarget, TargetState};
 
 use crate::check::Invariant;
@@ -36,9 +36,11 @@ impl Ports {
             .collect();
         self.examine_last_healthy(binding, targets);
         let problem = match kind {
-            Kind::Proxy => absent.into_iter().find(|target| !target.is_ill()),
-            Kind::Custom => absent.into_iter().find(|target| !target.is_ill() && !self.is_long_absent(target)),
-            Kind::Readers => absent.into_iter().find(|target| !target.is_ill() && !self.is_no_reader_by_api(target)),
+            Kind::Proxy => absent.into_iter().find(|target| !target.is_unhealthy()),
+            Kind::Custom => absent.into_iter().find(|target| !target.is_unhealthy() && !self.is_long_absent(target)),
+            Kind::Readers => {
+                absent.into_iter().find(|target| !target.is_unhealthy() && !self.is_no_reader_by_api(target))
+            }
             Kind::Hostname if !self.is_steady(binding) && !self.all_take_writes(binding, &named) => {
                 if let Some(target) = absent.first() {
                     let text = format_args!("{target} was deregistered when DNS had only begun to lack it");
@@ -79,17 +81,17 @@ impl Ports {
     /// Whether the RDS API said a moment ago who the readers are, and this address is none of theirs.
     fn is_no_reader_by_api(&self, target: &DescribedTarget) -> bool {
         let (now, audit) = (self.world().now(), self.audit());
-        let is_current = audit.members_told.is_some_and(|at| now < at + API_COUNTS);
+        let is_current = audit.api_answered_at.is_some_and(|at| now < at + API_COUNTS);
         let is_readers = |reader: &usize| {
             let located = audit.located.get(reader);
             target.target().is_some_and(|target| located == Some(&target.address))
         };
-        is_current && !audit.readers_told.is_empty() && !audit.readers_told.iter().any(is_readers)
+        is_current && !audit.api_readers.is_empty() && !audit.api_readers.iter().any(is_readers)
     }
 
     /// Whether each of these databases said a moment ago that it takes writes.
     fn all_take_writes(&self, binding: usize, named: &[IpAddr]) -> bool {
-        named.iter().all(|address| self.has_said(binding, *address, Voice::TakesWrites))
+        named.iter().all(|address| self.has_reported(binding, *address, Role::Writer))
     }
 
     fn is_steady(&self, binding: usize) -> bool {

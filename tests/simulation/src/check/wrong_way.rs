@@ -49,25 +49,26 @@ impl Ports {
     /// Which witnesses could be read, and which of them were honest. An event is readable if the process is told it and
     /// was told the cluster's members too, among whom it selects.
     pub(super) fn wrong_way(&self, now: Moment) -> WrongWay {
-        let (names, writer_told, dns_told) = {
+        let (names, api_writer, dns_named) = {
             let audit = self.audit();
-            (audit.names, audit.writer_told, audit.dns_told)
+            (audit.names, audit.api_writer, audit.dns_named)
         };
         let (scenario, resolver) = (self.scenario(), self.resolver());
         let database = &scenario.database;
         let is_honest_at = |at: Moment| {
             let writer = database.writer(at);
-            let spoken_of: Vec<Moment> = scenario.faults.spoken_of(scenario.dice(), at).collect();
-            let dns = !scenario.refuses(Service::Dns, at) && !spoken_of.is_empty();
-            let dns = dns.then(|| spoken_of.iter().all(|moment| database.writer_by_dns(resolver, *moment).0 == writer));
+            let answered_moments: Vec<Moment> = scenario.faults.answered_moments(scenario.dice(), at).collect();
+            let dns = !scenario.refuses(Service::Dns, at) && !answered_moments.is_empty();
+            let dns = dns
+                .then(|| answered_moments.iter().all(|moment| database.writer_by_dns(resolver, *moment).0 == writer));
             let is_readable = !scenario.refuses(Service::Rds, at) && !database.is_being_renamed(at);
             let is_clear = scenario.faults.names_writer(database, at);
             let topology = database.engine.is_cluster() && is_readable && is_clear;
             // A member is where the name servers say.
             let flagged = database.writer_by_topology(at);
             let leads_to_writer = |moment: &Moment| database.member_by_dns(flagged, resolver, *moment).0 == writer;
-            let topology = topology.then(|| leads_to_writer(&at) && spoken_of.iter().all(leads_to_writer));
-            let event = names.filter(|(_, time)| writer_told.is_some() && at < time + EVENT_LIFETIME);
+            let topology = topology.then(|| leads_to_writer(&at) && answered_moments.iter().all(leads_to_writer));
+            let event = names.filter(|(_, time)| api_writer.is_some() && at < time + EVENT_LIFETIME);
             [dns, topology, event.map(|(host, _)| host == writer)]
         };
         let then = is_honest_at(now.saturating_sub(ASKED_EVERY));
@@ -75,8 +76,8 @@ impl Ports {
         let is_current = |at: Moment| now < at + 2 * ASKED_EVERY;
         let writer = database.writer(now);
         let misled = [
-            dns_told.is_some_and(|(told, at)| is_current(at) && told != database.hosts[writer].0),
-            writer_told.is_some_and(|(told, at)| is_current(at) && told != database.hosts[writer].1),
+            dns_named.is_some_and(|(told, at)| is_current(at) && told != database.hosts[writer].0),
+            api_writer.is_some_and(|(told, at)| is_current(at) && told != database.hosts[writer].1),
             false,
         ];
         // One that misled at any of these moments misleads; an honest one must have been readable at both.
@@ -87,10 +88,10 @@ impl Ports {
         };
         let readable: Vec<bool> = then.into_iter().zip(is_honest_at(now)).zip(misled).filter_map(is_honest).collect();
         let honest = readable.iter().filter(|is_honest| **is_honest).count();
-        let is_by_word = self.audit().is_told_by(|address| {
+        let is_by_role = self.audit().has_writer_role(|address| {
             let host = scenario.host(address);
             host.is_some_and(|host| host != writer && scenario.faults.insists(host, now))
         });
-        WrongWay { at: now, honest, misleading: readable.len() - honest, is_by_word }
+        WrongWay { at: now, honest, misleading: readable.len() - honest, is_by_role }
     }
 }

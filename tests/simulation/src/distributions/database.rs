@@ -15,7 +15,7 @@ pub const UNREACHABLE: f64 = 0.10;
 pub const REFUSED_SECOND: f64 = 0.02;
 
 /// What the databases say around a move of the writer.
-pub struct Speech {
+pub struct RoleChange {
     /// From the begin of the move until the old writer falls silent.
     pub old_stops: Moment,
     /// From the move until the old writer stops to say that it takes writes, if it does not know that it is fenced.
@@ -27,11 +27,11 @@ pub struct Speech {
 }
 
 /// One old writer in ten does not know for up to ten seconds that it is none any more. Assumed.
-pub fn speech(rng: &mut Rng) -> Speech {
+pub fn role_change(rng: &mut Rng) -> RoleChange {
     let (old_stops, new_answers) = (between(rng, 0.0, 5.0), between(rng, 0.1, 1.5));
     let old_returns = between(rng, 5.0, 60.0);
     let old_is_fenced = chance(rng, 0.1).then(|| between(rng, 0.0, 10.0));
-    Speech { old_stops, old_is_fenced, old_returns, new_answers }
+    RoleChange { old_stops, old_is_fenced, old_returns, new_answers }
 }
 
 /// From the begin of a session to its answer: connecting, TLS, login and one query. Assumed: one in twenty is slow.

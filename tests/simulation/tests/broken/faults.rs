@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use failover_sync::error::{AwsError, DnsAnswer, DnsError};
-use failover_sync::ports::{BoxFuture, Databases, Dns, Sessions, TargetGroups, Topology};
+use failover_sync::error::{AwsError, DnsError, DnsFailure};
+use failover_sync::ports::{BoxFuture, Clusters, Dns, ProbeSessions, RoleProbe, TargetGroups};
 use reconcile::binding::{Binding, Family, TargetGroupArn};
-use reconcile::claim::Voice;
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::claim::Role;
+use reconcile::evidence::{ClusterMember, DnsAnswer};
 use reconcile::report::Failure;
 use reconcile::target::{DescribedTarget, Target};
 use simulation::kinds::Kind;
@@ -35,7 +35,7 @@ fn assert_prolongs(kind: Kind, times: f64, process: fn(Ports) -> Arc<dyn Process
     assert!(broken >= times * whole, "a wrong target for {broken:.1} s, {whole:.1} s with the rule");
 }
 
-fn unheard(cluster: &str) -> AwsError {
+fn no_answer(cluster: &str) -> AwsError {
     AwsError::incomplete("rds:DescribeDBClusters", cluster, "not heard")
 }
 
@@ -58,11 +58,11 @@ fn believing_the_first_of_two_flags_is_caught() {
 /// An RDS API that is silent unless it flags one writer.
 struct OneWriter(Ports);
 
-impl Topology for OneWriter {
+impl Clusters for OneWriter {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let members = self.0.members(cluster).await?;
         let flagged = members.iter().filter(|member| member.is_writer).count();
-        if flagged == 1 { Ok(members) } else { Err(unheard(cluster)) }
+        if flagged == 1 { Ok(members) } else { Err(no_answer(cluster)) }
     }
 }
 
@@ -78,10 +78,10 @@ fn needing_a_writer_to_know_the_readers_is_caught() {
 struct AtOnce(Ports);
 
 impl Dns for AtOnce {
-    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         if self.0.hears_no_first() {
             let servers = "10.0.0.3:53".to_owned();
-            return Err(DnsError { name: name.to_owned(), family, servers, answer: DnsAnswer::NoSuchName });
+            return Err(DnsError { name: name.to_owned(), family, servers, answer: DnsFailure::NoSuchName });
         }
         self.0.lookup(name, family).await
     }
@@ -105,20 +105,20 @@ impl OneQuestion {
     }
 
     /// As [`OneQuestion::process`], and the databases are asked too.
-    fn asking(ports: Ports) -> Arc<dyn Process> {
+    fn probing(ports: Ports) -> Arc<dyn Process> {
         let asked = OneQuestion(ports.clone(), Arc::default());
-        Loop::asking(&ports, asked.clone(), asked.clone(), asked.clone(), ports.clone(), asked)
+        Loop::probing(&ports, asked.clone(), asked.clone(), asked.clone(), ports.clone(), asked)
     }
 }
 
 impl Dns for OneQuestion {
-    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         let _turn = self.1.lock().await;
         self.0.lookup(name, family).await
     }
 }
 
-impl Topology for OneQuestion {
+impl Clusters for OneQuestion {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let _turn = self.1.lock().await;
         self.0.members(cluster).await
@@ -140,19 +140,19 @@ impl TargetGroups for OneQuestion {
     }
 }
 
-impl Databases for OneQuestion {
-    fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn Sessions + 'a> {
+impl RoleProbe for OneQuestion {
+    fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn ProbeSessions + 'a> {
         Box::new(OneQuestionSessions(self, self.0.sessions(binding)))
     }
 }
 
-struct OneQuestionSessions<'a>(&'a OneQuestion, Box<dyn Sessions + 'a>);
+struct OneQuestionSessions<'a>(&'a OneQuestion, Box<dyn ProbeSessions + 'a>);
 
-impl Sessions for OneQuestionSessions<'_> {
-    fn ask<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Voice, Failure>> {
+impl ProbeSessions for OneQuestionSessions<'_> {
+    fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>> {
         Box::pin(async move {
             let _turn = self.0.1.lock().await;
-            self.1.ask(address, name).await
+            self.1.probe(address, name).await
         })
     }
 
@@ -168,7 +168,7 @@ fn one_question_at_a_time_is_caught_where_descriptions_take_long() {
 
 #[test]
 fn one_question_at_a_time_is_caught_where_dns_hangs() {
-    let broken = outcome_in(Kind::HangingDns, CHANGES, OneQuestion::asking, as_sent);
+    let broken = outcome_in(Kind::HangingDns, CHANGES, OneQuestion::probing, as_sent);
     let whole = whole_in(Kind::HangingDns, CHANGES, true);
     let [broken, whole] = [&broken, &whole].map(|outcome| outcome.strategies[0].1.convergence(50.0));
     assert!(broken >= 1.5 * whole, "p50 is {broken:.1} s, {whole:.1} s with the rule");
@@ -177,11 +177,11 @@ fn one_question_at_a_time_is_caught_where_dns_hangs() {
 /// An RDS API that is silent unless each member's name leads somewhere.
 struct AllMembers(Ports);
 
-impl Topology for AllMembers {
+impl Clusters for AllMembers {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let members = self.0.members(cluster).await?;
         for name in members.iter().filter_map(|member| member.endpoint.as_deref()) {
-            self.0.lookup(name, Family::Ipv4).await.map_err(|_| unheard(cluster))?;
+            self.0.lookup(name, Family::Ipv4).await.map_err(|_| no_answer(cluster))?;
         }
         Ok(members)
     }

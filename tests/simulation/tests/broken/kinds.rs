@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use failover_sync::error::{AwsError, DnsError};
-use failover_sync::ports::{Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{self, Family, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::evidence::{ClusterMember, DnsAnswer};
 use reconcile::network::AllowedNetworks;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use serde_json::Value;
@@ -106,7 +106,7 @@ fn reducing_a_custom_endpoint_to_one_answer_is_caught() {
 fn not_looking_at_the_health_of_a_proxy_is_caught() {
     assert_breaks(Kind::Proxy, Invariant::EventuallyStable, 10, |ports| {
         let groups = Altered(ports.clone(), |mut target| {
-            if target.is_ill() {
+            if target.is_unhealthy() {
                 target.state = TargetState::Healthy;
             }
             Some(target)
@@ -130,7 +130,7 @@ async fn follow_one_answer(ports: Ports) -> Result<(), String> {
     let registered = TargetGroups::register(&ports, &binding.target_group, &wanted).await;
     registered.map_err(|error| error.to_string())?;
     let is_old =
-        |target: &DescribedTarget| target.is_member() && target.target().is_none_or(|it| !wanted.contains(&it));
+        |target: &DescribedTarget| target.is_registered() && target.target().is_none_or(|it| !wanted.contains(&it));
     let old: Vec<DescribedTarget> = describe(&ports, binding).await?.into_iter().filter(is_old).collect();
     deregister(&ports, binding, &old).await
 }
@@ -146,7 +146,7 @@ fn following_a_name_of_ones_own_at_once_is_caught() {
 struct OnlyIpv4(Ports);
 
 impl Dns for OnlyIpv4 {
-    async fn lookup(&self, name: &str, _family: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, _family: Family) -> Result<DnsAnswer, DnsError> {
         self.0.lookup(name, Family::Ipv4).await
     }
 }
@@ -191,15 +191,15 @@ fn going_back_to_blue_at_once_is_caught() {
 /// Asks the RDS API only in invocations whose event names an instance, or where DNS does not agree with the group.
 struct Forgetful(Ports);
 
-impl Topology for Forgetful {
+impl Clusters for Forgetful {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
-        let (is_told, named) = {
+        let (is_named, named) = {
             let audit = self.0.audit();
-            (audit.names.is_some(), audit.dns_told)
+            (audit.names.is_some(), audit.dns_named)
         };
         let members = self.0.world().members(0);
         let agrees = |(named, _)| members.iter().all(|member| member.address == named);
-        if !is_told && named.is_some_and(agrees) {
+        if !is_named && named.is_some_and(agrees) {
             return Err(AwsError::incomplete("rds:DescribeDBClusters", cluster, "not asked"));
         }
         self.0.members(cluster).await
@@ -208,7 +208,7 @@ impl Topology for Forgetful {
 
 #[test]
 fn calling_a_group_right_without_asking_the_rds_api_is_caught() {
-    assert_breaks(Kind::StuckDns, Invariant::RdsApiIsHeard, 100, |ports| {
+    assert_breaks(Kind::StuckDns, Invariant::RdsApiCounts, 100, |ports| {
         Loop::new(&ports, ports.clone(), ports.clone(), Forgetful(ports.clone()), ports.clone())
     });
 }

@@ -4,14 +4,14 @@
 
 mod faults;
 mod kinds;
-mod word;
+mod role_probe;
 mod wrappers;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use failover_sync::ports::Databases;
+use failover_sync::ports::RoleProbe;
 use serde_json::Value;
 use simulation::campaign::{self, Outcome};
 use simulation::check::Invariant;
@@ -50,8 +50,8 @@ fn sound(ports: Ports) -> Arc<dyn Process> {
     Loop::new(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone())
 }
 
-fn asking(ports: &Ports, databases: impl Databases) -> Arc<dyn Process> {
-    Loop::asking(ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), databases)
+fn probing(ports: &Ports, databases: impl RoleProbe) -> Arc<dyn Process> {
+    Loop::probing(ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), databases)
 }
 
 fn as_sent(delivery: &Delivery, _world: &World) -> Arc<Value> {
@@ -67,13 +67,13 @@ fn outcome_in(
     campaign::run(kind, &[Arc::new(Broken { process, receive })], changes, 2_000, |_| ())
 }
 
-/// What the function as it is, with or without the databases' word, becomes in so many changes of a kind. Several variants
+/// What the function as it is, with or without the role probe, becomes in so many changes of a kind. Several variants
 /// are compared with it.
-fn whole_in(kind: Kind, changes: usize, asks_databases: bool) -> Arc<Outcome> {
+fn whole_in(kind: Kind, changes: usize, probes_roles: bool) -> Arc<Outcome> {
     type Once = Arc<OnceLock<Arc<Outcome>>>;
     static KNOWN: Mutex<BTreeMap<(Kind, usize, bool), Once>> = Mutex::new(BTreeMap::new());
-    let known = Arc::clone(KNOWN.lock().expect("not poisoned").entry((kind, changes, asks_databases)).or_default());
-    let process: fn(Ports) -> _ = if asks_databases { |ports| asking(&ports, ports.clone()) } else { sound };
+    let known = Arc::clone(KNOWN.lock().expect("not poisoned").entry((kind, changes, probes_roles)).or_default());
+    let process: fn(Ports) -> _ = if probes_roles { |ports| probing(&ports, ports.clone()) } else { sound };
     Arc::clone(known.get_or_init(|| Arc::new(outcome_in(kind, changes, process, as_sent))))
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use failover_sync::error::{AwsError, DnsError};
-use failover_sync::ports::{Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
-use reconcile::evidence::{Answer, ClusterMember};
+use reconcile::evidence::{ClusterMember, DnsAnswer};
 use reconcile::target::{DescribedTarget, Target};
 use simulation::ports::Ports;
 
@@ -29,7 +29,7 @@ impl TargetGroups for Altered {
 }
 
 /// Keeps every answer for as long as the process lives, of the names that are so.
-pub(crate) struct Cached(Ports, fn(&str) -> bool, Mutex<BTreeMap<String, Answer>>);
+pub(crate) struct Cached(Ports, fn(&str) -> bool, Mutex<BTreeMap<String, DnsAnswer>>);
 
 impl Cached {
     pub(crate) fn new(ports: Ports, is_kept: fn(&str) -> bool) -> Cached {
@@ -38,7 +38,7 @@ impl Cached {
 }
 
 impl Dns for Cached {
-    async fn lookup(&self, name: &str, family: Family) -> Result<Answer, DnsError> {
+    async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         let kept = self.2.lock().expect("not poisoned").get(name).cloned();
         if let Some(answer) = kept {
             return Ok(answer);
@@ -54,7 +54,7 @@ impl Dns for Cached {
 /// Changes what the RDS API says.
 pub(crate) struct Retold(pub(crate) Ports, pub(crate) fn(Vec<ClusterMember>) -> Vec<ClusterMember>);
 
-impl Topology for Retold {
+impl Clusters for Retold {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         self.0.members(cluster).await.map(self.1)
     }

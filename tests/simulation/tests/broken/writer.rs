@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use failover_sync::error::AwsError;
-use failover_sync::ports::{Dns, TargetGroups, Topology};
+use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
-use reconcile::event::Tidings;
+use reconcile::event::EventKind;
 use reconcile::evidence::ClusterMember;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use reconcile::trigger::Trigger;
@@ -44,7 +44,7 @@ impl TargetGroups for DeregisterFirst {
         let listed = TargetGroups::describe(&self.0, group).await?;
         let is_wanted = |target: &DescribedTarget| target.target().is_some_and(|target| targets.contains(&target));
         let old: Vec<DescribedTarget> =
-            listed.into_iter().filter(|target| target.is_member() && !is_wanted(target)).collect();
+            listed.into_iter().filter(|target| target.is_registered() && !is_wanted(target)).collect();
         if !old.is_empty() {
             TargetGroups::deregister(&self.0, group, &old).await?;
         }
@@ -107,7 +107,7 @@ async fn apply_an_empty_set(ports: Ports) -> Result<(), String> {
         return resolve_once(ports.clone()).await;
     }
     let listed = describe(&ports, binding).await?;
-    let members: Vec<DescribedTarget> = listed.into_iter().filter(DescribedTarget::is_member).collect();
+    let members: Vec<DescribedTarget> = listed.into_iter().filter(DescribedTarget::is_registered).collect();
     deregister(&ports, binding, &members).await
 }
 
@@ -132,7 +132,7 @@ fn ending_the_watch_when_all_agree_on_the_old_address_is_caught() {
 /// An unnamed event, however late, vouches for whatever DNS says: it takes the place of the second witness.
 struct Vouching(Ports);
 
-impl Topology for Vouching {
+impl Clusters for Vouching {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         let mut members = self.0.members(cluster).await?;
         let (database, now) = (&self.0.scenario().database, self.0.world().now());
@@ -151,7 +151,7 @@ impl Process for Credulous {
     fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
         let ports = self.0.clone();
         let events = Trigger::parse(&payload).map(|trigger| trigger.events).unwrap_or_default();
-        if events.iter().any(|event| matches!(event.tidings(), Tidings::Unnamed | Tidings::Moves)) {
+        if events.iter().any(|event| matches!(event.kind(), EventKind::Failover | EventKind::AddressChange)) {
             let topology = Vouching(ports.clone());
             Loop::new(&ports, ports.clone(), ports.clone(), topology, ports.clone()).invoke(payload, deadline)
         } else {
@@ -191,7 +191,7 @@ async fn go_back(ports: &Ports) -> Result<(), String> {
     let wanted: Vec<Target> = left.target().into_iter().collect();
     let registered = TargetGroups::register(ports, &binding.target_group, &wanted).await;
     registered.map_err(|error| error.to_string())?;
-    let old: Vec<_> = listed.iter().filter(|entry| entry.is_member() && !is_named(entry)).cloned().collect();
+    let old: Vec<_> = listed.iter().filter(|entry| entry.is_registered() && !is_named(entry)).cloned().collect();
     deregister(ports, binding, &old).await
 }
 

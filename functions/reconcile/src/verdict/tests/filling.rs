@@ -7,13 +7,13 @@ fn filled(kind: Kind, dns: &str, topology: Option<Topology>, empty_for: i64, gro
     let binding = binding(kind);
     let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
     for second in 0..=empty_for {
-        evidence.hear_dns(Answer { addresses: addresses(&[dns]), ttl: Duration::from_secs(5) }, at(second));
-        evidence.hear_topology(topology.clone(), at(second));
-        evidence.group.see(group.iter().map(|text| described(text)).collect(), at(second));
+        evidence.record_dns(DnsAnswer { addresses: addresses(&[dns]), ttl: Duration::from_secs(5) }, at(second));
+        evidence.record_topology(topology.clone(), at(second));
+        evidence.group.update(group.iter().map(|text| described(text)).collect(), at(second));
     }
     match verdict(&binding, &AllowedNetworks::default(), &evidence, at(empty_for)) {
-        Verdict::Switch(plan, because) => format!("{plan}, {because}"),
-        judged => format!("{}, {}", judged.name(), judged.because().map(Because::to_string).unwrap_or_default()),
+        Verdict::Switch(plan, reason) => format!("{plan}, {reason}"),
+        decided => format!("{}, {}", decided.name(), decided.reason().map(Reason::to_string).unwrap_or_default()),
     }
 }
 
@@ -66,21 +66,21 @@ fn flagged(writers: &[&str]) -> Vec<(ClusterMember, Addresses)> {
 /// A run that heard this a second, each second one entry: which members were flagged. DNS names the address all the time.
 fn heard(binding: &Binding, dns: &str, flags: &[&[&str]], group: &[&str], now: i64) -> Evidence {
     let mut evidence = Evidence::new(binding, &[], History::default(), at(0));
-    evidence.group.see(group.iter().map(|text| described(text)).collect(), at(0));
+    evidence.group.update(group.iter().map(|text| described(text)).collect(), at(0));
     for (second, writers) in (0..=now).zip(flags.iter().chain(std::iter::repeat(&flags[flags.len() - 1]))) {
         let members = flagged(writers);
-        evidence.hear_dns(Answer { addresses: addresses(&[dns]), ttl: Duration::from_secs(5) }, at(second));
-        evidence.hear_members(&members.iter().map(|(member, _)| member.clone()).collect::<Vec<_>>(), at(second));
-        evidence.hear_topology(Some(Topology(members)), at(second));
+        evidence.record_dns(DnsAnswer { addresses: addresses(&[dns]), ttl: Duration::from_secs(5) }, at(second));
+        evidence.record_members(&members.iter().map(|(member, _)| member.clone()).collect::<Vec<_>>(), at(second));
+        evidence.record_topology(Some(Topology(members)), at(second));
     }
-    evidence.group.see(group.iter().map(|text| described(text)).collect(), at(now));
+    evidence.group.update(group.iter().map(|text| described(text)).collect(), at(now));
     evidence
 }
 
-fn judge(binding: &Binding, evidence: &Evidence, now: i64) -> String {
+fn decide(binding: &Binding, evidence: &Evidence, now: i64) -> String {
     match verdict(binding, &AllowedNetworks::default(), evidence, at(now)) {
         Verdict::Switch(plan, _) => plan.to_string(),
-        judged => format!("{}, {}", judged.name(), judged.because().map(Because::to_string).unwrap_or_default()),
+        decided => format!("{}, {}", decided.name(), decided.reason().map(Reason::to_string).unwrap_or_default()),
     }
 }
 
@@ -94,23 +94,23 @@ fn a_cluster_without_one_writer_makes_no_claim_and_no_veto_and_is_not_silent() {
     ] {
         let evidence = heard(&binding, "10.0.0.2", flags, &["10.0.0.1:5432"], 9);
         let waits = "wait, patience: DNS alone names 10.0.0.2 for 9 of 10 s";
-        assert_eq!(judge(&binding, &evidence, 9), waits, "{flags:?}");
+        assert_eq!(decide(&binding, &evidence, 9), waits, "{flags:?}");
         assert_eq!((evidence.without_writer(), evidence.is_topology_silent()), (Some(note), Some(false)), "{flags:?}");
         let evidence = heard(&binding, "10.0.0.2", flags, &["10.0.0.1:5432"], 10);
-        assert_eq!(judge(&binding, &evidence, 10), SWITCH, "{flags:?}");
+        assert_eq!(decide(&binding, &evidence, 10), SWITCH, "{flags:?}");
     }
     let evidence = heard(&binding, "10.0.0.2", &[&[], &["a"]], &["10.0.0.1:5432"], 20);
     assert_eq!(evidence.without_writer(), None);
     let veto = "wait, contradiction: DNS names 10.0.0.2 and the RDS API names 10.0.0.1";
-    assert_eq!(judge(&binding, &evidence, 20), veto, "it speaks again");
+    assert_eq!(decide(&binding, &evidence, 20), veto, "it speaks again");
 }
 
 #[test]
 fn of_a_clusters_members_only_one_that_is_flagged_alone_is_the_writer() {
     for (flags, writer) in [(&["b"][..], Some("10.0.0.2")), (&[], None), (&["a", "b"], None), (&["a", "b", "c"], None)]
     {
-        let told = Topology(flagged(flags)).writer().map(Addresses::to_string);
-        assert_eq!(told.as_deref(), writer, "{flags:?}");
+        let topology_age = Topology(flagged(flags)).writer().map(Addresses::to_string);
+        assert_eq!(topology_age.as_deref(), writer, "{flags:?}");
     }
 }
 
@@ -119,9 +119,9 @@ fn a_flagged_member_without_an_address_makes_the_other_no_writer() {
     let binding = binding(Kind::Cluster);
     let mut evidence = heard(&binding, "10.0.0.2", &[&["a", "b"]], &["10.0.0.1:5432"], 0);
     let located = flagged(&["a", "b"]).into_iter().filter(|(member, _)| member.id != "b").collect();
-    evidence.hear_topology(Some(Topology(located)), at(0));
+    evidence.record_topology(Some(Topology(located)), at(0));
     let waits = "wait, patience: DNS alone names 10.0.0.2 for 0 of 10 s";
-    assert_eq!(judge(&binding, &evidence, 0), waits, "neither a veto nor a claim");
+    assert_eq!(decide(&binding, &evidence, 0), waits, "neither a veto nor a claim");
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn the_readers_of_a_cluster_without_one_writer_are_those_that_are_not_flagged() 
         ("another leaves in time", &[&[]], &["10.0.0.1:5432", "10.0.0.2:5432", "10.0.0.9:5432"], 10, LEAVES),
     ] {
         let evidence = heard(&binding, "10.0.0.2", flags, group, now);
-        assert_eq!(judge(&binding, &evidence, now), expected, "{title}");
+        assert_eq!(decide(&binding, &evidence, now), expected, "{title}");
     }
 }
 

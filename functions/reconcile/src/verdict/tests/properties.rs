@@ -17,33 +17,33 @@ const EVENTS: [(&str, &str); 4] = [
 ];
 
 prop_compose! {
-    fn any_said()(
+    fn any_given()(
         dns in option::of(select(ADDRESSES.to_vec())),
         steady in 0..200i64,
         writer in option::of(select(vec!["a", "b"])),
-        told in 0..10i64,
+        topology_age in 0..10i64,
         event in option::of((select(EVENTS.to_vec()), 0..700i64)),
         left in option::of((select(ADDRESSES.to_vec()), 0..200i64)),
-        voices in any_voices(),
-    ) -> Said<'static> {
-        Said {
+        roles in any_roles(),
+    ) -> Given<'static> {
+        Given {
             dns: dns.map_or(&[], |address| Vec::leak(vec![address])),
             steady,
             writer,
-            told,
+            topology_age,
             events: event.map_or(&[], |((number, text), age)| Vec::leak(vec![(number, text, age)])),
             left: left.map_or(&[], |left| Vec::leak(vec![left])),
             saw: &[],
-            voices: Vec::leak(voices),
+            roles: Vec::leak(roles),
         }
     }
 }
 
 /// What the databases said, each at most one thing at a time.
-fn any_voices() -> impl Strategy<Value = Vec<Voiced<'static>>> {
-    let voice = select(vec![None, Some(Voice::TakesWrites), Some(Voice::ReadOnly), Some(Voice::ReadOnly)]);
-    let voices = proptest::collection::btree_map((select(ADDRESSES.to_vec()), 0..8i64), voice, 0..8);
-    voices.prop_map(|voices| voices.into_iter().map(|((address, ago), voice)| (address, voice, ago)).collect())
+fn any_roles() -> impl Strategy<Value = Vec<Probed<'static>>> {
+    let role = select(vec![None, Some(Role::Writer), Some(Role::Reader), Some(Role::Reader)]);
+    let roles = proptest::collection::btree_map((select(ADDRESSES.to_vec()), 0..8i64), role, 0..8);
+    roles.prop_map(|roles| roles.into_iter().map(|((address, ago), role)| (address, role, ago)).collect())
 }
 
 fn any_group() -> impl Strategy<Value = Vec<DescribedTarget>> {
@@ -55,21 +55,21 @@ fn any_group() -> impl Strategy<Value = Vec<DescribedTarget>> {
     })
 }
 
-fn judge(kind: Kind, said: &Said, group: &[DescribedTarget]) -> Verdict {
+fn decide(kind: Kind, given: &Given, group: &[DescribedTarget]) -> Verdict {
     let binding = binding(kind);
-    let mut evidence = evidence(&binding, said);
-    evidence.group.see(group.to_vec(), at(1000));
+    let mut evidence = evidence(&binding, given);
+    evidence.group.update(group.to_vec(), at(1000));
     verdict(&binding, &AllowedNetworks::default(), &evidence, at(1000))
 }
 
-fn takes_writes(said: &Said, address: IpAddr) -> bool {
-    said.voices.iter().any(|(known, voice, _)| *voice == Some(Voice::TakesWrites) && address.to_string() == **known)
+fn takes_writes(given: &Given, address: IpAddr) -> bool {
+    given.roles.iter().any(|(known, role, _)| *role == Some(Role::Writer) && address.to_string() == **known)
 }
 
 /// What was said, but by no database that takes writes, and nothing by those at these addresses.
-fn without_writers(said: &Said<'static>, silent: &[&str]) -> &'static [Voiced<'static>] {
-    let is_left = |(address, voice, _): &&Voiced| *voice != Some(Voice::TakesWrites) && !silent.contains(address);
-    Vec::leak(said.voices.iter().filter(is_left).copied().collect())
+fn without_writers(given: &Given<'static>, silent: &[&str]) -> &'static [Probed<'static>] {
+    let is_left = |(address, role, _): &&Probed| *role != Some(Role::Writer) && !silent.contains(address);
+    Vec::leak(given.roles.iter().filter(is_left).copied().collect())
 }
 
 fn single_writer() -> impl Strategy<Value = Kind> {
@@ -79,74 +79,74 @@ fn single_writer() -> impl Strategy<Value = Kind> {
 proptest! {
     #[test]
     fn a_switch_leads_to_one_allowed_address_that_a_witness_named(
-        kind in single_writer(), said in any_said(), group in any_group(),
+        kind in single_writer(), given in any_given(), group in any_group(),
     ) {
-        if let Verdict::Switch(plan, _) = judge(kind, &said, &group) {
+        if let Verdict::Switch(plan, _) = decide(kind, &given, &group) {
             let wanted: Vec<IpAddr> = plan.keep.iter().chain(&plan.register).map(|target| target.address).collect();
             prop_assert_eq!(wanted.len(), 1);
             prop_assert!(AllowedNetworks::default().refusal(wanted[0]).is_none());
-            let by_dns = said.dns.contains(&&*wanted[0].to_string());
-            let writer = said.writer.map(|id| MEMBERS.iter().find(|(member, _)| *member == id).expect("a member").1);
-            let by_itself = takes_writes(&said, wanted[0]);
+            let by_dns = given.dns.contains(&&*wanted[0].to_string());
+            let writer = given.writer.map(|id| MEMBERS.iter().find(|(member, _)| *member == id).expect("a member").1);
+            let by_itself = takes_writes(&given, wanted[0]);
             prop_assert!(by_dns || by_itself || writer.map(IpAddr::from) == Some(wanted[0]));
         }
     }
 
     #[test]
-    fn nothing_happens_without_dns_or_two_other_witnesses_or_a_writers_word(
-        kind in single_writer(), said in any_said(), group in any_group(),
+    fn nothing_happens_without_dns_or_two_other_witnesses_or_a_writer(
+        kind in single_writer(), given in any_given(), group in any_group(),
     ) {
-        let said = Said { dns: &[], events: &[], voices: without_writers(&said, &[]), ..said };
-        prop_assert_eq!(judge(kind, &said, &group), Verdict::Wait(Because::Silence));
+        let given = Given { dns: &[], events: &[], roles: without_writers(&given, &[]), ..given };
+        prop_assert_eq!(decide(kind, &given, &group), Verdict::Wait(Reason::NoDnsAnswer));
     }
 
     #[test]
-    fn a_member_that_all_name_is_never_touched(kind in single_writer(), said in any_said()) {
-        let voices = without_writers(&said, &["10.0.0.2"]);
-        let said = Said { dns: &["10.0.0.2"], writer: said.writer.map(|_| "b"), events: &[NAMES_B], voices, ..said };
-        let judged = judge(kind, &said, &[described("10.0.0.2:5432 unhealthy")]);
-        prop_assert!(matches!(judged, Verdict::InSync(_)), "{judged:?}");
+    fn a_member_that_all_name_is_never_touched(kind in single_writer(), given in any_given()) {
+        let roles = without_writers(&given, &["10.0.0.2"]);
+        let given = Given { dns: &["10.0.0.2"], writer: given.writer.map(|_| "b"), events: &[NAMES_B], roles, ..given };
+        let decided = decide(kind, &given, &[described("10.0.0.2:5432 unhealthy")]);
+        prop_assert!(matches!(decided, Verdict::InSync(_)), "{decided:?}");
     }
 
     #[test]
-    fn topology_alone_never_moves_a_writer(said in any_said(), steady in 0..200i64) {
-        let said = Said { dns: &["10.0.0.1"], steady, events: &[], voices: without_writers(&said, &[]), ..said };
-        let judged = judge(Kind::Cluster, &said, &[described("10.0.0.1:5432 healthy")]);
-        prop_assert!(!matches!(judged, Verdict::Switch(..)), "{judged:?}");
+    fn topology_alone_never_moves_a_writer(given in any_given(), steady in 0..200i64) {
+        let given = Given { dns: &["10.0.0.1"], steady, events: &[], roles: without_writers(&given, &[]), ..given };
+        let decided = decide(Kind::Cluster, &given, &[described("10.0.0.1:5432 healthy")]);
+        prop_assert!(!matches!(decided, Verdict::Switch(..)), "{decided:?}");
     }
 
     #[test]
     fn more_time_with_the_same_answers_never_turns_a_switch_back(
-        kind in single_writer(), said in any_said(), group in any_group(), more in 0..100i64,
+        kind in single_writer(), given in any_given(), group in any_group(), more in 0..100i64,
     ) {
-        let later = Said { steady: said.steady + more, ..said };
-        if matches!(judge(kind, &said, &group), Verdict::Switch(..)) {
-            prop_assert!(matches!(judge(kind, &later, &group), Verdict::Switch(..)));
+        let later = Given { steady: given.steady + more, ..given };
+        if matches!(decide(kind, &given, &group), Verdict::Switch(..)) {
+            prop_assert!(matches!(decide(kind, &later, &group), Verdict::Switch(..)));
         }
     }
 
     #[test]
     fn no_switch_leads_to_a_database_that_said_a_moment_ago_that_it_is_read_only(
-        kind in select(vec![Kind::Cluster, Kind::Instance, Kind::Hostname]), said in any_said(), group in any_group(),
+        kind in select(vec![Kind::Cluster, Kind::Instance, Kind::Hostname]), given in any_given(), group in any_group(),
     ) {
         let last = |address: IpAddr| {
-            let its = said.voices.iter().filter(|(known, voice, _)| voice.is_some() && address.to_string() == *known);
-            its.min_by_key(|(_, _, ago)| *ago).filter(|(_, _, ago)| *ago <= 5).and_then(|(_, voice, _)| *voice)
+            let its = given.roles.iter().filter(|(known, role, _)| role.is_some() && address.to_string() == *known);
+            its.min_by_key(|(_, _, ago)| *ago).filter(|(_, _, ago)| *ago <= 5).and_then(|(_, role, _)| *role)
         };
-        if let Verdict::Switch(plan, _) = judge(kind, &said, &group) {
+        if let Verdict::Switch(plan, _) = decide(kind, &given, &group) {
             let left_alone = plan.keep.iter().filter(|_| kind.is_single_writer());
             for target in plan.register.iter().chain(left_alone) {
-                prop_assert_ne!(last(target.address), Some(Voice::ReadOnly), "{} {:?}", plan, said);
+                prop_assert_ne!(last(target.address), Some(Role::Reader), "{} {:?}", plan, given);
             }
         }
     }
 
     #[test]
     fn a_database_that_says_nothing_changes_nothing(
-        kind in select(Kind::NAMES.to_vec()), said in any_said(), group in any_group(),
+        kind in select(Kind::NAMES.to_vec()), given in any_given(), group in any_group(),
     ) {
-        let silence = said.voices.iter().map(|(address, _, ago)| (*address, None, *ago)).collect::<Vec<_>>();
-        let [silent, unasked] = [&silence[..], &[]].map(|voices| judge(kind.1, &Said { voices, ..said }, &group));
+        let silence = given.roles.iter().map(|(address, _, ago)| (*address, None, *ago)).collect::<Vec<_>>();
+        let [silent, unasked] = [&silence[..], &[]].map(|roles| decide(kind.1, &Given { roles, ..given }, &group));
         prop_assert_eq!(silent, unasked);
     }
 }

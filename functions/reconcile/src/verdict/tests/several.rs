@@ -6,16 +6,16 @@ const KINDS: [Kind; 3] = [Kind::Readers, Kind::Proxy, Kind::Custom];
 
 #[test]
 fn an_address_that_may_not_be_registered_keeps_no_other_out_and_is_told_once_they_are_in() {
-    let said = Said { dns: &["10.0.0.2", "52.1.2.3"], ..Said::default() };
+    let given = Given { dns: &["10.0.0.2", "52.1.2.3"], ..Given::default() };
     for kind in KINDS {
-        assert_eq!(check(kind, &said, &[]), "register 10.0.0.2:5432", "{kind}");
+        assert_eq!(check(kind, &given, &[]), "register 10.0.0.2:5432", "{kind}");
         let ill = "10.0.0.9:5432 unhealthy";
-        assert_eq!(check(kind, &said, &[ill]), "register 10.0.0.2:5432", "{kind}: nobody leaves in that run");
-        let refused = check(kind, &said, &["10.0.0.2:5432 healthy", ill]);
+        assert_eq!(check(kind, &given, &[ill]), "register 10.0.0.2:5432", "{kind}: nobody leaves in that run");
+        let refused = check(kind, &given, &["10.0.0.2:5432 healthy", ill]);
         assert!(refused.starts_with("refuse: 52.1.2.3"), "{kind}: {refused}");
     }
     for kind in [Kind::Cluster, Kind::Instance, Kind::Hostname] {
-        let refused = check(kind, &said, &["10.0.0.9:5432"]);
+        let refused = check(kind, &given, &["10.0.0.9:5432"]);
         assert!(refused.starts_with("refuse: 52.1.2.3"), "{kind}: {refused}");
     }
 }
@@ -26,14 +26,14 @@ fn a_reader_of_the_rds_api_that_may_not_be_registered_keeps_no_other_out() {
     let mut members = topology("c").0;
     members[0].1 = addresses(&["52.1.2.3"]);
     let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
-    evidence.hear_dns(Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(0));
-    evidence.hear_topology(Some(Topology(members)), at(0));
-    let judge = |evidence: &Evidence| verdict(&binding, &AllowedNetworks::default(), evidence, at(0));
-    evidence.group.see(vec![], at(0));
-    let Verdict::Switch(plan, _) = judge(&evidence) else { panic!("the other joins") };
+    evidence.record_dns(DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(0));
+    evidence.record_topology(Some(Topology(members)), at(0));
+    let decide = |evidence: &Evidence| verdict(&binding, &AllowedNetworks::default(), evidence, at(0));
+    evidence.group.update(vec![], at(0));
+    let Verdict::Switch(plan, _) = decide(&evidence) else { panic!("the other joins") };
     assert_eq!(plan.to_string(), "register 10.0.0.2:5432");
-    evidence.group.see(vec![described("10.0.0.2:5432")], at(0));
-    assert!(matches!(judge(&evidence), Verdict::Refuse(_)));
+    evidence.group.update(vec![described("10.0.0.2:5432")], at(0));
+    assert!(matches!(decide(&evidence), Verdict::Refuse(_)));
 }
 
 /// Its lookup failed, and nobody knows it from before. One that has left the cluster leaves.
@@ -41,40 +41,40 @@ fn a_reader_of_the_rds_api_that_may_not_be_registered_keeps_no_other_out() {
 fn a_reader_without_an_address_keeps_its_target() {
     let binding = binding(Kind::Readers);
     let Topology(members) = topology("c");
-    let judged = |told: &[(ClusterMember, Addresses)]| {
-        let told: Vec<_> = told.iter().map(|(member, _)| member.clone()).collect();
+    let decided = |topology_age: &[(ClusterMember, Addresses)]| {
+        let topology_age: Vec<_> = topology_age.iter().map(|(member, _)| member.clone()).collect();
         let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
-        evidence.group.see(vec![described("10.0.0.1:5432 healthy"), described("10.0.0.2:5432 healthy")], at(0));
+        evidence.group.update(vec![described("10.0.0.1:5432 healthy"), described("10.0.0.2:5432 healthy")], at(0));
         for second in 0..=30 {
-            evidence.hear_dns(Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(second));
-            evidence.hear_members(&told, at(second));
-            evidence.hear_topology(Some(Topology(members[1..].to_vec())), at(second));
+            evidence.record_dns(DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(second));
+            evidence.record_members(&topology_age, at(second));
+            evidence.record_topology(Some(Topology(members[1..].to_vec())), at(second));
         }
         verdict(&binding, &AllowedNetworks::default(), &evidence, at(30))
     };
-    assert!(matches!(judged(&members), Verdict::Wait(_)), "{:?}", judged(&members));
-    let Verdict::Switch(plan, _) = judged(&members[1..]) else { panic!("{:?}", judged(&members[1..])) };
+    assert!(matches!(decided(&members), Verdict::Wait(_)), "{:?}", decided(&members));
+    let Verdict::Switch(plan, _) = decided(&members[1..]) else { panic!("{:?}", decided(&members[1..])) };
     assert_eq!(plan.to_string(), "deregister 10.0.0.1:5432");
 }
 
 /// What is judged of a custom endpoint whose answers name 10.0.0.2, one after each pause, since they named both.
 fn custom(answers: i64, pause: i64, group: &[&str]) -> String {
     let binding = binding(Kind::Custom);
-    let answer = |texts: &[&str]| Answer { addresses: addresses(texts), ttl: Duration::from_secs(1) };
+    let answer = |texts: &[&str]| DnsAnswer { addresses: addresses(texts), ttl: Duration::from_secs(1) };
     let mut history = History::default();
     for number in 0..=answers {
         let now = at(number * pause);
         let mut evidence = Evidence::new(&binding, &[], history, now);
-        evidence.hear_dns(if number == 0 { answer(&["10.0.0.1", "10.0.0.2"]) } else { answer(&["10.0.0.2"]) }, now);
+        evidence.record_dns(if number == 0 { answer(&["10.0.0.1", "10.0.0.2"]) } else { answer(&["10.0.0.2"]) }, now);
         history = evidence.history();
     }
     let now = at(answers * pause);
     let mut evidence = Evidence::new(&binding, &[], history, now);
-    evidence.group.see(group.iter().map(|text| described(text)).collect(), now);
-    evidence.hear_dns(answer(&["10.0.0.2"]), now);
+    evidence.group.update(group.iter().map(|text| described(text)).collect(), now);
+    evidence.record_dns(answer(&["10.0.0.2"]), now);
     match verdict(&binding, &AllowedNetworks::default(), &evidence, now) {
         Verdict::Switch(plan, _) => plan.to_string(),
-        judged => judged.name().to_owned(),
+        decided => decided.name().to_owned(),
     }
 }
 
@@ -110,10 +110,10 @@ fn a_new_process_counts_the_absence_from_its_own_first_answer() {
     for number in 0..=20 {
         let now = at(number * 60);
         let mut evidence = Evidence::new(&binding, &[], history, now);
-        evidence.hear_dns(Answer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, now);
-        evidence.group.see(both(), now);
-        let judged = verdict(&binding, &AllowedNetworks::default(), &evidence, now);
-        assert_eq!(matches!(judged, Verdict::Switch(..)), number >= 19, "answer {number}");
+        evidence.record_dns(DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, now);
+        evidence.group.update(both(), now);
+        let decided = verdict(&binding, &AllowedNetworks::default(), &evidence, now);
+        assert_eq!(matches!(decided, Verdict::Switch(..)), number >= 19, "answer {number}");
         history = evidence.history();
     }
 }
@@ -126,19 +126,19 @@ fn of_readers(dns: &str, joined: i64, looks: &[(i64, &[&str])]) -> String {
     let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
     let last = looks[looks.len() - 1].0;
     for second in 0..=last {
-        evidence.hear_dns(Answer { addresses: addresses(&[dns]), ttl: Duration::ZERO }, at(second));
-        evidence.hear_topology(Some(topology("a")), at(second));
+        evidence.record_dns(DnsAnswer { addresses: addresses(&[dns]), ttl: Duration::ZERO }, at(second));
+        evidence.record_topology(Some(topology("a")), at(second));
         if second == joined {
-            evidence.join(&[Target { address: [10, 0, 0, 1].into(), port: 5432 }], at(second));
+            evidence.record_registration(&[Target { address: [10, 0, 0, 1].into(), port: 5432 }], at(second));
         }
         let look = looks.iter().find(|(at, _)| *at == second);
         look.iter().for_each(|(_, group)| {
-            evidence.group.see(group.iter().map(|text| described(text)).collect(), at(second));
+            evidence.group.update(group.iter().map(|text| described(text)).collect(), at(second));
         });
     }
     match verdict(&binding, &AllowedNetworks::default(), &evidence, at(last)) {
         Verdict::Switch(plan, _) => plan.to_string(),
-        judged => format!("{}, {}", judged.name(), judged.because().map(Because::to_string).unwrap_or_default()),
+        decided => format!("{}, {}", decided.name(), decided.reason().map(Reason::to_string).unwrap_or_default()),
     }
 }
 

@@ -1,0 +1,117 @@
+//! What a process remembers of a target group from one run to the next. Only a help: a new process does without it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reconcile::binding::TargetGroupArn;
+use reconcile::claim::age;
+use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::history::History;
+use reconcile::poll_policy::LastInSync;
+use reconcile::target::Addresses;
+use reconcile::target_group::TargetGroupView;
+
+use crate::error::DnsError;
+
+/// A member is believed to be where it was found so long ago, if DNS does not answer now.
+const FOUND: Duration = Duration::from_secs(300);
+
+/// What a process remembers of every group.
+#[derive(Default)]
+pub(crate) struct ProcessState(Mutex<BTreeMap<TargetGroupArn, GroupState>>);
+
+/// What is remembered of one group.
+#[derive(Clone, Default)]
+pub(crate) struct GroupState {
+    /// What its runs saw.
+    pub(crate) history: History,
+    /// The last time it saw the group in sync.
+    pub(crate) last_in_sync: LastInSync,
+    /// Where the members of the cluster were found last.
+    pub(crate) members: MemberAddresses,
+}
+
+impl ProcessState {
+    pub(crate) fn get(&self, group: &TargetGroupArn) -> GroupState {
+        self.groups().get(group).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn record_history(&self, group: &TargetGroupArn, history: History) {
+        self.groups().entry(group.clone()).or_default().history = history;
+    }
+
+    pub(crate) fn record_in_sync(&self, group: &TargetGroupArn, last_in_sync: LastInSync) {
+        self.groups().entry(group.clone()).or_default().last_in_sync = last_in_sync;
+    }
+
+    /// Notes since when witnesses have disagreed, at the end of a run in which they did.
+    pub(crate) fn record_disagreement(&self, group: &TargetGroupArn, since: Option<DateTime<Utc>>) {
+        self.groups().entry(group.clone()).or_default().last_in_sync.disagreed = since;
+    }
+
+    pub(crate) fn record_members(&self, group: &TargetGroupArn, members: &MemberAddresses) {
+        self.groups().entry(group.clone()).or_default().members = members.clone();
+    }
+
+    fn groups(&self) -> MutexGuard<'_, BTreeMap<TargetGroupArn, GroupState>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where the members of a cluster were found last, by the name of the endpoint.
+#[derive(Clone, Default)]
+pub(crate) struct MemberAddresses(BTreeMap<String, FoundAddresses>);
+
+#[derive(Clone)]
+struct FoundAddresses {
+    addresses: Addresses,
+    at: DateTime<Utc>,
+    /// The member's status then: with another one it may have got another host.
+    status: String,
+}
+
+impl MemberAddresses {
+    /// Where the member is: what DNS answers for its endpoint, or if it gave no answer, its last one, as long as that
+    /// is not old, or is an address in the group.
+    pub(crate) fn resolve(
+        &mut self,
+        member: &ClusterMember,
+        answer: Result<DnsAnswer, DnsError>,
+        group: &TargetGroupView,
+        now: DateTime<Utc>,
+    ) -> Option<Addresses> {
+        let endpoint = member.endpoint.as_ref()?;
+        match answer {
+            Ok(DnsAnswer { addresses, .. }) => {
+                let found = FoundAddresses { addresses: addresses.clone(), at: now, status: member.status.clone() };
+                self.0.insert(endpoint.clone(), found);
+                Some(addresses)
+            }
+            Err(error) => {
+                let is_in_group = |address: IpAddr| group.registered().chain(group.draining()).any(|it| it == address);
+                let is_believed = |found: &FoundAddresses| {
+                    found.status == member.status
+                        && (age(found.at, now) <= FOUND || found.addresses.iter().any(is_in_group))
+                };
+                if error.answer.is_definite() || !self.0.get(endpoint).is_some_and(is_believed) {
+                    self.0.remove(endpoint);
+                }
+                self.0.get(endpoint).map(|found| found.addresses.clone())
+            }
+        }
+    }
+
+    /// Forgets the members that the cluster has no more.
+    pub(crate) fn retain(&mut self, is_member: impl Fn(&str) -> bool) {
+        self.0.retain(|endpoint, _| is_member(endpoint));
+    }
+
+    /// The name of the member that was found there last.
+    pub(crate) fn tls_name(&self, address: IpAddr) -> Option<&str> {
+        let found = self.0.iter().filter(|(_, found)| found.addresses.contains(address));
+        found.max_by_key(|(_, found)| found.at).map(|(endpoint, _)| endpoint.as_str())
+    }
+}

@@ -1,0 +1,262 @@
+//! Asks databases whether they take writes: the port [`RoleProbe`](ports::RoleProbe) over the real protocols.
+//!
+//! A session goes to an address, and its certificate must be for the name that the RDS API or the binding gives the
+//! database. So no login is sent to a server that took over the address of another.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use platform::connect_error::{ConnectError, HostPort};
+use platform::login::{CredentialProvider, Credentials};
+use platform::mysql::{ConnectOptions, Connection};
+use platform::trust;
+use reconcile::binding::{Binding, Engine};
+use reconcile::claim::Role;
+use reconcile::login::LoginMethod;
+use reconcile::report::Failure;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
+
+use crate::ports::{self, BoxFuture};
+
+mod mysql;
+mod postgres;
+
+/// Saying goodbye to a database, and the end of TLS.
+const CLOSE_LIMIT: Duration = Duration::from_millis(200);
+
+/// A session is opened in this time, or not; a question need not wait so long for it. MySQL gives up a handshake after as
+/// long, and counts it against the client's address.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// What every session needs.
+pub struct SqlRoleProbe {
+    provider: Arc<CredentialProvider>,
+    /// The certificate authorities, as PEM.
+    ca_bundle: Vec<u8>,
+    /// These two are made at the first use: there are many authorities, and most runs ask no database.
+    postgres: OnceLock<MakeRustlsConnect>,
+    mysql: OnceLock<ConnectOptions>,
+}
+
+impl SqlRoleProbe {
+    /// With what to log in, and whose certificates to believe, as PEM.
+    pub fn new(provider: CredentialProvider, ca_bundle: Vec<u8>) -> SqlRoleProbe {
+        let (postgres, mysql) = (OnceLock::new(), OnceLock::new());
+        SqlRoleProbe { provider: Arc::new(provider), ca_bundle, postgres, mysql }
+    }
+
+    fn postgres(&self) -> &MakeRustlsConnect {
+        self.postgres.get_or_init(|| MakeRustlsConnect::new(trust::client_config(&self.ca_bundle)))
+    }
+
+    fn mysql(&self) -> &ConnectOptions {
+        self.mysql.get_or_init(|| ConnectOptions::new(self.ca_bundle.clone()))
+    }
+}
+
+impl ports::RoleProbe for SqlRoleProbe {
+    fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn ports::ProbeSessions + 'a> {
+        Box::new(RunSessions { probe: self, binding, secret: Mutex::default(), kept: Mutex::default() })
+    }
+}
+
+/// The sessions of one run.
+struct RunSessions<'a> {
+    probe: &'a SqlRoleProbe,
+    binding: &'a Binding,
+    secret: Mutex<Secret>,
+    kept: Mutex<BTreeMap<IpAddr, Kept>>,
+}
+
+/// What the secret holds, or why it could not be read: fetched once in a run, however many databases there are, and a
+/// second time if a server refuses it. It may have been rotated in between.
+#[derive(Default)]
+struct Secret {
+    fetch: Option<Shared<BoxFuture<'static, Result<Credentials, Failure>>>>,
+    was_refused: bool,
+}
+
+/// A session between two questions.
+enum Kept {
+    Open(OpenSession),
+    Opening(Opening),
+}
+
+/// It goes on while nobody waits for it.
+type Opening = JoinHandle<Result<OpenSession, ConnectError>>;
+
+enum OpenSession {
+    Postgres(postgres::Session),
+    MySql(Connection),
+}
+
+/// A question that waits for a session to open. If it is given up the session is kept for the next one.
+struct PendingSession<'s> {
+    kept: &'s Mutex<BTreeMap<IpAddr, Kept>>,
+    address: IpAddr,
+    opening: Option<Opening>,
+}
+
+impl ports::ProbeSessions for RunSessions<'_> {
+    fn prepare(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async {
+            match self.probe.provider.login() {
+                // A token is signed here, for each host.
+                LoginMethod::Iam(_) => Ok(()),
+                LoginMethod::Secret(_) => self.secret().await.map(drop),
+            }
+        })
+    }
+
+    fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>> {
+        Box::pin(async move {
+            // While it is asked the session is nobody's: if the question is given up, so is the session.
+            let kept = lock(&self.kept).remove(&address);
+            let opening = match kept {
+                Some(Kept::Opening(opening)) => opening,
+                Some(Kept::Open(mut session)) => match session.probe().await {
+                    Ok(role) => return Ok(self.keep(address, session, role)),
+                    // The server ends its sessions when it restarts, which is what a failover is.
+                    Err(_) => self.open(address, name).await?,
+                },
+                None => self.open(address, name).await?,
+            };
+            let pending = PendingSession { kept: &self.kept, address, opening: Some(opening) };
+            let mut session = pending.session().await.map_err(|error| self.refused(&error))?;
+            let role = session.probe().await.map_err(|error| error.failure())?;
+            Ok(self.keep(address, session, role))
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let kept = std::mem::take(&mut *lock(&self.kept));
+        // A handshake that is under way ends by itself, which no server holds against its client.
+        let open =
+            kept.into_values().filter_map(|kept| if let Kept::Open(session) = kept { Some(session) } else { None });
+        let goodbyes = open.map(OpenSession::close).collect::<Vec<_>>();
+        Box::pin(async {
+            futures_util::future::join_all(goodbyes).await;
+        })
+    }
+}
+
+impl RunSessions<'_> {
+    fn keep(&self, address: IpAddr, session: OpenSession, role: Role) -> Role {
+        lock(&self.kept).insert(address, Kept::Open(session));
+        role
+    }
+
+    async fn secret(&self) -> Result<Credentials, Failure> {
+        let fetch = {
+            let mut secret = lock(&self.secret);
+            // What failed is fetched anew.
+            let is_of_use = |fetch: &&Shared<_>| fetch.peek().is_none_or(Result::is_ok);
+            match secret.fetch.as_ref().filter(is_of_use) {
+                Some(fetch) => fetch.clone(),
+                None => secret.fetch.insert(self.fetch()).clone(),
+            }
+        };
+        fetch.await
+    }
+
+    /// In a task: it goes on while nobody waits for it.
+    fn fetch(&self) -> Shared<BoxFuture<'static, Result<Credentials, Failure>>> {
+        let provider = Arc::clone(&self.probe.provider);
+        let endpoint = HostPort { host: String::new(), port: self.binding.port };
+        let fetch = tokio::spawn(async move {
+            provider.credentials(&endpoint).await.map_err(|error| ConnectError::Login(error).failure())
+        });
+        let lost = |error: tokio::task::JoinError| Failure { kind: "Panicked", message: error.to_string() };
+        async move { fetch.await.unwrap_or_else(|error| Err(lost(error))) }.boxed().shared()
+    }
+
+    async fn credentials(&self, endpoint: &HostPort) -> Result<Credentials, Failure> {
+        let provider = &self.probe.provider;
+        match provider.login() {
+            LoginMethod::Iam(_) => {
+                provider.credentials(endpoint).await.map_err(|error| ConnectError::Login(error).failure())
+            }
+            LoginMethod::Secret(_) => self.secret().await,
+        }
+    }
+
+    /// The failure; a refused login lets the secret be fetched again once.
+    fn refused(&self, error: &ConnectError) -> Failure {
+        let failure = error.failure();
+        let mut secret = lock(&self.secret);
+        if failure.kind == "LoginRefused" && !std::mem::replace(&mut secret.was_refused, true) {
+            secret.fetch = None;
+        }
+        failure
+    }
+
+    async fn open(&self, address: IpAddr, name: &str) -> Result<Opening, Failure> {
+        let endpoint = HostPort { host: name.to_owned(), port: self.binding.port };
+        let credentials = self.credentials(&endpoint).await?;
+        let open: BoxFuture<'static, Result<OpenSession, ConnectError>> = match self.binding.engine {
+            Some(Engine::MySql) => {
+                let options = self.probe.mysql().clone();
+                let open = async move { Connection::open(&options, &endpoint, Some(address), &credentials).await };
+                open.map(|session| session.map(OpenSession::MySql)).boxed()
+            }
+            // A binding without an engine has no sessions.
+            Some(Engine::Postgres) | None => {
+                let tls = self.probe.postgres().clone();
+                let open = async move { postgres::Session::open(address, &endpoint, &credentials, &tls).await };
+                open.map(|session| session.map(OpenSession::Postgres)).boxed()
+            }
+        };
+        let timed_out = |_| Err(ConnectError::Timeout { seconds: OPEN_LIMIT.as_secs() });
+        Ok(tokio::spawn(async move { timeout(OPEN_LIMIT, open).await.unwrap_or_else(timed_out) }))
+    }
+}
+
+impl PendingSession<'_> {
+    async fn session(mut self) -> Result<OpenSession, ConnectError> {
+        let Some(opening) = &mut self.opening else { return Err(ConnectError::Connection(ErrorKind::NotFound.into())) };
+        let opened = opening.await;
+        self.opening = None;
+        opened.unwrap_or_else(|error| Err(ConnectError::Connection(io::Error::other(error))))
+    }
+}
+
+impl Drop for PendingSession<'_> {
+    fn drop(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            lock(self.kept).insert(self.address, Kept::Opening(opening));
+        }
+    }
+}
+
+impl OpenSession {
+    async fn probe(&mut self) -> Result<Role, ConnectError> {
+        match self {
+            OpenSession::Postgres(session) => session.probe().await,
+            OpenSession::MySql(connection) => mysql::probe(connection).await,
+        }
+    }
+
+    async fn close(self) {
+        let goodbye = async {
+            match self {
+                OpenSession::Postgres(session) => session.close().await,
+                OpenSession::MySql(connection) => connection.close().await,
+            }
+        };
+        if timeout(CLOSE_LIMIT, goodbye).await.is_err() {
+            debug!("the session did not end in time");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

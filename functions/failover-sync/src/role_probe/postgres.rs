@@ -1,0 +1,121 @@
+//! One session with PostgreSQL or Aurora PostgreSQL.
+
+use std::error::Error as _;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use platform::connect_error::{ConnectError, HostPort, TlsError};
+use platform::error::chain;
+use platform::login::Credentials;
+use platform::server_error;
+use reconcile::claim::Role;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::debug;
+
+/// In recovery is what every standby is, and every reader of Aurora and of a Multi-AZ DB cluster. A server that is not may
+/// still be read only for every new session by a default of its configuration, which is how a switchover can fence it: that
+/// one is unknown. A default that is of the role or the database alone is an operator's way to keep this login from writing,
+/// and says nothing of the server, so that `transaction_read_only` alone would not do. Which source RDS gives the default of
+/// a blue database is to be watched on AWS.
+///
+/// Source: PostgreSQL manual, "Recovery Information Functions", "default_transaction_read_only" and "pg_settings", whose
+/// column `source` has `user`, `database` and `database user` for defaults of roles and databases (`GucSource_Names` in
+/// `guc_tables.c`; `global` is `ALTER ROLE ALL`); AWS JDBC wrapper, `IsReaderQuery`.
+const ROLE_QUERY: &str = "SELECT pg_is_in_recovery(), \
+    (SELECT setting = 'on' AND source NOT IN ('user', 'database', 'database user') \
+     FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only')";
+
+/// The one database that every server has (RDS too); nothing in it is read.
+const DATABASE: &str = "postgres";
+
+/// A server that acknowledges nothing for so long is gone.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
+pub(super) struct Session {
+    client: Client,
+    connection: Connection,
+}
+
+/// The driver's task. It would wait for the answer to a question that was given up, and hold the session until it came.
+struct Connection(JoinHandle<()>);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Session {
+    pub(super) async fn open(
+        address: IpAddr,
+        endpoint: &HostPort,
+        credentials: &Credentials,
+        tls: &MakeRustlsConnect,
+    ) -> Result<Session, ConnectError> {
+        let mut config = Config::new();
+        config
+            .host(&endpoint.host)
+            .hostaddr(address)
+            .port(endpoint.port)
+            .user(&credentials.username)
+            .password(&credentials.password)
+            .dbname(DATABASE)
+            .application_name("failover-sync")
+            .tcp_user_timeout(UNACKNOWLEDGED)
+            .ssl_mode(SslMode::Require);
+        let (client, connection) = config.connect(tls.clone()).await.map_err(connect_error)?;
+        let connection = Connection(tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(error = chain(&error), "the session ended");
+            }
+        }));
+        Ok(Session { client, connection })
+    }
+
+    pub(super) async fn probe(&mut self) -> Result<Role, ConnectError> {
+        let answer = self.client.simple_query(ROLE_QUERY).await.map_err(connect_error)?;
+        let row = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some((row.get(0), row.get(1))),
+            _ => None,
+        });
+        match row {
+            Some((Some("t"), _)) => Ok(Role::Reader),
+            Some((Some("f"), Some("t"))) => Ok(Role::Unknown),
+            Some((Some("f"), Some("f"))) => Ok(Role::Writer),
+            other => Err(ConnectError::Protocol(format!("its role cannot be read from {other:?}"))),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        let Session { client, mut connection } = self;
+        drop(client);
+        if let Err(error) = (&mut connection.0).await {
+            debug!(%error, "the session did not end properly");
+        }
+    }
+}
+
+fn connect_error(error: Error) -> ConnectError {
+    if let Some(answer) = error.as_db_error() {
+        let (code, message) = (answer.code().code().to_owned(), answer.message().to_owned());
+        return ConnectError::Refused { known: server_error::postgres_hint(&code), code, message };
+    }
+    let text = chain(&error);
+    let is_tls = error.to_string() == "error performing TLS handshake";
+    if error.source().is_none() && error.is_closed() {
+        return ConnectError::Connection(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+    }
+    match error.into_source().map(|source| source.downcast::<io::Error>()) {
+        Some(Ok(error)) => ConnectError::from(*error),
+        // The driver's only text without a type; it is what it says of a server without TLS.
+        Some(Err(other)) if other.to_string() == "server does not support TLS" => {
+            ConnectError::Tls(TlsError::NotOffered(other.to_string()))
+        }
+        Some(Err(other)) if is_tls => ConnectError::Tls(other.into()),
+        _ => ConnectError::Protocol(text),
+    }
+}

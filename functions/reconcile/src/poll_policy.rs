@@ -1,0 +1,290 @@
+//! The poll policy: which source a look asks, and when.
+//!
+//! | source                        | asked                                                                     | at most every     |
+//! |-------------------------------|---------------------------------------------------------------------------|-------------------|
+//! | DNS                           | in every look                                                             | 1 s               |
+//! | the target group              | if its description is 15 s old; before a write, if it is 1 s old          | 1 s               |
+//! | topology, beside DNS          | in a watch; after a look that did not find the group right; three minutes after it was last found to agree; as soon as the writer's name leads elsewhere than when this process last saw the group in sync | 2 s |
+//! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; while witnesses disagree; when a target is unhealthy, which is a hint and no proof | 2 s; before a switch, or when a disagreement seems to be over, 1 s |
+//! | the databases, beside DNS     | in a watch, and after a look that did not find the group right: all that are known      | 1 s |
+//! | the databases, after it       | the same, those that became known, and all in a look that did not find the group right; the registered ones when topology is checked | once a look |
+//!
+//! Topology is asked every second while DNS moves, or while an event names an instance that is not registered. Asking it
+//! beside DNS saves a round trip: else the drift shows only once the target group is described. A disagreement that has
+//! lasted for half a minute makes its pauses longer, up to 15 s, until DNS moves or an event comes. A check that got no
+//! answer is repeated in the next run, then after 1, 2 and 3 minutes.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::binding::{Binding, Kind};
+use crate::claim::age;
+use crate::evidence::{CURRENT, Evidence, VETO_WHILE_UNASKED};
+use crate::reason::Reason;
+use crate::target::{Addresses, DescribedTarget};
+use crate::verdict::Verdict;
+
+/// Between two looks of one run.
+pub const PAUSE: Duration = Duration::from_secs(1);
+
+/// While nothing is to be written, a description this old will do: ELBv2 gives the whole account ten describes a second.
+const DESCRIBE_EVERY: Duration = Duration::from_secs(15);
+
+/// The RDS API is throttled at an unpublished rate, for the whole account.
+const ASK_TOPOLOGY_EVERY: Duration = Duration::from_secs(2);
+
+/// In sync is a claim of DNS alone. A DNS that is wrong for good is seen by nobody else.
+const CHECK_EVERY: Duration = Duration::from_secs(180);
+
+/// After so many checks in a row that got no answer, from the first on. A function without a way to the RDS API must not
+/// wait for it in every run; of runs that come every minute each asks that is meant to, although the last wait took time.
+const CHECK_AGAIN: [Duration; 3] = [Duration::ZERO, Duration::from_secs(55), Duration::from_secs(115)];
+
+/// A disagreement lets the RDS API be asked more rarely once it has lasted for this long.
+const BACK_OFF_AFTER: Duration = Duration::from_secs(30);
+
+/// And never more rarely than this. Each half minute of it makes the pause a second longer.
+const ASK_TOPOLOGY_AT_LEAST: Duration = Duration::from_secs(15);
+
+/// So many addresses a process remembers of a binding; they are asked in each watch.
+const KNOWN_AT_MOST: usize = 8;
+
+// What the RDS API said vetoes until it is asked again, which takes a look.
+const _: () = assert!(ASK_TOPOLOGY_AT_LEAST.as_secs() + 4 < VETO_WHILE_UNASKED.as_secs());
+
+/// What a process knows of the last time it saw a group in sync.
+#[derive(Clone, Debug, Default)]
+pub struct LastInSync {
+    /// What DNS said then.
+    pub addresses: Option<Addresses>,
+    /// The addresses that it saw so in this process, the oldest first: the standby of an instance is where its writer was.
+    pub known: Vec<IpAddr>,
+    /// When others than DNS were last asked and did not contradict.
+    pub checked: Option<DateTime<Utc>>,
+    /// How many checks in a row got no answer.
+    pub unanswered_checks: usize,
+    /// Since when witnesses have disagreed, if they did when the process last looked.
+    pub disagreed: Option<DateTime<Utc>>,
+}
+
+/// What one run asks for one binding.
+#[derive(Clone, Debug)]
+pub struct PollPolicy {
+    kind: Kind,
+    has_topology: bool,
+    /// Whether its databases are asked.
+    probes_roles: bool,
+    is_watching: bool,
+    last_in_sync: LastInSync,
+    /// When topology last answered or was given up: while it hangs, it must not keep the others waiting all the time.
+    topology_at: Option<DateTime<Utc>>,
+    /// Whether it has answered in this run.
+    has_answered: bool,
+    /// When a database was asked last.
+    probed_at: Option<DateTime<Utc>>,
+    /// Whether the last answer of DNS is another than the one before.
+    has_changed: bool,
+    /// Whether it is another than when this process last saw the group in sync.
+    differs_from_last_in_sync: bool,
+    /// Whether the last look did not find the group right.
+    is_drifting: bool,
+}
+
+impl PollPolicy {
+    /// The poll policy of a run that begins.
+    pub fn new(binding: &Binding, is_watching: bool, mut last_in_sync: LastInSync) -> PollPolicy {
+        let has_topology = binding.cluster().is_some();
+        let probes_roles = binding.engine.is_some();
+        last_in_sync.disagreed = last_in_sync.disagreed.filter(|_| !is_watching);
+        PollPolicy {
+            kind: binding.kind,
+            has_topology,
+            probes_roles,
+            is_watching,
+            last_in_sync,
+            topology_at: None,
+            has_answered: false,
+            probed_at: None,
+            has_changed: false,
+            differs_from_last_in_sync: false,
+            is_drifting: false,
+        }
+    }
+
+    /// Whether a look describes the target group.
+    pub fn should_describe(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        evidence.group.described_at().is_none_or(|at| age(at, now) >= DESCRIBE_EVERY)
+    }
+
+    /// Whether the description is young enough to decide by it. A new one may take its time.
+    pub fn may_judge(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        evidence.group.described_at().is_some_and(|at| age(at, now) < DESCRIBE_EVERY + CURRENT)
+    }
+
+    /// Whether the description is young enough to write by it.
+    pub fn may_write(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        evidence.group.described_at().is_some_and(|at| age(at, now) < PAUSE)
+    }
+
+    /// Whether a look may end before everybody whom it asked has answered.
+    pub fn is_urgent(&self) -> bool {
+        self.is_watching || self.is_drifting
+    }
+
+    /// Whether topology is only asked to make sure, and gave no answer the last time: no reason to wait for it long.
+    pub fn is_check_repeated(&self) -> bool {
+        self.last_in_sync.unanswered_checks > 0 && !self.is_urgent()
+    }
+
+    /// Whether topology is asked beside DNS.
+    pub fn should_ask_topology(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        // A reader endpoint answers with another of them each time.
+        let differs_from_last_in_sync = self.differs_from_last_in_sync && self.kind == Kind::Cluster;
+        let is_wanted = self.is_urgent() || self.is_check(now) || differs_from_last_in_sync;
+        self.has_topology && is_wanted && self.is_due(self.topology_pause(evidence, now), now)
+    }
+
+    /// Whether topology is asked before this verdict counts.
+    pub fn should_ask_topology_after(&self, verdict: &Verdict, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+        let is_wanted = match verdict {
+            Verdict::Refuse(_) => false,
+            Verdict::Wait(reason) if reason.lacks_dns_answer() => self.is_watching,
+            Verdict::Wait(_) => true,
+            // Nobody knows better than the databases.
+            Verdict::Switch(_, Reason::Role { .. }) => false,
+            Verdict::Switch(plan, _) => !plan.deregister.is_empty() || self.kind == Kind::Readers,
+            Verdict::InSync(_) => {
+                let is_unhealthy = || evidence.group.targets().iter().any(DescribedTarget::is_unhealthy);
+                self.is_watching
+                    || self.last_in_sync.disagreed.is_some()
+                    || evidence.disagrees(now) == Some(true)
+                    || is_unhealthy()
+            }
+        };
+        let pause = match verdict {
+            // Nothing is written unless topology had a chance to object to it: now, and not while a description that
+            // takes its time was under way.
+            Verdict::Switch(..) => PAUSE,
+            Verdict::InSync(_) if self.last_in_sync.disagreed.is_some() => PAUSE,
+            _ => self.topology_pause(evidence, now),
+        };
+        self.has_topology && is_wanted && self.is_due(pause, now)
+    }
+
+    /// The databases that are asked beside DNS, by the evidence of the look before.
+    pub fn databases_to_probe(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
+        if self.probes_roles && (self.is_watching || self.is_drifting) {
+            self.candidates(evidence)
+        } else {
+            BTreeSet::new()
+        }
+    }
+
+    /// The databases that are asked before this verdict counts, besides those that were asked in this look.
+    pub fn databases_to_probe_after(
+        &self,
+        verdict: &Verdict,
+        evidence: &Evidence,
+        now: DateTime<Utc>,
+    ) -> BTreeSet<IpAddr> {
+        let is_right = matches!(verdict, Verdict::InSync(_));
+        if self.probes_roles && (self.is_watching || !is_right) {
+            self.candidates(evidence)
+        } else if self.probes_roles && self.is_check(now) {
+            evidence.group.registered().collect()
+        } else {
+            BTreeSet::new()
+        }
+    }
+
+    /// What a look ended with.
+    pub fn record_verdict(&mut self, verdict: &Verdict, now: DateTime<Utc>) {
+        self.is_drifting = !matches!(verdict, Verdict::InSync(_));
+        let is_disagreement = matches!(verdict, Verdict::Wait(reason) if reason.is_contradiction());
+        self.last_in_sync.disagreed = is_disagreement.then(|| self.last_in_sync.disagreed.unwrap_or(now));
+    }
+
+    /// Until the next look, if the last one took so long: half as long while a write does not show yet, and while no
+    /// database says that it takes writes. Databases may leave all the time unused that they are given, which must not
+    /// make the looks rare.
+    pub fn pause(&self, evidence: &Evidence, took: Duration, is_pending: bool, now: DateTime<Utc>) -> Duration {
+        let is_out = self.probes_roles && self.is_watching && evidence.writers(now).is_none();
+        let pause = if is_pending || is_out { PAUSE / 2 } else { PAUSE };
+        if self.probes_roles { pause.saturating_sub(took).max(PAUSE / 4) } else { pause }
+    }
+
+    /// DNS answers; the evidence is that of the answer before.
+    pub fn record_dns(&mut self, evidence: &Evidence, answer: &Addresses) {
+        let last = evidence.last_dns_answer();
+        self.has_changed = last != Some(answer);
+        self.differs_from_last_in_sync =
+            self.last_in_sync.addresses.as_ref().is_some_and(|last_in_sync| last_in_sync != answer);
+        if last.is_some() && self.has_changed {
+            self.last_in_sync.disagreed = None;
+        }
+    }
+
+    /// A database was asked, and answered or was given up now.
+    pub fn record_probe(&mut self, now: DateTime<Utc>) {
+        self.probed_at = Some(now);
+    }
+
+    /// Topology was asked, and answered or was given up now.
+    pub fn record_topology(&mut self, is_silent: bool, now: DateTime<Utc>) {
+        self.topology_at = Some(now);
+        self.has_answered |= !is_silent;
+    }
+
+    /// The group is in sync with this answer of DNS, and what was asked in this run does not contradict it.
+    pub fn record_in_sync(&mut self, answer: Option<&Addresses>) -> LastInSync {
+        let known = &mut self.last_in_sync.known;
+        for address in answer.into_iter().flat_map(Addresses::iter) {
+            known.retain(|known| *known != address);
+            known.push(address);
+        }
+        known.drain(..known.len().saturating_sub(KNOWN_AT_MOST));
+        let mut last_in_sync = self.last_in_sync.clone();
+        last_in_sync.addresses = answer.cloned();
+        // The registered database, which may not answer, is no check in place of the RDS API: that would put it off.
+        let probed_at = self.probed_at.filter(|_| !self.has_topology);
+        last_in_sync.checked = self.topology_at.or(probed_at).or(last_in_sync.checked);
+        if self.topology_at.is_some() {
+            last_in_sync.unanswered_checks = if self.has_answered { 0 } else { last_in_sync.unanswered_checks + 1 };
+        }
+        last_in_sync
+    }
+
+    /// Since when witnesses have disagreed, if they do.
+    pub fn disagreed(&self) -> Option<DateTime<Utc>> {
+        self.last_in_sync.disagreed
+    }
+
+    fn topology_pause(&self, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
+        let is_announced = evidence.event_writer(now).is_some_and(|(named, _)| !evidence.group.has_registered(named));
+        if self.has_changed || is_announced {
+            return PAUSE;
+        }
+        let lasted = self.last_in_sync.disagreed.map(|since| age(since, now)).unwrap_or_default();
+        (ASK_TOPOLOGY_EVERY + lasted.saturating_sub(BACK_OFF_AFTER) / 30).min(ASK_TOPOLOGY_AT_LEAST)
+    }
+
+    fn candidates(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
+        self.last_in_sync.known.iter().copied().chain(evidence.candidates()).collect()
+    }
+
+    fn is_check(&self, now: DateTime<Utc>) -> bool {
+        let unanswered = self.last_in_sync.unanswered_checks.checked_sub(1);
+        let pause = unanswered.and_then(|before| CHECK_AGAIN.get(before).copied()).unwrap_or(CHECK_EVERY);
+        self.last_in_sync.checked.is_none_or(|at| age(at, now) >= pause)
+    }
+
+    fn is_due(&self, pause: Duration, now: DateTime<Utc>) -> bool {
+        self.topology_at.is_none_or(|topology_at| age(topology_at, now) >= pause)
+    }
+}
+
+#[cfg(test)]
+mod tests;

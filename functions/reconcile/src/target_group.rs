@@ -1,0 +1,249 @@
+//! What a run knows about the target group: its last description, and what changed between descriptions.
+//!
+//! What it does not know it takes for the worst, that it happened a moment ago:
+//!
+//! | at the first look            | what a new process cannot know                  | what one knows that described the same target so at most 90 s before |
+//! |------------------------------|-------------------------------------------------|----------------------------------------------------------------------|
+//! | `draining`                   | when it was deregistered, within that delay     | since when it has been draining: after 120 s that is no doubt      |
+//! | `initial`                    | when it was registered: checks every 300 s make it last ten minutes | since when it has been `initial`: after 120 s that is no doubt |
+//! | `healthy` and others         | when they were registered                       | nothing more                                                         |
+//! | several targets              | which of them came last                         | nothing more                                                         |
+//!
+//! So with slow health checks or a long delay a failback waits longer in a new process than in one that has watched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::claim::{Doubt, DoubtCause, age};
+use crate::target::{Addresses, DescribedTarget, Target, TargetState};
+
+/// That a target was deregistered, or registered before the first look, is no doubt any more after this: longer than stale and
+/// flapping answers last together.
+const DOUBT_COUNTS: Duration = Duration::from_secs(120);
+
+/// What an earlier run saw of a target tells since when it is so, if it was so at most this long ago. In a longer gap it may
+/// have left and come back.
+const SEEN_AGAIN_WITHIN: Duration = Duration::from_secs(90);
+
+/// What a process remembers of a group's targets from one run to the next. Only a help: see the table above.
+#[derive(Clone, Debug, Default)]
+pub struct TargetHistory {
+    /// When this process deregistered a target.
+    deregistered_at: BTreeMap<Target, DateTime<Utc>>,
+    /// What each target was in the last description.
+    seen: BTreeMap<Target, Seen>,
+}
+
+/// What a target was, from when until when.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    phase: TargetPhase,
+    since: DateTime<Utc>,
+    last: DateTime<Utc>,
+}
+
+/// What of a target's state shows how long ago it was registered or deregistered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TargetPhase {
+    Initial,
+    Draining,
+    Healthy,
+    Other,
+}
+
+/// A target group as one run saw it.
+#[derive(Clone, Debug, Default)]
+pub struct TargetGroupView {
+    /// The port that the binding's targets are registered on.
+    port: u16,
+    described: Option<(Vec<DescribedTarget>, DateTime<Utc>)>,
+    history: TargetHistory,
+    /// When a target was seen that had not been there at the look before, or that was registered a moment ago.
+    registered_at: BTreeMap<Target, DateTime<Utc>>,
+    /// When a target was last seen as registered in this run.
+    last_registered: BTreeMap<Target, DateTime<Utc>>,
+    first_described_at: Option<DateTime<Utc>>,
+    /// Whether the first look showed targets at several addresses.
+    had_several: bool,
+    /// Since when no description has shown a registered target, in this run.
+    empty_since: Option<DateTime<Utc>>,
+}
+
+impl TargetHistory {
+    /// The target was deregistered by this process.
+    #[must_use]
+    pub fn with_deregistration(mut self, target: Target, at: DateTime<Utc>) -> TargetHistory {
+        self.deregistered_at.insert(target, at);
+        self
+    }
+}
+
+impl TargetGroupView {
+    /// A group that was not described yet.
+    pub fn new(port: u16, history: TargetHistory) -> TargetGroupView {
+        TargetGroupView { port, history, ..TargetGroupView::default() }
+    }
+
+    /// The last description; nothing before the first one, and after a write.
+    pub fn targets(&self) -> &[DescribedTarget] {
+        self.described.as_ref().map_or(&[], |(targets, _)| targets)
+    }
+
+    /// When it was like that.
+    pub fn described_at(&self) -> Option<DateTime<Utc>> {
+        self.described.as_ref().map(|(_, at)| *at)
+    }
+
+    /// The group was described.
+    pub fn update(&mut self, targets: Vec<DescribedTarget>, now: DateTime<Utc>) {
+        let is_first = self.first_described_at.is_none();
+        let before = std::mem::take(&mut self.history.seen);
+        let registered_before = std::mem::take(&mut self.registered_at);
+        for described in &targets {
+            let Some(target) = described.target() else { continue };
+            let phase = TargetPhase::of(described);
+            let earlier = before
+                .get(&target)
+                .filter(|seen| seen.phase == phase && (!is_first || age(seen.last, now) <= SEEN_AGAIN_WITHIN));
+            let since = earlier.map_or(now, |seen| seen.since);
+            self.history.seen.insert(target, Seen { phase, since, last: now });
+            if described.is_registered() {
+                let is_new = phase == TargetPhase::Initial || !(is_first || self.last_registered.contains_key(&target));
+                let is_new = is_new && age(since, now) <= DOUBT_COUNTS;
+                if let Some(time) = registered_before.get(&target).copied().or(is_new.then_some(since)) {
+                    self.registered_at.insert(target, time);
+                }
+                self.last_registered.insert(target, now);
+            }
+        }
+        let members: BTreeSet<IpAddr> = self.last_registered.keys().map(|target| target.address).collect();
+        if is_first {
+            (self.first_described_at, self.had_several) = (Some(now), members.len() > 1);
+        }
+        let is_empty = !targets.iter().any(DescribedTarget::is_registered);
+        self.empty_since = self.empty_since.or(Some(now)).filter(|_| is_empty);
+        self.described = Some((targets, now));
+    }
+
+    /// What was described is out of date: something was, or may have been, written.
+    pub fn invalidate(&mut self) {
+        self.described = None;
+    }
+
+    /// The target is being deregistered; whether the call succeeds may never be known.
+    pub fn record_deregistration(&mut self, target: Target, now: DateTime<Utc>) {
+        self.history.deregistered_at.insert(target, now);
+    }
+
+    /// What later runs of this process should know.
+    pub fn history(&self) -> &TargetHistory {
+        &self.history
+    }
+
+    /// Where this process deregistered targets.
+    pub fn deregistered(&self) -> impl Iterator<Item = IpAddr> {
+        self.history.deregistered_at.keys().map(|target| target.address)
+    }
+
+    /// Whether any of these addresses is registered.
+    pub fn has_registered(&self, named: &Addresses) -> bool {
+        self.registered().any(|member| named.contains(member))
+    }
+
+    /// The registered addresses that are not named. An `Id` that is no address has none and is passed over: in a group
+    /// of IP targets there is none.
+    pub fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
+        self.registered().filter(|address| !named.contains(*address))
+    }
+
+    /// What in the group makes it doubtful that the writer is at these addresses, the weakest doubt first. Without
+    /// `with_memory` what other runs saw counts from the first look, as in a new process.
+    pub(crate) fn doubts(
+        &self,
+        named: &Addresses,
+        with_memory: bool,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = Doubt> {
+        let first_described_at = self.first_described_at.filter(|_| !with_memory);
+        let seen_since = move |since: DateTime<Utc>| first_described_at.map_or(since, |first| since.max(first));
+        let deregistered = move |address| {
+            let deregistered = self
+                .deregistered_since(address, seen_since)
+                .filter(|deregistered| age(*deregistered, now) <= DOUBT_COUNTS)?;
+            Some((deregistered, DoubtCause::Deregistered(address)))
+        };
+        let registered_at = move |target: Target| {
+            let since = self.registered_at.get(&target).filter(|_| !named.contains(target.address))?;
+            Some((seen_since(*since), DoubtCause::Registered(target.address)))
+        };
+        let (deregistered, registered_at) =
+            (named.iter().filter_map(deregistered), self.registered_targets().filter_map(registered_at));
+        let several =
+            self.first_described_at.filter(|_| self.had_several).map(|since| (since, DoubtCause::SeveralTargets));
+        several.into_iter().chain(deregistered).chain(registered_at).map(|(since, cause)| Doubt { since, cause })
+    }
+
+    /// When the binding's target at this address was deregistered by anybody. Another port of the same address is another target:
+    /// that one is put right is no proof against this one.
+    fn deregistered_since(
+        &self,
+        address: IpAddr,
+        seen_since: impl Fn(DateTime<Utc>) -> DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let target = Target { address, port: self.port };
+        let by_this_process = self.history.deregistered_at.get(&target).copied();
+        let is_registered = self.registered_targets().any(|member| member == target);
+        let by_another = self.last_registered.get(&target).copied().filter(|_| !is_registered);
+        let draining = self.history.seen.get(&target).filter(|seen| seen.phase == TargetPhase::Draining);
+        let draining = draining.map(|seen| by_this_process.unwrap_or_else(|| seen_since(seen.since)));
+        by_this_process.max(by_another).max(draining)
+    }
+
+    /// When the binding's target at this address was registered, if that was during this run or a moment before it.
+    pub(crate) fn registered_at(&self, address: IpAddr) -> Option<DateTime<Utc>> {
+        self.registered_at.get(&Target { address, port: self.port }).copied()
+    }
+
+    /// For how long the binding's target at this address has been described as healthy, as far as this process knows.
+    pub(crate) fn healthy_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Duration> {
+        let seen = self.history.seen.get(&Target { address, port: self.port })?;
+        (seen.phase == TargetPhase::Healthy).then(|| age(seen.since, now))
+    }
+
+    /// For how long no description of this run has shown a registered target; nothing if the last one did.
+    pub(crate) fn empty_for(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.empty_since.map(|since| age(since, now))
+    }
+
+    /// The addresses that are draining.
+    pub fn draining(&self) -> impl Iterator<Item = IpAddr> {
+        let seen = self.history.seen.iter().filter(|_| self.first_described_at.is_some());
+        seen.filter(|(_, seen)| seen.phase == TargetPhase::Draining).map(|(target, _)| target.address)
+    }
+
+    /// The addresses that are registered.
+    pub fn registered(&self) -> impl Iterator<Item = IpAddr> {
+        self.registered_targets().map(|target| target.address)
+    }
+
+    fn registered_targets(&self) -> impl Iterator<Item = Target> {
+        self.targets().iter().filter(|target| target.is_registered()).filter_map(DescribedTarget::target)
+    }
+}
+
+impl TargetPhase {
+    fn of(target: &DescribedTarget) -> TargetPhase {
+        match target.state {
+            TargetState::Initial => TargetPhase::Initial,
+            TargetState::Draining => TargetPhase::Draining,
+            TargetState::Healthy => TargetPhase::Healthy,
+            _ => TargetPhase::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
