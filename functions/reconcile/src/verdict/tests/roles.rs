@@ -84,7 +84,7 @@ fn nobody_switches_away_from_a_registered_writer_whose_role_has_yet_to_settle() 
     let both: &[&str] = &["10.0.0.1:5432", "10.0.0.2:5432"];
     for (events, who) in [(&[][..], "DNS and the RDS API name"), (&[NAMES_A], "a failover event names")] {
         let roles = [(A, SILENT, 0), (B, WRITES, 1)];
-        let saw = &[(0, both), (30, &["10.0.0.2:5432"][..])];
+        let saw = &[(30, &["10.0.0.2:5432"][..]), (0, both)];
         let given = Given { dns: &[A], steady: 60, writer: Some("a"), events, roles: &roles, saw, ..Given::default() };
         let disputed = format!(
             "wait, contradiction: the database at 10.0.0.2 takes writes, but {who} 10.0.0.1, which does not say that it does"
