@@ -1,5 +1,6 @@
 //! Several databases on one link, deployed: each stack fills its own target groups and leaves the others' alone, in the
-//! address family of its own. The emulator keeps no family of a group, which `tests/template/path.rs` asserts.
+//! address family of its own. The emulator keeps no family of a group, which `tests/template/path.rs` asserts. Deleted in
+//! the order of `infra/remove.md`, each takes its own away.
 #![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lab::aurora::Cluster;
-use lab::aws::{Aws, members};
+use lab::aws::{Aws, functions, members};
+use lab::cli::Shell;
 use lab::cloudformation::Outputs;
 use lab::deploy::{self, DATABASE, FRONT_DOOR, Parameters, STACK, VPC};
 use lab::dns::{Answer, DnsServer};
@@ -115,7 +117,40 @@ async fn share_a_link(run: &Run) -> Result<()> {
     Steps.say("the link's function fills the writer's and the readers'");
     let result = succeed(&aws, link.get("FunctionName")?).await?;
     ensure!(names(&result) == ["writer", "readers"], "{result}");
-    expect(&aws, &groups, [Some(writer), Some(reader), Some(server), Some(ipv6_server)]).await
+    expect(&aws, &groups, [Some(writer), Some(reader), Some(server), Some(ipv6_server)]).await?;
+
+    remove(run, &aws, found, &[(JOINING, &joining), (JOINING_BY_IPV6, &by_ipv6), (STACK, &link)]).await
+}
+
+/// `infra/remove.md`, "The database's side": the link's own database last. The link stays, as a stack of its own.
+async fn remove(run: &Run, aws: &Aws, mut left: BTreeMap<i32, String>, stacks: &[(&str, &Outputs)]) -> Result<()> {
+    let shell = Shell::new(run, aws, aws.endpoint())?;
+    let load_balancer = stacks.last().context("no stacks")?.1.get("LoadBalancerArn")?;
+    let mut left_functions = functions(&aws.lambda()).await?;
+    ensure!(left_functions.len() == stacks.len(), "{left_functions:?}");
+    for (stack, outputs) in stacks {
+        Steps.say(&format!("{stack} is deleted"));
+        shell.sam_delete(stack).await?;
+        let own = ["TargetGroupArn", "ReaderTargetGroupArn"].map(|name| outputs.get(name).ok());
+        left.retain(|_, group| !own.contains(&Some(group.as_str())));
+        left_functions.remove(outputs.get("FunctionName")?);
+        let found = listeners(aws, load_balancer).await?;
+        ensure!(found == left, "the ports of the load balancer lead to {found:?} and not to {left:?}");
+        let answer = aws.elbv2().describe_target_groups().send().await?;
+        let groups = answer.target_groups().iter().filter_map(|group| group.target_group_arn());
+        let (groups, wanted) = (groups.collect::<BTreeSet<_>>(), left.values().map(String::as_str).collect());
+        ensure!(groups == wanted, "the target groups are {groups:?} and not {wanted:?}");
+        let functions = functions(&aws.lambda()).await?;
+        ensure!(functions == left_functions, "the functions are {functions:?} and not {left_functions:?}");
+    }
+    ensure!(left.is_empty() && left_functions.is_empty(), "{left:?} and {left_functions:?} belong to no stack");
+    let stacks = shell.stacks().await?;
+    let mut own = stacks.iter().filter(|stack| *stack != "aws-sam-cli-managed-default");
+    let (kept, more) = (own.next().context("the link's stack is gone")?, own.next());
+    ensure!(kept.starts_with(&format!("{STACK}-Link-")) && more.is_none(), "the stacks are {stacks:?}");
+    let answer = aws.elbv2().describe_load_balancers().load_balancer_arns(load_balancer).send().await?;
+    ensure!(answer.load_balancers().len() == 1, "the load balancer is gone");
+    Ok(())
 }
 
 /// What a server without RDS gives to join a link.

@@ -189,6 +189,15 @@ pub async fn members(elbv2: &elbv2::Client, target_group: &str) -> Result<BTreeS
     members.filter_map(|member| member.target()).map(address).collect()
 }
 
+/// The names of all functions.
+///
+/// # Errors
+/// When they cannot be listed.
+pub async fn functions(lambda: &lambda::Client) -> Result<BTreeSet<String>> {
+    let answer = lambda.list_functions().send().await.context("list the functions")?;
+    Ok(answer.functions().iter().filter_map(|function| function.function_name()).map(str::to_owned).collect())
+}
+
 fn address(target: &elbv2::types::TargetDescription) -> Result<SocketAddr> {
     let id = target.id().unwrap_or_default();
     let ip = id.parse().with_context(|| format!("the target {id:?} is no address"))?;

@@ -1,13 +1,14 @@
-//! The AWS CLI, as a guide's reader types it, against the local AWS.
+//! The AWS CLI and sam, as a guide's reader types them, against the local AWS.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::aws::Aws;
-use crate::process::Program;
-use crate::workspace::{Run, venv_program};
+use crate::cloudformation::tool;
+use crate::workspace::{Run, venv_bin, venv_program};
 
 /// A shell whose `aws` asks one endpoint for everything.
 pub struct Shell<'a> {
@@ -37,9 +38,35 @@ impl<'a> Shell<'a> {
     /// # Errors
     /// When it fails; the error quotes what it said.
     pub async fn line(&self, line: &str) -> Result<String> {
-        let path = format!("{}:{}", self.path.display(), std::env::var("PATH")?);
-        let program = Program::new("shell", "bash").args(["-c", line]).envs(self.environment.iter().cloned());
-        let printed = program.env("PATH", path).output(self.run).await.with_context(|| line.to_owned())?;
+        let path = format!("{}:{}:{}", self.path.display(), venv_bin().display(), std::env::var("PATH")?);
+        let program = tool("shell", "bash").args(["-c", line]).envs(self.environment.iter().cloned());
+        // In a directory without samconfig.toml: what is configured there is for a real account.
+        let program = program.env("PATH", path).directory(&self.path);
+        let printed = program.output(self.run).await.with_context(|| line.to_owned())?;
         Ok(printed.trim().to_owned())
+    }
+
+    /// Deletes a stack as the guides tell it, with yes to the two questions that sam asks: whether to delete the stack, and
+    /// whether to delete what it uploaded for it.
+    ///
+    /// # Errors
+    /// When sam fails, deletes no stack or nothing that was uploaded, or asks for more.
+    pub async fn sam_delete(&self, stack: &str) -> Result<()> {
+        let printed = self.line(&format!("printf 'y\\ny\\n' | sam delete --stack-name {stack} 2>&1")).await?;
+        // That there is no such stack is no failure to sam.
+        ensure!(printed.contains("\nDeleted successfully"), "{printed}");
+        let uploaded = format!("- Deleting S3 object with key {stack}/");
+        let mut deleted = printed.lines().filter(|line| line.contains(&uploaded));
+        ensure!(deleted.any(|line| !line.ends_with(".template")), "not what was uploaded: {printed}");
+        Ok(())
+    }
+
+    /// The names of the stacks that there are, nested ones too.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub async fn stacks(&self) -> Result<BTreeSet<String>> {
+        let names = self.line("aws cloudformation describe-stacks --query Stacks[].StackName --output text").await?;
+        Ok(names.split_whitespace().map(str::to_owned).collect())
     }
 }

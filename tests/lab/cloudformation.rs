@@ -70,6 +70,8 @@ impl Template {
             .arg(venv_program("sam")?)
             .args(["deploy", "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"])
             .args(["--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION, "--stack-name", stack])
+            // A folder of its own for what it uploads, as `sam deploy --guided` gives each stack.
+            .args(["--s3-prefix", stack])
             .arg("--template-file")
             .arg(&self.path);
         if !overrides.is_empty() {
