@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,10 +16,14 @@ use lab::workspace::{root, venv_program};
 use regex::Regex;
 
 /// Each guide by its path, such as `infra/README.md`.
-static GUIDES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+static GUIDES: LazyLock<BTreeMap<String, String>> =
+    LazyLock::new(|| project_files().into_iter().filter(|(path, _)| path.ends_with(".md")).collect());
+
+/// The text of each file of the project by its path; of what is built or installed there is none.
+fn project_files() -> BTreeMap<String, String> {
     let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
     let ignored: BTreeSet<&str> = ignored.lines().map(|line| line.trim_matches('/')).chain([".git"]).collect();
-    let (mut folders, mut guides) = (vec![root().to_owned()], BTreeMap::new());
+    let (mut folders, mut files) = (vec![root().to_owned()], BTreeMap::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let path = entry.path();
@@ -27,13 +32,13 @@ static GUIDES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
             }
             if entry.file_type().unwrap().is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                guides.insert(name_of(&path).unwrap(), std::fs::read_to_string(&path).unwrap());
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                files.insert(name_of(&path).unwrap(), text);
             }
         }
     }
-    guides
-});
+    files
+}
 
 #[test]
 fn a_heading_has_the_anchor_that_github_gives_it() {
