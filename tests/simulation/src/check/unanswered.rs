@@ -78,7 +78,7 @@ impl Ports {
                 let group = &state.kept[number].group;
                 Some(named) != named_now || dns != named.into() || group.members_at(at) != group.members_at(now)
             };
-            named.is_some_and(|named| !is_named(named) && !(is_against_a_database && is_doubted(named)))
+            named.is_some_and(|named| !(is_named(named) || is_against_a_database && is_doubted(named)))
         };
         let mut moments = (0..=NOTICED_WITHIN / SECOND).map(|ago| now - ago * SECOND);
         if moments.all(is_contradicted) {
