@@ -16,7 +16,9 @@ fn every_crate_has_the_version_of_the_workspace() {
     let members = Regex::new(r#""([a-z/-]+)""#).unwrap();
     let manifest = text("Cargo.toml");
     let line = manifest.lines().find(|line| line.starts_with("members")).unwrap();
-    for member in members.captures_iter(line) {
+    // Its version is that of the crate whose place it takes.
+    let ours = members.captures_iter(line).filter(|member| &member[1] != "functions/no-web-roots");
+    for member in ours {
         let manifest = text(&format!("{}/Cargo.toml", &member[1]));
         assert!(manifest.contains("\nversion.workspace = true\n"), "{}", &member[1]);
     }
