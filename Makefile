@@ -3,8 +3,9 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-# Of the whole workspace, whatever is built of it: with the features of one package alone half of it would be built again.
-CARGO_BUILD := cargo build --workspace
+# A program is built with a test of its package, and so with the features of all tests: with its own alone half of the
+# libraries would be built once more.
+CARGO_BUILD := cargo test --workspace --locked --no-run --test
 
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -80,7 +81,7 @@ mysql: ## Install MySQL into target/mysql, for more tests: MYSQL_CHROOT=$PWD/tar
 
 demo: setup ## Show a failover and a failback on a local AWS, under write load
 	@echo "Compiling the lab (a few minutes the first time)"
-	$(CARGO_BUILD) --bin lab
+	$(CARGO_BUILD) removal
 	target/debug/lab demo
 
 picture: demo ## Show the demo, and make its picture that of the README
@@ -88,21 +89,21 @@ picture: demo ## Show the demo, and make its picture that of the README
 
 demo-mysql: mariadb ## Show health checks that lock a load balancer out of MariaDB, and the way back
 	@echo "Compiling the lab and the function (a few minutes the first time)"
-	$(CARGO_BUILD) --bin lab --bin flush-hosts
+	$(CARGO_BUILD) removal --test flush
 	target/debug/lab demo-mysql
 
 lab: setup ## Keep the local AWS of the demo running, to play with
 	@echo "Compiling the lab (a few minutes the first time)"
-	$(CARGO_BUILD) --bin lab
+	$(CARGO_BUILD) removal
 	target/debug/lab up
 
 soak: setup ## Fail over at random for MINUTES on the local AWS, under write load
 	@echo "Compiling the lab (a few minutes the first time)"
-	$(CARGO_BUILD) --bin lab
+	$(CARGO_BUILD) removal
 	target/debug/lab soak --minutes $(MINUTES)
 
 simulate: ## Let the function and its rivals live through 100,000 simulated failovers
-	$(CARGO_BUILD) --bin simulate
+	$(CARGO_BUILD) worlds
 	target/debug/simulate --failovers 100000 --seed 1
 
 fuzz: ## Try CASES of every property: variables, events, verdicts, and answers of AWS
@@ -111,7 +112,7 @@ fuzz: ## Try CASES of every property: variables, events, verdicts, and answers o
 
 bench: setup ## Measure the function's release binary on loopback, and hold it to its budgets
 	cd functions/failover-sync && cargo lambda build --release --output-format zip
-	$(CARGO_BUILD) --bin bench
+	cargo build --workspace --bin bench
 	target/debug/bench
 
 check: setup ## The quick loop: formatting, clippy, all libraries, scripted worlds, documents
@@ -228,7 +229,7 @@ invoke: setup ## Invoke the deployed function with PAYLOAD, on AWS or in the lab
 
 status: ## Show endpoint, addresses, members and verdict of each binding of the deployed function
 	@[ -x target/debug/status ] || echo "Compiling it (a minute and a half the first time)" >&2
-	@$(CARGO_BUILD) --quiet --bin status
+	@$(CARGO_BUILD) version --quiet
 	@target/debug/status --function $(FUNCTION)
 
 check-peering: ## Whether VPC and PEER can be peered, and what ROUTED has in the way; or whether any of CIDRS overlap

@@ -16,7 +16,7 @@ async fn the_group_follows_the_promotion_where_the_databases_are_asked() -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_password_costs_no_more_than_the_word() -> Result<()> {
+async fn a_wrong_password_costs_no_more_than_the_role_probe() -> Result<()> {
     deployed(Options { probes_roles: true, ..Options::default() }, async |lab, _| {
         lab.first_run().await?;
         with_a_wrong_password(lab).await
