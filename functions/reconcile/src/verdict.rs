@@ -358,8 +358,7 @@ impl Decider<'_> {
         let writer = self.evidence.topology(self.now).and_then(Topology::writer);
         let is_writers = |address: &IpAddr| writer.is_some_and(|writer| writer.contains(*address));
         let reason = || Reason::claim(Witness::Topology, &readers);
-        let mut healthy = self.on_port(|target| target.state == TargetState::Healthy);
-        let is_any_healthy = healthy.any(|address| readers.contains(address));
+        let is_any_healthy = self.healthy().any(|address| readers.contains(address));
         let stands_in = dns.answer.addresses.iter().filter(|address| !is_any_healthy && is_writers(address));
         let named = readers.with(stands_in);
         let joined = self.plan_or_in_sync(&named, &named.with(self.on_port(DescribedTarget::is_registered)), reason());
@@ -387,31 +386,29 @@ impl Decider<'_> {
     fn proxy(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
-        // A target that is still in its first health checks is not unhealthy. If it left with every answer that lacks it, an
-        // endpoint that gives one address at a time would never have two targets.
         // A reader endpoint gives one at a time: two runs with opposite answers must not take away each other's target.
-        let mut well = self.on_port(|target| target.is_registered() && !target.is_unhealthy());
-        let stays = self.binding.kind == Kind::Readers && !well.any(|address| named.contains(address));
-        let stay = self.on_port(|target| target.is_registered() && (stays || !target.is_unhealthy()));
-        let wanted = named.with(stay);
+        let nobody_leaves = self.binding.kind == Kind::Readers && !self.well().any(|address| named.contains(address));
+        let wanted = if nobody_leaves {
+            named.with(self.on_port(DescribedTarget::is_registered))
+        } else {
+            named.with(self.well())
+        };
         self.plan_or_in_sync(named, &wanted, Reason::claim(Witness::Dns, named))
     }
 
     fn custom(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
-        let well = || self.on_port(|target| target.is_registered() && !target.is_unhealthy());
-        let members = u64::try_from(well().count()).unwrap_or(u64::MAX);
+        let members = u64::try_from(self.well().count()).unwrap_or(u64::MAX);
         let is_gone = |address: &IpAddr| {
             let (after, answers) = GONE_AFTER;
             let answers = answers.max(members.saturating_mul(ANSWERS_A_MEMBER));
             let absent = self.evidence.absent_for(*address, self.now);
             absent.is_some_and(|(lasted, count)| lasted >= after && count >= answers)
         };
-        let wanted = named.with(well().filter(|address| !is_gone(address)));
-        let healthy = || self.on_port(|target| target.state == TargetState::Healthy);
-        let is_any_healthy = healthy().any(|address| wanted.contains(address));
-        let wanted = if is_any_healthy { wanted } else { wanted.with(healthy()) };
+        let wanted = named.with(self.well().filter(|address| !is_gone(address)));
+        let is_any_healthy = self.healthy().any(|address| wanted.contains(address));
+        let wanted = if is_any_healthy { wanted } else { wanted.with(self.healthy()) };
         self.plan_or_in_sync(named, &wanted, Reason::claim(Witness::Dns, named))
     }
 
@@ -450,11 +447,10 @@ impl Decider<'_> {
 
     /// Registers the named addresses and no others; a healthy one leaves only when a named one is healthy.
     fn replace(&self, named: &Addresses, reason: Reason) -> Verdict {
-        let healthy = || self.on_port(|target| target.state == TargetState::Healthy);
-        if healthy().any(|address| named.contains(address)) {
+        if self.healthy().any(|address| named.contains(address)) {
             self.plan_or_in_sync(named, named, reason)
         } else {
-            self.plan_or_in_sync(named, &named.with(healthy()), reason)
+            self.plan_or_in_sync(named, &named.with(self.healthy()), reason)
         }
     }
 
@@ -481,6 +477,16 @@ impl Decider<'_> {
 
     fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
         self.evidence.group.unwanted(named)
+    }
+
+    fn healthy(&self) -> impl Iterator<Item = IpAddr> {
+        self.on_port(|target| target.state == TargetState::Healthy)
+    }
+
+    /// The registered ones that are not unhealthy. A target that is still in its first health checks is not: if it left
+    /// with every answer that lacks it, an endpoint that gives one address at a time would never have two targets.
+    fn well(&self) -> impl Iterator<Item = IpAddr> {
+        self.on_port(|target| target.is_registered() && !target.is_unhealthy())
     }
 
     /// The addresses of the targets on the binding's port that are so.
