@@ -27,7 +27,7 @@ pub struct MySql {
     pub options: ConnectOptions,
 }
 
-/// The port [`Session`] over the real protocol.
+/// The port [`ServerSession`] over the real protocol.
 pub struct MySqlSession(Connection);
 
 impl Servers for MySql {

@@ -35,7 +35,6 @@ struct ProcessPorts {
     world: Arc<World>,
     number: usize,
     resolver: usize,
-    born: Moment,
     killed: Notify,
     name_servers: ServerOrder,
     now_serving: Mutex<Audit>,
@@ -53,12 +52,11 @@ impl Ports {
     /// The ports of a new process.
     pub fn new(world: Arc<World>, number: usize) -> Ports {
         let resolver = number % world.scenario.resolvers();
-        let (born, now_serving) = (world.now(), Mutex::new(Audit::new(world.scenario.subjects.len())));
+        let now_serving = Mutex::new(Audit::new(world.scenario.subjects.len()));
         Ports(Arc::new(ProcessPorts {
             world,
             number,
             resolver,
-            born,
             killed: Notify::new(),
             name_servers: ServerOrder::default(),
             now_serving,
@@ -68,11 +66,6 @@ impl Ports {
     /// The resolver that the process asks.
     pub fn resolver(&self) -> usize {
         self.0.resolver
-    }
-
-    /// When the process began.
-    pub fn born(&self) -> Moment {
-        self.0.born
     }
 
     /// The world.

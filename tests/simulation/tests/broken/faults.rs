@@ -23,15 +23,21 @@ use crate::{as_sent, outcome_in, whole_in};
 /// So many changes show each breakage.
 const CHANGES: usize = 300;
 
-/// What a measure is for a variant, and for the function as it is, in the same worlds.
-fn measured<T>(kind: Kind, broken: fn(Ports) -> Arc<dyn Process>, measure: fn(&Measures) -> T) -> [T; 2] {
-    let (broken, whole) = (outcome_in(kind, CHANGES, broken, as_sent), whole_in(kind, CHANGES, false));
+/// What a measure is for a variant, and for the function as it is, with or without the role probe as the variant is, in the
+/// same worlds.
+fn measured<T>(
+    kind: Kind,
+    probes_roles: bool,
+    broken: fn(Ports) -> Arc<dyn Process>,
+    measure: fn(&Measures) -> T,
+) -> [T; 2] {
+    let (broken, whole) = (outcome_in(kind, CHANGES, broken, as_sent), whole_in(kind, CHANGES, probes_roles));
     [&broken, &whole].map(|outcome| measure(&outcome.strategies[0].1))
 }
 
 /// Asserts that in these worlds wrong targets are registered so many times as long as with the rule.
 fn assert_prolongs(kind: Kind, times: f64, process: fn(Ports) -> Arc<dyn Process>) {
-    let [broken, whole] = measured(kind, process, |measures| measures.mean(measures.wrong_s));
+    let [broken, whole] = measured(kind, false, process, |measures| measures.mean(measures.wrong_s));
     assert!(broken >= times * whole, "a wrong target for {broken:.1} s, {whole:.1} s with the rule");
 }
 
@@ -51,7 +57,7 @@ fn first_flagged(mut members: Vec<ClusterMember>) -> Vec<ClusterMember> {
 fn believing_the_first_of_two_flags_is_caught() {
     let broken: fn(Ports) -> Arc<dyn Process> =
         |ports| Loop::new(&ports, ports.clone(), ports.clone(), Retold(ports.clone(), first_flagged), ports.clone());
-    let [broken, whole] = measured(Kind::UnclearWriter, broken, |measures| measures.wrong_ways);
+    let [broken, whole] = measured(Kind::UnclearWriter, false, broken, |measures| measures.wrong_ways);
     assert!(2 * broken > 3 * whole, "{broken} wrong-way switches, {whole} with the rule");
 }
 
@@ -168,9 +174,8 @@ fn one_question_at_a_time_is_caught_where_descriptions_take_long() {
 
 #[test]
 fn one_question_at_a_time_is_caught_where_dns_hangs() {
-    let broken = outcome_in(Kind::HangingDns, CHANGES, OneQuestion::probing, as_sent);
-    let whole = whole_in(Kind::HangingDns, CHANGES, true);
-    let [broken, whole] = [&broken, &whole].map(|outcome| outcome.strategies[0].1.convergence(50.0));
+    let p50 = |measures: &Measures| measures.convergence(50.0);
+    let [broken, whole] = measured(Kind::HangingDns, true, OneQuestion::probing, p50);
     assert!(broken >= 1.5 * whole, "p50 is {broken:.1} s, {whole:.1} s with the rule");
 }
 
