@@ -1,5 +1,5 @@
-//! The consumer's side of the link: what `infra/consumer.yaml`, `infra/consumer-role.yaml` and `infra/api-endpoints.yaml`
-//! promise, and a client that connects the way they lay.
+//! The consumer's side of the link: what `infra/consumer.yaml`, `infra/consumer-role.yaml` and
+//! `infra/api-endpoints.yaml` promise, and a client that connects the way they lay.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -33,7 +33,8 @@ const HOST: &str = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com";
 const VPC: &str = "vpc-0123456789abcdef0";
 const SUBNETS: [&str; 2] = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"];
 const GROUP: &str = "sg-0123456789abcdef0";
-const PRINCIPALS: [&str; 2] = ["arn:aws:iam::111122223333:role/network", "arn:aws:iam::111122223333:user/ops"];
+const PRINCIPALS: [&str; 2] =
+    ["arn:aws:iam::111122223333:role/network", "arn:aws:iam::111122223333:user/ops"];
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:flush-hosts-AbCdEf";
 
 /// Parameters, and what there is under them.
@@ -41,14 +42,19 @@ type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
 
 /// The attribute of an endpoint that holds its DNS names.
 const DNS_ENTRIES: &str = "DnsEntries";
-const ENDPOINT_NAME: &str = "vpce-01abc23456de78f9g-12abccd3.vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com";
+const ENDPOINT_NAME: &str =
+    "vpce-01abc23456de78f9g-12abccd3.vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com";
 
-/// `infra/consumer.yaml`, with an endpoint that has the DNS names that AWS documents: the Regional one first.
+/// `infra/consumer.yaml`, with an endpoint that has the DNS names that AWS documents: the Regional
+/// one first.
 static CONSUMER_TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
     let zonal = ENDPOINT_NAME.replacen("-12abccd3", "-12abccd3-eu-west-1a", 1);
-    let entries = json!([format!("Z1HUB23UULQXV:{ENDPOINT_NAME}"), format!("Z1ZONALNAMES:{zonal}")]);
+    let entries =
+        json!([format!("Z1HUB23UULQXV:{ENDPOINT_NAME}"), format!("Z1ZONALNAMES:{zonal}")]);
     let mut template = load(CONSUMER);
-    assert!(replace(&mut template, &json!({"Fn::GetAtt": ["Endpoint", DNS_ENTRIES]}), &entries) > 0);
+    assert!(
+        replace(&mut template, &json!({"Fn::GetAtt": ["Endpoint", DNS_ENTRIES]}), &entries) > 0
+    );
     template
 });
 
@@ -97,8 +103,9 @@ fn ingress(stack: &Stack) -> BTreeSet<String> {
     rules
         .map(|rule| {
             assert_eq!(rule["IpProtocol"], "tcp");
-            let source =
-                ["CidrIp", "SourceSecurityGroupId", "SourcePrefixListId"].iter().find_map(|side| rule.get(side));
+            let source = ["CidrIp", "SourceSecurityGroupId", "SourcePrefixListId"]
+                .iter()
+                .find_map(|side| rule.get(side));
             let source = source.unwrap();
             format!("{} {}-{}", text(source), text(&rule["FromPort"]), text(&rule["ToPort"]))
         })
@@ -132,10 +139,16 @@ fn the_endpoint_leads_to_the_service() {
 
 #[test]
 fn the_endpoint_and_its_name_have_the_families_that_are_asked_for() {
-    for (family, records) in [("ipv4", &["A"][..]), ("dualstack", &["A", "AAAA"]), ("ipv6", &["AAAA"])] {
+    for (family, records) in
+        [("ipv4", &["A"][..]), ("dualstack", &["A", "AAAA"]), ("ipv6", &["AAAA"])]
+    {
         let stack = consumer(&[("IpAddressType", family), ("DatabaseHostName", HOST)]);
         let made = ["Record", "Ipv6Record"].into_iter().filter_map(|name| stack.resource(name));
-        assert_eq!(made.map(|record| text(&record["Type"])).collect::<Vec<_>>(), records, "{family}");
+        assert_eq!(
+            made.map(|record| text(&record["Type"])).collect::<Vec<_>>(),
+            records,
+            "{family}"
+        );
         let endpoint = stack.existing("Endpoint");
         let given = (family != "ipv4").then(|| json!(family));
         assert_eq!(endpoint.get("IpAddressType").cloned(), given);
@@ -155,9 +168,15 @@ fn only_clients_reach_the_endpoint_and_on_the_databases_ports() {
         (&[], &["10.0.0.0/16 5432-5432"]),
         (&[("ClientCidrs", ""), ("ClientPrefixListId", "pl-01234567")], &["pl-01234567 5432-5432"]),
         (&[("LastDatabasePort", "5434")], &["10.0.0.0/16 5432-5434"]),
-        (&[("ClientCidrs", ""), ("ClientSecurityGroupId", GROUP)], &["sg-0123456789abcdef0 5432-5432"]),
         (
-            &[("ClientCidrs", "10.1.0.0/16,10.2.0.0/16,10.3.0.0/16"), ("ClientSecurityGroupId", GROUP)],
+            &[("ClientCidrs", ""), ("ClientSecurityGroupId", GROUP)],
+            &["sg-0123456789abcdef0 5432-5432"],
+        ),
+        (
+            &[
+                ("ClientCidrs", "10.1.0.0/16,10.2.0.0/16,10.3.0.0/16"),
+                ("ClientSecurityGroupId", GROUP),
+            ],
             &[
                 "10.1.0.0/16 5432-5432",
                 "10.2.0.0/16 5432-5432",
@@ -191,7 +210,11 @@ fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint
     let stack = consumer(&[("DatabaseHostName", HOST)]);
     let zone = stack.existing("Zone");
     assert_eq!(zone["Name"], HOST, "a zone above it would hide other names");
-    assert_eq!(zone["VPCs"], json!([{"VPCId": VPC, "VPCRegion": "eu-west-1"}]), "private, and for the clients alone");
+    assert_eq!(
+        zone["VPCs"],
+        json!([{"VPCId": VPC, "VPCRegion": "eu-west-1"}]),
+        "private, and for the clients alone"
+    );
     let record = json!({
         "HostedZoneId": "{Zone}",
         "Name": HOST,
@@ -205,11 +228,14 @@ fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint
 fn the_guide_makes_the_zone_of_a_second_database_as_the_stack_makes_the_first() {
     let guide = std::fs::read_to_string(root().join("infra/databases.md")).unwrap();
     let between = |start: &str, end: &str| {
-        let [_, rest] = guide.split(start).collect::<Vec<_>>()[..] else { panic!("{start} is not there once") };
+        let [_, rest] = guide.split(start).collect::<Vec<_>>()[..] else {
+            panic!("{start} is not there once")
+        };
         rest.split(end).next().unwrap()
     };
     let batch = between("--change-batch '", "'");
-    let batch = batch.replace("ENDPOINT_ZONE", "Z1HUB23UULQXV").replace("ENDPOINT_NAME", ENDPOINT_NAME);
+    let batch =
+        batch.replace("ENDPOINT_ZONE", "Z1HUB23UULQXV").replace("ENDPOINT_NAME", ENDPOINT_NAME);
     let batch: Value = serde_json::from_str(&batch).unwrap();
     let host = between("create-hosted-zone --name ", " ");
     let stack = consumer(&[("DatabaseHostName", host)]);
@@ -225,7 +251,9 @@ fn the_guide_makes_the_zone_of_a_second_database_as_the_stack_makes_the_first() 
 fn who_reads_of_the_zone_reads_of_the_functions_vpc() {
     let parameter = text(&CONSUMER_TEMPLATE["Parameters"]["DatabaseHostName"]["Description"]);
     let output = text(&CONSUMER_TEMPLATE["Outputs"]["ZoneId"]["Description"]);
-    let comment = text(&consumer(&[("DatabaseHostName", HOST)]).existing("Zone")["HostedZoneConfig"]["Comment"]);
+    let comment = text(
+        &consumer(&[("DatabaseHostName", HOST)]).existing("Zone")["HostedZoneConfig"]["Comment"],
+    );
     for said in [parameter, output, comment] {
         assert!(said.to_lowercase().contains("never") && said.contains("failover-sync"), "{said}");
     }
@@ -235,16 +263,25 @@ fn who_reads_of_the_zone_reads_of_the_functions_vpc() {
 fn rules_refuse_what_cannot_work_or_misleads_the_function() {
     let cases: [(&[(&str, &str)], &str); 2] = [
         (&[("ClientCidrs", "")], "Give ClientSecurityGroupId, or ClientCidrs"),
-        (&[("DatabaseHostName", HOST), ("FunctionVpcId", VPC)], "Put the endpoint into another VPC, or leave"),
+        (
+            &[("DatabaseHostName", HOST), ("FunctionVpcId", VPC)],
+            "Put the endpoint into another VPC, or leave",
+        ),
     ];
     for (parameters, remedy) in cases {
         let refusals = consumer(parameters).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+        assert!(
+            matches!(&*refusals, [one] if one.contains(remedy)),
+            "{parameters:?}: {refusals:?}"
+        );
     }
     let other = ("FunctionVpcId", "vpc-0123456789abcdef1");
-    for parameters in
-        [&[][..], &[("DatabaseHostName", HOST)], &[("DatabaseHostName", HOST), other], &[("FunctionVpcId", VPC)]]
-    {
+    for parameters in [
+        &[][..],
+        &[("DatabaseHostName", HOST)],
+        &[("DatabaseHostName", HOST), other],
+        &[("FunctionVpcId", VPC)],
+    ] {
         assert_eq!(consumer(parameters).refusals(), [""; 0], "{parameters:?}");
     }
 }
@@ -310,7 +347,12 @@ fn parameters_take_what_is_right_and_nothing_else() {
                 "vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com",
             ],
         ),
-        (ROLE, "ProviderAccountId", &["444455556666"], &["", "4444-5555-6666", "arn:aws:iam::444455556666:root"]),
+        (
+            ROLE,
+            "ProviderAccountId",
+            &["444455556666"],
+            &["", "4444-5555-6666", "arn:aws:iam::444455556666:root"],
+        ),
         (
             ROLE,
             "SetupPrincipals",
@@ -343,8 +385,12 @@ fn parameters_take_what_is_right_and_nothing_else() {
     for (template, parameter, right, wrong) in cases {
         let template = load(template);
         let definition = &template["Parameters"][parameter];
-        right.iter().for_each(|value| assert!(takes(definition, value), "{parameter} refuses {value:?}"));
-        wrong.iter().for_each(|value| assert!(!takes(definition, value), "{parameter} accepts {value:?}"));
+        right
+            .iter()
+            .for_each(|value| assert!(takes(definition, value), "{parameter} refuses {value:?}"));
+        wrong
+            .iter()
+            .for_each(|value| assert!(!takes(definition, value), "{parameter} accepts {value:?}"));
     }
 }
 
@@ -362,18 +408,32 @@ fn the_outputs_are_what_the_next_step_needs() {
         ("ZonesCommand", &["describe-vpc-endpoint-services", SERVICE, "AvailabilityZoneIds"]),
         (
             "SubnetZonesCommand",
-            &["describe-subnets", "subnet-0123456789abcdef0 subnet-0123456789abcdef1", "AvailabilityZoneId"],
+            &[
+                "describe-subnets",
+                "subnet-0123456789abcdef0 subnet-0123456789abcdef1",
+                "AvailabilityZoneId",
+            ],
         ),
         ("ConnectTestCommand", &["nc ", HOST, "5432"]),
-        ("PostgresTestCommand", &["psql ", HOST, "port=5432", "sslmode=verify-full", "sslrootcert="]),
-        ("MysqlTestCommand", &["mysql ", HOST, "--port=5432", "--ssl-mode=VERIFY_IDENTITY", "--ssl-ca="]),
+        (
+            "PostgresTestCommand",
+            &["psql ", HOST, "port=5432", "sslmode=verify-full", "sslrootcert="],
+        ),
+        (
+            "MysqlTestCommand",
+            &["mysql ", HOST, "--port=5432", "--ssl-mode=VERIFY_IDENTITY", "--ssl-ca="],
+        ),
     ];
     for (output, parts) in commands {
         let command = named.output(output);
-        parts.iter().for_each(|part| assert!(command.contains(part), "{output} lacks {part}: {command}"));
+        parts
+            .iter()
+            .for_each(|part| assert!(command.contains(part), "{output} lacks {part}: {command}"));
     }
     assert!(
-        consumer(&[("ServiceRegion", "us-east-1")]).output("ZonesCommand").contains("--service-regions us-east-1 ")
+        consumer(&[("ServiceRegion", "us-east-1")])
+            .output("ZonesCommand")
+            .contains("--service-regions us-east-1 ")
     );
     for verifying in ["PostgresTestCommand", "MysqlTestCommand"] {
         assert_eq!(
@@ -396,7 +456,10 @@ fn the_outputs_are_what_the_next_step_needs() {
 #[test]
 fn the_templates_are_clean() {
     let root = root();
-    let lint = Command::new(root.join(".venv/bin/cfn-lint")).args([CONSUMER, ROLE, API]).current_dir(root).output();
+    let lint = Command::new(root.join(".venv/bin/cfn-lint"))
+        .args([CONSUMER, ROLE, API])
+        .current_dir(root)
+        .output();
     let output = lint.expect(".venv/bin/cfn-lint exists and runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -1,6 +1,7 @@
-//! Several databases on one link, deployed: each stack fills its own target groups and leaves the others' alone, in the
-//! address family of its own. The emulator keeps no family of a group, which `tests/template/path.rs` asserts. Deleted in
-//! the order of `infra/remove.md`, each takes its own away.
+//! Several databases on one link, deployed: each stack fills its own target groups and leaves the
+//! others' alone, in the address family of its own. The emulator keeps no family of a group, which
+//! `tests/template/path.rs` asserts. Deleted in the order of `infra/remove.md`, each takes its own
+//! away.
 #![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,9 +78,11 @@ async fn share_a_link(run: &Run) -> Result<()> {
     let joining = layer.deploy(run, &aws.environment(), JOINING, parameters, &Steps).await?;
 
     Steps.say("a server that is reached by IPv6");
-    let mut parameters = on(&link, IPV6_SERVER.into(), IPV6_SERVER_LISTENER_PORT, &format!("{IPV6_SERVER}/128"))?;
+    let mut parameters =
+        on(&link, IPV6_SERVER.into(), IPV6_SERVER_LISTENER_PORT, &format!("{IPV6_SERVER}/128"))?;
     parameters.push(("IpAddressType", "ipv6".to_owned()));
-    let by_ipv6 = layer.deploy(run, &aws.environment(), JOINING_BY_IPV6, parameters, &Steps).await?;
+    let by_ipv6 =
+        layer.deploy(run, &aws.environment(), JOINING_BY_IPV6, parameters, &Steps).await?;
 
     let group = |outputs: &Outputs, name: &str| outputs.get(name).map(str::to_owned);
     let groups = [
@@ -119,11 +122,18 @@ async fn share_a_link(run: &Run) -> Result<()> {
     ensure!(names(&result) == ["writer", "readers"], "{result}");
     expect(&aws, &groups, [Some(writer), Some(reader), Some(server), Some(ipv6_server)]).await?;
 
-    remove(run, &aws, found, &[(JOINING, &joining), (JOINING_BY_IPV6, &by_ipv6), (STACK, &link)]).await
+    remove(run, &aws, found, &[(JOINING, &joining), (JOINING_BY_IPV6, &by_ipv6), (STACK, &link)])
+        .await
 }
 
-/// `infra/remove.md`, "The database's side": the link's own database last. The link stays, as a stack of its own.
-async fn remove(run: &Run, aws: &Aws, mut left: BTreeMap<i32, String>, stacks: &[(&str, &Outputs)]) -> Result<()> {
+/// `infra/remove.md`, "The database's side": the link's own database last. The link stays, as a
+/// stack of its own.
+async fn remove(
+    run: &Run,
+    aws: &Aws,
+    mut left: BTreeMap<i32, String>,
+    stacks: &[(&str, &Outputs)],
+) -> Result<()> {
     let shell = Shell::new(run, aws, aws.endpoint())?;
     let load_balancer = stacks.last().context("no stacks")?.1.get("LoadBalancerArn")?;
     let mut left_functions = functions(&aws.lambda()).await?;
@@ -135,26 +145,45 @@ async fn remove(run: &Run, aws: &Aws, mut left: BTreeMap<i32, String>, stacks: &
         left.retain(|_, group| !own.contains(&Some(group.as_str())));
         left_functions.remove(outputs.get("FunctionName")?);
         let found = listeners(aws, load_balancer).await?;
-        ensure!(found == left, "the ports of the load balancer lead to {found:?} and not to {left:?}");
+        ensure!(
+            found == left,
+            "the ports of the load balancer lead to {found:?} and not to {left:?}"
+        );
         let answer = aws.elbv2().describe_target_groups().send().await?;
         let groups = answer.target_groups().iter().filter_map(|group| group.target_group_arn());
-        let (groups, wanted) = (groups.collect::<BTreeSet<_>>(), left.values().map(String::as_str).collect());
+        let (groups, wanted) =
+            (groups.collect::<BTreeSet<_>>(), left.values().map(String::as_str).collect());
         ensure!(groups == wanted, "the target groups are {groups:?} and not {wanted:?}");
         let functions = functions(&aws.lambda()).await?;
-        ensure!(functions == left_functions, "the functions are {functions:?} and not {left_functions:?}");
+        ensure!(
+            functions == left_functions,
+            "the functions are {functions:?} and not {left_functions:?}"
+        );
     }
-    ensure!(left.is_empty() && left_functions.is_empty(), "{left:?} and {left_functions:?} belong to no stack");
+    ensure!(
+        left.is_empty() && left_functions.is_empty(),
+        "{left:?} and {left_functions:?} belong to no stack"
+    );
     let stacks = shell.stacks().await?;
     let mut own = stacks.iter().filter(|stack| *stack != "aws-sam-cli-managed-default");
     let (kept, more) = (own.next().context("the link's stack is gone")?, own.next());
-    ensure!(kept.starts_with(&format!("{STACK}-Link-")) && more.is_none(), "the stacks are {stacks:?}");
-    let answer = aws.elbv2().describe_load_balancers().load_balancer_arns(load_balancer).send().await?;
+    ensure!(
+        kept.starts_with(&format!("{STACK}-Link-")) && more.is_none(),
+        "the stacks are {stacks:?}"
+    );
+    let answer =
+        aws.elbv2().describe_load_balancers().load_balancer_arns(load_balancer).send().await?;
     ensure!(answer.load_balancers().len() == 1, "the load balancer is gone");
     Ok(())
 }
 
 /// What a server without RDS gives to join a link.
-fn on(link: &Outputs, address: IpAddr, listener_port: u16, range: &str) -> Result<Vec<(&'static str, String)>> {
+fn on(
+    link: &Outputs,
+    address: IpAddr,
+    listener_port: u16,
+    range: &str,
+) -> Result<Vec<(&'static str, String)>> {
     Ok(vec![
         ("LoadBalancerArn", link.get("LoadBalancerArn")?.to_owned()),
         ("LoadBalancerSecurityGroupId", link.get("LoadBalancerSecurityGroupId")?.to_owned()),
@@ -207,7 +236,12 @@ async fn succeed(aws: &Aws, function: &str) -> Result<Value> {
 
 /// The bindings that a run reports.
 fn names(result: &Value) -> Vec<&str> {
-    result["bindings"].as_array().into_iter().flatten().filter_map(|binding| binding["binding"].as_str()).collect()
+    result["bindings"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|binding| binding["binding"].as_str())
+        .collect()
 }
 
 fn target(address: impl Into<IpAddr>, port: u16) -> SocketAddr {

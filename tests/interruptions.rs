@@ -1,5 +1,6 @@
-//! What the simulation says of killed runs, of an AWS that is gone and of a DNS server that is gone, with the deployed
-//! function: real processes and sockets, one stack for all three, one after the other.
+//! What the simulation says of killed runs, of an AWS that is gone and of a DNS server that is
+//! gone, with the deployed function: real processes and sockets, one stack for all three, one after
+//! the other.
 
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,14 @@ async fn the_run_after_an_interrupted_one_converges_and_the_group_is_never_empty
         aws_gone_in_mid_run(&mut lab).await?;
         dns_gone(&lab).await?;
         let changes = history.changes();
-        ensure!(changes.len() >= 4, "it began on one member and was switched three times: {changes:?}");
-        ensure!(changes.iter().all(|(_, held)| !held.is_empty()), "the group was empty for a while: {changes:?}");
+        ensure!(
+            changes.len() >= 4,
+            "it began on one member and was switched three times: {changes:?}"
+        );
+        ensure!(
+            changes.iter().all(|(_, held)| !held.is_empty()),
+            "the group was empty for a while: {changes:?}"
+        );
         Ok(())
     }
     .await;
@@ -55,10 +62,14 @@ async fn killed_between_register_and_deregister(lab: &Guarded) -> Result<()> {
     lab.gateway.open();
     lab.holds(&[0, 1]).await.context("what the killed run left")?;
 
-    // This takes 30 s: nobody knows which of two members came last, and another run might want the other one.
+    // This takes 30 s: nobody knows which of two members came last, and another run might want the
+    // other one.
     let next = lab.succeed(json!({}), "updated").await?;
     ensure!(next["registered"] == json!([]), "it had been registered: {next}");
-    ensure!(next["deregistered"] == json!([lab.address(0).to_string()]), "the old writer stays: {next}");
+    ensure!(
+        next["deregistered"] == json!([lab.address(0).to_string()]),
+        "the old writer stays: {next}"
+    );
     lab.holds(&[1]).await
 }
 
@@ -74,10 +85,15 @@ async fn aws_gone_in_mid_run(lab: &mut Guarded) -> Result<()> {
         gateway.cut().await;
         Ok(())
     };
-    let ((), Invocation { payload, error }) = tokio::try_join!(cut, events::invoke(aws, &stack.function, &payload))?;
+    let ((), Invocation { payload, error }) =
+        tokio::try_join!(cut, events::invoke(aws, &stack.function, &payload))?;
     ensure!(error.is_some(), "a run without AWS has succeeded: {payload}");
     let message = payload.to_string();
-    for words in ["AwsUnreachable", "the writer may not have been registered, and nothing was deregistered", REGISTER] {
+    for words in [
+        "AwsUnreachable",
+        "the writer may not have been registered, and nothing was deregistered",
+        REGISTER,
+    ] {
         ensure!(message.contains(words), "{words:?} is not in {message}");
     }
     lab.holds(&[1]).await.context("what the run left")?;
@@ -92,7 +108,8 @@ async fn dns_gone(lab: &Guarded) -> Result<()> {
     Steps::begin("no answer of DNS");
     new_process(lab)?;
     lab.move_writer(1).await?;
-    let names = lab.cluster.members.iter().map(|member| &member.endpoint).chain([&lab.cluster.endpoint]);
+    let names =
+        lab.cluster.members.iter().map(|member| &member.endpoint).chain([&lab.cluster.endpoint]);
     names.for_each(|name| lab.dns.set(name, Answer::Silent));
     let writes = || lab.gateway.calls().into_iter().filter(|call| call.action == REGISTER).count();
     let (before, began) = (writes(), Instant::now());
@@ -101,7 +118,12 @@ async fn dns_gone(lab: &Guarded) -> Result<()> {
     let Invocation { payload, error } = lab.invoke(&watch).await?;
     ensure!(error.is_some(), "a run without DNS has succeeded: {payload}");
     let message = payload.to_string();
-    for words in ["EndpointNotResolved", &lab.cluster.endpoint, "did not answer in time", "nothing was changed"] {
+    for words in [
+        "EndpointNotResolved",
+        &lab.cluster.endpoint,
+        "did not answer in time",
+        "nothing was changed",
+    ] {
         ensure!(message.contains(words), "{words:?} is not in {message}");
     }
     ensure!(began.elapsed() >= WITHOUT_DNS, "it gave up after {:?}", began.elapsed());
@@ -120,7 +142,8 @@ async fn held(gateway: &Gateway, action: &str) -> Result<()> {
     Ok(())
 }
 
-/// A process remembers which address it left a moment ago, and asks for 30 s of proof before it goes back there.
+/// A process remembers which address it left a moment ago, and asks for 30 s of proof before it
+/// goes back there.
 fn new_process(lab: &Guarded) -> Result<()> {
     lab.kill_function()
 }

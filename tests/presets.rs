@@ -1,5 +1,5 @@
-//! What the presets of `samconfig.toml` promise: each vendor gets exactly what it asks for, through the command that the
-//! guide names.
+//! What the presets of `samconfig.toml` promise: each vendor gets exactly what it asks for, through
+//! the command that the guide names.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -58,14 +58,18 @@ fn config(directory: &Path) -> Value {
 
 /// The parameters of a preset.
 fn preset(name: &str) -> BTreeMap<String, String> {
-    let overrides = CONFIG[name]["parameter_overrides"].as_object().unwrap_or_else(|| panic!("no preset {name}"));
+    let overrides = CONFIG[name]["parameter_overrides"]
+        .as_object()
+        .unwrap_or_else(|| panic!("no preset {name}"));
     overrides.iter().map(|(parameter, value)| (parameter.clone(), text(value))).collect()
 }
 
 /// What a preset and its owner's answers resolve to.
 fn resolved(name: &str, answers: &[(&str, &str)]) -> Stack {
     let preset = preset(name);
-    let kept = preset.iter().filter(|(parameter, _)| !answers.iter().any(|(answered, _)| answered == parameter));
+    let kept = preset
+        .iter()
+        .filter(|(parameter, _)| !answers.iter().any(|(answered, _)| answered == parameter));
     let kept = kept.map(|(parameter, value)| (parameter.as_str(), value.as_str()));
     Stack::of(layer("template.yaml"), &kept.chain(answers.iter().copied()).collect::<Vec<_>>())
 }
@@ -108,7 +112,8 @@ fn every_preset_names_its_source_and_its_date() {
     let file = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();
     for name in ["starburst", "planetscale"] {
         let before = file.split(&format!("[{name}.deploy.parameters]")).next().unwrap();
-        let comment: Vec<_> = before.lines().rev().take_while(|line| line.starts_with('#')).collect();
+        let comment: Vec<_> =
+            before.lines().rev().take_while(|line| line.starts_with('#')).collect();
         let comment = comment.into_iter().rev().collect::<Vec<_>>().join(" ");
         assert!(comment.contains("Source:") && comment.contains("https://"), "{name}: {comment}");
         assert!(comment.contains("Checked 20"), "{name}: {comment}");
@@ -120,7 +125,11 @@ fn make_deploys_a_preset_to_its_own_stack() {
     for name in ["default", "starburst", "planetscale"] {
         let stack = text(&CONFIG[name]["stack_name"]);
         let command = format!("sam deploy --guided --config-env {name} --stack-name {stack}");
-        assert_eq!(commands(&["deploy", &format!("PRESET={name}")]).last(), Some(&command), "{name}");
+        assert_eq!(
+            commands(&["deploy", &format!("PRESET={name}")]).last(),
+            Some(&command),
+            "{name}"
+        );
     }
     assert_eq!(commands(&["deploy"]), commands(&["deploy", "PRESET=default"]));
 }
@@ -130,7 +139,10 @@ fn make_accepts_at_the_stack_of_a_preset_and_only_the_endpoint_that_is_named() {
     let cases: [(&[&str], &str); 5] = [
         (&[], "failover-sync"),
         (&["PRESET=starburst"], "failover-sync-starburst"),
-        (&["PRESET=starburst", "ENDPOINT=vpce-0123456789abcdef0"], "failover-sync-starburst vpce-0123456789abcdef0"),
+        (
+            &["PRESET=starburst", "ENDPOINT=vpce-0123456789abcdef0"],
+            "failover-sync-starburst vpce-0123456789abcdef0",
+        ),
         (&["PRESET=orders", "ENDPOINT=all"], "failover-sync-orders all"),
         (&["STACK=link"], "link"),
     ];
@@ -145,7 +157,10 @@ fn make_writes_the_ticket_to_the_vendor_of_a_preset() {
     let cases: [(&[&str], &str); 4] = [
         (&[], "failover-sync"),
         (&["PRESET=starburst"], "failover-sync-starburst --to starburst"),
-        (&["PRESET=planetscale", "NAME=our import"], "failover-sync-planetscale --to planetscale --name 'our import'"),
+        (
+            &["PRESET=planetscale", "NAME=our import"],
+            "failover-sync-planetscale --to planetscale --name 'our import'",
+        ),
         (&["PRESET=orders", "TO=planetscale"], "failover-sync-orders --to planetscale"),
     ];
     for (given, expected) in cases {
@@ -169,7 +184,8 @@ fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
         ),
     ];
     for (given, expected) in cases {
-        let command = format!("set -o pipefail; sam remote invoke {expected} | python3 -m json.tool");
+        let command =
+            format!("set -o pipefail; sam remote invoke {expected} | python3 -m json.tool");
         assert_eq!(commands(&[&["invoke"], given].concat()).last(), Some(&command), "{given:?}");
     }
 }
@@ -183,8 +199,8 @@ fn make_deploys_a_layer_with_a_build_and_an_environment_of_its_own() {
         let expected = [
             format!("sam build --template-file infra/{layer}.yaml --build-dir .aws-sam/{layer}"),
             format!(
-                "sam deploy --guided --template-file .aws-sam/{layer}/template.yaml --config-file {} --config-env \
-                 billing --stack-name billing --capabilities CAPABILITY_IAM",
+                "sam deploy --guided --template-file .aws-sam/{layer}/template.yaml --config-file \
+                 {} --config-env billing --stack-name billing --capabilities CAPABILITY_IAM",
                 saved.display()
             ),
         ];
@@ -200,7 +216,11 @@ fn make_deploys_a_release_where_there_is_one_and_compiles_nothing() {
     let saved = root().join("samconfig.toml");
     let saved = saved.display();
     for (given, template, environment) in [
-        (&["deploy", "PRESET=starburst"][..], "template.yaml", "starburst --stack-name failover-sync-starburst"),
+        (
+            &["deploy", "PRESET=starburst"][..],
+            "template.yaml",
+            "starburst --stack-name failover-sync-starburst",
+        ),
         (
             &["deploy-database", "STACK=billing"],
             "infra/database.yaml",
@@ -209,7 +229,8 @@ fn make_deploys_a_release_where_there_is_one_and_compiles_nothing() {
     ] {
         let commands = commands(&[given, &["DIST=dist", "--assume-old=.venv/installed"]].concat());
         let expected = format!(
-            "sam deploy --guided --template-file dist/{template} --config-file {saved} --config-env {environment}"
+            "sam deploy --guided --template-file dist/{template} --config-file {saved} \
+             --config-env {environment}"
         );
         assert_eq!(commands.last(), Some(&expected), "{commands:#?}");
         assert!(!commands.iter().any(|command| command.contains("build")), "{commands:#?}");
@@ -222,7 +243,10 @@ fn make_refuses_a_stack_whose_name_is_too_long_for_a_function() {
     for target in ["deploy", "deploy-database"] {
         let output = make(&[target, &long, "--assume-old=.venv/installed", "--assume-old=build"]);
         assert!(!output.status.success(), "{target}");
-        assert!(String::from_utf8_lossy(&output.stdout).contains("at most 64 characters"), "{target}: {output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("at most 64 characters"),
+            "{target}: {output:?}"
+        );
     }
 }
 
@@ -247,7 +271,9 @@ fn starburst_may_connect_from_its_range_once_its_endpoint_is_accepted() {
 
 #[test]
 fn starburst_checks_mysql_and_mariadb_as_its_tutorial_does_and_others_often() {
-    for (engine, interval) in [("mysql", "300"), ("mariadb", "300"), ("postgres", "10"), ("sqlserver", "10")] {
+    for (engine, interval) in
+        [("mysql", "300"), ("mariadb", "300"), ("postgres", "10"), ("sqlserver", "10")]
+    {
         let answers = STARBURST.map(|(name, value)| match name {
             "DatabaseEngine" => (name, engine),
             "DatabaseEndpoint" => (name, "app.abc123.eu-west-1.rds.amazonaws.com"),
@@ -258,7 +284,8 @@ fn starburst_checks_mysql_and_mariadb_as_its_tutorial_does_and_others_often() {
     }
 }
 
-/// Starburst's tutorial is about an instance, PlanetScale's page about a primary: neither is the default of a cluster.
+/// Starburst's tutorial is about an instance, PlanetScale's page about a primary: neither is the
+/// default of a cluster.
 #[test]
 fn no_preset_answers_what_the_database_is() {
     for name in ["starburst", "planetscale"] {
@@ -272,13 +299,19 @@ fn no_preset_answers_what_the_database_is() {
 #[test]
 fn planetscale_reaches_only_the_writer_on_3306_in_three_zones_and_nobody_has_to_accept() {
     let stack = stack("planetscale", &PLANETSCALE);
-    assert_eq!(strings(&stack.existing("EndpointServicePermissions")["AllowedPrincipals"]), [PRINCIPAL.1]);
+    assert_eq!(
+        strings(&stack.existing("EndpointServicePermissions")["AllowedPrincipals"]),
+        [PRINCIPAL.1]
+    );
     assert_eq!(text(&stack.existing("EndpointService")["AcceptanceRequired"]), "false");
     assert_eq!(strings(&stack.existing("LoadBalancer")["Subnets"]).len(), 3);
     assert_eq!(text(&stack.existing("Listener")["Port"]), "3306");
     assert_eq!(health_check_interval(&stack), "300");
     let bindings = stack.existing("Function")["Environment"]["Variables"]["BINDINGS"].to_string();
-    assert!(bindings.contains(r#"\"kind\":\"cluster\""#) && !bindings.contains("readers"), "{bindings}");
+    assert!(
+        bindings.contains(r#"\"kind\":\"cluster\""#) && !bindings.contains("readers"),
+        "{bindings}"
+    );
 }
 
 #[test]
@@ -287,7 +320,9 @@ fn planetscale_goes_through_a_security_group_that_opens_3306_alone() {
     assert_eq!(ingress(&open), []);
     assert_eq!(enforcement(&open), "off", "with no range to enforce, everything would be dropped");
 
-    let given = [&PLANETSCALE[..], &[("ConsumerCidrs", "10.9.0.0/16"), ("EnforceConsumerCidrs", "true")]].concat();
+    let given =
+        [&PLANETSCALE[..], &[("ConsumerCidrs", "10.9.0.0/16"), ("EnforceConsumerCidrs", "true")]]
+            .concat();
     let enforced = stack("planetscale", &given);
     assert_eq!(ingress(&enforced), [("3306".to_owned(), "10.9.0.0/16".to_owned())]);
     assert_eq!(enforcement(&enforced), "on");
@@ -298,18 +333,28 @@ fn planetscale_cannot_be_deployed_without_a_principal_from_its_owner() {
     assert!(!preset("planetscale").contains_key("AllowedPrincipals"));
     let asked = layer("template.yaml")["Parameters"]["AllowedPrincipals"].get("Default").is_none();
     assert!(asked, "CloudFormation refuses a stack without it");
-    assert!(!accepts("AllowedPrincipals", "arn:aws:iam:444455556666:root"), "an ARN without the empty Region");
+    assert!(
+        !accepts("AllowedPrincipals", "arn:aws:iam:444455556666:root"),
+        "an ARN without the empty Region"
+    );
 }
 
-/// Port and range of every inbound rule of the load balancer, all of which are for TCP and one port.
+/// Port and range of every inbound rule of the load balancer, all of which are for TCP and one
+/// port.
 fn ingress(stack: &Stack) -> Vec<(String, String)> {
-    let rules = ["ConsumerIngress", "ConsumerIngressIpv6", "ReaderConsumerIngress", "ReaderConsumerIngressIpv6"];
+    let rules = [
+        "ConsumerIngress",
+        "ConsumerIngressIpv6",
+        "ReaderConsumerIngress",
+        "ReaderConsumerIngressIpv6",
+    ];
     let there: Vec<_> = rules.into_iter().filter_map(|name| stack.resource(name)).collect();
     let ranges = |rule: &Value| {
         assert!(rule["IpProtocol"] == "tcp" && rule["FromPort"] == rule["ToPort"], "{rule}");
         assert_eq!(rule["SourcePrefixListId"], "{Ipv4PrefixList.PrefixListId}");
         let list = stack.nested("Consumers").unwrap().existing("Ipv4PrefixList");
-        let ranges: Vec<_> = list["Entries"].as_array().unwrap().iter().map(|entry| text(&entry["Cidr"])).collect();
+        let ranges: Vec<_> =
+            list["Entries"].as_array().unwrap().iter().map(|entry| text(&entry["Cidr"])).collect();
         ranges.into_iter().map(|range| (text(&rule["FromPort"]), range)).collect::<Vec<_>>()
     };
     there.iter().flat_map(ranges).collect()
@@ -325,8 +370,8 @@ fn health_check_interval(stack: &Stack) -> String {
 
 // --- The way there ---
 
-/// The owner's way: guided, with an answer where a preset has none. The endpoint service and its permissions are what the
-/// local CloudFormation refuses; the tests above are about them.
+/// The owner's way: guided, with an answer where a preset has none. The endpoint service and its
+/// permissions are what the local CloudFormation refuses; the tests above are about them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<()> {
     let run = Run::new()?;
@@ -339,16 +384,25 @@ async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<
         .map(|part| part.type_name)
         .collect();
     for missing in ["AWS::EC2::VPCEndpointService", "AWS::EC2::VPCEndpointServicePermissions"] {
-        ensure!(left_out.contains(missing), "{missing} can be deployed here: deploy it, and assert on it");
+        ensure!(
+            left_out.contains(missing),
+            "{missing} can be deployed here: deploy it, and assert on it"
+        );
     }
 
-    for (name, answers, zones) in [("starburst", &STARBURST[..], 2), ("planetscale", &PLANETSCALE[..], 3)] {
+    for (name, answers, zones) in
+        [("starburst", &STARBURST[..], 2), ("planetscale", &PLANETSCALE[..], 3)]
+    {
         std::fs::copy(root().join("samconfig.toml"), built.join("samconfig.toml"))?;
         guided(&run, &aws, &built, name, answers).await.with_context(|| name.to_owned())?;
 
         let outputs = outputs(&run, &aws, name).await?;
         let elbv2 = aws.elbv2();
-        let group = elbv2.describe_target_groups().target_group_arns(&outputs["TargetGroupArn"]).send().await?;
+        let group = elbv2
+            .describe_target_groups()
+            .target_group_arns(&outputs["TargetGroupArn"])
+            .send()
+            .await?;
         let group = &group.target_groups()[0];
         ensure!(group.port() == Some(3306), "{group:?}");
         ensure!(group.health_check_interval_seconds() == Some(300), "{group:?}");
@@ -360,28 +414,42 @@ async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<
         let saved = config(&built);
         let saved = saved[name]["parameter_overrides"].as_object().context("the saved answers")?;
         let expected = preset(name);
-        let expected = expected.iter().map(|(parameter, value)| (parameter.as_str(), value.as_str()));
+        let expected =
+            expected.iter().map(|(parameter, value)| (parameter.as_str(), value.as_str()));
         for (parameter, value) in expected.chain(answers.iter().copied()) {
-            ensure!(saved[parameter] == value, "{name}: {parameter} is {} and not {value}", saved[parameter]);
+            ensure!(
+                saved[parameter] == value,
+                "{name}: {parameter} is {} and not {value}",
+                saved[parameter]
+            );
         }
     }
 
     std::fs::copy(root().join("samconfig.toml"), built.join("samconfig.toml"))?;
     let nobody = guided(&run, &aws, &built, "planetscale", &PLANETSCALE[1..]).await;
-    let error = format!("{:#}", nobody.err().context("planetscale was deployed without a principal")?);
+    let error =
+        format!("{:#}", nobody.err().context("planetscale was deployed without a principal")?);
     ensure!(error.contains("AllowedPrincipals"), "{error}");
     Ok(())
 }
 
-/// `sam deploy --guided` as the Makefile calls it, with these answers, and the default everywhere else.
-async fn guided(run: &Run, aws: &Aws, built: &Path, name: &str, answers: &[(&str, &str)]) -> Result<()> {
+/// `sam deploy --guided` as the Makefile calls it, with these answers, and the default everywhere
+/// else.
+async fn guided(
+    run: &Run,
+    aws: &Aws,
+    built: &Path,
+    name: &str,
+    answers: &[(&str, &str)],
+) -> Result<()> {
     let mut lines = vec!["", ""]; // The stack's name and the Region.
     let template = std::fs::read_to_string(built.join("local.yaml"))?;
     lines.extend(parameters(&template).map(|parameter| {
         let answer = answers.iter().find(|(answered, _)| *answered == parameter);
         answer.map_or("", |(_, value)| value)
     }));
-    // Confirm the change set, let SAM make roles, no rollback, save, the file, the environment; then deploy.
+    // Confirm the change set, let SAM make roles, no rollback, save, the file, the environment;
+    // then deploy.
     lines.extend(["", "", "", "", "", "", "y", ""]);
     std::fs::write(built.join("answers"), lines.join("\n"))?;
 
@@ -398,7 +466,8 @@ async fn guided(run: &Run, aws: &Aws, built: &Path, name: &str, answers: &[(&str
         .await
 }
 
-/// The names of a template's parameters in the order in which `sam` asks for them, which is the file's.
+/// The names of a template's parameters in the order in which `sam` asks for them, which is the
+/// file's.
 fn parameters(template: &str) -> impl Iterator<Item = &str> {
     let lines = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
     let section = lines.take_while(|line| line.starts_with(' '));
@@ -407,14 +476,26 @@ fn parameters(template: &str) -> impl Iterator<Item = &str> {
 
 async fn outputs(run: &Run, aws: &Aws, name: &str) -> Result<BTreeMap<String, String>> {
     let outputs = Program::new(format!("outputs-{name}"), venv_program("sam")?)
-        .args(["list", "stack-outputs", "--output", "json", "--region", REGION, "--stack-name", &stack_name(name)])
+        .args([
+            "list",
+            "stack-outputs",
+            "--output",
+            "json",
+            "--region",
+            REGION,
+            "--stack-name",
+            &stack_name(name),
+        ])
         .envs(aws.environment())
         .env("SAM_CLI_TELEMETRY", "0")
         .directory(run.logs())
         .output(run)
         .await?;
     let outputs: Vec<Value> = serde_json::from_str(&outputs)?;
-    Ok(outputs.iter().map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"]))).collect())
+    Ok(outputs
+        .iter()
+        .map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"])))
+        .collect())
 }
 
 fn stack_name(name: &str) -> String {

@@ -1,5 +1,6 @@
-//! `infra/remove.md`, "The link": its commands in its order, run by the AWS CLI against the local AWS. It has no endpoint
-//! connections, whose commands are left out, and keeps no stack of a link, whose deletion is left out as well.
+//! `infra/remove.md`, "The link": its commands in its order, run by the AWS CLI against the local
+//! AWS. It has no endpoint connections, whose commands are left out, and keeps no stack of a link,
+//! whose deletion is left out as well.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,11 @@ fn commands(section: &str) -> Result<Vec<String>> {
     let (_, rest) = guide.split_once(&format!("\n## {section}\n")).context("no such section")?;
     let section = rest.split("\n## ").next().unwrap_or_default().replace("\\\n", " ");
     let blocks = section.split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
-    Ok(blocks.flat_map(str::lines).map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+    Ok(blocks
+        .flat_map(str::lines)
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect())
 }
 
 #[tokio::test]
@@ -31,29 +36,33 @@ async fn the_link_is_removed_by_the_commands_of_the_guide_in_their_order() -> Re
     let aws = Aws::start(&run).await?;
     let shell = Shell::new(&run, &aws, aws.rds_endpoint())?;
     let vpc = shell.line("aws ec2 describe-vpcs --query Vpcs[0].VpcId --output text").await?;
-    let subnets = shell.line("aws ec2 describe-subnets --query Subnets[:2].SubnetId --output text").await?;
+    let subnets =
+        shell.line("aws ec2 describe-subnets --query Subnets[:2].SubnetId --output text").await?;
     let group = |name: &str| {
         format!(
-            "aws ec2 create-security-group --group-name {name} --description {name} --vpc-id {vpc} --query GroupId --output text"
+            "aws ec2 create-security-group --group-name {name} --description {name} --vpc-id {vpc} \
+             --query GroupId --output text"
         )
     };
     let link = shell.line(&group("link")).await?;
     let database = shell.line(&group("database")).await?;
     let balancer = shell
         .line(&format!(
-            "aws elbv2 create-load-balancer --name link --type network --scheme internal --subnets {subnets} \
-             --security-groups {link} --query LoadBalancers[0].LoadBalancerArn --output text"
+            "aws elbv2 create-load-balancer --name link --type network --scheme internal --subnets \
+             {subnets} --security-groups {link} --query LoadBalancers[0].LoadBalancerArn --output \
+             text"
         ))
         .await?;
     let service = shell
         .line(&format!(
-            "aws ec2 create-vpc-endpoint-service-configuration --network-load-balancer-arns {balancer} \
-             --query ServiceConfiguration.ServiceId --output text"
+            "aws ec2 create-vpc-endpoint-service-configuration --network-load-balancer-arns \
+             {balancer} --query ServiceConfiguration.ServiceId --output text"
         ))
         .await?;
     shell
         .line(&format!(
-            "aws ec2 authorize-security-group-ingress --group-id {database} --protocol tcp --port 5432 --source-group {link}"
+            "aws ec2 authorize-security-group-ingress --group-id {database} --protocol tcp --port \
+             5432 --source-group {link}"
         ))
         .await?;
 
@@ -62,25 +71,40 @@ async fn the_link_is_removed_by_the_commands_of_the_guide_in_their_order() -> Re
         if LEFT_OUT.iter().any(|part| command.contains(part)) {
             continue;
         }
-        let filled = [("vpce-svc-…", &service), ("arn:…", &balancer), ("sg-DATABASE", &database), ("sg-…", &link)];
-        let filled = filled.iter().fold(command.clone(), |command, (left, value)| command.replace(left, value));
+        let filled = [
+            ("vpce-svc-…", &service),
+            ("arn:…", &balancer),
+            ("sg-DATABASE", &database),
+            ("sg-…", &link),
+        ];
+        let filled = filled
+            .iter()
+            .fold(command.clone(), |command, (left, value)| command.replace(left, value));
         let name = command.split_whitespace().nth(2).context("a command of two words")?.to_owned();
         printed.insert(name, shell.line(&filled).await?);
     }
-    let of = |name: &str| printed.get(name).map(String::as_str).with_context(|| format!("the guide has no {name}"));
+    let of = |name: &str| {
+        printed.get(name).map(String::as_str).with_context(|| format!("the guide has no {name}"))
+    };
     ensure!(of("delete-vpc-endpoint-service-configurations")? == "[]", "{printed:?}");
     ensure!(of("describe-network-interfaces")?.is_empty(), "{printed:?}");
-    ensure!(of("describe-security-groups")?.contains(&database), "the rule by hand is not found: {printed:?}");
-    for name in ["delete-load-balancer", "wait", "revoke-security-group-ingress", "delete-security-group"] {
+    ensure!(
+        of("describe-security-groups")?.contains(&database),
+        "the rule by hand is not found: {printed:?}"
+    );
+    for name in
+        ["delete-load-balancer", "wait", "revoke-security-group-ingress", "delete-security-group"]
+    {
         of(name)?;
     }
 
     let groups = "aws ec2 describe-security-groups --query SecurityGroups[].GroupId --output text";
     ensure!(!shell.line(groups).await?.contains(&link), "the group is left");
-    let balancers = "aws elbv2 describe-load-balancers --query LoadBalancers[].LoadBalancerArn --output text";
+    let balancers =
+        "aws elbv2 describe-load-balancers --query LoadBalancers[].LoadBalancerArn --output text";
     ensure!(shell.line(balancers).await?.is_empty(), "the load balancer is left");
-    let services =
-        "aws ec2 describe-vpc-endpoint-service-configurations --query ServiceConfigurations[].ServiceId --output text";
+    let services = "aws ec2 describe-vpc-endpoint-service-configurations --query \
+                    ServiceConfigurations[].ServiceId --output text";
     ensure!(!shell.line(services).await?.contains(&service), "the service is left");
     Ok(())
 }
@@ -101,13 +125,23 @@ fn each_step_of_the_guide_comes_after_what_it_needs() -> Result<()> {
         "delete-stack --stack-name failover-sync-Link-…",
     ];
     let places: Vec<_> = order.iter().map(|part| link.find(part)).collect();
-    ensure!(places.iter().all(Option::is_some) && places.is_sorted(), "{order:?} are at {places:?}");
+    ensure!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "{order:?} are at {places:?}"
+    );
     let database = commands("The database's side")?.join("\n");
     let (read, deleted) = (database.find("describe-stacks"), database.find("sam delete"));
-    ensure!(read.is_some() && read < deleted, "the outputs are read before the stack is deleted: {database}");
+    ensure!(
+        read.is_some() && read < deleted,
+        "the outputs are read before the stack is deleted: {database}"
+    );
     // As `tests/database.rs` performs it. Without a name it would take failover-sync.
-    let is_performed =
-        |line: &str| line.strip_prefix("sam delete --stack-name ").is_some_and(|name| !name.contains(' '));
-    ensure!(database.lines().filter(|line| line.starts_with("sam")).all(is_performed), "{database}");
+    let is_performed = |line: &str| {
+        line.strip_prefix("sam delete --stack-name ").is_some_and(|name| !name.contains(' '))
+    };
+    ensure!(
+        database.lines().filter(|line| line.starts_with("sam")).all(is_performed),
+        "{database}"
+    );
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! What a template and the templates that it nests would create under given parameters: the intrinsic functions resolved,
-//! as far as the templates here use them. A test then asserts what CloudFormation would create and not how the template
-//! spells it, nor in which layer it stands.
+//! What a template and the templates that it nests would create under given parameters: the
+//! intrinsic functions resolved, as far as the templates here use them. A test then asserts what
+//! CloudFormation would create and not how the template spells it, nor in which layer it stands.
 
 // Each test program uses a part of it.
 #![allow(dead_code)]
@@ -46,8 +46,9 @@ pub(crate) const OPERATIONS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:li
 pub(crate) const READER_TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link-readers/0123456789abcdef";
 
-/// How a value begins that CloudFormation does not know yet, while it makes a change set that includes nested stacks: an
-/// output of a stack, or an attribute of a resource, that does not exist.
+/// How a value begins that CloudFormation does not know yet, while it makes a change set that
+/// includes nested stacks: an output of a stack, or an attribute of a resource, that does not
+/// exist.
 const PLACEHOLDER: &str = "{{IntrinsicFunction:";
 
 thread_local! {
@@ -79,19 +80,30 @@ pub(crate) const ENDPOINTS: [(&str, &str); 7] = [
 ];
 
 /// The layers of `template.yaml`, outermost first.
-pub(crate) const LAYERS: [&str; 5] =
-    ["template.yaml", "infra/link.yaml", "infra/database.yaml", "infra/alarms.yaml", "infra/ranges.yaml"];
+pub(crate) const LAYERS: [&str; 5] = [
+    "template.yaml",
+    "infra/link.yaml",
+    "infra/database.yaml",
+    "infra/alarms.yaml",
+    "infra/ranges.yaml",
+];
 
 /// Every provider's template that is here, as it stands in its file, by its path.
-pub(crate) static FILES: LazyLock<BTreeMap<&'static str, Value>> =
-    LazyLock::new(|| LAYERS.into_iter().chain(["infra/flush-hosts.yaml"]).map(|path| (path, load(path))).collect());
+pub(crate) static FILES: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
+    LAYERS.into_iter().chain(["infra/flush-hosts.yaml"]).map(|path| (path, load(path))).collect()
+});
 
 /// The same parameters, with an endpoint of the kind if only the kind is given.
 pub(crate) fn fitting<'a>(given: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let value = |wanted: &str| given.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+    let value =
+        |wanted: &str| given.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
     let kind = value("DatabaseKind").filter(|_| value("DatabaseEndpoint").is_none());
     let endpoint = ENDPOINTS.into_iter().find(|(known, _)| Some(*known) == kind);
-    given.iter().copied().chain(endpoint.map(|(_, endpoint)| ("DatabaseEndpoint", endpoint))).collect()
+    given
+        .iter()
+        .copied()
+        .chain(endpoint.map(|(_, endpoint)| ("DatabaseEndpoint", endpoint)))
+        .collect()
 }
 
 /// A layer, or `infra/flush-hosts.yaml`.
@@ -99,12 +111,14 @@ pub(crate) fn layer(path: &str) -> &'static Value {
     FILES.get(path).unwrap_or_else(|| panic!("{path} is no layer"))
 }
 
-/// `template.yaml` with the parameters, resources and so on of all its layers. What stands in several is the outermost's.
+/// `template.yaml` with the parameters, resources and so on of all its layers. What stands in
+/// several is the outermost's.
 pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
     let mut all = layer(LAYERS[0]).clone();
     for part in ["Parameters", "Mappings", "Conditions", "Resources"] {
         let mut merged = Map::new();
-        for (name, body) in LAYERS.iter().filter_map(|path| layer(path)[part].as_object()).flatten() {
+        for (name, body) in LAYERS.iter().filter_map(|path| layer(path)[part].as_object()).flatten()
+        {
             merged.entry(name).or_insert_with(|| body.clone());
         }
         all[part] = merged.into();
@@ -128,11 +142,14 @@ pub(crate) fn load(path: &str) -> Value {
 pub(crate) const NESTED_STACK: &str = "AWS::CloudFormation::Stack";
 
 /// The stacks that a template nests: name, resource and template of each.
-pub(crate) fn nested_stacks(template: &'static Value) -> Vec<(&'static String, &'static Value, &'static Value)> {
+pub(crate) fn nested_stacks(
+    template: &'static Value,
+) -> Vec<(&'static String, &'static Value, &'static Value)> {
     let resources = template["Resources"].as_object().unwrap().iter();
     let nested = resources.filter(|(_, resource)| resource["Type"] == NESTED_STACK);
     let nested = nested.map(|(name, resource)| {
-        let file = resource["Properties"]["TemplateURL"].as_str().unwrap().trim_start_matches("infra/");
+        let file =
+            resource["Properties"]["TemplateURL"].as_str().unwrap().trim_start_matches("infra/");
         (name, resource, layer(&format!("infra/{file}")))
     });
     nested.collect()
@@ -154,23 +171,27 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A stack of `template.yaml` with [`BASE`] and these parameters. One that only a layer has is given to that layer, as
-    /// when it is deployed on its own.
+    /// A stack of `template.yaml` with [`BASE`] and these parameters. One that only a layer has is
+    /// given to that layer, as when it is deployed on its own.
     pub(crate) fn with(given: &[(&str, &str)]) -> Stack {
         let given = fitting(given);
         let base = BASE.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
         Stack::of(layer(LAYERS[0]), &given.iter().chain(base).copied().collect::<Vec<_>>())
     }
 
-    /// The same stack as a change set sees it that includes nested stacks, before any part of it exists.
+    /// The same stack as a change set sees it that includes nested stacks, before any part of it
+    /// exists.
     pub(crate) fn planned(&self) -> Stack {
-        let given: Vec<_> = self.all().into_iter().flat_map(|stack| stack.parameters.iter()).collect();
+        let given: Vec<_> =
+            self.all().into_iter().flat_map(|stack| stack.parameters.iter()).collect();
         let own = self.parameters.iter();
-        let given: BTreeMap<_, _> = given.into_iter().chain(own).map(|(name, value)| (*name, value.as_str())).collect();
+        let given: BTreeMap<_, _> =
+            given.into_iter().chain(own).map(|(name, value)| (*name, value.as_str())).collect();
         Stack::nesting(self.template, &given.into_iter().collect::<Vec<_>>(), true)
     }
 
-    /// A stack of a template with these parameters. Every value must be one that the template accepts.
+    /// A stack of a template with these parameters. Every value must be one that the template
+    /// accepts.
     pub(crate) fn of(template: &'static Value, given: &[(&str, &str)]) -> Stack {
         let stack = Stack::nesting(template, given, false);
         let unknown = given.iter().find(|(name, _)| !stack.has_parameter(name));
@@ -181,8 +202,10 @@ impl Stack {
     fn nesting(template: &'static Value, given: &[(&str, &str)], is_planned: bool) -> Stack {
         let mut parameters = BTreeMap::new();
         for (name, definition) in template["Parameters"].as_object().unwrap() {
-            let given = given.iter().find(|(key, _)| key == name).map(|(_, value)| (*value).to_owned());
-            let value = given.or_else(|| definition.get("Default").map(text)).expect("given or defaulted");
+            let given =
+                given.iter().find(|(key, _)| key == name).map(|(_, value)| (*value).to_owned());
+            let value =
+                given.or_else(|| definition.get("Default").map(text)).expect("given or defaulted");
             assert!(takes(definition, &value), "{name} does not accept {value:?}");
             parameters.insert(name.as_str(), value);
         }
@@ -196,30 +219,45 @@ impl Stack {
                 names_used(resource, &mut used);
                 used.contains(name)
             };
-            let ready = waiting.iter().position(|(_, one, _)| !waiting.iter().any(|(name, ..)| needs(one, name)));
-            let (name, resource, inner) = waiting.remove(ready.expect("no two stacks need each other"));
+            let ready = waiting
+                .iter()
+                .position(|(_, one, _)| !waiting.iter().any(|(name, ..)| needs(one, name)));
+            let (name, resource, inner) =
+                waiting.remove(ready.expect("no two stacks need each other"));
             let passed = stack.resolve(&resource["Properties"]["Parameters"]).unwrap();
             // What holds a placeholder among other things is one.
-            let is_one = |value: &str| value.starts_with(PLACEHOLDER) && value.find("}}") == Some(value.len() - 2);
+            let is_one = |value: &str| {
+                value.starts_with(PLACEHOLDER) && value.find("}}") == Some(value.len() - 2)
+            };
             let holds_one = |value: &str| value.contains(PLACEHOLDER) && !is_one(value);
-            let whole = |value: String| if holds_one(&value) { placeholder("Fn::Sub") } else { value };
+            let whole =
+                |value: String| if holds_one(&value) { placeholder("Fn::Sub") } else { value };
             let passed = passed.as_object().unwrap().iter();
-            let passed: Vec<_> = passed.map(|(name, value)| (name.clone(), whole(text(value)))).collect();
+            let passed: Vec<_> =
+                passed.map(|(name, value)| (name.clone(), whole(text(value)))).collect();
             let own = given.iter().filter(|(name, _)| !stack.parameters.contains_key(name));
             let own = own.filter(|(name, _)| !passed.iter().any(|(other, _)| other == name));
-            let passed = passed.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(own.copied());
-            stack.nested.insert(name, Stack::nesting(inner, &passed.collect::<Vec<_>>(), is_planned));
+            let passed = passed
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .chain(own.copied());
+            stack
+                .nested
+                .insert(name, Stack::nesting(inner, &passed.collect::<Vec<_>>(), is_planned));
         }
         stack
     }
 
     fn has_parameter(&self, name: &str) -> bool {
-        self.parameters.contains_key(name) || self.nested.values().any(|nested| nested.has_parameter(name))
+        self.parameters.contains_key(name)
+            || self.nested.values().any(|nested| nested.has_parameter(name))
     }
 
     /// A stack that is nested, if its condition holds.
     pub(crate) fn nested(&self, name: &str) -> Option<&Stack> {
-        self.nested.get(name).or_else(|| self.nested.values().find_map(|nested| nested.nested(name)))
+        self.nested
+            .get(name)
+            .or_else(|| self.nested.values().find_map(|nested| nested.nested(name)))
     }
 
     fn all(&self) -> Vec<&Stack> {
@@ -231,11 +269,13 @@ impl Stack {
         &self.parameters[name]
     }
 
-    /// The properties of a resource, of this stack or of one that it nests; none if its condition does not hold.
+    /// The properties of a resource, of this stack or of one that it nests; none if its condition
+    /// does not hold.
     pub(crate) fn resource(&self, name: &str) -> Option<Value> {
         let known = FILES.values().any(|file| file["Resources"].get(name).is_some());
         assert!(known || self.section("Resources").contains_key(name), "no resource {name}");
-        let (stack, resource) = self.all().into_iter().find_map(|s| Some((s, s.section("Resources").get(name)?)))?;
+        let (stack, resource) =
+            self.all().into_iter().find_map(|s| Some((s, s.section("Resources").get(name)?)))?;
         let properties = resource.get("Properties").unwrap_or(&Value::Null);
         stack.exists(resource).then(|| stack.resolve(properties).unwrap())
     }
@@ -263,7 +303,8 @@ impl Stack {
     /// The resources whose conditions hold, of this stack and of those that it nests.
     pub(crate) fn resources(&self) -> BTreeSet<String> {
         let of = |stack: &Stack| {
-            let resources = stack.section("Resources").iter().filter(|(_, resource)| stack.exists(resource));
+            let resources =
+                stack.section("Resources").iter().filter(|(_, resource)| stack.exists(resource));
             resources.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
         self.all().into_iter().flat_map(of).collect()
@@ -272,8 +313,9 @@ impl Stack {
     /// What the rules say against these parameters.
     pub(crate) fn refusals(&self) -> Vec<String> {
         let rules = self.template.get("Rules").and_then(Value::as_object).into_iter().flatten();
-        let applying =
-            rules.map(|(_, rule)| rule).filter(|rule| rule.get("RuleCondition").is_none_or(|c| self.holds(c)));
+        let applying = rules
+            .map(|(_, rule)| rule)
+            .filter(|rule| rule.get("RuleCondition").is_none_or(|c| self.holds(c)));
         let assertions = applying.flat_map(|rule| rule["Assertions"].as_array().unwrap());
         let failing = assertions.filter(|assertion| !self.holds(&assertion["Assert"]));
         failing.map(|assertion| text(&assertion["AssertDescription"])).collect()
@@ -283,7 +325,8 @@ impl Stack {
     pub(crate) fn evaluate(&self) {
         for stack in self.all() {
             stack.section("Conditions").keys().for_each(|name| _ = stack.condition(name));
-            let resources = stack.section("Resources").values().filter(|resource| stack.exists(resource));
+            let resources =
+                stack.section("Resources").values().filter(|resource| stack.exists(resource));
             resources.for_each(|resource| _ = stack.resolve(&resource["Properties"]));
             _ = (stack.outputs(), stack.refusals());
         }
@@ -300,14 +343,22 @@ impl Stack {
     /// The value of a node; none for `AWS::NoValue`.
     fn resolve(&self, node: &Value) -> Option<Value> {
         match node {
-            Value::Array(items) => Some(items.iter().filter_map(|item| self.resolve(item)).collect()),
+            Value::Array(items) => {
+                Some(items.iter().filter_map(|item| self.resolve(item)).collect())
+            }
             Value::Object(map) => match map.iter().next() {
-                Some((function, argument)) if function == "Ref" || function == "Condition" && argument.is_string() => {
+                Some((function, argument))
+                    if function == "Ref" || function == "Condition" && argument.is_string() =>
+                {
                     self.call(function, argument)
                 }
-                Some((function, argument)) if function.starts_with("Fn::") => self.call(function, argument),
+                Some((function, argument)) if function.starts_with("Fn::") => {
+                    self.call(function, argument)
+                }
                 _ => {
-                    let entries = map.iter().filter_map(|(key, value)| Some((key.clone(), self.resolve(value)?)));
+                    let entries = map
+                        .iter()
+                        .filter_map(|(key, value)| Some((key.clone(), self.resolve(value)?)));
                     Some(Value::Object(entries.collect()))
                 }
             },
@@ -316,42 +367,73 @@ impl Stack {
     }
 
     fn call(&self, function: &str, argument: &Value) -> Option<Value> {
-        EVALUATED.with_borrow_mut(|evaluated| evaluated.insert(std::ptr::from_ref(argument) as usize));
+        EVALUATED
+            .with_borrow_mut(|evaluated| evaluated.insert(std::ptr::from_ref(argument) as usize));
         let item = |index: usize| self.resolve(&argument[index]).unwrap();
         // Of all, as CloudFormation does.
-        let all = || -> Vec<_> { argument.as_array().into_iter().flatten().map(|node| self.holds(node)).collect() };
+        let all = || -> Vec<_> {
+            argument.as_array().into_iter().flatten().map(|node| self.holds(node)).collect()
+        };
         Some(match function {
             "Ref" => return self.reference(argument.as_str().unwrap()).map(Value::from),
             "Condition" => self.condition(argument.as_str().unwrap()).into(),
             "Fn::GetAtt" if self.is_planned => placeholder(&strings(argument).join(".")).into(),
-            "Fn::GetAtt" => match (self.nested.get(argument[0].as_str()?), text(&argument[1]).strip_prefix("Outputs."))
-            {
+            "Fn::GetAtt" => match (
+                self.nested.get(argument[0].as_str()?),
+                text(&argument[1]).strip_prefix("Outputs."),
+            ) {
                 (Some(nested), Some(output)) => nested.output(output).into(),
-                _ if strings(argument) == ["TargetGroup", "TargetGroupFullName"] => end(TARGET_GROUP, 0),
-                _ if strings(argument) == ["ReaderTargetGroup", "TargetGroupFullName"] => end(READER_TARGET_GROUP, 0),
-                _ if strings(argument) == ["LoadBalancer", "LoadBalancerFullName"] => end(LOAD_BALANCER, 1),
+                _ if strings(argument) == ["TargetGroup", "TargetGroupFullName"] => {
+                    end(TARGET_GROUP, 0)
+                }
+                _ if strings(argument) == ["ReaderTargetGroup", "TargetGroupFullName"] => {
+                    end(READER_TARGET_GROUP, 0)
+                }
+                _ if strings(argument) == ["LoadBalancer", "LoadBalancerFullName"] => {
+                    end(LOAD_BALANCER, 1)
+                }
                 _ => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
             },
-            "Fn::If" => return self.resolve(&argument[if self.condition(argument[0].as_str()?) { 1 } else { 2 }]),
+            "Fn::If" => {
+                return self
+                    .resolve(&argument[if self.condition(argument[0].as_str()?) { 1 } else { 2 }]);
+            }
             "Fn::Equals" => (text(&item(0)) == text(&item(1))).into(),
             "Fn::Not" => (!self.holds(&argument[0])).into(),
             "Fn::And" => all().into_iter().all(|holds| holds).into(),
             "Fn::Or" => all().into_iter().any(|holds| holds).into(),
             "Fn::Contains" => item(0).as_array().unwrap().contains(&item(1)).into(),
-            "Fn::Join" => item(1).as_array().unwrap().iter().map(text).collect::<Vec<_>>().join(&text(&item(0))).into(),
+            "Fn::Join" => item(1)
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(text)
+                .collect::<Vec<_>>()
+                .join(&text(&item(0)))
+                .into(),
             "Fn::Split" => {
                 let list = text(&item(1));
-                assert!(!list.contains(PLACEHOLDER), "Fn::Split: what {list} will be has other parts");
+                assert!(
+                    !list.contains(PLACEHOLDER),
+                    "Fn::Split: what {list} will be has other parts"
+                );
                 list.split(argument[0].as_str()?).collect::<Value>()
             }
             "Fn::Select" => {
                 let (index, list) = (text(&item(0)).parse::<usize>().unwrap(), item(1));
-                list.get(index).unwrap_or_else(|| panic!("Fn::Select: {list} has no value at {index}")).clone()
+                list.get(index)
+                    .unwrap_or_else(|| panic!("Fn::Select: {list} has no value at {index}"))
+                    .clone()
             }
-            "Fn::FindInMap" => self.template["Mappings"][text(&item(0))][text(&item(1))][text(&item(2))].clone(),
+            "Fn::FindInMap" => {
+                self.template["Mappings"][text(&item(0))][text(&item(1))][text(&item(2))].clone()
+            }
             "Fn::Sub" => {
-                let (form, own) =
-                    if argument.is_array() { (&argument[0], &argument[1]) } else { (argument, &Value::Null) };
+                let (form, own) = if argument.is_array() {
+                    (&argument[0], &argument[1])
+                } else {
+                    (argument, &Value::Null)
+                };
                 let replace = |name: &regex::Captures<'_>| match own.get(&name[1]) {
                     Some(node) => text(&self.resolve(node).unwrap()),
                     None => self.reference(&name[1]).unwrap(),
@@ -370,8 +452,12 @@ impl Stack {
             "AWS::Region" => "eu-west-1".into(),
             "AWS::Partition" => "aws".into(),
             "AWS::StackName" => "link".into(),
-            parameter if self.parameters.contains_key(parameter) => self.parameters[parameter].clone(),
-            _ if self.is_planned && self.section("Resources").contains_key(resource) => placeholder(name),
+            parameter if self.parameters.contains_key(parameter) => {
+                self.parameters[parameter].clone()
+            }
+            _ if self.is_planned && self.section("Resources").contains_key(resource) => {
+                placeholder(name)
+            }
             "TargetGroup" => TARGET_GROUP.into(),
             "ReaderTargetGroup" => READER_TARGET_GROUP.into(),
             "LoadBalancer" => LOAD_BALANCER.into(),
@@ -402,8 +488,10 @@ pub(crate) fn never_evaluated() -> Vec<String> {
     let evaluated = EVALUATED.take();
     let parts = ["Resources", "Outputs", "Conditions", "Rules"];
     let layers = LAYERS.into_iter().flat_map(|path| parts.map(|part| (path, &layer(path)[part])));
-    let functions = layers.flat_map(|(path, part)| functions(part).into_iter().map(move |function| (path, function)));
-    let never = functions.filter(|(_, argument)| !evaluated.contains(&(std::ptr::from_ref(*argument) as usize)));
+    let functions = layers
+        .flat_map(|(path, part)| functions(part).into_iter().map(move |function| (path, function)));
+    let never = functions
+        .filter(|(_, argument)| !evaluated.contains(&(std::ptr::from_ref(*argument) as usize)));
     never.map(|(path, argument)| format!("{path}: {argument}")).collect()
 }
 
@@ -429,7 +517,10 @@ pub(crate) fn takes(definition: &Value, value: &str) -> bool {
     let number = || value.parse::<f64>().ok();
     let bound = |key: &str| definition.get(key).and_then(Value::as_f64);
     definition.get("AllowedPattern").is_none_or(|pattern| {
-        Pattern::new(&format!("^(?:{})$", pattern.as_str().unwrap())).unwrap().is_match(value).unwrap()
+        Pattern::new(&format!("^(?:{})$", pattern.as_str().unwrap()))
+            .unwrap()
+            .is_match(value)
+            .unwrap()
     }) && definition
         .get("AllowedValues")
         .and_then(Value::as_array)
@@ -454,10 +545,15 @@ pub(crate) fn owned<'a>(items: impl IntoIterator<Item = &'a str>) -> BTreeSet<St
 
 /// A list of `{Key, Value}`.
 pub(crate) fn attributes(list: &Value) -> BTreeMap<String, String> {
-    list.as_array().unwrap().iter().map(|entry| (text(&entry["Key"]), text(&entry["Value"]))).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (text(&entry["Key"]), text(&entry["Value"])))
+        .collect()
 }
 
-/// Everything in the template that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`, `FindInMap`.
+/// Everything in the template that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`,
+/// `FindInMap`.
 pub(crate) fn names_used(node: &Value, found: &mut BTreeSet<String>) {
     match node {
         Value::Array(items) => items.iter().for_each(|item| names_used(item, found)),
@@ -471,7 +567,9 @@ pub(crate) fn names_used(node: &Value, found: &mut BTreeSet<String>) {
                     ("Fn::Sub", form) => {
                         let form = form.get(0).unwrap_or(form).as_str().unwrap();
                         let names = VARIABLE.captures_iter(form);
-                        found.extend(names.map(|name| name[1].split('.').next().unwrap().to_owned()));
+                        found.extend(
+                            names.map(|name| name[1].split('.').next().unwrap().to_owned()),
+                        );
                     }
                     _ => {}
                 }

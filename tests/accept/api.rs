@@ -1,4 +1,5 @@
-//! CloudFormation and EC2 as far as the programs ask them, on loopback: the local AWS has no endpoint connections.
+//! CloudFormation and EC2 as far as the programs ask them, on loopback: the local AWS has no
+//! endpoint connections.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -135,11 +136,14 @@ impl Drop for Api {
 }
 
 async fn answer(State(account): State<Arc<Mutex<Account>>>, body: String) -> (StatusCode, String) {
-    let form: BTreeMap<String, String> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+    let form: BTreeMap<String, String> =
+        form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     let mut account = account.lock().unwrap();
     let action = form["Action"].as_str();
     match action {
-        "DescribeStacks" if form["StackName"] == STACK => (StatusCode::OK, account.describe_stack()),
+        "DescribeStacks" if form["StackName"] == STACK => {
+            (StatusCode::OK, account.describe_stack())
+        }
         "DescribeStacks" => (
             StatusCode::BAD_REQUEST,
             format!(
@@ -156,20 +160,33 @@ async fn answer(State(account): State<Arc<Mutex<Account>>>, body: String) -> (St
                 "<item><acceptanceRequired>{required}</acceptanceRequired>\
                  <availabilityZoneIdSet>{zones}</availabilityZoneIdSet></item>"
             );
-            (StatusCode::OK, ec2(action, &format!("<serviceConfigurationSet>{item}</serviceConfigurationSet>")))
+            (
+                StatusCode::OK,
+                ec2(action, &format!("<serviceConfigurationSet>{item}</serviceConfigurationSet>")),
+            )
         }
         "DescribeVpcEndpointServicePermissions" => {
             assert_eq!(form["ServiceId"], SERVICE);
-            let allowed = items(account.principals, |principal| format!("<principal>{principal}</principal>"));
-            (StatusCode::OK, ec2(action, &format!("<allowedPrincipals>{allowed}</allowedPrincipals>")))
+            let allowed = items(account.principals, |principal| {
+                format!("<principal>{principal}</principal>")
+            });
+            (
+                StatusCode::OK,
+                ec2(action, &format!("<allowedPrincipals>{allowed}</allowedPrincipals>")),
+            )
         }
         "DescribeVpcEndpointConnections" => {
-            assert_eq!((form["Filter.1.Name"].as_str(), form["Filter.1.Value.1"].as_str()), ("service-id", SERVICE));
+            assert_eq!(
+                (form["Filter.1.Name"].as_str(), form["Filter.1.Value.1"].as_str()),
+                ("service-id", SERVICE)
+            );
             (StatusCode::OK, ec2(action, &account.page(form.get("NextToken"))))
         }
         "AcceptVpcEndpointConnections" => {
             assert_eq!(form["ServiceId"], SERVICE);
-            let ids = (1..).map_while(|number| form.get(&format!("VpcEndpointId.{number}")).cloned()).collect();
+            let ids = (1..)
+                .map_while(|number| form.get(&format!("VpcEndpointId.{number}")).cloned())
+                .collect();
             account.accepted.push(ids);
             (StatusCode::OK, ec2(action, &account.unsuccessful()))
         }
@@ -200,7 +217,11 @@ impl Account {
             return "<vpcEndpointConnectionSet/>".to_owned();
         };
         let next = index + 1;
-        let next = if next < self.connections.len() { format!("<nextToken>{next}</nextToken>") } else { String::new() };
+        let next = if next < self.connections.len() {
+            format!("<nextToken>{next}</nextToken>")
+        } else {
+            String::new()
+        };
         format!(
             "<vpcEndpointConnectionSet><item><serviceId>{SERVICE}</serviceId>\
              <vpcEndpointId>{endpoint}</vpcEndpointId><vpcEndpointOwner>444455556666</vpcEndpointOwner>\
@@ -223,7 +244,8 @@ impl Account {
 
 fn ec2(action: &str, body: &str) -> String {
     format!(
-        "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>r</requestId>{body}</{action}Response>"
+        "<{action}Response \
+         xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>r</requestId>{body}</{action}Response>"
     )
 }
 

@@ -13,30 +13,55 @@ use lab::workspace::Run;
 use crate::stack::{load, owned};
 use crate::{API, CONSUMER, DNS_ENTRIES, ROLE};
 
-/// The local EC2 gives an interface endpoint no DNS names. What is made of them is left to the assertions on the template.
-const MADE_OF_DNS_ENTRIES: [&str; 5] = ["Record", "Ipv6Record", "EndpointDnsName", "HostName", "ConnectTestCommand"];
+/// The local EC2 gives an interface endpoint no DNS names. What is made of them is left to the
+/// assertions on the template.
+const MADE_OF_DNS_ENTRIES: [&str; 5] =
+    ["Record", "Ipv6Record", "EndpointDnsName", "HostName", "ConnectTestCommand"];
 
-const NETWORK: [(&str, &str); 2] = [("VpcId", "vpc-00000001"), ("SubnetIds", "subnet-00000001,subnet-00000002")];
+const NETWORK: [(&str, &str); 2] =
+    [("VpcId", "vpc-00000001"), ("SubnetIds", "subnet-00000001,subnet-00000002")];
 
-/// Deploys a template and returns the stack's outputs. `left_out` are the resources and outputs that have to go.
-async fn deploy(run: &Run, aws: &Aws, source: &str, left_out: &[&str], parameters: &[(&str, &str)]) -> Result<Outputs> {
-    let name = Path::new(source).file_stem().and_then(|name| name.to_str()).context("a template has a name")?;
+/// Deploys a template and returns the stack's outputs. `left_out` are the resources and outputs
+/// that have to go.
+async fn deploy(
+    run: &Run,
+    aws: &Aws,
+    source: &str,
+    left_out: &[&str],
+    parameters: &[(&str, &str)],
+) -> Result<Outputs> {
+    let name = Path::new(source)
+        .file_stem()
+        .and_then(|name| name.to_str())
+        .context("a template has a name")?;
     let directory = run.scratch(name)?;
     let mut template = load(source);
     let mut gone = BTreeSet::new();
     for section in ["Resources", "Outputs"] {
-        let entries = template[section].as_object_mut().with_context(|| format!("{source} has no {section}"))?;
+        let entries = template[section]
+            .as_object_mut()
+            .with_context(|| format!("{source} has no {section}"))?;
         entries.retain(|name, body| {
             let stays = !body.to_string().contains(DNS_ENTRIES);
             stays || !gone.insert(name.clone())
         });
     }
-    ensure!(gone == owned(left_out.iter().copied()), "{source}: {gone:?} are made of {DNS_ENTRIES}");
+    ensure!(
+        gone == owned(left_out.iter().copied()),
+        "{source}: {gone:?} are made of {DNS_ENTRIES}"
+    );
     let path = directory.join("template.yaml");
-    std::fs::write(&path, template.to_string()).with_context(|| format!("write {}", path.display()))?;
+    std::fs::write(&path, template.to_string())
+        .with_context(|| format!("write {}", path.display()))?;
     let template = Template::fit(run, &path, &directory).await?;
-    ensure!(template.left_out.is_empty(), "{source}: the local AWS knows less of it: {:?}", template.left_out);
-    template.deploy(run, &aws.environment(), name, parameters.iter().chain(&NETWORK).copied(), &Quiet).await
+    ensure!(
+        template.left_out.is_empty(),
+        "{source}: the local AWS knows less of it: {:?}",
+        template.left_out
+    );
+    template
+        .deploy(run, &aws.environment(), name, parameters.iter().chain(&NETWORK).copied(), &Quiet)
+        .await
 }
 
 pub(crate) async fn consumer(run: &Run, aws: &Aws) -> Result<()> {
@@ -70,7 +95,8 @@ pub(crate) async fn role(run: &Run, aws: &Aws) -> Result<()> {
 
 pub(crate) async fn api_endpoints(run: &Run, aws: &Aws) -> Result<()> {
     let secret = format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:flush-hosts-AbCdEf");
-    let parameters = [("FunctionSecurityGroupIds", "sg-0123456789abcdef0"), ("FlushHostsSecretArn", &secret)];
+    let parameters =
+        [("FunctionSecurityGroupIds", "sg-0123456789abcdef0"), ("FlushHostsSecretArn", &secret)];
     let outputs = deploy(run, aws, API, &[], &parameters).await?;
     for output in ["LoadBalancingEndpointId", "RdsEndpointId", "SecretsManagerEndpointId"] {
         ensure!(outputs.get(output)?.starts_with("vpce-"), "{output} is {}", outputs.get(output)?);
@@ -83,10 +109,13 @@ pub(crate) async fn removal(run: &Run, aws: &Aws) -> Result<()> {
     let shell = Shell::new(run, aws, aws.endpoint())?;
     for stack in ["consumer", "consumer-role", "api-endpoints"] {
         shell.line(&format!("aws cloudformation delete-stack --stack-name {stack}")).await?;
-        shell.line(&format!("aws cloudformation wait stack-delete-complete --stack-name {stack}")).await?;
+        shell
+            .line(&format!("aws cloudformation wait stack-delete-complete --stack-name {stack}"))
+            .await?;
     }
-    let left =
-        shell.line("aws ec2 describe-vpc-endpoints --query 'VpcEndpoints[].VpcEndpointId' --output text").await?;
+    let left = shell
+        .line("aws ec2 describe-vpc-endpoints --query 'VpcEndpoints[].VpcEndpointId' --output text")
+        .await?;
     ensure!(left.is_empty(), "{left} is left");
     Ok(())
 }

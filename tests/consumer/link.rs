@@ -1,5 +1,6 @@
-//! A consumer that connects by the database's own name, as `infra/consumer.yaml` lets it: what the name resolves to, who
-//! is believed, and what becomes of the provider's function if it sees the consumer's zone.
+//! A consumer that connects by the database's own name, as `infra/consumer.yaml` lets it: what the
+//! name resolves to, who is believed, and what becomes of the provider's function if it sees the
+//! consumer's zone.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,7 +38,8 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// What an endpoint calls itself.
-const ENDPOINT_NAME: &str = "vpce-0a1b2c3d-4e5f.vpce-svc-0123456789abcdef0.us-east-1.vpce.amazonaws.com";
+const ENDPOINT_NAME: &str =
+    "vpce-0a1b2c3d-4e5f.vpce-svc-0123456789abcdef0.us-east-1.vpce.amazonaws.com";
 
 /// One look, and what follows from it.
 const ONCE: &str = r#"{"watchSeconds": 0}"#;
@@ -53,7 +55,8 @@ const OTHER_ZONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 type Function = Synchronizer<Resolver, Elbv2, Rds, SystemClock>;
 
-/// The provider's side: the databases with their certificate, the target group, the load balancer before it, and DNS.
+/// The provider's side: the databases with their certificate, the target group, the load balancer
+/// before it, and DNS.
 struct Provider<'a> {
     aws: &'a Aws,
     cluster: Cluster,
@@ -68,7 +71,8 @@ impl<'a> Provider<'a> {
     async fn start(run: &Run, aws: &'a Aws) -> Result<Self> {
         let cluster = Cluster::create(aws.rds(), "orders").await?;
         let authority = Authority::new()?;
-        let certificate = authority.issue(&[&cluster.endpoint], Flaw::None, &run.scratch("certificate")?)?;
+        let certificate =
+            authority.issue(&[&cluster.endpoint], Flaw::None, &run.scratch("certificate")?)?;
         let databases = Pair::start_with_tls(run, &certificate).await?;
         let dns = DnsServer::start().await?;
         for (member, address) in cluster.members.iter().zip(ADDRESSES) {
@@ -85,11 +89,15 @@ impl<'a> Provider<'a> {
         self.dns.set(&self.cluster.endpoint, Answer::alias(&self.cluster.members[member].endpoint));
     }
 
-    /// Lets the function look once, as it does on a schedule, until the load balancer leads to a server.
+    /// Lets the function look once, as it does on a schedule, until the load balancer leads to a
+    /// server.
     async fn follow(&self, server: usize) -> Result<()> {
         let report = look(&self.function(&self.dns, &self.group, DATABASE_SUBNETS)?).await?;
         let wanted = SocketAddr::new(ADDRESSES[server], self.databases.port());
-        ensure!(report.registered == [wanted.to_string()], "the function did not register {wanted}: {report:?}");
+        ensure!(
+            report.registered == [wanted.to_string()],
+            "the function did not register {wanted}: {report:?}"
+        );
         self.nlb.wait_for_targets(&BTreeSet::from([wanted]), DEADLINE).await
     }
 
@@ -104,7 +112,8 @@ impl<'a> Provider<'a> {
         Ok(writer)
     }
 
-    /// The function, as it is configured by the template, with a DNS server, a target group and the ranges of targets.
+    /// The function, as it is configured by the template, with a DNS server, a target group and the
+    /// ranges of targets.
     fn function(&self, dns: &DnsServer, group: &str, allowed: &str) -> Result<Arc<Function>> {
         let bindings = json!([{
             "name": "writer",
@@ -120,26 +129,44 @@ impl<'a> Provider<'a> {
             _ => None,
         })?;
         let (groups, topology) = (Elbv2(self.aws.elbv2()), Rds(self.aws.rds()));
-        Ok(Arc::new(Synchronizer::new(config, Resolver::new(&[dns.addr()])?, groups, topology, SystemClock)))
+        Ok(Arc::new(Synchronizer::new(
+            config,
+            Resolver::new(&[dns.addr()])?,
+            groups,
+            topology,
+            SystemClock,
+        )))
     }
 }
 
 async fn target_group(aws: &Aws, name: &str, port: u16) -> Result<String> {
-    let group = aws.elbv2().create_target_group().name(name).protocol(ProtocolEnum::Tcp).port(port.into());
-    let group = group.target_type(TargetTypeEnum::Ip).vpc_id("vpc-00000001").send().await.context("a target group")?;
-    group.target_groups()[0].target_group_arn().map(str::to_owned).context("the target group has no ARN")
+    let group =
+        aws.elbv2().create_target_group().name(name).protocol(ProtocolEnum::Tcp).port(port.into());
+    let group = group
+        .target_type(TargetTypeEnum::Ip)
+        .vpc_id("vpc-00000001")
+        .send()
+        .await
+        .context("a target group")?;
+    group.target_groups()[0]
+        .target_group_arn()
+        .map(str::to_owned)
+        .context("the target group has no ARN")
 }
 
 /// One run of the function.
 async fn look(function: &Arc<Function>) -> Result<BindingReport> {
     let trigger = Trigger::parse(&serde_json::from_str(ONCE)?)?;
     match function.run(&trigger, Instant::now() + DEADLINE).await {
-        Ok(report) | Err(RunError::Bindings(report)) => report.bindings.into_iter().next().context("no binding"),
+        Ok(report) | Err(RunError::Bindings(report)) => {
+            report.bindings.into_iter().next().context("no binding")
+        }
         Err(error) => bail!(error),
     }
 }
 
-/// A program in the consumer's VPC, which knows the database by its own name and believes one authority.
+/// A program in the consumer's VPC, which knows the database by its own name and believes one
+/// authority.
 struct Consumer {
     resolver: Resolver,
     authority: String,
@@ -152,12 +179,16 @@ impl Consumer {
         Ok(Self { resolver: Resolver::new(&[zone.addr()])?, authority: authority.pem(), port })
     }
 
-    /// What `sslmode=verify-full` does: the certificate must be for the name, and be issued by the authority.
+    /// What `sslmode=verify-full` does: the certificate must be for the name, and be issued by the
+    /// authority.
     async fn connect(&self, name: &str) -> Result<Client> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes())?)?;
         let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-        let tls = tls.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+        let tls = tls
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         let mut config = tokio_postgres::Config::new();
         config.host(name).port(self.port).user(USER).dbname("postgres").ssl_mode(SslMode::Require);
         for address in self.resolver.lookup(name, Family::Ipv4).await?.addresses.iter() {
@@ -172,9 +203,15 @@ impl Consumer {
     /// Which server a connection by this name ends at, and whether that takes writes.
     async fn reach(&self, name: &str) -> Result<(IpAddr, bool)> {
         let client = self.connect(name).await?;
-        let row = client.query_one("SELECT inet_server_addr(), NOT pg_is_in_recovery()", &[]).await?;
-        let tls = client.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await?;
-        ensure!(tls.get::<_, bool>(0), "the server itself speaks no TLS, so the certificate was someone else's");
+        let row =
+            client.query_one("SELECT inet_server_addr(), NOT pg_is_in_recovery()", &[]).await?;
+        let tls = client
+            .query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[])
+            .await?;
+        ensure!(
+            tls.get::<_, bool>(0),
+            "the server itself speaks no TLS, so the certificate was someone else's"
+        );
         Ok((row.get(0), row.get(1)))
     }
 
@@ -192,14 +229,18 @@ pub(crate) async fn by_the_databases_own_name(run: &Run, aws: &Aws) -> Result<()
     let name = provider.cluster.endpoint.clone();
     provider.follow(0).await?;
 
-    // Both records resolve to the endpoint, which is the load balancer here. An alias record answers with addresses.
+    // Both records resolve to the endpoint, which is the load balancer here. An alias record
+    // answers with addresses.
     let zone = DnsServer::start().await?;
     for record in [name.as_str(), ENDPOINT_NAME] {
         zone.set(record, Answer::addresses([provider.nlb.addr().ip()]));
     }
     let consumer = Consumer::new(&zone, &provider.authority, provider.nlb.addr().port())?;
 
-    ensure!(consumer.reach(&name).await? == (ADDRESSES[0], true), "{name} does not lead to the writer");
+    ensure!(
+        consumer.reach(&name).await? == (ADDRESSES[0], true),
+        "{name} does not lead to the writer"
+    );
     let refusal = consumer.refusal(ENDPOINT_NAME).await?;
     ensure!(refusal.contains("not valid for name"), "by the endpoint's own name: {refusal}");
     // Another authority of the same name, so that only its key tells.
@@ -209,12 +250,16 @@ pub(crate) async fn by_the_databases_own_name(run: &Run, aws: &Aws) -> Result<()
 
     let writer = provider.fail_over().await?;
     ensure!(writer == 1, "the writer did not move");
-    ensure!(consumer.reach(&name).await? == (ADDRESSES[1], true), "{name} does not lead to the new writer");
+    ensure!(
+        consumer.reach(&name).await? == (ADDRESSES[1], true),
+        "{name} does not lead to the new writer"
+    );
 
     in_the_functions_vpc(&provider).await
 }
 
-/// The trap: the consumer's zone is visible to the function, so that the database's name resolves to the endpoint.
+/// The trap: the consumer's zone is visible to the function, so that the database's name resolves
+/// to the endpoint.
 async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     let endpoint = provider.nlb.addr().ip();
     let name = &provider.cluster.endpoint;
@@ -242,16 +287,24 @@ async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     zone.set(name, Answer::addresses([endpoint]));
     let report = look(&wide).await?;
     let reason = report.reason.as_ref().map(Reason::to_string).unwrap_or_default();
-    ensure!(reason.starts_with("contradiction: ") && reason.contains("the RDS API names"), "{report:?}");
+    ensure!(
+        reason.starts_with("contradiction: ") && reason.contains("the RDS API names"),
+        "{report:?}"
+    );
     ensure!(report.registered.is_empty() && report.deregistered.is_empty(), "{report:?}");
-    let writer = SocketAddr::new(ADDRESSES[provider.databases.primary()], provider.databases.port());
+    let writer =
+        SocketAddr::new(ADDRESSES[provider.databases.primary()], provider.databases.port());
     let held = members(&provider.aws.elbv2(), &provider.group).await?;
     ensure!(held == BTreeSet::from([writer]), "the group holds {held:?}");
 
-    // An empty group waits for the RDS API, which half a minute later would not help any more, only AllowedCidrs.
+    // An empty group waits for the RDS API, which half a minute later would not help any more, only
+    // AllowedCidrs.
     let empty = target_group(provider.aws, "empty", provider.databases.port()).await?;
     let narrow = look(&provider.function(&zone, &empty, DATABASE_SUBNETS)?).await?;
-    ensure!(narrow.error.is_some_and(|error| error.kind == "AddressRefused"), "the endpoint was not refused");
+    ensure!(
+        narrow.error.is_some_and(|error| error.kind == "AddressRefused"),
+        "the endpoint was not refused"
+    );
     let wide = provider.function(&zone, &empty, "127.0.0.0/8")?;
     let report = look(&wide).await?;
     let reason = report.reason.as_ref().map(Reason::to_string).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! `infra/consumer-role.yaml`: the role that the provider can allow alone, made before there is a service.
+//! `infra/consumer-role.yaml`: the role that the provider can allow alone, made before there is a
+//! service.
 
 use super::*;
 
@@ -8,7 +9,11 @@ static TEMPLATE: LazyLock<Value> = LazyLock::new(|| load(ROLE));
 
 fn stack(given: &[(&str, &str)]) -> Stack {
     let subnets = SUBNETS.join(",");
-    of(&TEMPLATE, &[("ProviderAccountId", PROVIDER), ("VpcId", VPC), ("SubnetIds", &subnets)], given)
+    of(
+        &TEMPLATE,
+        &[("ProviderAccountId", PROVIDER), ("VpcId", VPC), ("SubnetIds", &subnets)],
+        given,
+    )
 }
 
 fn for_people() -> [(&'static str, &'static str); 2] {
@@ -34,17 +39,24 @@ fn it_needs_no_service_so_that_it_can_come_first() {
 
 #[test]
 fn it_is_for_named_people_or_for_cloudformation_alone() {
-    let trust = |stack: &Stack| stack.existing("Role")["AssumeRolePolicyDocument"]["Statement"].clone();
+    let trust =
+        |stack: &Stack| stack.existing("Role")["AssumeRolePolicyDocument"]["Statement"].clone();
     let by = |principal: Value| json!([{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]);
     assert_eq!(trust(&stack(&[])), by(json!({"Service": "cloudformation.amazonaws.com"})));
     assert_eq!(trust(&stack(&for_people())), by(json!({"AWS": PRINCIPALS})));
     assert_eq!(stack(&for_people()).refusals(), Vec::<String>::new());
-    for (given, said) in [(&for_people()[..1], "without SetupPrincipals"), (&for_people()[1..], "CloudFormation alone")]
-    {
+    for (given, said) in [
+        (&for_people()[..1], "without SetupPrincipals"),
+        (&for_people()[1..], "CloudFormation alone"),
+    ] {
         let refusals = stack(given).refusals();
         assert!(refusals.len() == 1 && refusals[0].contains(said), "{given:?}: {refusals:?}");
     }
-    assert_eq!(stack(&[]).existing("Role").get("ManagedPolicyArns"), None, "the policies are written out");
+    assert_eq!(
+        stack(&[]).existing("Role").get("ManagedPolicyArns"),
+        None,
+        "the policies are written out"
+    );
 }
 
 #[test]
@@ -73,12 +85,18 @@ fn it_creates_endpoints_to_the_provider_in_this_network_and_no_more() {
         allow(create(), endpoints(), Some(is("ec2:VpceServiceOwner", json!(PROVIDER)))),
         allow(create(), network, None),
         allow(create(), json!(arn("subnet/*")), Some(is("ec2:SubnetID", json!(SUBNETS)))),
-        allow(json!("ec2:CreateTags"), endpoints(), Some(is("ec2:CreateAction", json!("CreateVpcEndpoint")))),
+        allow(
+            json!("ec2:CreateTags"),
+            endpoints(),
+            Some(is("ec2:CreateAction", json!("CreateVpcEndpoint"))),
+        ),
         allow(
             json!("route53:AssociateVPCWithHostedZone"),
             json!("arn:aws:route53:::hostedzone/*"),
             // A set of VPCs, whose form Route 53's guide gives.
-            Some(json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}, "Null": {"route53:VPCs": "false"}})),
+            Some(
+                json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}, "Null": {"route53:VPCs": "false"}}),
+            ),
         ),
     ];
     let of_region = |other: &'static str| {
@@ -92,16 +110,22 @@ fn it_creates_endpoints_to_the_provider_in_this_network_and_no_more() {
     assert_eq!(of_region("true"), json!(expected));
 }
 
-/// What CloudFormation needs beside it for `infra/consumer.yaml`: security groups of this VPC, and zones.
+/// What CloudFormation needs beside it for `infra/consumer.yaml`: security groups of this VPC, and
+/// zones.
 #[test]
 fn cloudformation_changes_groups_of_this_vpc_alone() {
     let all = statements(&stack(&[]), "stack").unwrap();
     let all = all.as_array().unwrap();
-    for action in ["AuthorizeSecurityGroupIngress", "DeleteSecurityGroup", "RevokeSecurityGroupEgress"] {
+    for action in
+        ["AuthorizeSecurityGroupIngress", "DeleteSecurityGroup", "RevokeSecurityGroupEgress"]
+    {
         let action = json!(format!("ec2:{action}"));
         let holders: Vec<_> = all
             .iter()
-            .filter(|it| it["Action"] == action || it["Action"].as_array().is_some_and(|list| list.contains(&action)))
+            .filter(|it| {
+                it["Action"] == action
+                    || it["Action"].as_array().is_some_and(|list| list.contains(&action))
+            })
             .collect();
         let [holder] = holders[..] else { panic!("{action} is in {holders:?}") };
         let vpc = format!("arn:aws:ec2:eu-west-1:111122223333:vpc/{VPC}");
@@ -113,9 +137,17 @@ fn cloudformation_changes_groups_of_this_vpc_alone() {
 /// Every kind of resource in the consumer's stack is one that the role can make.
 #[test]
 fn the_consumers_stack_has_nothing_that_the_role_cannot_make() {
-    let kinds: BTreeSet<_> =
-        CONSUMER_TEMPLATE["Resources"].as_object().unwrap().values().map(|resource| text(&resource["Type"])).collect();
-    let makes =
-        ["AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint", "AWS::Route53::HostedZone", "AWS::Route53::RecordSet"];
+    let kinds: BTreeSet<_> = CONSUMER_TEMPLATE["Resources"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|resource| text(&resource["Type"]))
+        .collect();
+    let makes = [
+        "AWS::EC2::SecurityGroup",
+        "AWS::EC2::VPCEndpoint",
+        "AWS::Route53::HostedZone",
+        "AWS::Route53::RecordSet",
+    ];
     assert_eq!(kinds, owned(makes));
 }

@@ -1,6 +1,8 @@
-//! The picture of a demonstration: writes over time, what each party believed meanwhile, and the steps.
+//! The picture of a demonstration: writes over time, what each party believed meanwhile, and the
+//! steps.
 //!
-//! Written by hand as SVG. It is one fixed drawing, and a plotting library would not know its bands and its numbers.
+//! Written by hand as SVG. It is one fixed drawing, and a plotting library would not know its bands
+//! and its numbers.
 
 mod svg;
 
@@ -47,9 +49,18 @@ const DATABASES: [&str; 2] = ["#3f6fb5", "#d9902f"];
 
 /// Draws a demonstration.
 pub(crate) fn draw(story: &Story) -> String {
-    let steps = story.failovers.iter().map(|failover| failover.steps(&story.databases).len()).max().unwrap_or_default();
+    let steps = story
+        .failovers
+        .iter()
+        .map(|failover| failover.steps(&story.databases).len())
+        .max()
+        .unwrap_or_default();
     let height = LEGEND + 44.0 + LEGEND_PITCH * f64_of(steps);
-    let mut svg = Svg::new(WIDTH, height, "A client writes through the load balancer while the database fails over");
+    let mut svg = Svg::new(
+        WIDTH,
+        height,
+        "A client writes through the load balancer while the database fails over",
+    );
     let scale = Scale { seconds: story.since(story.ended).as_secs_f64().max(0.1) };
 
     heading(&mut svg, story);
@@ -72,24 +83,36 @@ impl Scale {
 }
 
 fn heading(svg: &mut Svg, story: &Story) {
-    svg.text(28.0, 42.0, 22.0, INK, Anchor::Start, "A client keeps writing while its database fails over and back")
-        .bold();
+    svg.text(
+        28.0,
+        42.0,
+        22.0,
+        INK,
+        Anchor::Start,
+        "A client keeps writing while its database fails over and back",
+    )
+    .bold();
     let each = |of: fn(&Failover) -> Duration| {
-        let each: Vec<_> =
-            story.failovers.iter().map(|failover| format!("{:.2} s", of(failover).as_secs_f64())).collect();
+        let each: Vec<_> = story
+            .failovers
+            .iter()
+            .map(|failover| format!("{:.2} s", of(failover).as_secs_f64()))
+            .collect();
         if each.is_empty() { "none that ended".to_owned() } else { each.join(" and ") }
     };
     let (confirmed, lost) = (story.acknowledged(), story.lost.len());
     let (switches, gaps) = (each(Failover::promotion_to_switch), each(Failover::write_gap));
     let text = format!(
-        "{confirmed} writes confirmed, {lost} of them lost. From promotion to switch: {switches}. Gaps without a write: {gaps}."
+        "{confirmed} writes confirmed, {lost} of them lost. From promotion to switch: {switches}. \
+         Gaps without a write: {gaps}."
     );
     svg.text(28.0, 68.0, 14.0, FAINT, Anchor::Start, &text);
 }
 
 fn axis(svg: &mut Svg, scale: &Scale) {
     // About ten labels, at round distances.
-    let every = [1, 2, 5, 10, 20, 30, 60].into_iter().find(|every| scale.seconds / f64_of(*every) <= 12.0);
+    let every =
+        [1, 2, 5, 10, 20, 30, 60].into_iter().find(|every| scale.seconds / f64_of(*every) <= 12.0);
     let every = every.unwrap_or(60);
     let bottom = BANDS + 2.0 * BAND_PITCH + BAND_HEIGHT;
     for second in (0..).step_by(every).map(Duration::from_secs) {
@@ -128,18 +151,33 @@ fn bars(svg: &mut Svg, scale: &Scale, story: &Story) {
     svg.line((LEFT, BASELINE), (RIGHT, BASELINE), INK, 1.0);
 
     let label = LEFT - 12.0;
-    svg.text(label, BASELINE - SUCCESS_HEIGHT + 10.0, 12.0, FAINT, Anchor::End, &tallest.to_string());
+    svg.text(
+        label,
+        BASELINE - SUCCESS_HEIGHT + 10.0,
+        12.0,
+        FAINT,
+        Anchor::End,
+        &tallest.to_string(),
+    );
     svg.text(label, BASELINE - 80.0, 13.0, CONFIRMED, Anchor::End, "confirmed").bold();
     svg.text(label, BASELINE - 64.0, 12.0, FAINT, Anchor::End, "writes per");
     svg.text(label, BASELINE - 49.0, 12.0, FAINT, Anchor::End, "100 ms");
     svg.text(label, BASELINE + 26.0, 13.0, FAILED, Anchor::End, "failed").bold();
-    svg.text(label, BASELINE + FAILURE_HEIGHT + 4.0, 12.0, FAINT, Anchor::End, &deepest.to_string());
+    svg.text(
+        label,
+        BASELINE + FAILURE_HEIGHT + 4.0,
+        12.0,
+        FAINT,
+        Anchor::End,
+        &deepest.to_string(),
+    );
 }
 
 /// Three parties, and which database each takes for the writer from when on.
 fn bands(svg: &mut Svg, scale: &Scale, story: &Story) {
     let first = story.failovers.first().map_or(0, |failover| failover.from);
-    let (mut primary, mut dns) = (vec![(story.began, Some(first))], vec![(story.began, Some(first))]);
+    let (mut primary, mut dns) =
+        (vec![(story.began, Some(first))], vec![(story.began, Some(first))]);
     for failover in &story.failovers {
         primary.extend([(failover.killed, None), (failover.promoted, Some(failover.to))]);
         dns.push((failover.flipped, Some(failover.to)));
@@ -152,19 +190,31 @@ fn bands(svg: &mut Svg, scale: &Scale, story: &Story) {
         database.filter(|_| targets.len() == 1)
     };
     let targets = story.targets.iter().map(|(at, targets)| (*at, only(targets))).collect();
-    for (row, (label, band)) in (0_u8..).zip([("primary", primary), ("DNS", dns), ("target group", targets)]) {
+    for (row, (label, band)) in
+        (0_u8..).zip([("primary", primary), ("DNS", dns), ("target group", targets)])
+    {
         let y = BANDS + BAND_PITCH * f64::from(row);
         svg.text(LEFT - 12.0, y + 17.0, 13.0, INK, Anchor::End, label).bold();
         segments(svg, scale, story, y, &band);
     }
 }
 
-fn segments(svg: &mut Svg, scale: &Scale, story: &Story, y: f64, band: &[(Instant, Option<usize>)]) {
+fn segments(
+    svg: &mut Svg,
+    scale: &Scale,
+    story: &Story,
+    y: f64,
+    band: &[(Instant, Option<usize>)],
+) {
     let ends = band.iter().skip(1).map(|(at, _)| *at).chain([story.ended]);
     for ((start, database), end) in band.iter().zip(ends) {
         let (x, end) = (scale.x(story.since(*start)), scale.x(story.since(end)));
         let width = end - x;
-        svg.rect((x, y), (width, BAND_HEIGHT), database.map_or(NOBODY, |database| DATABASES[database]));
+        svg.rect(
+            (x, y),
+            (width, BAND_HEIGHT),
+            database.map_or(NOBODY, |database| DATABASES[database]),
+        );
         let name = database.map(|database| story.databases[database].ip().to_string());
         if let Some(name) = name.filter(|_| width > 90.0) {
             svg.text(x + width / 2.0, y + 16.5, 12.5, "#ffffff", Anchor::Middle, &name).bold();
@@ -172,7 +222,8 @@ fn segments(svg: &mut Svg, scale: &Scale, story: &Story, y: f64, band: &[(Instan
     }
 }
 
-/// The steps are numbered where they happened and named below, as they are too close together for words.
+/// The steps are numbered where they happened and named below, as they are too close together for
+/// words.
 fn steps_and_legend(svg: &mut Svg, scale: &Scale, story: &Story) {
     let bottom = BANDS + 2.0 * BAND_PITCH + BAND_HEIGHT;
     let mut number = 0;

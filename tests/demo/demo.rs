@@ -1,4 +1,5 @@
-//! `lab demo`: a database fails over and back under a client that does not stop writing, while DNS lags as it does on AWS.
+//! `lab demo`: a database fails over and back under a client that does not stop writing, while DNS
+//! lags as it does on AWS.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +24,8 @@ const LAG: Duration = Duration::from_secs(20);
 /// How long DNS names the old writer once more, when it is back.
 const RELAPSE: Duration = Duration::from_secs(5);
 
-/// Undisturbed writing before, between and after the failovers, so that the picture shows what normal is.
+/// Undisturbed writing before, between and after the failovers, so that the picture shows what
+/// normal is.
 const CALM: Duration = Duration::from_secs(3);
 
 /// How much of the function's log is shown when something went wrong.
@@ -35,7 +37,8 @@ const LOG_LINES: usize = 20;
 /// When a piece does not start, a failover does not converge, or a confirmed write is lost.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
-    let mut lab = Lab::start(run, Options { probes_roles: true, ..Options::default() }, terminal).await?;
+    let mut lab =
+        Lab::start(run, Options { probes_roles: true, ..Options::default() }, terminal).await?;
     tell_the_limits(&lab, terminal);
 
     let outcome = perform(&mut lab, run, terminal).await;
@@ -52,7 +55,11 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     let started = Instant::now();
     lab.first_run().await?;
     let primary = lab.databases.address(lab.databases.primary());
-    terminal.event(started.elapsed(), Tone::Good, &format!("target group is exactly {}", primary.ip()));
+    terminal.event(
+        started.elapsed(),
+        Tone::Good,
+        &format!("target group is exactly {}", primary.ip()),
+    );
     create_table(primary).await?;
 
     let history = lab.record();
@@ -66,7 +73,8 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
         terminal.title(&format!("Failover {} of {}", failovers.len() + 1, FAILOVERS.len()));
         let is_last = failovers.len() + 1 == FAILOVERS.len();
         let outcome = async {
-            let mut failover = fail_over(lab, to, Manner::Lagging(LAG), &writer, &history, terminal).await?;
+            let mut failover =
+                fail_over(lab, to, Manner::Lagging(LAG), &writer, &history, terminal).await?;
             lab.databases.rebuild_standby(run).await?;
             let text = "the old primary is back, as the synchronous standby";
             terminal.event(failover.killed.elapsed(), Tone::Quiet, text);
@@ -89,7 +97,8 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     drop(writer);
     let lost = match lost(&attempts, lab.databases.address(lab.databases.primary())).await {
         Ok(lost) => lost,
-        // Without a database there is nothing to count in, and whatever took it is the better explanation.
+        // Without a database there is nothing to count in, and whatever took it is the better
+        // explanation.
         Err(error) => return Err(trouble.unwrap_or(error)),
     };
     let story = Story {
@@ -113,12 +122,23 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
 
 fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
     terminal.title("What is real here, and what is not");
-    terminal.line("  real      the function's binary, template.yaml through sam, PostgreSQL, DNS over UDP and TCP");
-    terminal.line("  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); the RDS API (moto)");
-    terminal
-        .line("  own       the load balancer's data plane, the event of RDS, and for how long DNS and the RDS API lag");
+    terminal.line(
+        "  real      the function's binary, template.yaml through sam, PostgreSQL, DNS \
+                   over UDP and TCP",
+    );
+    terminal.line(
+        "  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); the \
+                   RDS API (moto)",
+    );
+    terminal.line(
+        "  own       the load balancer's data plane, the event of RDS, and for how long DNS \
+               and the RDS API lag",
+    );
     let left_out: Vec<_> = lab.left_out().iter().map(|resource| resource.id.as_str()).collect();
-    terminal.line(&format!("  left out  {} (the local CloudFormation has no such types)", left_out.join(", ")));
+    terminal.line(&format!(
+        "  left out  {} (the local CloudFormation has no such types)",
+        left_out.join(", ")
+    ));
 }
 
 /// Writes the report and the picture, and tells where.
@@ -137,7 +157,8 @@ fn conclude(story: &Story, terminal: &Terminal) -> Result<()> {
 /// Puts a file where demonstrations leave what they found.
 pub(crate) fn keep(name: &str, text: &str) -> Result<PathBuf> {
     let directory = root().join("target/demo");
-    std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("create {}", directory.display()))?;
     let path = directory.join(name);
     std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     Ok(path)

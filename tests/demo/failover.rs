@@ -14,11 +14,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::story::Failover;
 use crate::terminal::{Terminal, Tone};
 
-/// The function is given this long after the flip. Without an event the schedule finds it: a minute until the run, and a
-/// step back to an address that was left a moment ago waits for up to a minute and a half.
+/// The function is given this long after the flip. Without an event the schedule finds it: a minute
+/// until the run, and a step back to an address that was left a moment ago waits for up to a minute
+/// and a half.
 const SWITCH_DEADLINE: Duration = Duration::from_secs(240);
 
-/// Between the event and the promotion in a failover that lags. On AWS it is longer, and the watch is on as well.
+/// Between the event and the promotion in a failover that lags. On AWS it is longer, and the watch
+/// is on as well.
 const UNTIL_PROMOTION: Duration = Duration::from_secs(3);
 
 /// The client reconnects at once, so its first write follows the switch closely.
@@ -38,8 +40,9 @@ pub(crate) enum Manner {
     EventLost,
     /// DNS goes back and forth for this long, and the event names nobody.
     Flapping(Duration),
-    /// As on AWS: the event comes when the failover begins, and DNS and the RDS API name the dead writer for this long
-    /// after the promotion. The function must not wait for them, so it has to ask the databases.
+    /// As on AWS: the event comes when the failover begins, and DNS and the RDS API name the dead
+    /// writer for this long after the promotion. The function must not wait for them, so it has to
+    /// ask the databases.
     Lagging(Duration),
 }
 
@@ -56,7 +59,8 @@ impl Manner {
     }
 }
 
-/// Kills the primary, promotes the standby, and waits until the target group and the client have followed.
+/// Kills the primary, promotes the standby, and waits until the target group and the client have
+/// followed.
 ///
 /// # Errors
 /// When a piece fails, or the target group or the client does not follow in time.
@@ -73,7 +77,11 @@ pub(crate) async fn fail_over(
     let killed = Instant::now();
     let tell = |at: Instant, tone, text: &str| terminal.event(at - killed, tone, text);
     lab.databases.crash_primary().await?;
-    tell(killed, Tone::Bad, &format!("primary {} killed; nothing else knows", addresses[from].ip()));
+    tell(
+        killed,
+        Tone::Bad,
+        &format!("primary {} killed; nothing else knows", addresses[from].ip()),
+    );
     let mut published = None;
     let foretold = match manner {
         Manner::EventBeforeFlip(before) => Some(before),
@@ -93,29 +101,50 @@ pub(crate) async fn fail_over(
 
     let follow = async |since, deadline| {
         let switched = history.switched(addresses[to], since, deadline).await?;
-        tell(switched, Tone::Good, &format!("the function has made the target group exactly {}", addresses[to].ip()));
+        tell(
+            switched,
+            Tone::Good,
+            &format!("the function has made the target group exactly {}", addresses[to].ip()),
+        );
         let (before, after) = write_gap(writer, promoting).await?;
-        let [late, gap] = [promoted, before].map(|since| after.saturating_duration_since(since).as_secs_f64());
-        let text = format!("writes flow again, {late:.3} s after the promotion, after a gap of {gap:.3} s");
+        let [late, gap] =
+            [promoted, before].map(|since| after.saturating_duration_since(since).as_secs_f64());
+        let text = format!(
+            "writes flow again, {late:.3} s after the promotion, after a gap of {gap:.3} s"
+        );
         tell(after, Tone::Good, &text);
         anyhow::Ok((switched, before, after))
     };
     let mut followed = None;
     if let Manner::Lagging(lag) = manner {
-        followed =
-            Some(follow(promoting, lag).await.context("the function has not followed the promotion before DNS")?);
+        followed = Some(
+            follow(promoting, lag)
+                .await
+                .context("the function has not followed the promotion before DNS")?,
+        );
         sleep_until(promoted + lag).await;
     }
 
     let flipped = Instant::now();
     lab.move_writer(to).await?;
-    tell(flipped, Tone::Plain, &format!("DNS and the RDS API name {} as the writer", addresses[to].ip()));
+    tell(
+        flipped,
+        Tone::Plain,
+        &format!("DNS and the RDS API name {} as the writer", addresses[to].ip()),
+    );
     match manner {
-        Manner::EventAfterFlip => published = Some(publish(lab, ClusterEvent::Completed, to, killed, terminal).await?),
+        Manner::EventAfterFlip => {
+            published = Some(publish(lab, ClusterEvent::Completed, to, killed, terminal).await?)
+        }
         Manner::Flapping(duration) => {
-            let [old, new] = [from, to].map(|member| Answer::alias(&lab.cluster.members[member].endpoint));
-            lab.dns.set(&lab.cluster.endpoint, Answer::Cycle(vec![old.clone(), new.clone(), new, old]));
-            published = Some(publish(lab, ClusterEvent::TopologyUpdated, to, killed, terminal).await?);
+            let [old, new] =
+                [from, to].map(|member| Answer::alias(&lab.cluster.members[member].endpoint));
+            lab.dns.set(
+                &lab.cluster.endpoint,
+                Answer::Cycle(vec![old.clone(), new.clone(), new, old]),
+            );
+            published =
+                Some(publish(lab, ClusterEvent::TopologyUpdated, to, killed, terminal).await?);
             sleep(duration).await;
             lab.point_dns_at(to);
             tell(Instant::now(), Tone::Plain, "DNS has stopped going back and forth");
@@ -146,7 +175,12 @@ async fn write_gap(writer: &Writer, moment: Instant) -> Result<(Instant, Instant
     let after = poll::until("the first write after the failover", WRITE_DEADLINE, async || {
         let success = writer.first_success_after(moment);
         Ok(success.map_or_else(
-            || Look::NotYet(anyhow!("the last attempt: {}", writer.last_error().unwrap_or_default())),
+            || {
+                Look::NotYet(anyhow!(
+                    "the last attempt: {}",
+                    writer.last_error().unwrap_or_default()
+                ))
+            },
             Look::Ready,
         ))
     })
@@ -154,7 +188,8 @@ async fn write_gap(writer: &Writer, moment: Instant) -> Result<(Instant, Instant
     Ok((writer.last_success_before(moment).context("no write was confirmed before")?, after))
 }
 
-/// Lets DNS name the old writer again for a while, which is back and read only: it must not be registered.
+/// Lets DNS name the old writer again for a while, which is back and read only: it must not be
+/// registered.
 ///
 /// # Errors
 /// When the target group changes, or the function does not look meanwhile.
@@ -169,7 +204,11 @@ pub(crate) async fn relapse(
     let address = |member| lab.databases.address(member);
     let (began, before, looks) = (Instant::now(), history.changes().len(), lab.looks());
     lab.point_dns_at(failover.from);
-    tell(began, Tone::Bad, &format!("DNS names {} again, which is read only now", address(failover.from).ip()));
+    tell(
+        began,
+        Tone::Bad,
+        &format!("DNS names {} again, which is read only now", address(failover.from).ip()),
+    );
     sleep(lasts).await;
     let (ended, looks) = (Instant::now(), lab.looks() - looks);
     lab.point_dns_at(failover.to);
@@ -177,13 +216,24 @@ pub(crate) async fn relapse(
     tell(
         ended,
         Tone::Plain,
-        &format!("DNS names {} for good; the function has looked {looks} times", address(failover.to).ip()),
+        &format!(
+            "DNS names {} for good; the function has looked {looks} times",
+            address(failover.to).ip()
+        ),
     );
     // Looks that have the wrong answer may be on.
     lab.wait_for_looks(2, LOOKS_DEADLINE).await?;
     let changes = history.changes();
-    ensure!(changes.len() == before, "the target group has followed the relapse of DNS: {:?}", &changes[before..]);
-    tell(Instant::now(), Tone::Good, &format!("the target group is still exactly {}", address(failover.to).ip()));
+    ensure!(
+        changes.len() == before,
+        "the target group has followed the relapse of DNS: {:?}",
+        &changes[before..]
+    );
+    tell(
+        Instant::now(),
+        Tone::Good,
+        &format!("the target group is still exactly {}", address(failover.to).ip()),
+    );
     failover.relapse = Some((began, ended));
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The lab's command line: `lab demo` shows the main job, `lab demo-mysql` the other function, `lab soak` goes on for long,
-//! `lab up` keeps the lab running to play with.
+//! The lab's command line: `lab demo` shows the main job, `lab demo-mysql` the other function, `lab
+//! soak` goes on for long, `lab up` keeps the lab running to play with.
 
 mod chart;
 mod demo;
@@ -21,7 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use terminal::Terminal;
 
 #[derive(Parser)]
-#[command(about = "A local AWS, a database pair and a load balancer, on loopback addresses and without an account")]
+#[command(
+    about = "A local AWS, a database pair and a load balancer, on loopback addresses and without \
+             an account"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -29,7 +32,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fail a database over and back under a writing client; exits with an error if a confirmed write is lost
+    /// Fail a database over and back under a writing client; exits with an error if a confirmed
+    /// write is lost
     Demo,
     /// Let health checks get their load balancer blocked by MariaDB, and lift the block
     DemoMysql,
@@ -86,7 +90,8 @@ async fn perform(command: &Command, run: &Run, terminal: &Terminal) -> Result<()
     }
 }
 
-/// Returns the name of the signal that asks us to end. Everything that runs is dropped then, and with it killed.
+/// Returns the name of the signal that asks us to end. Everything that runs is dropped then, and
+/// with it killed.
 async fn interruption() -> Result<&'static str> {
     let listen = |kind| signal(kind).context("listen for signals");
     let mut interrupt = listen(SignalKind::interrupt())?;

@@ -1,4 +1,5 @@
-//! `lab demo-mysql`: health checks make a server block its load balancer, and the function flush-hosts lifts the block.
+//! `lab demo-mysql`: health checks make a server block its load balancer, and the function
+//! flush-hosts lifts the block.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,8 +21,8 @@ use tokio::time::{Instant, sleep};
 use crate::mysql_story::{Moments, Story, answered_with_1129, was_refused};
 use crate::terminal::{Terminal, Tone};
 
-/// The real ones are 10 to 300 s apart, several in each interval, and the limit is 100 unless it was raised: hours to
-/// days instead of seconds.
+/// The real ones are 10 to 300 s apart, several in each interval, and the limit is 100 unless it
+/// was raised: hours to days instead of seconds.
 const INTERVAL: Duration = Duration::from_millis(200);
 const LIMIT: u32 = 20;
 
@@ -50,7 +51,8 @@ struct Scene {
 /// Shows the block and its end, and leaves a report in `target/demo`.
 ///
 /// # Errors
-/// When a piece does not start, the server does not block, the target becomes unhealthy, or writes do not flow again.
+/// When a piece does not start, the server does not block, the target becomes unhealthy, or writes
+/// do not flow again.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
     let scene = Scene::set(run, terminal).await?;
@@ -59,20 +61,34 @@ pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     let began = Instant::now();
     let tell = |tone, text: &str| terminal.event(began.elapsed(), tone, text);
 
-    terminal.title("A client writes through the load balancer, with a new connection for every write");
+    terminal
+        .title("A client writes through the load balancer, with a new connection for every write");
     let writer = MysqlWriter::start(scene.nlb.addr(), 1)?;
     sleep(CALM).await;
     let mut attempts = writer.attempts();
     drop(writer);
     all(&attempts, "confirmed", |attempt| attempt.error.is_none())?;
-    tell(Tone::Good, &format!("{} writes confirmed; each login sets the server's count back to 0", attempts.len()));
+    tell(
+        Tone::Good,
+        &format!(
+            "{} writes confirmed; each login sets the server's count back to 0",
+            attempts.len()
+        ),
+    );
 
     terminal.title("The client has nothing to write; only the health checks connect");
     let idle = Instant::now();
-    tell(Tone::Plain, &format!("a health check every {} ms, each one connection error", INTERVAL.as_millis()));
+    tell(
+        Tone::Plain,
+        &format!("a health check every {} ms, each one connection error", INTERVAL.as_millis()),
+    );
     let (blocked, text) = scene.wait_for_block().await?;
     let made = scene.checks.checks().iter().filter(|check| check.at >= idle).count();
-    terminal.event(blocked - began, Tone::Bad, &format!("health check number {made} is answered: {text}"));
+    terminal.event(
+        blocked - began,
+        Tone::Bad,
+        &format!("health check number {made} is answered: {text}"),
+    );
 
     terminal.title("The client comes back");
     let next = attempts.last().map_or(1, |attempt| attempt.number + 1);
@@ -80,15 +96,28 @@ pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     sleep(CALM).await;
     let refused = writer.attempts();
     all(&refused, "refused with error 1129", was_refused)?;
-    tell(Tone::Bad, &format!("{} writes refused, the first with: {}", refused.len(), error_of(&refused)));
-    tell(Tone::Plain, "the target stays healthy: it accepts connections, and a health check looks at nothing else");
+    tell(
+        Tone::Bad,
+        &format!("{} writes refused, the first with: {}", refused.len(), error_of(&refused)),
+    );
+    tell(
+        Tone::Plain,
+        "the target stays healthy: it accepts connections, and a health check looks at nothing \
+         else",
+    );
 
     terminal.title("The function looks, as a dry run");
     let looked = scene.invoke(&json!({"dryRun": true})).await?;
-    ensure!(looked["blocked"] == json!([BALANCER]), "the dry run does not find the block: {looked}");
+    ensure!(
+        looked["blocked"] == json!([BALANCER]),
+        "the dry run does not find the block: {looked}"
+    );
     tell(
         Tone::Plain,
-        &format!("blocked: {}, fill {} %, state {}", looked["blocked"], looked["fillPercent"], looked["state"]),
+        &format!(
+            "blocked: {}, fill {} %, state {}",
+            looked["blocked"], looked["fillPercent"], looked["state"]
+        ),
     );
     let last = scene.checks.checks().last().cloned().context("no health check")?;
     ensure!(answered_with_1129(&last), "the block has gone without a flush");
@@ -102,13 +131,20 @@ pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.event(
         flushed - began,
         Tone::Good,
-        &format!("{} on {} in {took} ms", text_of(&result, "statement"), text_of(&result, "version")),
+        &format!(
+            "{} on {} in {took} ms",
+            text_of(&result, "statement"),
+            text_of(&result, "version")
+        ),
     );
     let first = first_write_after(&writer, invoked).await?;
     terminal.event(
         first - began,
         Tone::Good,
-        &format!("writes flow again, {} ms after the invocation began", (first - invoked).as_millis()),
+        &format!(
+            "writes flow again, {} ms after the invocation began",
+            (first - invoked).as_millis()
+        ),
     );
     sleep(CALM).await;
     attempts.extend(writer.attempts());
@@ -129,10 +165,13 @@ pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
 
 impl Scene {
     async fn set(run: &Run, terminal: &Terminal) -> Result<Self> {
-        let options = Options { performance_schema: true, max_connect_errors: LIMIT, ..Options::default() };
+        let options =
+            Options { performance_schema: true, max_connect_errors: LIMIT, ..Options::default() };
         let server = Server::mariadb(run, "mariadb", &options).await?;
-        let grants =
-            format!("GRANT RELOAD ON *.* TO {USER}@'%'; GRANT SELECT ON performance_schema.host_cache TO {USER}@'%'");
+        let grants = format!(
+            "GRANT RELOAD ON *.* TO {USER}@'%'; GRANT SELECT ON performance_schema.host_cache TO \
+             {USER}@'%'"
+        );
         server.sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; {grants}")).await?;
         create_table(&server).await?;
         let version = server.sql("SELECT VERSION()").await?;
@@ -144,7 +183,8 @@ impl Scene {
         let nlb = Nlb::fixed(addr, BALANCER).await?;
         says.iter().for_each(|text| lab::progress::Progress::say(terminal, text));
 
-        let rds = RdsApi::start(vec![Instance::available(INSTANCE, "mariadb", NAME, addr.port())]).await?;
+        let rds = RdsApi::start(vec![Instance::available(INSTANCE, "mariadb", NAME, addr.port())])
+            .await?;
         rds.set_secret(USER, PASSWORD);
         let variables = rds.variables(INSTANCE, server.authority());
         let function = Function::start(&binary()?, "flush-hosts", variables).await;
@@ -159,7 +199,11 @@ impl Scene {
             let refused = checks.iter().find(|check| answered_with_1129(check));
             Ok(match refused.and_then(|check| Some((check.at, check.refusal.as_ref()?))) {
                 Some((at, (code, text))) => Look::Ready((at, format!("{code} {text}"))),
-                None => Look::NotYet(anyhow!("the last of {} checks: {:?}", checks.len(), checks.last())),
+                None => Look::NotYet(anyhow!(
+                    "the last of {} checks: {:?}",
+                    checks.len(),
+                    checks.last()
+                )),
             })
         })
         .await
@@ -191,15 +235,19 @@ fn binary() -> Result<PathBuf> {
 fn tell_the_limits(terminal: &Terminal) {
     terminal.title("What is real here, and what is not");
     for line in [
-        "real      the function's binary, MariaDB, its TLS and its login, the block, the client and its errors",
+        "real      the function's binary, MariaDB, its TLS and its login, the block, the client \
+         and its errors",
         "own       the load balancer's data plane and its health checks (connect, read, reset)",
-        "stand-in  the Runtime API, Secrets Manager and the RDS API: the database driver asks the system's resolver,",
-        "          which knows none of the endpoint names that an emulator invents, so this RDS API says localhost",
+        "stand-in  the Runtime API, Secrets Manager and the RDS API: the database driver asks the \
+         system's resolver,",
+        "          which knows none of the endpoint names that an emulator invents, so this RDS \
+         API says localhost",
     ] {
         terminal.line(&format!("  {line}"));
     }
     terminal.line(&format!(
-        "  hurried   a check every {} ms and a limit of {LIMIT}; in AWS every 10 to 300 s, and 100 unless raised",
+        "  hurried   a check every {} ms and a limit of {LIMIT}; in AWS every 10 to 300 s, and 100 \
+         unless raised",
         INTERVAL.as_millis()
     ));
 }
@@ -226,7 +274,12 @@ async fn first_write_after(writer: &MysqlWriter, moment: Instant) -> Result<Inst
         let confirmed = attempts.iter().filter(|attempt| attempt.error.is_none());
         let first = confirmed.map(|attempt| attempt.at + attempt.took).find(|end| *end >= moment);
         Ok(first.map_or_else(
-            || Look::NotYet(anyhow!("the last attempt: {:?}", attempts.last().map(|attempt| &attempt.error))),
+            || {
+                Look::NotYet(anyhow!(
+                    "the last attempt: {:?}",
+                    attempts.last().map(|attempt| &attempt.error)
+                ))
+            },
             Look::Ready,
         ))
     })
@@ -236,8 +289,12 @@ async fn first_write_after(writer: &MysqlWriter, moment: Instant) -> Result<Inst
 /// Prints the table, and writes the report.
 fn conclude(story: &Story, metrics: Option<String>, terminal: &Terminal) -> Result<()> {
     terminal.title("Result");
-    terminal.line("                         lasted   confirmed   refused     other   target     target");
-    terminal.line("                                     writes    (1129)    errors   healthy    unhealthy");
+    terminal.line(
+        "                         lasted   confirmed   refused     other   target     target",
+    );
+    terminal.line(
+        "                                     writes    (1129)    errors   healthy    unhealthy",
+    );
     for chapter in story.chapters() {
         terminal.line(&format!(
             "  {:<20} {:>6.1} s   {:>9}   {:>7}   {:>7}   {:>7}   {:>9}",
@@ -255,10 +312,12 @@ fn conclude(story: &Story, metrics: Option<String>, terminal: &Terminal) -> Resu
         terminal.line(&format!("  metrics: {metrics}"));
     }
     let directory = root().join("target/demo");
-    std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("create {}", directory.display()))?;
     let report = serde_json::to_string(&story.report()).context("write the report")?;
     let path = directory.join("mysql-report.json");
-    std::fs::write(&path, report.clone() + "\n").with_context(|| format!("write {}", path.display()))?;
+    std::fs::write(&path, report.clone() + "\n")
+        .with_context(|| format!("write {}", path.display()))?;
     terminal.line(&format!("  {report}"));
     terminal.line(&format!("  {}", path.display()));
     Ok(())
@@ -266,10 +325,19 @@ fn conclude(story: &Story, metrics: Option<String>, terminal: &Terminal) -> Resu
 
 fn judge(story: &Story) -> Result<()> {
     let lost = &story.lost;
-    ensure!(lost.is_empty(), "{} confirmed writes are lost, the first is number {}", lost.len(), lost[0]);
+    ensure!(
+        lost.is_empty(),
+        "{} confirmed writes are lost, the first is number {}",
+        lost.len(),
+        lost[0]
+    );
     let [writing, idle, blocked, after] = story.chapters();
-    let unhealthy: usize = [writing, idle, blocked, after].iter().map(|chapter| chapter.unhealthy).sum();
-    ensure!(unhealthy == 0, "the target failed {unhealthy} health checks; the block has nothing to do with that");
+    let unhealthy: usize =
+        [writing, idle, blocked, after].iter().map(|chapter| chapter.unhealthy).sum();
+    ensure!(
+        unhealthy == 0,
+        "the target failed {unhealthy} health checks; the block has nothing to do with that"
+    );
     ensure!(after.confirmed > 0, "no write was confirmed after the flush");
     ensure!(after.refused + after.failed <= 1, "writes still fail after the flush");
     Ok(())

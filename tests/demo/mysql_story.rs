@@ -1,4 +1,5 @@
-//! What happened in the demonstration of flush-hosts, as data: the one source of the table and the report.
+//! What happened in the demonstration of flush-hosts, as data: the one source of the table and the
+//! report.
 
 use std::time::Duration;
 
@@ -94,12 +95,22 @@ impl Story {
             health_check_interval_ms: self.interval.as_millis(),
             health_checks: self.checks.len(),
             health_checks_unhealthy: self.checks.iter().filter(|check| !check.healthy).count(),
-            health_checks_answered_with_1129: self.checks.iter().filter(|check| answered_with_1129(check)).count(),
+            health_checks_answered_with_1129: self
+                .checks
+                .iter()
+                .filter(|check| answered_with_1129(check))
+                .count(),
             idle_to_blocked_ms: (blocked - idle).as_millis(),
             refused_writes: self.attempts.iter().filter(|attempt| was_refused(attempt)).count(),
             invocation_ms: (flushed - invoked).as_millis(),
-            invocation_to_first_write_ms: self.first_write_after().map(|at| (at - invoked).as_millis()),
-            acknowledged_writes: self.attempts.iter().filter(|attempt| attempt.error.is_none()).count(),
+            invocation_to_first_write_ms: self
+                .first_write_after()
+                .map(|at| (at - invoked).as_millis()),
+            acknowledged_writes: self
+                .attempts
+                .iter()
+                .filter(|attempt| attempt.error.is_none())
+                .count(),
             lost_acknowledged_writes: self.lost.len(),
             function: &self.result,
         }

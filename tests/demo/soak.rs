@@ -1,4 +1,5 @@
-//! `lab soak`: failovers at random, one after the other, for as long as somebody likes, under a client that writes.
+//! `lab soak`: failovers at random, one after the other, for as long as somebody likes, under a
+//! client that writes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,12 +38,19 @@ pub(crate) async fn soak(run: &Run, minutes: u64, seed: u64, terminal: &Terminal
     outcome
 }
 
-async fn perform(lab: &mut Lab<'_>, run: &Run, time: Duration, seed: u64, terminal: &Terminal) -> Result<()> {
+async fn perform(
+    lab: &mut Lab<'_>,
+    run: &Run,
+    time: Duration,
+    seed: u64,
+    terminal: &Terminal,
+) -> Result<()> {
     let mut dice = fastrand::Rng::with_seed(seed);
     let history = lab.record();
     let began = Instant::now();
     let writer = Writer::start(lab.nlb.addr());
-    let (mut failovers, mut manners, mut tried, mut trouble) = (Vec::new(), BTreeMap::new(), 0, None);
+    let (mut failovers, mut manners, mut tried, mut trouble) =
+        (Vec::new(), BTreeMap::new(), 0, None);
     while began.elapsed() < time && trouble.is_none() {
         let calm = Duration::from_millis(dice.u64(500..20_000));
         sleep(calm).await;
@@ -74,7 +82,8 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, time: Duration, seed: u64, termin
     let databases = [lab.databases.address(0), lab.databases.address(1)];
     let targets = history.changes();
     let empty = targets.iter().skip(1).filter(|(_, held)| held.is_empty()).count();
-    let story = Story { began, ended: Instant::now(), databases, failovers, attempts, targets, lost };
+    let story =
+        Story { began, ended: Instant::now(), databases, failovers, attempts, targets, lost };
     conclude(&story, &manners, tried, empty, seed, terminal)?;
     match trouble {
         Some(error) => Err(error),
@@ -103,7 +112,11 @@ fn conclude(
     terminal.title("Result");
     let (confirmed, lost) = (story.acknowledged(), story.lost.len());
     let minutes = story.since(story.ended).as_secs_f64() / 60.0;
-    terminal.event(story.since(story.ended), Tone::Plain, &format!("{minutes:.1} minutes, seed {seed}"));
+    terminal.event(
+        story.since(story.ended),
+        Tone::Plain,
+        &format!("{minutes:.1} minutes, seed {seed}"),
+    );
     terminal.line(&format!("  {} of {tried} failovers converged", story.failovers.len()));
     terminal.line(&format!("  {confirmed} writes were confirmed, {lost} of them are lost"));
     terminal.line(&format!("  the target group was seen empty {empty} times after the first run"));
@@ -111,8 +124,10 @@ fn conclude(
     for (name, times) in manners {
         let mut times = times.clone();
         times.sort_unstable();
-        let [median, longest] = [times.len() / 2, times.len() - 1].map(|index| times[index].as_secs_f64());
-        terminal.line(&format!("  {name:<32} {:>10} {median:>6.1} s {longest:>7.1} s", times.len()));
+        let [median, longest] =
+            [times.len() / 2, times.len() - 1].map(|index| times[index].as_secs_f64());
+        terminal
+            .line(&format!("  {name:<32} {:>10} {median:>6.1} s {longest:>7.1} s", times.len()));
     }
     let mut report = serde_json::to_value(story.report(tried)).context("write the report")?;
     report["seed"] = json!(seed);

@@ -1,4 +1,5 @@
-//! What happened in a demonstration, as data: the one source of the lines printed, the report and the picture.
+//! What happened in a demonstration, as data: the one source of the lines printed, the report and
+//! the picture.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -62,16 +63,22 @@ pub(crate) struct Report {
 }
 
 impl Story {
-    /// What it comes to in numbers. A failover is in the story only if it converged; `tried` counts all.
+    /// What it comes to in numbers. A failover is in the story only if it converged; `tried` counts
+    /// all.
     pub(crate) fn report(&self, tried: usize) -> Report {
-        let final_targets = self.targets.last().map(|(_, targets)| targets.iter().map(ToString::to_string).collect());
+        let final_targets = self
+            .targets
+            .last()
+            .map(|(_, targets)| targets.iter().map(ToString::to_string).collect());
         Report {
             failovers: tried,
             converged: self.failovers.len(),
             acknowledged_writes: self.acknowledged(),
             lost_acknowledged_writes: self.lost.len(),
-            promotion_to_switch_ms: self.each(|failover| failover.promotion_to_switch().as_millis()),
-            flip_to_switch_ms: self.each(|failover| failover.flip_to_switch().map(|time| time.as_millis())),
+            promotion_to_switch_ms: self
+                .each(|failover| failover.promotion_to_switch().as_millis()),
+            flip_to_switch_ms: self
+                .each(|failover| failover.flip_to_switch().map(|time| time.as_millis())),
             write_gap_ms: self.each(|failover| failover.write_gap().as_millis()),
             final_targets: final_targets.unwrap_or_default(),
         }
@@ -84,10 +91,14 @@ impl Story {
         for (number, failover) in self.failovers.iter().enumerate() {
             let dns = match failover.flip_to_switch() {
                 Some(time) => format!("{:.3} s after DNS", time.as_secs_f64()),
-                None => format!("{:.3} s before DNS", (failover.flipped - failover.switched).as_secs_f64()),
+                None => format!(
+                    "{:.3} s before DNS",
+                    (failover.flipped - failover.switched).as_secs_f64()
+                ),
             };
             terminal.line(&format!(
-                "  failover {}: switched {:.3} s after the promotion and {dns}, {:.3} s without writes",
+                "  failover {}: switched {:.3} s after the promotion and {dns}, {:.3} s without \
+                 writes",
                 number + 1,
                 failover.promotion_to_switch().as_secs_f64(),
                 failover.write_gap().as_secs_f64(),
@@ -101,8 +112,17 @@ impl Story {
     /// When a confirmed write is lost, or not all failovers that were tried converged.
     pub(crate) fn judge(&self, tried: usize) -> Result<()> {
         let lost = &self.lost;
-        ensure!(lost.is_empty(), "{} confirmed writes are lost, the first is number {}", lost.len(), lost[0]);
-        ensure!(self.failovers.len() == tried, "only {} of {tried} failovers converged", self.failovers.len());
+        ensure!(
+            lost.is_empty(),
+            "{} confirmed writes are lost, the first is number {}",
+            lost.len(),
+            lost[0]
+        );
+        ensure!(
+            self.failovers.len() == tried,
+            "only {} of {tried} failovers converged",
+            self.failovers.len()
+        );
         Ok(())
     }
 
@@ -144,7 +164,9 @@ impl Failover {
             (self.switched, format!("target group is exactly {to}")),
             (self.first_write_after, "first write confirmed again".to_owned()),
         ];
-        steps.extend(self.published.map(|published| (published, "event published to SNS".to_owned())));
+        steps.extend(
+            self.published.map(|published| (published, "event published to SNS".to_owned())),
+        );
         if let Some((began, ended)) = self.relapse {
             steps.push((began, format!("DNS names {from} again, which is read only")));
             steps.push((ended, format!("DNS names {to} for good")));

@@ -1,5 +1,9 @@
 //! The one place that prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks to its user")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program talks to its user"
+)]
 
 use std::io::{IsTerminal, Write, stdout};
 use std::sync::Mutex;
@@ -7,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use lab::progress::Progress;
 
-/// On a file or a pipe, a long step shows a sign of life this often; on a terminal it is redrawn every second.
+/// On a file or a pipe, a long step shows a sign of life this often; on a terminal it is redrawn
+/// every second.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// Steps shorter than this need no progress.
@@ -91,7 +96,8 @@ impl Progress for Terminal {
         if elapsed < SHORT {
             return;
         }
-        let mut last_sign = self.last_sign.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut last_sign =
+            self.last_sign.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if self.interactive {
             let line = format!("            {step} for {} s: {}", elapsed.as_secs(), detail.trim());
             print!("\r\x1b[K{}", self.paint("2", &line.chars().take(WIDTH).collect::<String>()));
@@ -100,7 +106,11 @@ impl Progress for Terminal {
         } else if elapsed < SIGN_OF_LIFE || last_sign.elapsed() < SIGN_OF_LIFE {
             return;
         } else {
-            self.event(self.started.elapsed(), Tone::Quiet, &format!("still at {step}: {}", detail.trim()));
+            self.event(
+                self.started.elapsed(),
+                Tone::Quiet,
+                &format!("still at {step}: {}", detail.trim()),
+            );
         }
         *last_sign = Instant::now();
     }

@@ -18,9 +18,17 @@ pub(crate) async fn up(run: &Run, terminal: &Terminal) -> Result<()> {
         terminal.line(&format!("  export {name}='{value}'"));
     }
     terminal.title("What is where");
-    terminal.line(&format!("  load balancer    psql -h 127.0.0.1 -p {} -U postgres", lab.nlb.addr().port()));
+    terminal.line(&format!(
+        "  load balancer    psql -h 127.0.0.1 -p {} -U postgres",
+        lab.nlb.addr().port()
+    ));
     for (server, member) in lab.cluster.members.iter().enumerate() {
-        terminal.line(&format!("  {}         {} ({})", member.id, lab.databases.address(server), member.endpoint));
+        terminal.line(&format!(
+            "  {}         {} ({})",
+            member.id,
+            lab.databases.address(server),
+            member.endpoint
+        ));
     }
     terminal.line(&format!("  writer endpoint  {}", lab.cluster.endpoint));
     terminal.line(&format!("  logs             {}", run.logs().display()));

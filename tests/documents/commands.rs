@@ -1,4 +1,5 @@
-//! What the guides let their reader type, and what the templates print for it, as `tests/guides.py` judges it.
+//! What the guides let their reader type, and what the templates print for it, as `tests/guides.py`
+//! judges it.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -10,7 +11,9 @@ use super::*;
 #[test]
 fn every_command_of_the_guides_and_of_the_templates_is_one_that_its_program_takes() {
     let mut templates = vec!["template.yaml".to_owned()];
-    let files = std::fs::read_dir(root().join("infra")).unwrap().map(|file| name_of(&file.unwrap().path()).unwrap());
+    let files = std::fs::read_dir(root().join("infra"))
+        .unwrap()
+        .map(|file| name_of(&file.unwrap().path()).unwrap());
     templates.extend(files.filter(|name| name.ends_with(".yaml")));
     let judged = judge(&json!({"guides": *GUIDES, "templates": templates}));
     let complaints: Vec<_> = judged
@@ -25,7 +28,8 @@ fn every_command_of_the_guides_and_of_the_templates_is_one_that_its_program_take
         .flat_map(|said| said["commands"].as_array().unwrap())
         .map(|command| command.as_str().unwrap())
         .collect();
-    for (program, least) in [("aws ", 40), ("sam ", 8), ("make ", 60), ("cargo ", 3), ("python", 3)] {
+    for (program, least) in [("aws ", 40), ("sam ", 8), ("make ", 60), ("cargo ", 3), ("python", 3)]
+    {
         let found = commands.iter().filter(|command| command.starts_with(program)).count();
         assert!(found >= least, "{found} commands begin with {program:?}");
     }
@@ -35,27 +39,47 @@ fn every_command_of_the_guides_and_of_the_templates_is_one_that_its_program_take
 fn what_a_program_would_refuse_is_refused() {
     let cases = [
         ("aws ec2 describe-vpcs --vpcs vpc-…", "Unknown options: --vpcs"),
-        ("aws ec2 accept-vpc-endpoint-connections --service-id vpce-svc-…", "required: --vpc-endpoint-ids"),
+        (
+            "aws ec2 accept-vpc-endpoint-connections --service-id vpce-svc-…",
+            "required: --vpc-endpoint-ids",
+        ),
         ("aws ec2 describe-vpc", "Invalid choice: 'describe-vpc'"),
         ("aws ec2 describe-vpcs --query \"Vpcs[\"", "Invalid jmespath expression"),
-        ("aws ec2 describe-vpcs --query \"Vpcs[].Id\"", "--query finds nothing in the answer of DescribeVpcs"),
-        ("aws elbv2 wait load-balancer-deleted --load-balancer-arns arn:…", "Invalid choice: 'load-balancer-deleted'"),
-        ("aws ec2 describe-subnets --filters vpc-id=vpc-…", "Unknown parameter in Filters[0]: \"vpc-id\""),
+        (
+            "aws ec2 describe-vpcs --query \"Vpcs[].Id\"",
+            "--query finds nothing in the answer of DescribeVpcs",
+        ),
+        (
+            "aws elbv2 wait load-balancer-deleted --load-balancer-arns arn:…",
+            "Invalid choice: 'load-balancer-deleted'",
+        ),
+        (
+            "aws ec2 describe-subnets --filters vpc-id=vpc-…",
+            "Unknown parameter in Filters[0]: \"vpc-id\"",
+        ),
         ("aws ec2 describe-subnets --subnet-ids …", "no example"),
         (
-            "aws cloudformation create-change-set --stack-name a --change-set-name b --change-set-type UPDAT",
+            "aws cloudformation create-change-set --stack-name a --change-set-name b \
+             --change-set-type UPDAT",
             "'UPDAT' is none of CREATE, UPDATE, IMPORT",
         ),
         (
-            "aws cloudformation create-change-set --stack-name a --change-set-name b --parameters file://none.json",
+            "aws cloudformation create-change-set --stack-name a --change-set-name b --parameters \
+             file://none.json",
             "Unable to load paramfile file://none.json",
         ),
-        ("for group in a b; do aws elbv2 describe-target-health --group $group; done", "required: --target-group-arn"),
-        ("make status && aws ec2 describe-vpcs --vpcs vpc-…", "Unknown options: --vpcs"),
-        ("aws ec2 describe-vpcs --vpc-ids $(aws ec2 describe-vpc --output text)", "Invalid choice: 'describe-vpc'"),
         (
-            "aws cloudformation deploy --stack-name s1 --template-file infra/mysql-parameters.yaml \\\n  \
-             --parameter-overrides Family=mysql8.0 Interval=5",
+            "for group in a b; do aws elbv2 describe-target-health --group $group; done",
+            "required: --target-group-arn",
+        ),
+        ("make status && aws ec2 describe-vpcs --vpcs vpc-…", "Unknown options: --vpcs"),
+        (
+            "aws ec2 describe-vpcs --vpc-ids $(aws ec2 describe-vpc --output text)",
+            "Invalid choice: 'describe-vpc'",
+        ),
+        (
+            "aws cloudformation deploy --stack-name s1 --template-file infra/mysql-parameters.yaml \
+             \\\n  --parameter-overrides Family=mysql8.0 Interval=5",
             "infra/mysql-parameters.yaml has no parameter Interval",
         ),
         (
@@ -87,8 +111,14 @@ fn what_a_program_would_refuse_is_refused() {
         ("make deploys", "there is no make deploys"),
         ("make accept STACKS=link", "the Makefile has no variable STACKS"),
         ("make accept PRESET=none", "samconfig.toml has no PRESET none"),
-        ("make check-peering VPC=10.50.0.0/33 PEER=172.20.0.0/20", "'10.50.0.0/33' is no address range"),
-        ("python3 infra/check_peering.py --vpc 10.50.0.0/21 --per 172.20.0.0/20", "unrecognized arguments"),
+        (
+            "make check-peering VPC=10.50.0.0/33 PEER=172.20.0.0/20",
+            "'10.50.0.0/33' is no address range",
+        ),
+        (
+            "python3 infra/check_peering.py --vpc 10.50.0.0/21 --per 172.20.0.0/20",
+            "unrecognized arguments",
+        ),
         ("python infra/none.py link", "there is no file infra/none.py"),
         ("cargo test --workspace --test none", "there is no test none"),
         ("cargo run -p none", "there is no package none"),
@@ -104,7 +134,8 @@ fn what_a_program_would_refuse_is_refused() {
 }
 
 #[test]
-fn a_command_is_found_wherever_it_stands_and_an_output_is_one_of_the_templates_that_the_guide_names() {
+fn a_command_is_found_wherever_it_stands_and_an_output_is_one_of_the_templates_that_the_guide_names()
+ {
     let cases = [
         ("Run `aws ec2\ndescribe-vpcs --vpcs vpc-…` first.", Some("Unknown options: --vpcs")),
         ("| cell `make deploys` |", Some("there is no make deploys")),
@@ -116,7 +147,10 @@ fn a_command_is_found_wherever_it_stands_and_an_output_is_one_of_the_templates_t
             Some("TargetGroupArn is an output of none"),
         ),
         ("`template.yaml` has the output `TargetGroupArn`", None),
-        ("[a](consumer.yaml): run `AttachCommand`", Some("AttachCommand is an output of none of infra/consumer.yaml")),
+        (
+            "[a](consumer.yaml): run `AttachCommand`",
+            Some("AttachCommand is an output of none of infra/consumer.yaml"),
+        ),
         (
             "`make deploy-link STACK=link`: `--query \"Outputs[?OutputKey=='Name']\"`",
             Some("Name is an output of none of"),
@@ -126,7 +160,10 @@ fn a_command_is_found_wherever_it_stands_and_an_output_is_one_of_the_templates_t
     let judged = judge(&json!({"guides": guides, "templates": []}));
     for (text, complaint) in cases {
         let said = judged[text]["complaints"].to_string();
-        assert!(complaint.map_or(said == "[]", |complaint| said.contains(complaint)), "{text}: {said}");
+        assert!(
+            complaint.map_or(said == "[]", |complaint| said.contains(complaint)),
+            "{text}: {said}"
+        );
     }
 }
 
@@ -134,7 +171,8 @@ fn a_command_is_found_wherever_it_stands_and_an_output_is_one_of_the_templates_t
 fn judge(asked: &Value) -> serde_json::Map<String, Value> {
     let mut helper = Command::new(venv_program("python").unwrap());
     helper.arg(root().join("tests/guides.py")).env("PYTHONDONTWRITEBYTECODE", "1");
-    let mut helper = helper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut helper =
+        helper.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     helper.stdin.take().unwrap().write_all(asked.to_string().as_bytes()).unwrap();
     let output = helper.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,5 +1,5 @@
-//! What the guides promise: links that lead somewhere, tables that are the templates', commands that their programs take,
-//! and a README that can be read at once.
+//! What the guides promise: links that lead somewhere, tables that are the templates', commands
+//! that their programs take, and a README that can be read at once.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -16,13 +16,15 @@ use lab::workspace::{root, venv_program};
 use regex::Regex;
 
 /// Each guide by its path, such as `infra/README.md`.
-static GUIDES: LazyLock<BTreeMap<String, String>> =
-    LazyLock::new(|| project_files().into_iter().filter(|(path, _)| path.ends_with(".md")).collect());
+static GUIDES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+    project_files().into_iter().filter(|(path, _)| path.ends_with(".md")).collect()
+});
 
 /// The text of each file of the project by its path; of what is built or installed there is none.
 fn project_files() -> BTreeMap<String, String> {
     let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
-    let ignored: BTreeSet<&str> = ignored.lines().map(|line| line.trim_matches('/')).chain([".git"]).collect();
+    let ignored: BTreeSet<&str> =
+        ignored.lines().map(|line| line.trim_matches('/')).chain([".git"]).collect();
     let (mut folders, mut files) = (vec![root().to_owned()], BTreeMap::new());
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -52,9 +54,15 @@ fn a_heading_has_the_anchor_that_github_gives_it() {
         ("snake_case — with a dash", "snake_case--with-a-dash"),
         ("Überblick", "überblick"),
     ] {
-        assert_eq!(anchors(&format!("text\n\n## {heading}\n")), BTreeSet::from([anchor.to_owned()]));
+        assert_eq!(
+            anchors(&format!("text\n\n## {heading}\n")),
+            BTreeSet::from([anchor.to_owned()])
+        );
     }
-    let twice = anchors("# Same\n```\n# no heading\n```\n## Same\n1. ```sh\n   # none either\n   ```\n### Same ###\n");
+    let twice = anchors(
+        "# Same\n```\n# no heading\n```\n## Same\n1. ```sh\n   # none either\n   ```\n### Same \
+         ###\n",
+    );
     assert_eq!(twice, ["same", "same-1", "same-2"].map(str::to_owned).into());
 }
 
@@ -79,13 +87,19 @@ fn every_relative_link_leads_to_a_file_and_to_a_heading_of_it() {
     let mut seen = 0;
     for (guide, text) in GUIDES.iter() {
         for link in links(text) {
-            let (file, anchor) =
-                link.split_once('#').map_or((link.as_str(), None), |(file, anchor)| (file, Some(anchor)));
-            let target =
-                leads_to(guide, file).unwrap_or_else(|| panic!("{guide}: {link} leads to no file of the project"));
+            let (file, anchor) = link
+                .split_once('#')
+                .map_or((link.as_str(), None), |(file, anchor)| (file, Some(anchor)));
+            let target = leads_to(guide, file)
+                .unwrap_or_else(|| panic!("{guide}: {link} leads to no file of the project"));
             if let Some(anchor) = anchor {
-                let text = GUIDES.get(&target).unwrap_or_else(|| panic!("{guide}: {link}: {target} has no headings"));
-                assert!(anchors(text).contains(anchor), "{guide}: {link}: {target} has no such heading");
+                let text = GUIDES
+                    .get(&target)
+                    .unwrap_or_else(|| panic!("{guide}: {link}: {target} has no headings"));
+                assert!(
+                    anchors(text).contains(anchor),
+                    "{guide}: {link}: {target} has no such heading"
+                );
             }
             seen += 1;
         }
@@ -115,7 +129,8 @@ fn the_readme_stays_below_200_lines_and_a_guide_of_infra_below_401() {
         let lines = text.lines().count();
         assert!(
             lines <= limit || !(guide == "README.md" || guide.starts_with("infra/")),
-            "{guide} has {lines} lines: move what is not for the first minute next to what it describes"
+            "{guide} has {lines} lines: move what is not for the first minute next to what it \
+             describes"
         );
     }
 }
@@ -123,7 +138,8 @@ fn the_readme_stays_below_200_lines_and_a_guide_of_infra_below_401() {
 #[test]
 fn tables_are_those_of_the_templates() {
     let python = venv_program("python").unwrap();
-    let check = Command::new(python).arg(root().join("tests/tables.py")).arg("--check").output().unwrap();
+    let check =
+        Command::new(python).arg(root().join("tests/tables.py")).arg("--check").output().unwrap();
     let said = [check.stdout, check.stderr].concat();
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&said));
 }
@@ -134,12 +150,17 @@ fn the_readme_installs_the_sam_and_the_aws_that_the_tests_use() {
     for program in ["aws-sam-cli", "awscli"] {
         let pinned = Regex::new(&format!(r"\b{program}==[\d.]+")).unwrap();
         let tested = pinned.find(&requirements).unwrap().as_str();
-        let named: Vec<_> = GUIDES.values().flat_map(|text| pinned.find_iter(text)).map(|it| it.as_str()).collect();
-        assert!(!named.is_empty() && named.iter().all(|version| *version == tested), "{named:?}, tested is {tested}");
+        let named: Vec<_> =
+            GUIDES.values().flat_map(|text| pinned.find_iter(text)).map(|it| it.as_str()).collect();
+        assert!(
+            !named.is_empty() && named.iter().all(|version| *version == tested),
+            "{named:?}, tested is {tested}"
+        );
     }
 }
 
-/// The project's file at the end of a relative path, by its own path; an empty one is the guide itself.
+/// The project's file at the end of a relative path, by its own path; an empty one is the guide
+/// itself.
 fn leads_to(guide: &str, file: &str) -> Option<String> {
     if file.is_empty() {
         return Some(guide.to_owned());
@@ -155,21 +176,25 @@ fn name_of(path: &Path) -> Option<String> {
 
 /// The relative links of a guide.
 fn links(text: &str) -> Vec<String> {
-    static LINK: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|\b(?:src|href)="([^"]+)""#).unwrap());
+    static LINK: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"\]\(([^)\s]+)[^)]*\)|^\[[^\]]+\]:\s*(\S+)|\b(?:src|href)="([^"]+)""#).unwrap()
+    });
     static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"`[^`]*`").unwrap());
     let lines = prose(text).map(|line| CODE.replace_all(line, "").into_owned());
     let found = lines.flat_map(|line| {
-        let found = LINK.captures_iter(&line).map(|found| found.iter().flatten().nth(1).unwrap().as_str().to_owned());
+        let found = LINK
+            .captures_iter(&line)
+            .map(|found| found.iter().flatten().nth(1).unwrap().as_str().to_owned());
         found.collect::<Vec<_>>()
     });
     found.filter(|link| !link.contains("://") && !link.starts_with("mailto:")).collect()
 }
 
-/// The anchors of a guide's headings, as GitHub makes them: small letters, digits, underscores and hyphens remain, a
-/// space becomes a hyphen, and a heading that was there before gets a number.
+/// The anchors of a guide's headings, as GitHub makes them: small letters, digits, underscores and
+/// hyphens remain, a space becomes a hyphen, and a heading that was there before gets a number.
 fn anchors(text: &str) -> BTreeSet<String> {
-    static HEADING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^#{1,6}\s+(.*?)\s*#*\s*$").unwrap());
+    static HEADING: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^#{1,6}\s+(.*?)\s*#*\s*$").unwrap());
     static LINK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[([^\]]*)\]\([^)]*\)").unwrap());
     static DROPPED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[^\w\- ]").unwrap());
     let (mut times, mut anchors) = (BTreeMap::<String, usize>::new(), BTreeSet::new());
@@ -184,7 +209,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
 
 /// The lines of a guide that are not in a block of code.
 fn prose(text: &str) -> impl Iterator<Item = &str> {
-    static FENCE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\s*(?:(?:\d+\.|[-*])\s+)?```").unwrap());
+    static FENCE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"^\s*(?:(?:\d+\.|[-*])\s+)?```").unwrap());
     let mut is_code = false;
     text.lines().filter(move |line| {
         let is_fence = FENCE.is_match(line);

@@ -1,4 +1,5 @@
-//! Names that were given up for the field's own do not come back: an identifier, a key, a parameter, a metric.
+//! Names that were given up for the field's own do not come back: an identifier, a key, a
+//! parameter, a metric.
 
 use super::*;
 
@@ -7,7 +8,8 @@ const RETIRED: &str = include_str!("retired.txt");
 
 /// Where they may stand: in what tells of them, and in what others wrote.
 fn may_name_them(path: &str) -> bool {
-    ["CHANGELOG.md", "Cargo.lock", "tests/documents/retired.txt"].contains(&path) || path.ends_with(".pem")
+    ["CHANGELOG.md", "Cargo.lock", "tests/documents/retired.txt"].contains(&path)
+        || path.ends_with(".pem")
 }
 
 #[test]
@@ -23,7 +25,10 @@ fn no_retired_name_is_left() {
         }
         files += 1;
         for (number, line) in text.lines().enumerate() {
-            let names = word.find_iter(line).map(|name| name.as_str()).filter(|name| retired.contains(name));
+            let names = word
+                .find_iter(line)
+                .map(|name| name.as_str())
+                .filter(|name| retired.contains(name));
             found.extend(names.map(|name| format!("{path}:{}: {name}", number + 1)));
         }
     }

@@ -1,9 +1,11 @@
-//! The deployed function, end to end: every way of starting it moves the target group, and with it the data path.
+//! The deployed function, end to end: every way of starting it moves the target group, and with it
+//! the data path.
 //!
-//! An event starts a watch of about a minute, and a scenario must not be helped by the watch of the one before it. So each
-//! test has a deployment of its own with the scenarios that can follow one another at once, and they run beside each other.
-//! None needs the databases to fail over: what the function sees of a failover is DNS, the RDS API and an event. Where it
-//! asks the databases as well they do.
+//! An event starts a watch of about a minute, and a scenario must not be helped by the watch of the
+//! one before it. So each test has a deployment of its own with the scenarios that can follow one
+//! another at once, and they run beside each other. None needs the databases to fail over: what the
+//! function sees of a failover is DNS, the RDS API and an event. Where it asks the databases as
+//! well they do.
 #![expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
 
 mod role_probe;
@@ -27,10 +29,12 @@ use tokio::time::Instant;
 /// The binding that the template configures.
 const BINDING: &str = "writer";
 
-/// The emulator looks at its schedules every ten seconds; a run may leave the switch to the next one.
+/// The emulator looks at its schedules every ten seconds; a run may leave the switch to the next
+/// one.
 const SCHEDULE_DEADLINE: Duration = Duration::from_secs(200);
 
-/// A step back to an address that was left a moment ago must be steady for 30 s where no event names it.
+/// A step back to an address that was left a moment ago must be steady for 30 s where no event
+/// names it.
 const STEP_BACK_DEADLINE: Duration = Duration::from_secs(75);
 
 /// A watch takes three minutes at most.
@@ -71,7 +75,10 @@ async fn an_event_before_the_flip_is_watched_and_a_flapping_dns_is_not_followed(
 }
 
 /// Scenarios on a deployment of their own, in which no scheduled run does the work of their events.
-async fn deployed(options: Options, scenarios: impl AsyncFnOnce(&mut Lab<'_>, &Run) -> Result<()>) -> Result<()> {
+async fn deployed(
+    options: Options,
+    scenarios: impl AsyncFnOnce(&mut Lab<'_>, &Run) -> Result<()>,
+) -> Result<()> {
     let run = Run::new()?;
     let options = Options { schedule_minutes: RARE_MINUTES, ..options };
     let mut lab = run.ended(Lab::start(&run, options, &Steps).await)?;
@@ -91,7 +98,10 @@ async fn deployed(options: Options, scenarios: impl AsyncFnOnce(&mut Lab<'_>, &R
 
 async fn tell_log(lab: &Lab<'_>) {
     let log = lab.function_log(20).await;
-    eprintln!("the function's log ends:\n{}", log.unwrap_or_else(|error| format!("cannot be read: {error:#}")));
+    eprintln!(
+        "the function's log ends:\n{}",
+        log.unwrap_or_else(|error| format!("cannot be read: {error:#}"))
+    );
 }
 
 async fn by_hand(lab: &Lab<'_>) -> Result<()> {
@@ -125,9 +135,16 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
     Steps::begin("by hand: an endpoint that does not exist is an error, and changes nothing");
     lab.dns.set(&lab.cluster.endpoint, Answer::NxDomain);
     let invocation = lab.invoke(&json!({})).await?;
-    ensure!(invocation.error.is_some(), "the function succeeded without an answer of DNS: {}", invocation.payload);
+    ensure!(
+        invocation.error.is_some(),
+        "the function succeeded without an answer of DNS: {}",
+        invocation.payload
+    );
     let message = invocation.payload.to_string();
-    ensure!(message.contains(&lab.cluster.endpoint), "the error does not name the endpoint: {message}");
+    ensure!(
+        message.contains(&lab.cluster.endpoint),
+        "the error does not name the endpoint: {message}"
+    );
     lab.point_dns_at(1);
     arrive(lab, 1, FOLLOW_DEADLINE).await?;
     Ok(())
@@ -136,7 +153,9 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
 async fn event_lost(lab: &mut Lab<'_>) -> Result<()> {
     Steps::begin("event lost: the schedule finds the new writer");
     lab.set_schedule(1, &Steps).await?;
-    arrive(lab, 0, FOLLOW_DEADLINE).await.context("an update of the stack must leave the targets alone")?;
+    arrive(lab, 0, FOLLOW_DEADLINE)
+        .await
+        .context("an update of the stack must leave the targets alone")?;
     let lost = Failover::to(lab, 1).await?;
     lost.ends(lab, SCHEDULE_DEADLINE).await
 }
@@ -148,9 +167,10 @@ async fn event_after_the_flip(lab: &Lab<'_>) -> Result<()> {
     lab.publish(ClusterEvent::Completed, 0).await?;
     over.ends(lab, EVENT_DEADLINE).await?;
 
-    // MiniStack forgets a deregistered target at once, so none ever drains here. What is left to show is the failback
-    // that follows at once, while the first failover's watch is on and its event names the other member. What a
-    // draining target changes is tested at the wire and in the simulation.
+    // MiniStack forgets a deregistered target at once, so none ever drains here. What is left to
+    // show is the failback that follows at once, while the first failover's watch is on and its
+    // event names the other member. What a draining target changes is tested at the wire and in the
+    // simulation.
     Steps::begin("failback right after the failover");
     let back = Failover::to(lab, 1).await?;
     lab.publish(ClusterEvent::Completed, 1).await?;
@@ -160,7 +180,10 @@ async fn event_after_the_flip(lab: &Lab<'_>) -> Result<()> {
 }
 
 async fn event_before_the_flip(lab: &Lab<'_>) -> Result<()> {
-    Steps::begin("event before the flip: the watch finds the new writer ten looks later, without another event");
+    Steps::begin(
+        "event before the flip: the watch finds the new writer ten looks later, without another \
+         event",
+    );
     lab.publish(ClusterEvent::Started, 1).await?;
     lab.wait_for_looks(10, LOOKS_DEADLINE).await?;
     arrive(lab, 0, FOLLOW_DEADLINE).await.context("an event alone must not move the group")?;
@@ -172,11 +195,13 @@ async fn event_before_the_flip(lab: &Lab<'_>) -> Result<()> {
 
 /// Begins with the second member as the writer.
 async fn flapping(lab: &Lab<'_>) -> Result<()> {
-    // The event names nobody: a name would be a second witness beside the RDS API, and DNS would not be asked. This is a
-    // step back as well, so a process that remembers having left the address waits until DNS has been steady.
+    // The event names nobody: a name would be a second witness beside the RDS API, and DNS would
+    // not be asked. This is a step back as well, so a process that remembers having left the
+    // address waits until DNS has been steady.
     Steps::begin("flapping DNS: the group goes to the new writer once, and never back");
     let flapping = Failover::to(lab, 0).await?;
-    let [old, new] = [1, 0].map(|member: usize| Answer::alias(&lab.cluster.members[member].endpoint));
+    let [old, new] =
+        [1, 0].map(|member: usize| Answer::alias(&lab.cluster.members[member].endpoint));
     lab.dns.set(&lab.cluster.endpoint, Answer::Cycle(vec![old.clone(), new.clone(), new, old]));
     lab.publish(ClusterEvent::TopologyUpdated, 0).await?;
     lab.wait_for_looks(20, LOOKS_DEADLINE).await?;
@@ -210,7 +235,10 @@ impl Failover {
         let switched = self.history.switched(wanted, self.flipped, deadline).await?;
         eprintln!("     {:.3} s from flip to switch", (switched - self.flipped).as_secs_f64());
         let changes = self.history.changes();
-        ensure!(changes.iter().all(|(_, held)| !held.is_empty()), "the group was empty for a while: {changes:?}");
+        ensure!(
+            changes.iter().all(|(_, held)| !held.is_empty()),
+            "the group was empty for a while: {changes:?}"
+        );
         arrive(lab, self.to, FOLLOW_DEADLINE).await
     }
 }
@@ -228,7 +256,8 @@ fn is_never_left(history: &History, writer: SocketAddr) -> Result<()> {
 async fn succeed(lab: &Lab<'_>, payload: Value) -> Result<Value> {
     let Invocation { payload: result, error } = lab.invoke(&payload).await?;
     ensure!(error.is_none(), "invoked with {payload}, the function failed: {result}");
-    let bindings = result["bindings"].as_array().with_context(|| format!("no bindings in {result}"))?;
+    let bindings =
+        result["bindings"].as_array().with_context(|| format!("no bindings in {result}"))?;
     let [binding] = bindings.as_slice() else { anyhow::bail!("not one binding in {result}") };
     ensure!(binding["binding"] == BINDING, "not the binding {BINDING}: {binding}");
     Ok(binding.clone())
@@ -245,11 +274,16 @@ fn expect(binding: &Value, state: &str, registered: &str) -> Result<()> {
 /// The group holds exactly this member, and a client of the load balancer reaches it.
 async fn arrive(lab: &Lab<'_>, member: usize, deadline: Duration) -> Result<()> {
     lab.wait_for_target(member, deadline).await?;
-    lab.nlb.wait_for_targets(&BTreeSet::from([lab.databases.address(member)]), FOLLOW_DEADLINE).await?;
+    lab.nlb
+        .wait_for_targets(&BTreeSet::from([lab.databases.address(member)]), FOLLOW_DEADLINE)
+        .await?;
     let client = connect(lab.nlb.addr()).await.context("connect through the load balancer")?;
-    let row =
-        client.query_one("SELECT host(inet_server_addr())", &[]).await.context("ask the server for its address")?;
-    let (server, wanted) = (row.get::<_, String>(0), lab.databases.address(member).ip().to_string());
+    let row = client
+        .query_one("SELECT host(inet_server_addr())", &[])
+        .await
+        .context("ask the server for its address")?;
+    let (server, wanted) =
+        (row.get::<_, String>(0), lab.databases.address(member).ip().to_string());
     ensure!(server == wanted, "the load balancer leads to {server} and not to {wanted}");
     Ok(())
 }

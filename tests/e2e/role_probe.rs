@@ -1,5 +1,5 @@
-//! The same with the role probe: the group follows the promotion and not DNS. A login that fails costs no more than
-//! that answer.
+//! The same with the role probe: the group follows the promotion and not DNS. A login that fails
+//! costs no more than that answer.
 
 use super::*;
 
@@ -25,7 +25,9 @@ async fn a_wrong_password_costs_no_more_than_the_role_probe() -> Result<()> {
 }
 
 async fn over_and_back(lab: &mut Lab<'_>, run: &Run) -> Result<()> {
-    Steps::begin("asked: the group follows the promotion while DNS and the RDS API name the dead writer");
+    Steps::begin(
+        "asked: the group follows the promotion while DNS and the RDS API name the dead writer",
+    );
     let over = Promotion::of(lab, 1).await?;
     over.is_followed(lab).await?;
     lab.databases.rebuild_standby(run).await?;
@@ -51,7 +53,9 @@ async fn over_and_back(lab: &mut Lab<'_>, run: &Run) -> Result<()> {
 }
 
 async fn with_a_wrong_password(lab: &mut Lab<'_>) -> Result<()> {
-    Steps::begin("asked with a wrong password: the group follows DNS and the RDS API, as without a login");
+    Steps::begin(
+        "asked with a wrong password: the group follows DNS and the RDS API, as without a login",
+    );
     lab.login.as_ref().context("the function has no login")?.spoil(&lab.aws).await?;
     let unheard = Promotion::of(lab, 1).await?;
     lab.wait_for_looks(10, LOOKS_DEADLINE).await?;
@@ -78,7 +82,8 @@ struct Promotion {
 }
 
 impl Promotion {
-    /// Kills the primary and publishes that a failover begins, which starts a watch; then promotes the standby.
+    /// Kills the primary and publishes that a failover begins, which starts a watch; then promotes
+    /// the standby.
     async fn of(lab: &mut Lab<'_>, to: usize) -> Result<Self> {
         let history = lab.record();
         lab.databases.crash_primary().await?;
@@ -91,9 +96,15 @@ impl Promotion {
     /// The group holds exactly the new writer within the deadline, and was never empty on the way.
     async fn is_followed(&self, lab: &Lab<'_>) -> Result<()> {
         arrive(lab, self.to, EVENT_DEADLINE).await?;
-        eprintln!("     {:.3} s from promotion to a client's answer", self.promoted.elapsed().as_secs_f64());
+        eprintln!(
+            "     {:.3} s from promotion to a client's answer",
+            self.promoted.elapsed().as_secs_f64()
+        );
         let changes = self.history.changes();
-        ensure!(changes.iter().all(|(_, held)| !held.is_empty()), "the group was empty for a while: {changes:?}");
+        ensure!(
+            changes.iter().all(|(_, held)| !held.is_empty()),
+            "the group was empty for a while: {changes:?}"
+        );
         Ok(())
     }
 }

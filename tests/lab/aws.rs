@@ -1,4 +1,5 @@
-//! The local AWS: MiniStack for most of it, and moto for the RDS API, which MiniStack would want Docker for.
+//! The local AWS: MiniStack for most of it, and moto for the RDS API, which MiniStack would want
+//! Docker for.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,8 +23,8 @@ pub const REGION: &str = "us-east-1";
 /// The account of MiniStack; moto is told to use the same.
 pub const ACCOUNT: &str = "000000000000";
 
-/// The key of the account's root user where IAM is enforced. Elsewhere nobody looks at it, but the SDKs refuse to sign
-/// without one.
+/// The key of the account's root user where IAM is enforced. Elsewhere nobody looks at it, but the
+/// SDKs refuse to sign without one.
 const FAKE_KEY: &str = "test";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -44,7 +45,9 @@ macro_rules! client {
     ($service:ident, $endpoint:expr) => {{
         let config = $service::Config::builder()
             .behavior_version($service::config::BehaviorVersion::v2026_01_12())
-            .credentials_provider($service::config::Credentials::new(FAKE_KEY, FAKE_KEY, None, None, "lab"))
+            .credentials_provider($service::config::Credentials::new(
+                FAKE_KEY, FAKE_KEY, None, None, "lab",
+            ))
             .region($service::config::Region::from_static(REGION))
             .endpoint_url($endpoint);
         $service::Client::from_conf(config.build())
@@ -62,9 +65,10 @@ impl Aws {
         aws.run(run, environment).await
     }
 
-    /// As [`Aws::start`], with IAM enforced: a function has the credentials of its role, and its calls to MiniStack are
-    /// refused if the role does not allow them. moto is not asked to: it refuses whatever is allowed for a named
-    /// resource only. Functions reach both through the gateway.
+    /// As [`Aws::start`], with IAM enforced: a function has the credentials of its role, and its
+    /// calls to MiniStack are refused if the role does not allow them. moto is not asked to: it
+    /// refuses whatever is allowed for a named resource only. Functions reach both through the
+    /// gateway.
     ///
     /// # Errors
     /// When one is not installed or does not start.
@@ -109,7 +113,11 @@ impl Aws {
             .start(run)?;
 
         for (mut emulator, port) in [(ministack, port), (moto, rds_port)] {
-            emulator.ready(START_DEADLINE, async || Ok(TcpStream::connect((LOOPBACK, port)).await.map(drop)?)).await?;
+            emulator
+                .ready(START_DEADLINE, async || {
+                    Ok(TcpStream::connect((LOOPBACK, port)).await.map(drop)?)
+                })
+                .await?;
             self.emulators.push(emulator);
         }
         Ok(self)
@@ -120,7 +128,8 @@ impl Aws {
         &self.endpoint
     }
 
-    /// Where RDS is. It is moto, whose CloudFormation knows VPC peering, which MiniStack's does not.
+    /// Where RDS is. It is moto, whose CloudFormation knows VPC peering, which MiniStack's does
+    /// not.
     pub fn rds_endpoint(&self) -> &str {
         &self.rds_endpoint
     }
@@ -142,7 +151,9 @@ impl Aws {
     /// What the clients of every service but RDS are made from.
     pub async fn sdk_config(&self) -> aws_config::SdkConfig {
         aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12())
-            .credentials_provider(rds::config::Credentials::new(FAKE_KEY, FAKE_KEY, None, None, "lab"))
+            .credentials_provider(rds::config::Credentials::new(
+                FAKE_KEY, FAKE_KEY, None, None, "lab",
+            ))
             .region(REGION)
             .endpoint_url(&self.endpoint)
             .load()
@@ -195,7 +206,12 @@ pub async fn members(elbv2: &elbv2::Client, target_group: &str) -> Result<BTreeS
 /// When they cannot be listed.
 pub async fn functions(lambda: &lambda::Client) -> Result<BTreeSet<String>> {
     let answer = lambda.list_functions().send().await.context("list the functions")?;
-    Ok(answer.functions().iter().filter_map(|function| function.function_name()).map(str::to_owned).collect())
+    Ok(answer
+        .functions()
+        .iter()
+        .filter_map(|function| function.function_name())
+        .map(str::to_owned)
+        .collect())
 }
 
 fn address(target: &elbv2::types::TargetDescription) -> Result<SocketAddr> {

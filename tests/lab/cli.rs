@@ -14,7 +14,8 @@ use crate::workspace::{Run, venv_bin, venv_program};
 pub struct Shell<'a> {
     run: &'a Run,
     environment: Vec<(String, String)>,
-    /// A directory with that `aws`: in us-east-1 the AWS CLI takes the address of RDS from no variable.
+    /// A directory with that `aws`: in us-east-1 the AWS CLI takes the address of RDS from no
+    /// variable.
     path: PathBuf,
 }
 
@@ -24,11 +25,15 @@ impl<'a> Shell<'a> {
     /// # Errors
     /// When the AWS CLI is not installed, or its stand-in cannot be written.
     pub fn new(run: &'a Run, aws: &Aws, endpoint: &str) -> Result<Self> {
-        let path = run.scratch(&format!("bin-{}", endpoint.rsplit(':').next().unwrap_or_default()))?;
+        let path =
+            run.scratch(&format!("bin-{}", endpoint.rsplit(':').next().unwrap_or_default()))?;
         let script = path.join("aws");
         let program = venv_program("aws")?;
-        std::fs::write(&script, format!("#!/bin/sh\nexec {} --endpoint-url {endpoint} \"$@\"\n", program.display()))
-            .with_context(|| format!("write {}", script.display()))?;
+        std::fs::write(
+            &script,
+            format!("#!/bin/sh\nexec {} --endpoint-url {endpoint} \"$@\"\n", program.display()),
+        )
+        .with_context(|| format!("write {}", script.display()))?;
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
         Ok(Self { run, environment: aws.environment(), path })
     }
@@ -38,26 +43,32 @@ impl<'a> Shell<'a> {
     /// # Errors
     /// When it fails; the error quotes what it said.
     pub async fn line(&self, line: &str) -> Result<String> {
-        let path = format!("{}:{}:{}", self.path.display(), venv_bin().display(), std::env::var("PATH")?);
-        let program = tool("shell", "bash").args(["-c", line]).envs(self.environment.iter().cloned());
+        let path =
+            format!("{}:{}:{}", self.path.display(), venv_bin().display(), std::env::var("PATH")?);
+        let program =
+            tool("shell", "bash").args(["-c", line]).envs(self.environment.iter().cloned());
         // In a directory without samconfig.toml: what is configured there is for a real account.
         let program = program.env("PATH", path).directory(&self.path);
         let printed = program.output(self.run).await.with_context(|| line.to_owned())?;
         Ok(printed.trim().to_owned())
     }
 
-    /// Deletes a stack as the guides tell it, with yes to the two questions that sam asks: whether to delete the stack, and
-    /// whether to delete what it uploaded for it.
+    /// Deletes a stack as the guides tell it, with yes to the two questions that sam asks: whether
+    /// to delete the stack, and whether to delete what it uploaded for it.
     ///
     /// # Errors
     /// When sam fails, deletes no stack or nothing that was uploaded, or asks for more.
     pub async fn sam_delete(&self, stack: &str) -> Result<()> {
-        let printed = self.line(&format!("printf 'y\\ny\\n' | sam delete --stack-name {stack} 2>&1")).await?;
+        let printed =
+            self.line(&format!("printf 'y\\ny\\n' | sam delete --stack-name {stack} 2>&1")).await?;
         // That there is no such stack is no failure to sam.
         ensure!(printed.contains("\nDeleted successfully"), "{printed}");
         let uploaded = format!("- Deleting S3 object with key {stack}/");
         let mut deleted = printed.lines().filter(|line| line.contains(&uploaded));
-        ensure!(deleted.any(|line| !line.ends_with(".template")), "not what was uploaded: {printed}");
+        ensure!(
+            deleted.any(|line| !line.ends_with(".template")),
+            "not what was uploaded: {printed}"
+        );
         Ok(())
     }
 
@@ -66,7 +77,9 @@ impl<'a> Shell<'a> {
     /// # Errors
     /// When they cannot be listed.
     pub async fn stacks(&self) -> Result<BTreeSet<String>> {
-        let names = self.line("aws cloudformation describe-stacks --query Stacks[].StackName --output text").await?;
+        let names = self
+            .line("aws cloudformation describe-stacks --query Stacks[].StackName --output text")
+            .await?;
         Ok(names.split_whitespace().map(str::to_owned).collect())
     }
 }

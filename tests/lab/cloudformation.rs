@@ -30,7 +30,8 @@ pub struct LeftOut {
 }
 
 impl Template {
-    /// Takes out of a template what the local CloudFormation refuses. The rest is put beside it into `directory`.
+    /// Takes out of a template what the local CloudFormation refuses. The rest is put beside it
+    /// into `directory`.
     ///
     /// # Errors
     /// When something that stays needs what goes.
@@ -62,14 +63,29 @@ impl Template {
     ) -> Result<Outputs> {
         // In a directory without samconfig.toml: what is configured there is for a real account.
         let directory = self.path.parent().context("the template is in no directory")?;
-        let overrides: Vec<String> =
-            parameters.into_iter().map(|(name, value)| format!("{}=\"{}\"", name.as_ref(), value.as_ref())).collect();
+        let overrides: Vec<String> = parameters
+            .into_iter()
+            .map(|(name, value)| format!("{}=\"{}\"", name.as_ref(), value.as_ref()))
+            .collect();
         let mut program = tool(&format!("sam-deploy-{stack}"), "env")
             // What is built is deployed by sam alone: nothing else is on the path, and no compiler.
             .arg(format!("PATH={}", venv_bin().display()))
             .arg(venv_program("sam")?)
-            .args(["deploy", "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"])
-            .args(["--no-fail-on-empty-changeset", "--no-progressbar", "--region", REGION, "--stack-name", stack])
+            .args([
+                "deploy",
+                "--resolve-s3",
+                "--capabilities",
+                "CAPABILITY_IAM",
+                "--no-confirm-changeset",
+            ])
+            .args([
+                "--no-fail-on-empty-changeset",
+                "--no-progressbar",
+                "--region",
+                REGION,
+                "--stack-name",
+                stack,
+            ])
             // A folder of its own for what it uploads, as `sam deploy --guided` gives each stack.
             .args(["--s3-prefix", stack])
             .arg("--template-file")
@@ -80,7 +96,16 @@ impl Template {
         program.envs(environment.iter().cloned()).directory(directory).run(run, progress).await?;
 
         let outputs = tool(&format!("sam-outputs-{stack}"), venv_program("sam")?)
-            .args(["list", "stack-outputs", "--output", "json", "--region", REGION, "--stack-name", stack])
+            .args([
+                "list",
+                "stack-outputs",
+                "--output",
+                "json",
+                "--region",
+                REGION,
+                "--stack-name",
+                stack,
+            ])
             .envs(environment.iter().cloned())
             .directory(directory)
             .output(run)
@@ -101,8 +126,11 @@ impl Outputs {
             output_key: String,
             output_value: String,
         }
-        let outputs: Vec<Output> = serde_json::from_str(json).context("the outputs of the stack, as sam lists them")?;
-        Ok(Self(outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect()))
+        let outputs: Vec<Output> =
+            serde_json::from_str(json).context("the outputs of the stack, as sam lists them")?;
+        Ok(Self(
+            outputs.into_iter().map(|output| (output.output_key, output.output_value)).collect(),
+        ))
     }
 
     /// An output.
@@ -110,11 +138,15 @@ impl Outputs {
     /// # Errors
     /// When the stack has none of this name.
     pub fn get(&self, name: &str) -> Result<&str> {
-        self.0.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("the stack has no output {name}"))
     }
 }
 
-/// A program that finds the Python environment's tools: `sam build` looks for cargo-lambda on the path.
+/// A program that finds the Python environment's tools: `sam build` looks for cargo-lambda on the
+/// path.
 pub(crate) fn tool(name: &str, program: impl Into<OsString>) -> Program {
     let mut path = venv_bin().into_os_string();
     path.push(":");

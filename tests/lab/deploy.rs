@@ -1,4 +1,5 @@
-//! The real thing's build and deployment: `sam build` with cargo-lambda, then `sam deploy` to the local AWS.
+//! The real thing's build and deployment: `sam build` with cargo-lambda, then `sam deploy` to the
+//! local AWS.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,10 +32,12 @@ pub struct Source {
 }
 
 /// A link with a database on it.
-pub const FRONT_DOOR: Source = Source { template: "template.yaml", function: "failover-sync", built: "build" };
+pub const FRONT_DOOR: Source =
+    Source { template: "template.yaml", function: "failover-sync", built: "build" };
 
 /// A database for a link that exists.
-pub const DATABASE: Source = Source { template: "infra/database.yaml", function: "failover-sync", built: "database" };
+pub const DATABASE: Source =
+    Source { template: "infra/database.yaml", function: "failover-sync", built: "database" };
 
 /// The function that flushes the host cache.
 pub const FLUSH_HOSTS: Source =
@@ -53,7 +56,8 @@ pub struct Parameters {
     pub schedule_minutes: u8,
     /// How long a deregistered target keeps its connections. The template takes whole seconds.
     pub deregistration_delay: Duration,
-    /// The ARN of the secret with which the function logs in to the databases; without one it asks none.
+    /// The ARN of the secret with which the function logs in to the databases; without one it asks
+    /// none.
     pub secret: Option<String>,
 }
 
@@ -70,8 +74,8 @@ pub struct Stack {
     pub failure_queue: String,
 }
 
-/// Builds a template, what it nests, and its function with `sam build`; or takes what `make build` has just built, if
-/// `BUILT_TEMPLATES` names where that is.
+/// Builds a template, what it nests, and its function with `sam build`; or takes what `make build`
+/// has just built, if `BUILT_TEMPLATES` names where that is.
 ///
 /// # Errors
 /// When a tool is missing or the build fails; the error quotes the end of its log.
@@ -88,12 +92,20 @@ pub async fn build(run: &Run, source: Source, progress: &dyn Progress) -> Result
 fn copy_built(built: &Path, directory: &Path) -> Result<()> {
     copy_tree(&built.join("."), directory)?;
     let top = directory.join("../..");
-    ["LICENSE", "README.md", "infra"].into_iter().try_for_each(|named| copy_tree(&root().join(named), &top))
+    ["LICENSE", "README.md", "infra"]
+        .into_iter()
+        .try_for_each(|named| copy_tree(&root().join(named), &top))
 }
 
-async fn compile(run: &Run, source: Source, directory: &Path, progress: &dyn Progress) -> Result<()> {
-    // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its command is run
-    // before it, for the progress; for `sam build` there is then nothing left to compile.
+async fn compile(
+    run: &Run,
+    source: Source,
+    directory: &Path,
+    progress: &dyn Progress,
+) -> Result<()> {
+    // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its
+    // command is run before it, for the progress; for `sam build` there is then nothing left to
+    // compile.
     let Source { template, function, .. } = source;
     tool("cargo-build", "cargo")
         .args(["lambda", "build", "--release", "--bin", function])
@@ -133,7 +145,8 @@ pub async fn deploy(
     parameters: &Parameters,
     progress: &dyn Progress,
 ) -> Result<Stack> {
-    let outputs = built.deploy(run, &aws.environment(), STACK, parameters.values(), progress).await?;
+    let outputs =
+        built.deploy(run, &aws.environment(), STACK, parameters.values(), progress).await?;
     Stack::from_outputs(&outputs)
 }
 
@@ -156,7 +169,8 @@ impl Parameters {
         ];
         if let Some(secret) = &self.secret {
             values.push(("ProbeSecretArn", secret.clone()));
-            // The template insists on a network. The emulator gives a function none, and this one needs none.
+            // The template insists on a network. The emulator gives a function none, and this one
+            // needs none.
             values.push(("FunctionSubnetIds", SUBNETS.to_owned()));
             values.push(("FunctionSecurityGroupIds", SECURITY_GROUP.to_owned()));
         }
@@ -182,13 +196,22 @@ impl Stack {
 /// When it cannot be read.
 pub async fn function_log(run: &Run, aws: &Aws, function: &str, lines: usize) -> Result<String> {
     let log = tool("function-log", venv_program("sam")?)
-        .args(["logs", "--output", "json", "--region", REGION, "--cw-log-group", &format!("/aws/lambda/{function}")])
+        .args([
+            "logs",
+            "--output",
+            "json",
+            "--region",
+            REGION,
+            "--cw-log-group",
+            &format!("/aws/lambda/{function}"),
+        ])
         .envs(aws.environment())
         .directory(run.logs())
         .output(run)
         .await?;
     let events = serde_json::Deserializer::from_str(&log).into_iter::<serde_json::Value>();
-    let events: Vec<_> = events.collect::<Result<_, _>>().context("the function's log, as sam prints it")?;
+    let events: Vec<_> =
+        events.collect::<Result<_, _>>().context("the function's log, as sam prints it")?;
     let messages = events.iter().filter_map(|event| event["message"].as_str()).map(str::trim_end);
     // Metrics are lines of the log too, and tell a reader nothing that the others do not.
     let readable: Vec<_> = messages.filter(|message| !message.contains("\"_aws\"")).collect();

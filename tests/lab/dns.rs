@@ -13,8 +13,9 @@
 //! # }
 //! ```
 //!
-//! A name nobody has set is NXDOMAIN. An alias is followed inside the answer, as a recursive resolver would, so one
-//! question for the endpoint carries the whole chain of CNAMEs and the addresses at its end.
+//! A name nobody has set is NXDOMAIN. An alias is followed inside the answer, as a recursive
+//! resolver would, so one question for the endpoint carries the whole chain of CNAMEs and the
+//! addresses at its end.
 
 mod zone;
 
@@ -48,16 +49,16 @@ pub struct DnsServer {
 /// What a name answers. All of it applies to every record type that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// These addresses: the IPv4 ones to a question for A, the IPv6 ones to one for AAAA. Without one in the asked
-    /// family the answer is NOERROR and empty.
+    /// These addresses: the IPv4 ones to a question for A, the IPv6 ones to one for AAAA. Without
+    /// one in the asked family the answer is NOERROR and empty.
     Addresses {
         /// The addresses of both families.
         addresses: Vec<IpAddr>,
         /// Seconds.
         ttl: u32,
     },
-    /// A CNAME to another name of the zone, followed by that name's answer. A chain that returns to a name it has
-    /// visited ends there, with no address: that is how a loop looks to a resolver.
+    /// A CNAME to another name of the zone, followed by that name's answer. A chain that returns to
+    /// a name it has visited ends there, with no address: that is how a loop looks to a resolver.
     Alias {
         /// The name the CNAME points at.
         target: String,
@@ -74,8 +75,9 @@ pub enum Answer {
     Empty,
     /// No answer ever comes: the client runs into its timeout.
     Silent,
-    /// One answer after another, one for each question; the last one stays. Each record type has its own place in the
-    /// sequence, so a client that asks for A and AAAA sees the same steps in both.
+    /// One answer after another, one for each question; the last one stays. Each record type has
+    /// its own place in the sequence, so a client that asks for A and AAAA sees the same steps in
+    /// both.
     Sequence(Vec<Answer>),
     /// Like [`Answer::Sequence`], from the start again after the last one: an endpoint that flaps.
     Cycle(Vec<Answer>),
@@ -118,7 +120,8 @@ impl DnsServer {
         self.addr
     }
 
-    /// Sets what `name` answers from now on, and restarts a sequence. Case and a trailing dot do not matter.
+    /// Sets what `name` answers from now on, and restarts a sequence. Case and a trailing dot do
+    /// not matter.
     pub fn set(&self, name: &str, answer: Answer) {
         self.zone.set(name, answer);
     }
@@ -128,7 +131,8 @@ impl DnsServer {
         self.zone.remove(name);
     }
 
-    /// How many questions named `name`, of any type. An alias that leads to `name` is not a question for it.
+    /// How many questions named `name`, of any type. An alias that leads to `name` is not a
+    /// question for it.
     pub fn queries(&self, name: &str) -> usize {
         self.zone.queries(name, None)
     }
@@ -141,13 +145,18 @@ impl DnsServer {
 
 async fn bind_pair() -> Result<(UdpSocket, TcpListener)> {
     for _ in 0..BIND_ATTEMPTS {
-        let udp = UdpSocket::bind(("127.0.0.1", 0)).await.context("bind a UDP port for the DNS server")?;
+        let udp = UdpSocket::bind(("127.0.0.1", 0))
+            .await
+            .context("bind a UDP port for the DNS server")?;
         let addr = udp.local_addr().context("the DNS server's own address")?;
         if let Ok(tcp) = TcpListener::bind(addr).await {
             return Ok((udp, tcp));
         }
     }
-    anyhow::bail!("no port of 127.0.0.1 was free for both UDP and TCP in {BIND_ATTEMPTS} attempts; free some and retry")
+    anyhow::bail!(
+        "no port of 127.0.0.1 was free for both UDP and TCP in {BIND_ATTEMPTS} attempts; free some \
+         and retry"
+    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What makes the function run: the messages that RDS publishes to SNS, and invocations by hand.
 //!
-//! The message's shape is that of real ones: the event's identifier is the fragment of a documentation URL, the time
-//! has no zone, and some messages lack tags.
+//! The message's shape is that of real ones: the event's identifier is the fragment of a
+//! documentation URL, the time has no zone, and some messages lack tags.
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_lambda::primitives::Blob;
@@ -35,9 +35,16 @@ pub struct Invocation {
 ///
 /// # Errors
 /// When the topic does not take the message.
-pub async fn publish_failover(aws: &Aws, topic: &str, event: ClusterEvent, cluster: &str, member: &str) -> Result<()> {
+pub async fn publish_failover(
+    aws: &Aws,
+    topic: &str,
+    event: ClusterEvent,
+    cluster: &str,
+    member: &str,
+) -> Result<()> {
     let message = message(event, cluster, member).to_string();
-    let call = aws.sns().publish().topic_arn(topic).subject("RDS Notification Message").message(message);
+    let call =
+        aws.sns().publish().topic_arn(topic).subject("RDS Notification Message").message(message);
     call.send().await.with_context(|| format!("publish {} to {topic}", event.id()))?;
     Ok(())
 }
@@ -52,7 +59,10 @@ pub async fn invoke(aws: &Aws, function: &str, payload: &Value) -> Result<Invoca
     let answer = answer.with_context(|| format!("invoke {function}"))?;
     let payload = answer.payload().map(Blob::as_ref).unwrap_or_default();
     let payload = serde_json::from_slice(payload).with_context(|| {
-        format!("{function} returned something else than JSON: {}", String::from_utf8_lossy(payload))
+        format!(
+            "{function} returned something else than JSON: {}",
+            String::from_utf8_lossy(payload)
+        )
     })?;
     Ok(Invocation { payload, error: answer.function_error().map(str::to_owned) })
 }
@@ -65,7 +75,9 @@ impl Invocation {
     pub fn failure(&self) -> Result<(String, String)> {
         let payload = &self.payload;
         ensure!(self.error.is_some(), "the function did not fail: {payload}");
-        let text = |key: &str| payload[key].as_str().map(str::to_owned).with_context(|| format!("no {key}: {payload}"));
+        let text = |key: &str| {
+            payload[key].as_str().map(str::to_owned).with_context(|| format!("no {key}: {payload}"))
+        };
         Ok((text("errorType")?, text("errorMessage")?))
     }
 }
@@ -90,7 +102,8 @@ impl ClusterEvent {
 }
 
 fn message(event: ClusterEvent, cluster: &str, member: &str) -> Value {
-    let documentation = "http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html";
+    let documentation =
+        "http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html";
     json!({
         "Event Source": "db-cluster",
         "Event Time": Utc::now().format("%Y-%m-%d %H:%M:%S%.3f").to_string(),

@@ -1,4 +1,5 @@
-//! The way from a function to the local AWS: what it calls is written down here, and can be held up or cut off.
+//! The way from a function to the local AWS: what it calls is written down here, and can be held up
+//! or cut off.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -74,10 +75,16 @@ impl Gateway {
     /// # Errors
     /// When no port is free.
     pub async fn start(rds: &str, others: &str) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("bind a port for the gateway")?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.context("bind a port for the gateway")?;
         let address = listener.local_addr().context("the gateway's own address")?;
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let way = Arc::new(Way { rds: rds.to_owned(), others: others.to_owned(), client, traffic: Mutex::default() });
+        let way = Arc::new(Way {
+            rds: rds.to_owned(),
+            others: others.to_owned(),
+            client,
+            traffic: Mutex::default(),
+        });
         let server = tokio::spawn(serve(listener, Arc::clone(&way)));
         Ok(Self { address, way, server })
     }
@@ -110,7 +117,8 @@ impl Gateway {
         poll::until("a call that is held up", deadline, async || {
             let traffic = self.way.traffic();
             let Barrier::Shut(Some(held)) = &traffic.barrier else {
-                let last: Vec<_> = traffic.calls.iter().rev().take(3).map(|call| &call.action).collect();
+                let last: Vec<_> =
+                    traffic.calls.iter().rev().take(3).map(|call| &call.action).collect();
                 return Ok(Look::NotYet(anyhow!("the last calls were {last:?}")));
             };
             Ok(Look::Ready(held.clone()))
@@ -118,7 +126,8 @@ impl Gateway {
         .await
     }
 
-    /// Lets every later call pass again. One that is held up never does: whoever made it has given up, or is gone.
+    /// Lets every later call pass again. One that is held up never does: whoever made it has given
+    /// up, or is gone.
     pub fn open(&self) {
         self.way.traffic().barrier = Barrier::Open;
     }
@@ -135,7 +144,8 @@ impl Gateway {
     /// # Errors
     /// When something else has taken the port meanwhile.
     pub async fn restore(&mut self) -> Result<()> {
-        let listener = TcpListener::bind(self.address).await.context("bind the gateway's port again")?;
+        let listener =
+            TcpListener::bind(self.address).await.context("bind the gateway's port again")?;
         self.server = tokio::spawn(serve(listener, Arc::clone(&self.way)));
         Ok(())
     }
@@ -174,13 +184,18 @@ impl Way {
         }
     }
 
-    /// Sends a request on as it came. Its signature covers the `Host` header, which therefore stays.
+    /// Sends a request on as it came. Its signature covers the `Host` header, which therefore
+    /// stays.
     async fn forward(&self, is_rds: bool, request: Request<Body>) -> Result<Response> {
         let (mut parts, body) = request.into_parts();
         let upstream = if is_rds { &self.rds } else { &self.others };
         let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
         parts.uri = format!("{upstream}{path}").parse::<Uri>().context("the request's address")?;
-        let answer = self.client.request(Request::from_parts(parts, body)).await.context("ask the local AWS")?;
+        let answer = self
+            .client
+            .request(Request::from_parts(parts, body))
+            .await
+            .context("ask the local AWS")?;
         Ok(answer.map(Body::new).into_response())
     }
 }
@@ -192,7 +207,9 @@ async fn serve(listener: TcpListener, way: Arc<Way>) {
         let service = service.clone();
         connections.spawn(async move {
             // What goes wrong with a connection is for whoever made it to tell.
-            let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ = Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -212,15 +229,17 @@ async fn pass(State(way): State<Arc<Way>>, headers: HeaderMap, uri: Uri, body: B
     answer.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")).into_response())
 }
 
-/// What a request asks for, if it is signed, and of the Query protocol or of one that names the operation in a header, as
-/// `secretsmanager.GetSecretValue`.
+/// What a request asks for, if it is signed, and of the Query protocol or of one that names the
+/// operation in a header, as `secretsmanager.GetSecretValue`.
 fn call(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     let authorization = headers.get("authorization")?.to_str().ok()?;
     let (_, credential) = authorization.split_once("Credential=")?;
     let mut scope = credential.split('/');
     let (key, service) = (scope.next()?, scope.nth(2)?);
-    let mut parameters: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
-    let named = || headers.get("x-amz-target")?.to_str().ok()?.rsplit('.').next().map(str::to_owned);
+    let mut parameters: BTreeMap<String, String> =
+        form_urlencoded::parse(body).into_owned().collect();
+    let named =
+        || headers.get("x-amz-target")?.to_str().ok()?.rsplit('.').next().map(str::to_owned);
     let action = format!("{service}:{}", parameters.remove("Action").or_else(named)?);
     Some(Call { action, key: key.to_owned(), parameters })
 }

@@ -1,4 +1,5 @@
-//! The deployed stack with IAM enforced and a gateway before AWS. There is no database: nobody connects here.
+//! The deployed stack with IAM enforced and a gateway before AWS. There is no database: nobody
+//! connects here.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -120,7 +121,10 @@ impl Guarded {
     pub fn kill_function(&self) -> Result<()> {
         // No process of another lab has this gateway for its endpoint.
         let (endpoint, function) = (self.gateway.url(), self.stack.function.as_str());
-        let killed = crash_those_with([("AWS_ENDPOINT_URL", &endpoint), ("AWS_LAMBDA_FUNCTION_NAME", function)])?;
+        let killed = crash_those_with([
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_LAMBDA_FUNCTION_NAME", function),
+        ])?;
         ensure!(killed > 0, "no process runs {function}");
         Ok(())
     }
@@ -131,7 +135,8 @@ impl Guarded {
     /// When it does not.
     pub async fn holds(&self, members_of_it: &[usize]) -> Result<()> {
         let targets = members(&self.aws.elbv2(), &self.stack.target_group).await?;
-        let wanted: BTreeSet<_> = members_of_it.iter().map(|member| self.address(*member)).collect();
+        let wanted: BTreeSet<_> =
+            members_of_it.iter().map(|member| self.address(*member)).collect();
         ensure!(targets == wanted, "the group holds {targets:?}, not {wanted:?}");
         Ok(())
     }

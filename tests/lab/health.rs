@@ -16,7 +16,8 @@ pub struct Check {
     pub at: Instant,
     /// Whether the target accepted the connection, which is all that the load balancer looks at.
     pub healthy: bool,
-    /// The error that the server sent instead of its greeting, which the load balancer does not look at.
+    /// The error that the server sent instead of its greeting, which the load balancer does not
+    /// look at.
     pub refusal: Option<(u16, String)>,
 }
 
@@ -46,7 +47,12 @@ impl Drop for HealthChecks {
     }
 }
 
-async fn check(from: IpAddr, target: SocketAddr, interval: Duration, checks: Arc<Mutex<Vec<Check>>>) {
+async fn check(
+    from: IpAddr,
+    target: SocketAddr,
+    interval: Duration,
+    checks: Arc<Mutex<Vec<Check>>>,
+) {
     loop {
         let connected = connect(from, target).await;
         let healthy = connected.is_ok();

@@ -1,4 +1,5 @@
-//! What the target group held, and since when: a recording for what comes and goes between two looks.
+//! What the target group held, and since when: a recording for what comes and goes between two
+//! looks.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -38,18 +39,27 @@ impl History {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until the group has held the wanted target and nothing else at some moment after `since`, and returns it.
+    /// Waits until the group has held the wanted target and nothing else at some moment after
+    /// `since`, and returns it.
     ///
     /// # Errors
     /// When it does not within the deadline; the error says what it holds.
-    pub async fn switched(&self, wanted: SocketAddr, since: Instant, deadline: Duration) -> Result<Instant> {
+    pub async fn switched(
+        &self,
+        wanted: SocketAddr,
+        since: Instant,
+        deadline: Duration,
+    ) -> Result<Instant> {
         let what = format!("the switch of the target group to {wanted}");
         let exactly = BTreeSet::from([wanted]);
         poll::until(&what, deadline, async || {
             let changes = self.changes();
             let switched = changes.iter().find(|(at, targets)| *at >= since && *targets == exactly);
             let held = changes.last().map(|(_, targets)| targets.clone()).unwrap_or_default();
-            Ok(switched.map_or_else(|| Look::NotYet(anyhow!("it holds {held:?}")), |(at, _)| Look::Ready(*at)))
+            Ok(switched.map_or_else(
+                || Look::NotYet(anyhow!("it holds {held:?}")),
+                |(at, _)| Look::Ready(*at),
+            ))
         })
         .await
     }

@@ -1,8 +1,9 @@
-//! What a load balancer's health check does to a MySQL or MariaDB server, and what the server says about it.
+//! What a load balancer's health check does to a MySQL or MariaDB server, and what the server says
+//! about it.
 //!
 //! A client that goes away before it has logged in counts as a connection error of its address. At
-//! `max_connect_errors` the server answers the address with error 1129 instead of its greeting. The loopback addresses
-//! 127.0.0.1 and `::1` are exempt; the rest of 127.0.0.0/8 is not.
+//! `max_connect_errors` the server answers the address with error 1129 instead of its greeting. The
+//! loopback addresses 127.0.0.1 and `::1` are exempt; the rest of 127.0.0.0/8 is not.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -44,8 +45,9 @@ pub async fn connect(from: IpAddr, to: SocketAddr) -> Result<TcpStream> {
     stream.with_context(|| format!("connect from {from} to {to}"))
 }
 
-/// Connects, reads the server's first packet, and goes away with a reset, as an NLB's health check does. Returns the
-/// error that the server sent instead of its greeting, if it did: its code and its text.
+/// Connects, reads the server's first packet, and goes away with a reset, as an NLB's health check
+/// does. Returns the error that the server sent instead of its greeting, if it did: its code and
+/// its text.
 ///
 /// # Errors
 /// When the server does not accept the connection, or sends no packet.
@@ -60,7 +62,8 @@ pub async fn abort_handshake(from: IpAddr, to: SocketAddr) -> Result<Option<(u16
 /// When no packet comes.
 pub async fn reset_after_first_packet(stream: &mut TcpStream) -> Result<Option<(u16, String)>> {
     let packet = timeout(PACKET_DEADLINE, first_packet(stream)).await;
-    let packet = packet.with_context(|| format!("it did not come within {PACKET_DEADLINE:?}"))??;
+    let packet =
+        packet.with_context(|| format!("it did not come within {PACKET_DEADLINE:?}"))??;
     stream.set_zero_linger().context("prepare a reset")?;
     Ok(match packet.as_slice() {
         [0xff, low, high, text @ ..] => {
@@ -85,8 +88,8 @@ pub async fn is_blocked(from: IpAddr, to: SocketAddr) -> Result<bool> {
 /// Lets an address get itself blocked, and returns how many aborted handshakes that took.
 ///
 /// # Errors
-/// When the server does not block it. A server that cannot look the address up, because its resolver does not answer,
-/// counts nothing.
+/// When the server does not block it. A server that cannot look the address up, because its
+/// resolver does not answer, counts nothing.
 pub async fn block(from: IpAddr, to: SocketAddr) -> Result<usize> {
     let mut aborted = 0;
     let what = format!("the block of {from} by {to}");
@@ -97,8 +100,10 @@ pub async fn block(from: IpAddr, to: SocketAddr) -> Result<usize> {
             }
             aborted += 1;
         }
-        let reason =
-            format!("it still greets {from} after {aborted} aborted handshakes; does this machine's DNS answer?");
+        let reason = format!(
+            "it still greets {from} after {aborted} aborted handshakes; does this \
+                     machine's DNS answer?"
+        );
         Ok(Look::NotYet(anyhow::anyhow!(reason)))
     })
     .await?;
@@ -109,7 +114,8 @@ pub async fn block(from: IpAddr, to: SocketAddr) -> Result<usize> {
 async fn first_packet(stream: &mut TcpStream) -> Result<Vec<u8>> {
     let mut header = [0; 4];
     stream.read_exact(&mut header).await.context("its header")?;
-    let length = usize::try_from(u32::from_le_bytes([header[0], header[1], header[2], 0])).context("its length")?;
+    let length = usize::try_from(u32::from_le_bytes([header[0], header[1], header[2], 0]))
+        .context("its length")?;
     ensure!(length <= LONGEST_PACKET, "it claims {length} bytes; this is no MySQL server");
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.context("its body")?;

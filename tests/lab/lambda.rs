@@ -23,8 +23,8 @@ pub const SECRET_ACCESS_KEY: &str = "the-secret-of-this-test";
 /// What begins every value of [`marked`].
 const MARK: &str = "never-to-be-logged-";
 
-/// What Lambda sets in a function's environment and no log has to tell ("Defined runtime environment variables", Lambda
-/// developer guide), and the variable of a stranger.
+/// What Lambda sets in a function's environment and no log has to tell ("Defined runtime
+/// environment variables", Lambda developer guide), and the variable of a stranger.
 const UNTOLD: [&str; 13] = [
     "_HANDLER",
     "_X_AMZN_TRACE_ID",
@@ -50,7 +50,9 @@ pub fn marked() -> impl Iterator<Item = (&'static str, String)> {
 pub fn told(text: &str) -> Vec<&str> {
     text.split(MARK)
         .skip(1)
-        .map(|rest| rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap_or(rest))
+        .map(|rest| {
+            rest.split(|c: char| !c.is_ascii_uppercase() && c != '_').next().unwrap_or(rest)
+        })
         .collect()
 }
 
@@ -89,7 +91,8 @@ impl Function {
         for (name, value) in variables {
             command.env(name.as_ref(), value.as_ref());
         }
-        let process = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
+        let process =
+            command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
         Self { process, api }
     }
 

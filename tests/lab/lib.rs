@@ -1,6 +1,8 @@
-//! The local lab: what AWS, DNS, a database pair and a load balancer do, on loopback addresses and without an account.
+//! The local lab: what AWS, DNS, a database pair and a load balancer do, on loopback addresses and
+//! without an account.
 //!
-//! The end-to-end tests and `make demo` are both written with these pieces. Everything a piece starts dies with it.
+//! The end-to-end tests and `make demo` are both written with these pieces. Everything a piece
+//! starts dies with it.
 
 pub mod aurora;
 pub mod aws;

@@ -1,4 +1,5 @@
-//! What the function needs to ask the databases themselves: whom to trust, an account, and the secret that holds it.
+//! What the function needs to ask the databases themselves: whom to trust, an account, and the
+//! secret that holds it.
 
 use std::path::Path;
 
@@ -25,7 +26,8 @@ pub struct Login {
 }
 
 impl Login {
-    /// Issues the databases' certificate, for every name that the cluster has, and keeps the account in a secret.
+    /// Issues the databases' certificate, for every name that the cluster has, and keeps the
+    /// account in a secret.
     ///
     /// # Errors
     /// When a file cannot be written, or Secrets Manager refuses.
@@ -34,7 +36,11 @@ impl Login {
         let names = [&first.endpoint, &second.endpoint, &cluster.endpoint].map(String::as_str);
         let files = Authority::new()?.issue(&names, Flaw::None, &run.scratch("certificates")?)?;
         let account = Account { user: USER.to_owned(), password: PASSWORD.to_owned() };
-        let call = aws.secrets().create_secret().name("failover-sync").secret_string(text(&account.password));
+        let call = aws
+            .secrets()
+            .create_secret()
+            .name("failover-sync")
+            .secret_string(text(&account.password));
         let answer = call.send().await.context("create the secret with the function's account")?;
         let secret = answer.arn().context("the secret has no ARN")?.to_owned();
         Ok(Self { files, account, secret })
@@ -58,8 +64,9 @@ impl Login {
     /// # Errors
     /// When its configuration cannot be changed.
     pub async fn trust(&self, aws: &Aws, function: &str) -> Result<()> {
-        // `CaBundleLayerArn` would put the file into /opt. The emulator keeps layers, but runs a binary on this machine,
-        // whose /opt is none of its business: a function with the layer does not find its file.
+        // `CaBundleLayerArn` would put the file into /opt. The emulator keeps layers, but runs a
+        // binary on this machine, whose /opt is none of its business: a function with the layer
+        // does not find its file.
         let lambda = aws.lambda();
         let known = lambda.get_function_configuration().function_name(function).send().await;
         let known = known.with_context(|| format!("read the configuration of {function}"))?;
@@ -67,7 +74,8 @@ impl Login {
         let mut variables = variables.cloned().unwrap_or_default();
         variables.insert("CA_BUNDLE".to_owned(), self.authority().display().to_string());
         let environment = Environment::builder().set_variables(Some(variables)).build();
-        let call = lambda.update_function_configuration().function_name(function).environment(environment);
+        let call =
+            lambda.update_function_configuration().function_name(function).environment(environment);
         call.send().await.with_context(|| format!("give {function} its CA_BUNDLE"))?;
         Ok(())
     }
@@ -77,7 +85,11 @@ impl Login {
     /// # Errors
     /// When Secrets Manager refuses.
     pub async fn spoil(&self, aws: &Aws) -> Result<()> {
-        let call = aws.secrets().put_secret_value().secret_id(&self.secret).secret_string(text("another-password"));
+        let call = aws
+            .secrets()
+            .put_secret_value()
+            .secret_id(&self.secret)
+            .secret_string(text("another-password"));
         call.send().await.context("put another password into the secret")?;
         Ok(())
     }

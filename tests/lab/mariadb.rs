@@ -1,7 +1,8 @@
 //! A MariaDB server, and a MySQL one where somebody has provided it.
 //!
-//! The server comes from the distribution (`make mariadb`) and runs without its service: on a free port of loopback,
-//! with its files in the run's scratch directory and a certificate authority of its own.
+//! The server comes from the distribution (`make mariadb`) and runs without its service: on a free
+//! port of loopback, with its files in the run's scratch directory and a certificate authority of
+//! its own.
 
 mod chroot;
 mod install;
@@ -31,7 +32,8 @@ pub const NAME: &str = "localhost";
 /// Where the servers listen.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A server answers after this, or something is wrong. It takes a fifth of a second on an idle machine.
+/// A server answers after this, or something is wrong. It takes a fifth of a second on an idle
+/// machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server that is told to stop gets this long before it is killed.
@@ -65,7 +67,12 @@ pub enum Tls {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { performance_schema: false, tls: Tls::Proper, max_connect_errors: 5, clear_text_login: false }
+        Self {
+            performance_schema: false,
+            tls: Tls::Proper,
+            max_connect_errors: 5,
+            clear_text_login: false,
+        }
     }
 }
 
@@ -89,7 +96,8 @@ impl Server {
         let directory = run.scratch(name)?;
         if is_root() {
             let scratch = directory.parent().context("the scratch directory has no parent")?;
-            // The server drops its privileges. Its user must be able to pass through, and needs to list nothing.
+            // The server drops its privileges. Its user must be able to pass through, and needs to
+            // list nothing.
             std::fs::set_permissions(scratch, PermissionsExt::from_mode(0o711))
                 .context("open the scratch directory")?;
         }
@@ -98,13 +106,22 @@ impl Server {
         let tls = certificate(options.tls, &directory)?;
         let addr = SocketAddr::new(ADDRESS, free_port(&[ADDRESS])?);
         let socket = directory.join("socket");
-        let fixture = if options.clear_text_login { Some(install::clear_text_login(&directory)?) } else { None };
+        let fixture = if options.clear_text_login {
+            Some(install::clear_text_login(&directory)?)
+        } else {
+            None
+        };
         let program = install::server(name, fixture.as_ref())?;
         let program = program.args(arguments(options, addr, &directory, &tls));
-        // A killed process loses nothing that it has handed to the kernel, and an empty database needs little.
+        // A killed process loses nothing that it has handed to the kernel, and an empty database
+        // needs little.
+        let program = program.args([
+            "--innodb-flush-method=nosync",
+            "--innodb-log-file-size=4M",
+            "--innodb-buffer-pool-size=8M",
+        ]);
         let program =
-            program.args(["--innodb-flush-method=nosync", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M"]);
-        let program = program.args(fixture.map(install::ClearTextLogin::arguments).unwrap_or_default());
+            program.args(fixture.map(install::ClearTextLogin::arguments).unwrap_or_default());
         give_to_unprivileged(&directory)?;
         let client = [OsString::from(client_program()?), "--no-defaults".into(), "--socket".into()];
         let client = client.into_iter().chain([socket.into()]).collect();
@@ -119,8 +136,8 @@ impl Server {
         server.started().await
     }
 
-    /// Starts the MySQL server that somebody has installed into a directory tree of its own, if they have: the
-    /// environment variable [`CHROOT_VARIABLE`] names it.
+    /// Starts the MySQL server that somebody has installed into a directory tree of its own, if
+    /// they have: the environment variable [`CHROOT_VARIABLE`] names it.
     ///
     /// # Errors
     /// When the server does not start, or we are not root.
@@ -141,13 +158,20 @@ impl Server {
         &self.tls.authority
     }
 
-    /// Performs SQL statements as its administrator, and returns the rows: one a line, tabs between the columns.
+    /// Performs SQL statements as its administrator, and returns the rows: one a line, tabs between
+    /// the columns.
     ///
     /// # Errors
     /// When a statement fails.
     pub async fn sql(&self, statements: &str) -> Result<String> {
         let mut command = Command::new(&self.client[0]);
-        command.args(&self.client[1..]).args(["--user=root", "--batch", "--skip-column-names", "-e", statements]);
+        command.args(&self.client[1..]).args([
+            "--user=root",
+            "--batch",
+            "--skip-column-names",
+            "-e",
+            statements,
+        ]);
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
         let output = output.with_context(|| format!("start {}", self.client[0].display()))?;
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -160,9 +184,20 @@ impl Server {
         process
             .ready(START_DEADLINE, async || {
                 let mut command = Command::new(&client[0]);
-                command.args(&client[1..]).args(["--user=root", "-e", "SELECT 1"]).stdin(Stdio::null());
-                let output = command.kill_on_drop(true).output().await.context("start the server's client")?;
-                ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+                command
+                    .args(&client[1..])
+                    .args(["--user=root", "-e", "SELECT 1"])
+                    .stdin(Stdio::null());
+                let output = command
+                    .kill_on_drop(true)
+                    .output()
+                    .await
+                    .context("start the server's client")?;
+                ensure!(
+                    output.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&output.stderr).trim()
+                );
                 Ok(())
             })
             .await?;
@@ -171,8 +206,8 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// `pam_wrapper` keeps files in `/tmp`, and removes them when the server ends by itself. Without it there is nothing
-    /// that would be worth waiting for.
+    /// `pam_wrapper` keeps files in `/tmp`, and removes them when the server ends by itself.
+    /// Without it there is nothing that would be worth waiting for.
     fn drop(&mut self) {
         if !self.stops_by_itself {
             return;
@@ -205,7 +240,8 @@ fn arguments(options: &Options, addr: SocketAddr, directory: &Path, tls: &Files)
         "--server-id=1".into(),
         "--log-bin=binlog".into(),
         format!("--max-connect-errors={}", options.max_connect_errors).into(),
-        format!("--performance-schema={}", if options.performance_schema { "ON" } else { "OFF" }).into(),
+        format!("--performance-schema={}", if options.performance_schema { "ON" } else { "OFF" })
+            .into(),
     ];
     if options.tls != Tls::Off {
         arguments.push(path("--ssl-ca=", &tls.authority));
@@ -215,7 +251,8 @@ fn arguments(options: &Options, addr: SocketAddr, directory: &Path, tls: &Files)
     arguments
 }
 
-/// A directory of its own for temporary tables: a server that starts removes those that it finds, whoever's they are.
+/// A directory of its own for temporary tables: a server that starts removes those that it finds,
+/// whoever's they are.
 fn temporary(directory: &Path) -> OsString {
     path("--tmpdir=", directory)
 }
@@ -253,15 +290,16 @@ mod tests {
         // A server without an account for the address turns it away before it counts anything.
         server.sql("CREATE USER anybody@'%'").await.expect("an account");
         let aborted = block(BALANCER, server.addr()).await.expect("a block");
-        // Not before the limit. A busy server counts some of them only after the client has tried again.
+        // Not before the limit. A busy server counts some of them only after the client has tried
+        // again.
         assert!(aborted >= 5, "{aborted}");
         assert!(!is_blocked(BYSTANDER, server.addr()).await.expect("an answer"));
         server.sql("FLUSH HOSTS").await.expect("a flush");
         assert!(!is_blocked(BALANCER, server.addr()).await.expect("an answer"));
     }
 
-    /// The tempting statement for every server, because newer MySQL knows no other. Here it is taken without a word
-    /// and does nothing.
+    /// The tempting statement for every server, because newer MySQL knows no other. Here it is
+    /// taken without a word and does nothing.
     #[tokio::test]
     async fn truncating_the_table_lifts_no_block_without_the_performance_schema() {
         let run = Run::new().expect("directories");

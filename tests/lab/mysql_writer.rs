@@ -1,6 +1,7 @@
 //! A client of MariaDB that opens a connection for every write, as programs without a pool do.
 //!
-//! It is the distribution's own client, so that what it says about an error is what a person would read.
+//! It is the distribution's own client, so that what it says about an error is what a person would
+//! read.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -34,8 +35,11 @@ pub struct MysqlWriter {
 /// # Errors
 /// When the server refuses.
 pub async fn create_table(server: &Server) -> Result<()> {
-    let account = format!("CREATE DATABASE shop; CREATE USER {USER}@'%'; GRANT ALL ON shop.* TO {USER}@'%'");
-    server.sql(&format!("{account}; CREATE TABLE shop.written (number bigint PRIMARY KEY)")).await?;
+    let account =
+        format!("CREATE DATABASE shop; CREATE USER {USER}@'%'; GRANT ALL ON shop.* TO {USER}@'%'");
+    server
+        .sql(&format!("{account}; CREATE TABLE shop.written (number bigint PRIMARY KEY)"))
+        .await?;
     Ok(())
 }
 
@@ -78,18 +82,33 @@ async fn write(program: PathBuf, to: SocketAddr, first: i64, attempts: Arc<Mutex
     for number in first.. {
         let at = Instant::now();
         let error = write_one(&program, to, number).await.err().map(|error| format!("{error:#}"));
-        attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt { number, at, took: at.elapsed(), error });
+        attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt {
+            number,
+            at,
+            took: at.elapsed(),
+            error,
+        });
         sleep(PAUSE).await;
     }
 }
 
 async fn write_one(program: &PathBuf, to: SocketAddr, number: i64) -> Result<()> {
     let mut command = Command::new(program);
-    // The load balancer has no certificate; whoever wants TLS through it verifies the server by its authority alone.
+    // The load balancer has no certificate; whoever wants TLS through it verifies the server by its
+    // authority alone.
     command.args(["--no-defaults", "--protocol=tcp", "--connect-timeout=1", "--skip-ssl"]);
-    command.args([format!("--host={}", to.ip()), format!("--port={}", to.port()), format!("--user={USER}")]);
+    command.args([
+        format!("--host={}", to.ip()),
+        format!("--port={}", to.port()),
+        format!("--user={USER}"),
+    ]);
     command.arg("-e").arg(format!("INSERT INTO shop.written VALUES ({number})"));
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.context("start the client")?;
+    let output = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("start the client")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! The data plane of a Network Load Balancer, which no emulator has: a TCP forwarder that follows the target group.
+//! The data plane of a Network Load Balancer, which no emulator has: a TCP forwarder that follows
+//! the target group.
 //!
-//! New connections go to the targets that are registered, one after another; there are no health checks, as the
-//! emulated target health is always healthy. A connection to a target that was deregistered is cut when the
-//! deregistration delay is over.
+//! New connections go to the targets that are registered, one after another; there are no health
+//! checks, as the emulated target health is always healthy. A connection to a target that was
+//! deregistered is cut when the deregistration delay is over.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -44,8 +45,14 @@ impl Nlb {
     ///
     /// # Errors
     /// When no port is free.
-    pub async fn start(client: Client, target_group: &str, deregistration_delay: Duration) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind a port for the load balancer")?;
+    pub async fn start(
+        client: Client,
+        target_group: &str,
+        deregistration_delay: Duration,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .context("bind a port for the load balancer")?;
         let addr = listener.local_addr().context("the load balancer's own address")?;
         let (publish, targets) = watch::channel(Targets::new());
         let trouble = Arc::default();
@@ -55,13 +62,16 @@ impl Nlb {
         Ok(Self { addr, targets, trouble, _tasks: tasks })
     }
 
-    /// Starts forwarding from a free port of 127.0.0.1 to one target, which never changes and sees every connection come
-    /// from `source`: what a target sees of PrivateLink, or without client IP preservation.
+    /// Starts forwarding from a free port of 127.0.0.1 to one target, which never changes and sees
+    /// every connection come from `source`: what a target sees of PrivateLink, or without client IP
+    /// preservation.
     ///
     /// # Errors
     /// When no port is free.
     pub async fn fixed(target: SocketAddr, source: IpAddr) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind a port for the load balancer")?;
+        let listener = TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .context("bind a port for the load balancer")?;
         let addr = listener.local_addr().context("the load balancer's own address")?;
         let (publish, targets) = watch::channel(Targets::from([target]));
         let mut tasks = JoinSet::new();
@@ -80,19 +90,25 @@ impl Nlb {
     ///
     /// # Errors
     /// When it does not follow within the deadline.
-    pub async fn wait_for_targets(&self, wanted: &BTreeSet<SocketAddr>, deadline: Duration) -> Result<()> {
+    pub async fn wait_for_targets(
+        &self,
+        wanted: &BTreeSet<SocketAddr>,
+        deadline: Duration,
+    ) -> Result<()> {
         let mut targets = self.targets.clone();
         let followed = timeout(deadline, targets.wait_for(|targets| targets == wanted)).await;
         let (held, trouble) = (self.targets.borrow().clone(), self.trouble());
         let late = || {
             anyhow!(
-                "the load balancer did not follow to {wanted:?} within {deadline:?}; it forwards to {held:?} {trouble:?}"
+                "the load balancer did not follow to {wanted:?} within {deadline:?}; it forwards \
+                 to {held:?} {trouble:?}"
             )
         };
         followed.map_err(|_| late())?.map(drop).context("the load balancer has stopped")
     }
 
-    /// What kept it from following the target group, each problem once. It forwards to the targets it last saw then.
+    /// What kept it from following the target group, each problem once. It forwards to the targets
+    /// it last saw then.
     pub fn trouble(&self) -> Vec<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -125,19 +141,27 @@ async fn follow(
     }
 }
 
-async fn accept(listener: TcpListener, targets: watch::Receiver<Targets>, delay: Duration, source: Option<IpAddr>) {
+async fn accept(
+    listener: TcpListener,
+    targets: watch::Receiver<Targets>,
+    delay: Duration,
+    source: Option<IpAddr>,
+) {
     let turn = AtomicUsize::new(0);
     let mut connections = JoinSet::new();
     loop {
-        // Accepting fails when the client has gone again, or for want of file descriptors; both may pass.
+        // Accepting fails when the client has gone again, or for want of file descriptors; both may
+        // pass.
         let Ok((client, _)) = listener.accept().await else {
             sleep(FOLLOW_INTERVAL).await;
             continue;
         };
         let registered = targets.borrow().len();
         let turn = turn.fetch_add(1, Ordering::Relaxed);
-        let target = targets.borrow().iter().nth(turn.checked_rem(registered).unwrap_or_default()).copied();
-        // Without a target the client's connection is closed, which is what it sees of a real one as well.
+        let target =
+            targets.borrow().iter().nth(turn.checked_rem(registered).unwrap_or_default()).copied();
+        // Without a target the client's connection is closed, which is what it sees of a real one
+        // as well.
         if let Some(target) = target {
             connections.spawn(forward(client, target, targets.clone(), delay, source));
         }

@@ -25,9 +25,13 @@ impl<T> From<Result<T>> for Look<T> {
 /// Looks at a condition until it holds.
 ///
 /// # Errors
-/// When the deadline passes first; the message names `what` and carries the last reason. An error of `look` itself
-/// ends the wait at once.
-pub async fn until<T>(what: &str, deadline: Duration, mut look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<T> {
+/// When the deadline passes first; the message names `what` and carries the last reason. An error
+/// of `look` itself ends the wait at once.
+pub async fn until<T>(
+    what: &str,
+    deadline: Duration,
+    mut look: impl AsyncFnMut() -> Result<Look<T>>,
+) -> Result<T> {
     let end = Instant::now() + deadline;
     loop {
         let reason = match look().await? {
@@ -48,14 +52,16 @@ mod tests {
     #[tokio::test]
     async fn the_error_at_the_deadline_says_what_did_not_happen_and_why() {
         let look = async || Ok(Look::<()>::NotYet(anyhow!("it holds nothing")));
-        let error = until("the switch", Duration::from_millis(10), look).await.expect_err("it never holds");
+        let error =
+            until("the switch", Duration::from_millis(10), look).await.expect_err("it never holds");
         assert_eq!(format!("{error:#}"), "the switch did not happen within 10ms: it holds nothing");
     }
 
     #[tokio::test]
     async fn an_error_of_the_look_ends_the_wait() {
         let look = async || -> Result<Look<()>> { Err(anyhow!("it is gone")) };
-        let error = until("the switch", Duration::from_secs(60), look).await.expect_err("it is gone");
+        let error =
+            until("the switch", Duration::from_secs(60), look).await.expect_err("it is gone");
         assert_eq!(error.to_string(), "it is gone");
     }
 }

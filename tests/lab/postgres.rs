@@ -1,7 +1,8 @@
-//! Two PostgreSQL servers: a primary, and a standby that has every write before the client hears of it.
+//! Two PostgreSQL servers: a primary, and a standby that has every write before the client hears of
+//! it.
 //!
-//! They stand for the members of the cluster. A failover here is what one is: the primary is killed, the standby is
-//! promoted, and the old primary comes back as the new one's standby.
+//! They stand for the members of the cluster. A failover here is what one is: the primary is
+//! killed, the standby is promoted, and the old primary comes back as the new one's standby.
 
 mod server;
 
@@ -20,7 +21,8 @@ use crate::workspace::Run;
 use server::{Installation, Server};
 
 /// The addresses of the two servers. All of 127.0.0.0/8 is loopback on Linux.
-pub const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 12))];
+pub const ADDRESSES: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 12))];
 
 /// Every server accepts this user without a password, from loopback addresses only.
 pub const USER: &str = "postgres";
@@ -28,7 +30,8 @@ pub const USER: &str = "postgres";
 /// Long enough for a busy machine; each of these steps takes well under a second otherwise.
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// `pg_promote` itself would look every 100 ms. By then a function that asks the database may have acted.
+/// `pg_promote` itself would look every 100 ms. By then a function that asks the database may have
+/// acted.
 const PROMOTION_LOOK: Duration = Duration::from_millis(2);
 
 /// A user that the servers let in with its password only, and over TLS.
@@ -52,7 +55,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts a primary on the first address and its synchronous standby on the second, both on one free port.
+    /// Starts a primary on the first address and its synchronous standby on the second, both on one
+    /// free port.
     ///
     /// # Errors
     /// When PostgreSQL is not installed in the Python environment, or a server does not start.
@@ -76,7 +80,11 @@ impl Pair {
         Self::start_with(run, Some(files), Some(account)).await
     }
 
-    async fn start_with(run: &Run, files: Option<&Files>, account: Option<&Account>) -> Result<Self> {
+    async fn start_with(
+        run: &Run,
+        files: Option<&Files>,
+        account: Option<&Account>,
+    ) -> Result<Self> {
         let installation = Installation::prepare(run)?;
         let mut pair = Self {
             installation,
@@ -96,7 +104,8 @@ impl Pair {
         }
         pair.servers[0] = Some(pair.installation.start(run, 0, pair.address(0), data).await?);
         if let Some(Account { user, password }) = account {
-            let role = format!("CREATE ROLE {user} LOGIN CONNECTION LIMIT 20 PASSWORD '{password}'");
+            let role =
+                format!("CREATE ROLE {user} LOGIN CONNECTION LIMIT 20 PASSWORD '{password}'");
             let created = connect(pair.address(0)).await?.batch_execute(&role).await;
             created.with_context(|| format!("create the account {user}"))?;
         }
@@ -142,18 +151,25 @@ impl Pair {
         client.query_one("SELECT pg_promote(false)", &[]).await.context("promote the standby")?;
         let promoted = async {
             let asked = "SELECT pg_is_in_recovery()";
-            while client.query_one(asked, &[]).await.context("ask the standby whether it is promoted")?.get(0) {
+            while client
+                .query_one(asked, &[])
+                .await
+                .context("ask the standby whether it is promoted")?
+                .get(0)
+            {
                 sleep(PROMOTION_LOOK).await;
             }
             anyhow::Ok(())
         };
-        timeout(STEP_DEADLINE, promoted).await.context("the standby was not promoted in time")??;
+        timeout(STEP_DEADLINE, promoted)
+            .await
+            .context("the standby was not promoted in time")??;
         self.primary = self.standby();
         Ok(())
     }
 
-    /// Builds the server that is not the primary anew, as its synchronous standby. From then on the primary confirms no
-    /// write that the standby does not have.
+    /// Builds the server that is not the primary anew, as its synchronous standby. From then on the
+    /// primary confirms no write that the standby does not have.
     ///
     /// # Errors
     /// When the copy fails, or the standby does not catch up.
@@ -162,13 +178,19 @@ impl Pair {
         self.servers[standby] = None;
         let data = self.new_data_directory()?;
         self.installation.copy(run, primary, &data).await?;
-        self.servers[standby] = Some(self.installation.start(run, standby, self.address(standby), data).await?);
+        self.servers[standby] =
+            Some(self.installation.start(run, standby, self.address(standby), data).await?);
 
-        // Only now: a primary that waits for a standby it does not have would confirm nothing, and the copy would have
-        // inherited the setting, and waited for itself once promoted.
+        // Only now: a primary that waits for a standby it does not have would confirm nothing, and
+        // the copy would have inherited the setting, and waited for itself once promoted.
         let client = connect(primary).await?;
-        for statement in ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"] {
-            client.simple_query(statement).await.with_context(|| format!("{statement} on the primary"))?;
+        for statement in
+            ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"]
+        {
+            client
+                .simple_query(statement)
+                .await
+                .with_context(|| format!("{statement} on the primary"))?;
         }
         poll::until("synchronous replication", STEP_DEADLINE, async || {
             let states = client.query("SELECT sync_state FROM pg_stat_replication", &[]).await;
@@ -196,10 +218,14 @@ impl Pair {
 /// # Errors
 /// When the server does not accept it.
 pub async fn connect(server: SocketAddr) -> Result<Client> {
-    let parameters =
-        format!("host={} port={} user={USER} dbname=postgres connect_timeout=1", server.ip(), server.port());
+    let parameters = format!(
+        "host={} port={} user={USER} dbname=postgres connect_timeout=1",
+        server.ip(),
+        server.port()
+    );
     let connected = tokio_postgres::connect(&parameters, NoTls).await;
-    let (client, connection) = connected.with_context(|| format!("connect to PostgreSQL at {server}"))?;
+    let (client, connection) =
+        connected.with_context(|| format!("connect to PostgreSQL at {server}"))?;
     // An error of the connection is also the error of whatever the client asks next.
     tokio::spawn(connection);
     Ok(client)
@@ -215,17 +241,27 @@ mod tests {
     async fn an_account_comes_in_over_tls_only_on_a_rebuilt_standby_too() {
         let run = Run::new().expect("directories");
         let authority = Authority::new().expect("an authority");
-        let files = authority.issue(&["db.example"], Flaw::None, &run.scratch("tls").expect("a directory"));
+        let files =
+            authority.issue(&["db.example"], Flaw::None, &run.scratch("tls").expect("a directory"));
         let account = Account { user: "asker".to_owned(), password: "known".to_owned() };
         let pair = Pair::start_with_account(&run, &files.expect("files"), &account).await;
         let mut pair = pair.expect("two servers");
         pair.rebuild_standby(&run).await.expect("a standby");
         for server in [0, 1] {
             let at = pair.address(server);
-            let parameters = format!("host={} port={} user=asker password=known dbname=postgres", at.ip(), at.port());
-            let Err(refused) = tokio_postgres::connect(&parameters, NoTls).await else { panic!("it came in") };
+            let parameters = format!(
+                "host={} port={} user=asker password=known dbname=postgres",
+                at.ip(),
+                at.port()
+            );
+            let Err(refused) = tokio_postgres::connect(&parameters, NoTls).await else {
+                panic!("it came in")
+            };
             let text = refused.as_db_error().expect("an answer of the server").message().to_owned();
-            assert!(text.contains("pg_hba.conf rejects connection") && text.contains("no encryption"), "{text}");
+            assert!(
+                text.contains("pg_hba.conf rejects connection") && text.contains("no encryption"),
+                "{text}"
+            );
             let client = connect(at).await.expect("a connection");
             let asked = "SELECT rolcanlogin AND NOT rolsuper FROM pg_roles WHERE rolname = 'asker'";
             assert!(client.query_one(asked, &[]).await.expect("the role").get::<_, bool>(0));
@@ -237,16 +273,28 @@ mod tests {
         let run = Run::new().expect("directories");
         let mut pair = Pair::start(&run).await.expect("two servers");
         let primary = connect(pair.address(0)).await.expect("a connection");
-        primary.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await.expect("a write");
+        primary
+            .batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+            .await
+            .expect("a write");
         for (new_primary, number) in [(1, 2), (0, 3)] {
             pair.crash_primary().await.expect("a crash");
-            assert!(connect(pair.address(1 - new_primary)).await.is_err(), "a crashed server accepts connections");
+            assert!(
+                connect(pair.address(1 - new_primary)).await.is_err(),
+                "a crashed server accepts connections"
+            );
             pair.promote_standby().await.expect("a promotion");
             pair.rebuild_standby(&run).await.expect("a standby");
-            assert_eq!(pair.primary(), new_primary, "{}", tail(&run.logs().join("postgres-1.log"), 9));
+            assert_eq!(
+                pair.primary(),
+                new_primary,
+                "{}",
+                tail(&run.logs().join("postgres-1.log"), 9)
+            );
             let client = connect(pair.address(new_primary)).await.expect("a connection");
             client.execute("INSERT INTO t VALUES ($1)", &[&number]).await.expect("a write");
-            let count: i64 = client.query_one("SELECT count(*) FROM t", &[]).await.expect("a count").get(0);
+            let count: i64 =
+                client.query_one("SELECT count(*) FROM t", &[]).await.expect("a count").get(0);
             assert_eq!(count, i64::from(number));
         }
     }

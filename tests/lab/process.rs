@@ -1,8 +1,9 @@
 //! Child processes that die with us.
 //!
-//! Each runs in a process group of its own, and the whole group is killed when its handle is dropped: on success, on
-//! failure, and on Ctrl-C, which the programs of this crate turn into an ordinary return. Against a kill that runs no
-//! destructor there is `setpriv --pdeathsig` where the system has it (Linux).
+//! Each runs in a process group of its own, and the whole group is killed when its handle is
+//! dropped: on success, on failure, and on Ctrl-C, which the programs of this crate turn into an
+//! ordinary return. Against a kill that runs no destructor there is `setpriv --pdeathsig` where the
+//! system has it (Linux).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -27,7 +28,8 @@ const QUOTED_LINES: usize = 15;
 /// How often a wait for the end of a process is reported.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Where ports are chosen: below those that the kernel gives to outgoing connections, 32768 to 60999 by default on Linux.
+/// Where ports are chosen: below those that the kernel gives to outgoing connections, 32768 to
+/// 60999 by default on Linux.
 const PORTS: std::ops::Range<u16> = 20000..32000;
 
 /// The locks of the ports that this process has chosen.
@@ -88,7 +90,10 @@ impl Program {
 
     /// Sets variables in its environment.
     #[must_use]
-    pub fn envs(self, variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>) -> Self {
+    pub fn envs(
+        self,
+        variables: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+    ) -> Self {
         variables.into_iter().fold(self, |program, (name, value)| program.env(name, value))
     }
 
@@ -147,7 +152,9 @@ impl Program {
         if let Some(directory) = self.directory {
             command.current_dir(directory);
         }
-        let child = command.spawn().with_context(|| format!("start {} ({})", self.name, words[0].display()))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {} ({})", self.name, words[0].display()))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Process { name: self.name, child, group, log })
     }
@@ -197,7 +204,11 @@ impl Process {
     ///
     /// # Errors
     /// When the process ends before that, or the deadline passes.
-    pub async fn ready(&mut self, deadline: Duration, mut ready: impl AsyncFnMut() -> Result<()>) -> Result<()> {
+    pub async fn ready(
+        &mut self,
+        deadline: Duration,
+        mut ready: impl AsyncFnMut() -> Result<()>,
+    ) -> Result<()> {
         let what = format!("readiness of {}", self.name);
         let log = self.log.clone();
         let outcome = poll::until(&what, deadline, async || {
@@ -215,7 +226,8 @@ impl Process {
     /// When it cannot be killed.
     pub async fn crash(&mut self) -> Result<()> {
         if let Some(group) = self.group.take() {
-            kill_process_group(group, Signal::KILL).with_context(|| format!("kill {}", self.name))?;
+            kill_process_group(group, Signal::KILL)
+                .with_context(|| format!("kill {}", self.name))?;
         }
         self.child.wait().await.with_context(|| format!("wait for the end of {}", self.name))?;
         Ok(())
@@ -231,20 +243,26 @@ impl Process {
 
     fn ended(&self, status: ExitStatus) -> anyhow::Error {
         let quoted = tail(&self.log, QUOTED_LINES);
-        anyhow!("{} failed ({status}); its log is {}, which ends:\n{quoted}", self.name, self.log.display())
+        anyhow!(
+            "{} failed ({status}); its log is {}, which ends:\n{quoted}",
+            self.name,
+            self.log.display()
+        )
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            // The group is gone if the process has ended and left nothing behind, which is what we want.
+            // The group is gone if the process has ended and left nothing behind, which is what we
+            // want.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-/// Kills every process that was started with both variables in its environment (Linux), and tells how many there were.
+/// Kills every process that was started with both variables in its environment (Linux), and tells
+/// how many there were.
 ///
 /// # Errors
 /// When the processes cannot be listed, or one cannot be killed.
@@ -253,12 +271,19 @@ pub fn crash_those_with(variables: [(&str, &str); 2]) -> Result<usize> {
     let mut killed = 0;
     for entry in std::fs::read_dir("/proc").context("list the processes")? {
         let path = entry.context("list the processes")?.path();
-        let id = path.file_name().and_then(OsStr::to_str).and_then(|id| id.parse().ok()).and_then(Pid::from_raw);
+        let id = path
+            .file_name()
+            .and_then(OsStr::to_str)
+            .and_then(|id| id.parse().ok())
+            .and_then(Pid::from_raw);
         // A process may be gone by now, or not be ours to look at.
         let environment = std::fs::read(path.join("environ")).unwrap_or_default();
-        let has = |wanted: &Vec<u8>| environment.split(|byte| *byte == 0).any(|variable| variable == wanted);
+        let has = |wanted: &Vec<u8>| {
+            environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
+        };
         if let Some(id) = id.filter(|_| wanted.iter().all(has)) {
-            kill_process(id, Signal::KILL).with_context(|| format!("kill process {}", id.as_raw_nonzero()))?;
+            kill_process(id, Signal::KILL)
+                .with_context(|| format!("kill process {}", id.as_raw_nonzero()))?;
             killed += 1;
         }
     }
@@ -285,14 +310,17 @@ pub fn give_to_unprivileged(path: &Path) -> Result<()> {
     change().with_context(|| format!("give {} to user {NOBODY}", path.display()))?;
     if path.is_dir() && !path.is_symlink() {
         for entry in path.read_dir().with_context(|| format!("read {}", path.display()))? {
-            give_to_unprivileged(&entry.with_context(|| format!("read {}", path.display()))?.path())?;
+            give_to_unprivileged(
+                &entry.with_context(|| format!("read {}", path.display()))?.path(),
+            )?;
         }
     }
     Ok(())
 }
 
-/// A TCP port that is free on each of these addresses, and kept for this process until it ends: test programs run beside
-/// each other, and between the choice of a port and the start of its server another could take it.
+/// A TCP port that is free on each of these addresses, and kept for this process until it ends:
+/// test programs run beside each other, and between the choice of a port and the start of its
+/// server another could take it.
 ///
 /// # Errors
 /// When none is found.
@@ -309,7 +337,10 @@ pub fn free_port(addresses: &[IpAddr]) -> Result<u16> {
             return Ok(port);
         }
     }
-    bail!("no port is free on all of {addresses:?}; the lab needs the whole of 127.0.0.0/8 on the loopback interface")
+    bail!(
+        "no port is free on all of {addresses:?}; the lab needs the whole of 127.0.0.0/8 on the \
+         loopback interface"
+    )
 }
 
 /// The last `lines` lines of a log that are not blank.
@@ -328,18 +359,21 @@ fn append(log: &Path) -> Result<File> {
     file.with_context(|| format!("open {}", log.display()))
 }
 
-/// The command behind `setpriv`, which ties it to our life and, for `drop_privileges`, to another user.
+/// The command behind `setpriv`, which ties it to our life and, for `drop_privileges`, to another
+/// user.
 fn guarded(command: Vec<OsString>, drop_privileges: bool) -> Result<Vec<OsString>> {
     let mut words: Vec<OsString> = Vec::new();
     if has_setpriv() {
         words.extend(["setpriv", "--pdeathsig", "KILL"].map(Into::into));
         if drop_privileges {
-            words.extend([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")].map(Into::into));
+            words
+                .extend([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")].map(Into::into));
             words.push("--clear-groups".into());
         }
     } else if drop_privileges {
         bail!(
-            "setpriv (util-linux) is missing, and some of the lab's programs refuse to run as root; install it or use another user"
+            "setpriv (util-linux) is missing, and some of the lab's programs refuse to run as \
+             root; install it or use another user"
         );
     }
     words.extend(command);
@@ -348,11 +382,12 @@ fn guarded(command: Vec<OsString>, drop_privileges: bool) -> Result<Vec<OsString
 
 fn has_setpriv() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    cfg!(target_os = "linux") && std::env::split_paths(&path).any(|directory| directory.join("setpriv").exists())
+    cfg!(target_os = "linux")
+        && std::env::split_paths(&path).any(|directory| directory.join("setpriv").exists())
 }
 
-/// Nothing in the lab may reach a real account, whatever the shell that started it is set up for, nor send what is
-/// meant for a loopback address to a proxy.
+/// Nothing in the lab may reach a real account, whatever the shell that started it is set up for,
+/// nor send what is meant for a loopback address to a proxy.
 fn forget_aws(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"AWS_") {
@@ -379,9 +414,14 @@ mod tests {
     #[tokio::test]
     async fn a_failure_quotes_the_end_of_the_log() {
         let run = Run::new().expect("directories");
-        let program = Program::new("unlucky", "sh").args(["-c", "echo working; echo it broke >&2; exit 3"]);
+        let program =
+            Program::new("unlucky", "sh").args(["-c", "echo working; echo it broke >&2; exit 3"]);
         let error = program.run(&run, &Quiet).await.expect_err("it fails").to_string();
-        assert!(error.contains("unlucky failed (exit status: 3)") && error.ends_with("working\nit broke"), "{error}");
+        assert!(
+            error.contains("unlucky failed (exit status: 3)")
+                && error.ends_with("working\nit broke"),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -390,7 +430,9 @@ mod tests {
         let program = Program::new("parent", "sh").args(["-c", "sleep 600 & echo $!; wait"]);
         let process = program.start(&run).expect("a process");
         let child: i32 = poll::until("the child's number", Duration::from_secs(10), async || {
-            Ok(tail(process.log(), 1).parse().map_or_else(|error| Look::NotYet(Error::new(error)), Look::Ready))
+            Ok(tail(process.log(), 1)
+                .parse()
+                .map_or_else(|error| Look::NotYet(Error::new(error)), Look::Ready))
         })
         .await
         .expect("a number");

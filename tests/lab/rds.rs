@@ -1,5 +1,5 @@
-//! The RDS API and Secrets Manager on loopback, with endpoints of one's choice: what an emulator invents, no resolver
-//! knows, and a MySQL driver asks the system's resolver.
+//! The RDS API and Secrets Manager on loopback, with endpoints of one's choice: what an emulator
+//! invents, no resolver knows, and a MySQL driver asks the system's resolver.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -62,7 +62,12 @@ impl Instance {
     /// An instance that is available.
     pub fn available(id: &str, engine: &str, host: &str, port: u16) -> Self {
         let endpoint = Some((host.to_owned(), port));
-        Self { id: id.to_owned(), status: "available".to_owned(), engine: engine.to_owned(), endpoint }
+        Self {
+            id: id.to_owned(),
+            status: "available".to_owned(),
+            engine: engine.to_owned(),
+            endpoint,
+        }
     }
 }
 
@@ -74,13 +79,15 @@ impl RdsApi {
     pub async fn start(instances: Vec<Instance>) -> Result<Self> {
         let state = Arc::new(Mutex::new(Account { instances, ..Account::default() }));
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&state));
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("bind a port for the RDS API")?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.context("bind a port for the RDS API")?;
         let address = listener.local_addr().context("the RDS API's own address")?;
         let task = tokio::spawn(async move { axum::serve(listener, router).await }).abort_handle();
         Ok(Self { address, state, task })
     }
 
-    /// What flush-hosts needs to know to flush a MariaDB instance of this API, with the password in the secret.
+    /// What flush-hosts needs to know to flush a MariaDB instance of this API, with the password in
+    /// the secret.
     pub fn variables(&self, instance: &str, authority: &Path) -> Vec<(&'static str, String)> {
         let (url, authority) = (self.url(), authority.display().to_string());
         vec![
@@ -116,7 +123,11 @@ impl Drop for RdsApi {
     }
 }
 
-async fn answer(State(state): State<Arc<Mutex<Account>>>, headers: HeaderMap, body: String) -> Response {
+async fn answer(
+    State(state): State<Arc<Mutex<Account>>>,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     let mut account = state.lock().unwrap_or_else(PoisonError::into_inner);
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     if let Some(action) = target.and_then(|target| target.strip_prefix("secretsmanager.")) {
@@ -131,7 +142,8 @@ async fn answer(State(state): State<Arc<Mutex<Account>>>, headers: HeaderMap, bo
 
 fn reply(content_type: &str, (status, body): (u16, String)) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, [("x-amzn-requestid", REQUEST_ID), ("content-type", content_type)], body).into_response()
+    (status, [("x-amzn-requestid", REQUEST_ID), ("content-type", content_type)], body)
+        .into_response()
 }
 
 impl Account {
@@ -146,10 +158,13 @@ impl Account {
                 if found.is_empty() && form.contains_key("DBInstanceIdentifier") {
                     return (404, error("DBInstanceNotFound"));
                 }
-                let instances: String = found.iter().map(|instance| describe_instance(instance)).collect();
+                let instances: String =
+                    found.iter().map(|instance| describe_instance(instance)).collect();
                 (200, envelope(action, &format!("<DBInstances>{instances}</DBInstances>")))
             }
-            "DescribeDBClusters" if form.get("DBClusterIdentifier").is_none_or(|id| id == CLUSTER) => {
+            "DescribeDBClusters"
+                if form.get("DBClusterIdentifier").is_none_or(|id| id == CLUSTER) =>
+            {
                 (200, envelope(action, &self.describe_cluster()))
             }
             "DescribeDBClusters" => (404, error("DBClusterNotFoundFault")),
@@ -167,7 +182,8 @@ impl Account {
             )
         };
         let members: String = self.instances.iter().enumerate().map(member).collect();
-        let engine = self.instances.first().map_or("aurora-mysql", |instance| instance.engine.as_str());
+        let engine =
+            self.instances.first().map_or("aurora-mysql", |instance| instance.engine.as_str());
         format!(
             "<DBClusters><DBCluster><DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier><Status>available</Status>\
              <Engine>{engine}</Engine><DBClusterMembers>{members}</DBClusterMembers></DBCluster></DBClusters>"
@@ -176,7 +192,9 @@ impl Account {
 
     fn secret_value(&self, body: &str) -> (u16, String) {
         let asked: Value = serde_json::from_str(body).unwrap_or_default();
-        let fault = |status: u16, code: &str| (status, json!({"__type": code, "message": "the message of AWS"}));
+        let fault = |status: u16, code: &str| {
+            (status, json!({"__type": code, "message": "the message of AWS"}))
+        };
         let (status, body) = match (self.faults.get("GetSecretValue"), &self.secret) {
             (Some((status, code)), _) => fault(*status, code),
             (None, Some(secret)) if asked["SecretId"] == SECRET_ARN => {
@@ -193,7 +211,8 @@ fn wanted(instance: &Instance, form: &BTreeMap<String, String>) -> bool {
     let named = form.get("DBInstanceIdentifier").is_none_or(|id| *id == instance.id);
     let filters = (1..).map_while(|number| {
         let name = form.get(&format!("Filters.Filter.{number}.Name"))?;
-        let value = |value: usize| form.get(&format!("Filters.Filter.{number}.Values.Value.{value}"));
+        let value =
+            |value: usize| form.get(&format!("Filters.Filter.{number}.Values.Value.{value}"));
         let values: Vec<&String> = (1..).map_while(value).collect();
         let own = if name == "db-cluster-id" { CLUSTER } else { instance.id.as_str() };
         Some(values.iter().any(|value| *value == own))
@@ -214,15 +233,16 @@ fn describe_instance(instance: &Instance) -> String {
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result>\
-         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response \
+         xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
     )
 }
 
 fn error(code: &str) -> String {
     format!(
-        "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code>\
-         <Message>the message of AWS</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
+        "<ErrorResponse \
+         xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{code}</Code><Message>the message \
+         of AWS</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>"
     )
 }
 

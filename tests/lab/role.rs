@@ -37,9 +37,14 @@ impl<'lab> Role<'lab> {
     /// # Errors
     /// When there is no such function.
     pub async fn of_function(run: &'lab Run, aws: &'lab Aws, function: &str) -> Result<Self> {
-        let configuration = aws.lambda().get_function_configuration().function_name(function).send().await;
-        let configuration = configuration.with_context(|| format!("the configuration of {function}"))?;
-        let name = configuration.role().and_then(|arn| arn.rsplit('/').next()).context("the function has no role")?;
+        let configuration =
+            aws.lambda().get_function_configuration().function_name(function).send().await;
+        let configuration =
+            configuration.with_context(|| format!("the configuration of {function}"))?;
+        let name = configuration
+            .role()
+            .and_then(|arn| arn.rsplit('/').next())
+            .context("the function has no role")?;
         Ok(Self { run, aws, name: name.to_owned() })
     }
 
@@ -57,7 +62,8 @@ impl<'lab> Role<'lab> {
     /// When the policy cannot be written.
     pub async fn remove(&self, policies: &Policies, statement: &Statement) -> Result<()> {
         let mut document = policies[&statement.policy].clone();
-        let statements = document["Statement"].as_array_mut().context("a policy without statements")?;
+        let statements =
+            document["Statement"].as_array_mut().context("a policy without statements")?;
         statements.retain(|other| other["Sid"] != statement.sid.as_str());
         self.put(&statement.policy, &document).await
     }
@@ -70,7 +76,8 @@ impl<'lab> Role<'lab> {
         self.put(&statement.policy, &policies[&statement.policy]).await
     }
 
-    /// What IAM decides about a call with this role, for those calls that no emulator decides about.
+    /// What IAM decides about a call with this role, for those calls that no emulator decides
+    /// about.
     ///
     /// # Errors
     /// When it does not answer.
@@ -102,7 +109,9 @@ pub fn allowing(policies: &Policies) -> Result<Vec<Statement>> {
     for (policy, document) in policies {
         for statement in document["Statement"].as_array().into_iter().flatten() {
             if statement["Effect"] == "Allow" {
-                let sid = statement["Sid"].as_str().with_context(|| format!("a statement without Sid in {policy}"))?;
+                let sid = statement["Sid"]
+                    .as_str()
+                    .with_context(|| format!("a statement without Sid in {policy}"))?;
                 let actions = actions(&statement["Action"]);
                 found.push(Statement { sid: sid.to_owned(), policy: policy.clone(), actions });
             }
@@ -113,5 +122,7 @@ pub fn allowing(policies: &Policies) -> Result<Vec<Statement>> {
 
 fn actions(value: &Value) -> Vec<String> {
     let one = value.as_str().into_iter();
-    one.chain(value.as_array().into_iter().flatten().filter_map(Value::as_str)).map(str::to_owned).collect()
+    one.chain(value.as_array().into_iter().flatten().filter_map(Value::as_str))
+        .map(str::to_owned)
+        .collect()
 }

@@ -25,10 +25,12 @@ use crate::workspace::Run;
 /// The identifier of the cluster in the RDS API.
 const CLUSTER: &str = "orders";
 
-/// Minutes between scheduled runs: the longest that the template allows, so that none does the work of a test's own events.
+/// Minutes between scheduled runs: the longest that the template allows, so that none does the work
+/// of a test's own events.
 pub const RARE_MINUTES: u8 = 5;
 
-/// How long a switch takes at most where two witnesses agree: one look, or the next. The rest is for a busy machine.
+/// How long a switch takes at most where two witnesses agree: one look, or the next. The rest is
+/// for a busy machine.
 pub const EVENT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// The function has answered by then; only the emulator and the load balancer have to catch up.
@@ -63,8 +65,8 @@ pub struct Lab<'run> {
 pub struct Options {
     /// Minutes between scheduled runs of the function, 1 to 5.
     pub schedule_minutes: u8,
-    /// How long a connection survives the deregistration of its target. Whole seconds; much shorter than on AWS, where
-    /// it is two minutes.
+    /// How long a connection survives the deregistration of its target. Whole seconds; much shorter
+    /// than on AWS, where it is two minutes.
     pub deregistration_delay: Duration,
     /// Whether the function asks the databases themselves whether they take writes.
     pub probes_roles: bool,
@@ -72,12 +74,17 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { schedule_minutes: 1, deregistration_delay: Duration::from_secs(2), probes_roles: false }
+        Self {
+            schedule_minutes: 1,
+            deregistration_delay: Duration::from_secs(2),
+            probes_roles: false,
+        }
     }
 }
 
 impl<'run> Lab<'run> {
-    /// Builds and starts everything. The target group is empty afterwards, until the function first runs.
+    /// Builds and starts everything. The target group is empty afterwards, until the function first
+    /// runs.
     ///
     /// # Errors
     /// When a piece does not start; the error names it and its log.
@@ -91,13 +98,22 @@ impl<'run> Lab<'run> {
     ///
     /// # Errors
     /// When a piece does not start; the error names it and its log.
-    pub async fn deploy(run: &'run Run, built: Template, options: Options, progress: &dyn Progress) -> Result<Self> {
+    pub async fn deploy(
+        run: &'run Run,
+        built: Template,
+        options: Options,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         progress.say("starting the local AWS: MiniStack, and moto for the RDS API");
         let aws = Aws::start(run).await?;
         let cluster = Cluster::create(aws.rds(), CLUSTER).await?;
 
         progress.say("starting PostgreSQL: a primary and a synchronous standby");
-        let login = if options.probes_roles { Some(Login::create(run, &aws, &cluster).await?) } else { None };
+        let login = if options.probes_roles {
+            Some(Login::create(run, &aws, &cluster).await?)
+        } else {
+            None
+        };
         let databases = match &login {
             Some(login) => login.start_databases(run).await?,
             None => Pair::start(run).await?,
@@ -118,7 +134,8 @@ impl<'run> Lab<'run> {
             secret: login.as_ref().map(|login| login.secret.clone()),
         };
         let stack = deploy(run, &aws, &built, &parameters, login.as_ref(), progress).await?;
-        let nlb = Nlb::start(aws.elbv2(), &stack.target_group, options.deregistration_delay).await?;
+        let nlb =
+            Nlb::start(aws.elbv2(), &stack.target_group, options.deregistration_delay).await?;
         Ok(Self { run, built, parameters, dns, aws, cluster, databases, stack, login, nlb })
     }
 
@@ -134,7 +151,8 @@ impl<'run> Lab<'run> {
     pub async fn set_schedule(&mut self, minutes: u8, progress: &dyn Progress) -> Result<()> {
         self.parameters.schedule_minutes = minutes;
         let login = self.login.as_ref();
-        self.stack = deploy(self.run, &self.aws, &self.built, &self.parameters, login, progress).await?;
+        self.stack =
+            deploy(self.run, &self.aws, &self.built, &self.parameters, login, progress).await?;
         Ok(())
     }
 
@@ -143,8 +161,8 @@ impl<'run> Lab<'run> {
         self.dns.set(&self.cluster.endpoint, Answer::alias(&self.cluster.members[member].endpoint));
     }
 
-    /// Makes a member the writer in DNS and in the RDS API, as RDS does in a failover. Neither the databases nor the
-    /// function hear of it.
+    /// Makes a member the writer in DNS and in the RDS API, as RDS does in a failover. Neither the
+    /// databases nor the function hear of it.
     ///
     /// # Errors
     /// When the RDS API refuses.
@@ -159,7 +177,8 @@ impl<'run> Lab<'run> {
     /// When the topic does not take the message.
     pub async fn publish(&self, event: ClusterEvent, member: usize) -> Result<()> {
         let member = &self.cluster.members[member].id;
-        events::publish_failover(&self.aws, &self.stack.topic, event, &self.cluster.id, member).await
+        events::publish_failover(&self.aws, &self.stack.topic, event, &self.cluster.id, member)
+            .await
     }
 
     /// Invokes the function with a payload and returns what it came to.
@@ -170,7 +189,8 @@ impl<'run> Lab<'run> {
         events::invoke(&self.aws, &self.stack.function, payload).await
     }
 
-    /// Lets the function fill the empty target group, so that the load balancer leads to the primary.
+    /// Lets the function fill the empty target group, so that the load balancer leads to the
+    /// primary.
     ///
     /// # Errors
     /// When it fails, or does not register the primary.
@@ -179,7 +199,12 @@ impl<'run> Lab<'run> {
         ensure!(result.error.is_none(), "the first run of the function failed: {}", result.payload);
         let primary = self.databases.primary();
         self.wait_for_target(primary, FIRST_RUN_DEADLINE).await?;
-        self.nlb.wait_for_targets(&BTreeSet::from([self.databases.address(primary)]), FIRST_RUN_DEADLINE).await
+        self.nlb
+            .wait_for_targets(
+                &BTreeSet::from([self.databases.address(primary)]),
+                FIRST_RUN_DEADLINE,
+            )
+            .await
     }
 
     /// What the target group holds.
@@ -195,7 +220,8 @@ impl<'run> Lab<'run> {
         History::record(self.aws.elbv2(), &self.stack.target_group)
     }
 
-    /// Waits until the function has asked for the cluster's endpoint this often from now on. A watch asks every second.
+    /// Waits until the function has asked for the cluster's endpoint this often from now on. A
+    /// watch asks every second.
     ///
     /// # Errors
     /// When it does not within the deadline.
@@ -203,12 +229,17 @@ impl<'run> Lab<'run> {
         let before = self.looks();
         poll::until(&format!("look number {looks} at DNS"), deadline, async || {
             let seen = self.looks() - before;
-            Ok(if seen >= looks { Look::Ready(()) } else { Look::NotYet(anyhow!("there were {seen}")) })
+            Ok(if seen >= looks {
+                Look::Ready(())
+            } else {
+                Look::NotYet(anyhow!("there were {seen}"))
+            })
         })
         .await
     }
 
-    /// Waits until no run of the function is on: none has asked for the cluster's endpoint for a while.
+    /// Waits until no run of the function is on: none has asked for the cluster's endpoint for a
+    /// while.
     ///
     /// # Errors
     /// When one still does at the deadline.
@@ -219,7 +250,8 @@ impl<'run> Lab<'run> {
             if now != looks {
                 (looks, since) = (now, Instant::now());
             }
-            let still = anyhow!("the last look at DNS was {:.1} s ago", since.elapsed().as_secs_f64());
+            let still =
+                anyhow!("the last look at DNS was {:.1} s ago", since.elapsed().as_secs_f64());
             Ok(if since.elapsed() >= QUIET { Look::Ready(()) } else { Look::NotYet(still) })
         })
         .await
@@ -239,7 +271,11 @@ impl<'run> Lab<'run> {
         let what = format!("the switch of the target group to {}", self.databases.address(member));
         poll::until(&what, deadline, async || {
             let targets = self.targets().await?;
-            Ok(if targets == wanted { Look::Ready(()) } else { Look::NotYet(anyhow!("it holds {targets:?}")) })
+            Ok(if targets == wanted {
+                Look::Ready(())
+            } else {
+                Look::NotYet(anyhow!("it holds {targets:?}"))
+            })
         })
         .await
     }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 
 /// An authority that nobody trusts who was not given its certificate.
@@ -38,12 +39,14 @@ impl Authority {
     /// # Errors
     /// When a key cannot be made.
     pub fn new() -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new()).context("the parameters of an authority")?;
+        let mut params =
+            CertificateParams::new(Vec::new()).context("the parameters of an authority")?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.distinguished_name.push(DnType::CommonName, "the lab's authority");
         let key = KeyPair::generate().context("make the authority's key")?;
-        let issuer = CertifiedIssuer::self_signed(params, key).context("make the authority's certificate")?;
+        let issuer = CertifiedIssuer::self_signed(params, key)
+            .context("make the authority's certificate")?;
         Ok(Self { issuer })
     }
 
@@ -52,20 +55,25 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Issues one certificate for these host names, and writes it and what belongs to it into a directory.
+    /// Issues one certificate for these host names, and writes it and what belongs to it into a
+    /// directory.
     ///
     /// # Errors
     /// When a key cannot be made, or a file cannot be written.
     pub fn issue(&self, names: &[&str], flaw: Flaw, directory: &Path) -> Result<Files> {
         let all: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(all).with_context(|| format!("a certificate for {names:?}"))?;
-        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or_default());
+        let mut params =
+            CertificateParams::new(all).with_context(|| format!("a certificate for {names:?}"))?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, names.first().copied().unwrap_or_default());
         if flaw == Flaw::Expired {
             params.not_before = date_time_ymd(2019, 9, 19);
             params.not_after = date_time_ymd(2024, 8, 22);
         }
         let key = KeyPair::generate().context("make a server's key")?;
-        let certificate = params.signed_by(&key, &self.issuer).context("make a server's certificate")?;
+        let certificate =
+            params.signed_by(&key, &self.issuer).context("make a server's certificate")?;
         let write = |file: &str, text: &str| -> Result<PathBuf> {
             let path = directory.join(file);
             std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;

@@ -31,7 +31,8 @@ pub fn venv_program(name: &str) -> Result<PathBuf> {
     let program = venv_bin().join(name);
     ensure!(
         program.exists(),
-        "{} is missing; `make demo` and `make test` install it, as does `pip install -r tests/requirements.txt` in .venv",
+        "{} is missing; `make demo` and `make test` install it, as does `pip install -r \
+         tests/requirements.txt` in .venv",
         program.display()
     );
     Ok(program)
@@ -42,8 +43,8 @@ pub fn venv_bin() -> PathBuf {
     root().join(".venv/bin")
 }
 
-/// `make` at the top of the checkout, as from a shell: what a `make` that runs the tests left in the environment for
-/// its own children would change what this one does and prints.
+/// `make` at the top of the checkout, as from a shell: what a `make` that runs the tests left in
+/// the environment for its own children would change what this one does and prints.
 pub fn make() -> Command {
     let mut make = Command::new("make");
     make.current_dir(root()).env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
@@ -51,19 +52,22 @@ pub fn make() -> Command {
 }
 
 impl Run {
-    /// Makes the directories of a new run: `target/lab/<seconds since 1970>-<process id>-<number>` for logs, and one for
-    /// scratch files in the system's temporary directory, which an unprivileged user can reach even if the checkout is not
-    /// readable to it. Tests of one program run beside each other, so the number counts the runs of the process.
+    /// Makes the directories of a new run: `target/lab/<seconds since 1970>-<process id>-<number>`
+    /// for logs, and one for scratch files in the system's temporary directory, which an
+    /// unprivileged user can reach even if the checkout is not readable to it. Tests of one program
+    /// run beside each other, so the number counts the runs of the process.
     ///
     /// # Errors
     /// When a directory cannot be made.
     pub fn new() -> Result<Self> {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+        let started =
+            SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         let number = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{}-{number}", started.as_secs(), std::process::id());
         let logs = root().join("target/lab").join(name);
         std::fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
-        let scratch = TempDir::with_prefix("lab-").context("create a directory for scratch files")?;
+        let scratch =
+            TempDir::with_prefix("lab-").context("create a directory for scratch files")?;
         Ok(Self { logs, scratch })
     }
 
@@ -86,12 +90,14 @@ impl Run {
     /// When it cannot be made.
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
         let directory = self.scratch.path().join(name);
-        std::fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("create {}", directory.display()))?;
         Ok(directory)
     }
 }
 
-/// Copies what is at a path to another, or with a dot at its end what is in a directory into another.
+/// Copies what is at a path to another, or with a dot at its end what is in a directory into
+/// another.
 ///
 /// # Errors
 /// When `cp` cannot.

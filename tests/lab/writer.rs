@@ -83,7 +83,10 @@ impl Writer {
     pub fn first_success_after(&self, since: Instant) -> Option<Instant> {
         let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let later = attempts.iter().skip(attempts.partition_point(|attempt| attempt.at < since));
-        later.filter(|attempt| attempt.error.is_none()).map(|attempt| attempt.at + attempt.took).next()
+        later
+            .filter(|attempt| attempt.error.is_none())
+            .map(|attempt| attempt.at + attempt.took)
+            .next()
     }
 
     /// When the last write that was confirmed before `until` was confirmed, if one was.
@@ -111,7 +114,12 @@ async fn write(to: SocketAddr, attempts: Arc<Mutex<Vec<Attempt>>>) {
             Err(_) => Some(format!("no answer within {WRITE_TIMEOUT:?}")),
         };
         let failed = error.is_some();
-        attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt { number, at, took: at.elapsed(), error });
+        attempts.lock().unwrap_or_else(PoisonError::into_inner).push(Attempt {
+            number,
+            at,
+            took: at.elapsed(),
+            error,
+        });
         if failed {
             connection = None;
             sleep(PAUSE_AFTER_FAILURE).await;

@@ -1,5 +1,5 @@
-//! The role of flush-hosts, once for each login. No database is behind the stacks: a run comes to its last call to AWS,
-//! and ends at the door of the instance.
+//! The role of flush-hosts, once for each login. No database is behind the stacks: a run comes to
+//! its last call to AWS, and ends at the door of the instance.
 
 use super::*;
 
@@ -38,13 +38,15 @@ async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Resul
         let cluster = Cluster::create(aws.rds(), "orders").await?;
         let endpoint = create_instance(&aws).await?;
         let secrets = Secrets::new(&aws.sdk_config().await);
-        let (secret, other) = (create_secret(&secrets, USER).await?, create_secret(&secrets, "other").await?);
+        let (secret, other) =
+            (create_secret(&secrets, USER).await?, create_secret(&secrets, "other").await?);
 
         Steps::begin("a cluster, and a login by IAM");
         let login = [("FlushHostsUser", USER), ("DatabaseResourceIds", RESOURCE_ID)];
         let parameters = parameters(&cluster.endpoint, "cluster", login);
         let outputs = built.deploy(&run, &aws.environment(), "orders", parameters, &Steps).await?;
-        // The emulator's cluster is one of PostgreSQL, which is told after it was described and before any login.
+        // The emulator's cluster is one of PostgreSQL, which is told after it was described and
+        // before any login.
         let stack = Flushing::new(&aws, &gateway, "orders", &outputs, "aurora-postgresql")?;
         let user = |name: &str| arn("rds-db", format!("dbuser:{RESOURCE_ID}/{name}"));
         let (this, that) = (arn("rds", "cluster:orders"), Some(arn("rds", "cluster:other")));
@@ -59,7 +61,8 @@ async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Resul
         let login = [("FlushHostsSecretArn", secret.as_str()), ("DatabaseIdentifier", INSTANCE)];
         let parameters = self::parameters(&endpoint, "instance", login);
         let outputs = built.deploy(&run, &aws.environment(), INSTANCE, parameters, &Steps).await?;
-        let stack = Flushing::new(&aws, &gateway, INSTANCE, &outputs, "the connection could not be made")?;
+        let stack =
+            Flushing::new(&aws, &gateway, INSTANCE, &outputs, "the connection could not be made")?;
         let (this, that) = (arn("rds", format!("db:{INSTANCE}")), Some(arn("rds", "db:other")));
         let own = [
             ("SeeInstances", Proof::Simulation(DESCRIBE_INSTANCES, this, that)),
@@ -86,7 +89,11 @@ async fn one_is_deleted_and_the_other_stays(run: &Run, aws: &Aws, other: &str) -
 }
 
 /// What both stacks have in common, and a login.
-fn parameters(endpoint: &str, kind: &str, login: [(&'static str, &str); 2]) -> Vec<(&'static str, String)> {
+fn parameters(
+    endpoint: &str,
+    kind: &str,
+    login: [(&'static str, &str); 2],
+) -> Vec<(&'static str, String)> {
     let usual = [
         ("DatabaseEndpoint", endpoint),
         ("DatabaseEngine", "mysql"),
@@ -99,15 +106,27 @@ fn parameters(endpoint: &str, kind: &str, login: [(&'static str, &str); 2]) -> V
 }
 
 async fn create_instance(aws: &Aws) -> Result<String> {
-    let call = aws.rds().create_db_instance().db_instance_identifier(INSTANCE).engine("mysql").port(3306);
-    let answer = call.db_instance_class("db.r6g.large").allocated_storage(20).send().await.context("an instance")?;
+    let call =
+        aws.rds().create_db_instance().db_instance_identifier(INSTANCE).engine("mysql").port(3306);
+    let answer = call
+        .db_instance_class("db.r6g.large")
+        .allocated_storage(20)
+        .send()
+        .await
+        .context("an instance")?;
     let endpoint = answer.db_instance().and_then(|instance| instance.endpoint()?.address());
     Ok(endpoint.context("the instance has no endpoint")?.to_owned())
 }
 
 async fn create_secret(secrets: &Secrets, name: &str) -> Result<String> {
     let content = json!({"username": USER, "password": "only-in-the-lab"}).to_string();
-    let answer = secrets.create_secret().name(name).secret_string(content).send().await.context("a secret")?;
+    let answer = secrets
+        .create_secret()
+        .name(name)
+        .secret_string(content)
+        .send()
+        .await
+        .context("a secret")?;
     answer.arn().map(str::to_owned).context("the secret has no ARN")
 }
 
@@ -129,19 +148,34 @@ impl<'a> Flushing<'a> {
         })
     }
 
-    /// With the role of the template it comes to the door, and each statement of the role is needed for that, or for what
-    /// Lambda does with it.
-    async fn is_guarded<const N: usize>(&self, run: &Run, own: [(&'static str, Proof); N]) -> Result<()> {
+    /// With the role of the template it comes to the door, and each statement of the role is needed
+    /// for that, or for what Lambda does with it.
+    async fn is_guarded<const N: usize>(
+        &self,
+        run: &Run,
+        own: [(&'static str, Proof); N],
+    ) -> Result<()> {
         let before = self.gateway.calls().len();
         let message = self.fail().await?;
         ensure!(message.contains(self.at_the_door), "{:?} is not in {message}", self.at_the_door);
         let calls = self.gateway.calls().split_off(before);
-        ensure!(calls.iter().all(|call| call.key.starts_with("ASIA")), "not with the role's credentials: {calls:?}");
+        ensure!(
+            calls.iter().all(|call| call.key.starts_with("ASIA")),
+            "not with the role's credentials: {calls:?}"
+        );
         let role = Role::of_function(run, self.aws, &self.function).await?;
-        calls_are_what_is_allowed(calls.into_iter().map(|call| call.action).collect(), &role).await?;
+        calls_are_what_is_allowed(calls.into_iter().map(|call| call.action).collect(), &role)
+            .await?;
 
-        let attach = ("AttachToSubnets", Proof::Simulation("ec2:CreateNetworkInterface", "*".to_owned(), None));
-        let proofs = own.into_iter().chain(logs_and_failures(&self.log_group, &self.queue)).chain([attach]).collect();
+        let attach = (
+            "AttachToSubnets",
+            Proof::Simulation("ec2:CreateNetworkInterface", "*".to_owned(), None),
+        );
+        let proofs = own
+            .into_iter()
+            .chain(logs_and_failures(&self.log_group, &self.queue))
+            .chain([attach])
+            .collect();
         each_statement_is_needed(&role, &proofs, async |action| {
             let message = self.fail().await?;
             ensure!(message.contains(&remedy(action)), "{action} is not missed in {message}");

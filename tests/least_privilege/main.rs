@@ -1,10 +1,11 @@
 //! The roles of the template: what they allow is needed, and what is needed they allow.
 //!
-//! The functions run deployed, with the credentials of their roles and IAM enforced for Elastic Load Balancing and
-//! Secrets Manager. The other statements the local AWS cannot judge in a run, because nobody asks IAM there: RDS is
-//! moto's, which refuses whatever is allowed for a named resource only; logs, the failure queue and network interfaces
-//! are Lambda's own business; and a login is between the function and the database. For those SimulatePrincipalPolicy is
-//! asked, about the calls that the function made and those that Lambda makes.
+//! The functions run deployed, with the credentials of their roles and IAM enforced for Elastic
+//! Load Balancing and Secrets Manager. The other statements the local AWS cannot judge in a run,
+//! because nobody asks IAM there: RDS is moto's, which refuses whatever is allowed for a named
+//! resource only; logs, the failure queue and network interfaces are Lambda's own business; and a
+//! login is between the function and the database. For those SimulatePrincipalPolicy is asked,
+//! about the calls that the function made and those that Lambda makes.
 
 mod flush_hosts;
 mod role_probe;
@@ -76,8 +77,17 @@ async fn no_allowed_action_is_never_called(lab: &Guarded, role: &Role<'_>) -> Re
 async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
     Steps::begin("another target group is denied, and the error says what is missing");
     let create = lab.aws.elbv2().create_target_group().name("other").vpc_id(VPC);
-    let create = create.protocol(ProtocolEnum::Tcp).port(5432).target_type(TargetTypeEnum::Ip).send().await?;
-    let other = create.target_groups().first().and_then(|group| group.target_group_arn()).context("no other group")?;
+    let create = create
+        .protocol(ProtocolEnum::Tcp)
+        .port(5432)
+        .target_type(TargetTypeEnum::Ip)
+        .send()
+        .await?;
+    let other = create
+        .target_groups()
+        .first()
+        .and_then(|group| group.target_group_arn())
+        .context("no other group")?;
 
     let variables = variables(&lab.aws, &lab.stack.function).await?;
     let mut bindings: Value = serde_json::from_str(&variables["BINDINGS"])?;
@@ -91,7 +101,11 @@ async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
     let (kind, message) = lab.fail().await?;
     ensure!(kind == "AccessDenied", "{kind}: {message}");
     let remedy = format!("{REGISTER} on {other} failed with AccessDenied");
-    for words in ["1 of 2 bindings failed: stranger: ", &remedy, &format!("allow {REGISTER} on this resource")] {
+    for words in [
+        "1 of 2 bindings failed: stranger: ",
+        &remedy,
+        &format!("allow {REGISTER} on this resource"),
+    ] {
         ensure!(message.contains(words), "{words:?} is not in {message}");
     }
     set_variables(&lab.aws, &lab.stack.function, variables).await?;
@@ -150,11 +164,13 @@ fn proofs(lab: &Guarded) -> BTreeMap<&'static str, Proof> {
 enum Proof {
     /// Without it a run is refused this action, and changes nothing.
     Run(&'static str),
-    /// IAM decides so about this action on the first resource, and against it on the second and without the statement.
+    /// IAM decides so about this action on the first resource, and against it on the second and
+    /// without the statement.
     Simulation(&'static str, String, Option<String>),
 }
 
-/// What Lambda itself does with the role of a function: it writes to this log group and to the queue of this URL alone.
+/// What Lambda itself does with the role of a function: it writes to this log group and to the
+/// queue of this URL alone.
 fn logs_and_failures(log_group: &str, queue: &str) -> [(&'static str, Proof); 2] {
     let stream = |group: &str| arn("logs", format!("log-group:{group}:log-stream:one"));
     let queue = arn("sqs", queue.rsplit('/').next().unwrap_or_default());
@@ -167,13 +183,16 @@ fn logs_and_failures(log_group: &str, queue: &str) -> [(&'static str, Proof); 2]
 
 /// Every action that the role allows to the code was called by it, and no other.
 async fn calls_are_what_is_allowed(called: BTreeSet<String>, role: &Role<'_>) -> Result<()> {
-    let allowed = allowing(&role.policies().await?)?.into_iter().flat_map(|statement| statement.actions);
-    let allowed: BTreeSet<String> = allowed.filter(|action| !is_lambdas_own(action) && action != LOG_IN).collect();
+    let allowed =
+        allowing(&role.policies().await?)?.into_iter().flat_map(|statement| statement.actions);
+    let allowed: BTreeSet<String> =
+        allowed.filter(|action| !is_lambdas_own(action) && action != LOG_IN).collect();
     ensure!(called == allowed, "called: {called:?}\nallowed: {allowed:?}");
     Ok(())
 }
 
-/// Takes each statement away for a while. `is_refused` runs the function, which must miss this action.
+/// Takes each statement away for a while. `is_refused` runs the function, which must miss this
+/// action.
 async fn each_statement_is_needed(
     role: &Role<'_>,
     proofs: &BTreeMap<&str, Proof>,
@@ -184,7 +203,10 @@ async fn each_statement_is_needed(
     let of = |statement: &Statement| statement.sid.clone();
     let (written, proven): (BTreeSet<_>, BTreeSet<_>) =
         (statements.iter().map(of).collect(), proofs.keys().map(|sid| (*sid).to_owned()).collect());
-    ensure!(written == proven, "the role's statements are {written:?}, and proofs are there for {proven:?}");
+    ensure!(
+        written == proven,
+        "the role's statements are {written:?}, and proofs are there for {proven:?}"
+    );
     for statement in &statements {
         let proof = &proofs[statement.sid.as_str()];
         Steps::begin(&format!("without {}: {}", statement.sid, statement.actions.join(", ")));
@@ -218,14 +240,24 @@ fn arn(service: &str, rest: impl std::fmt::Display) -> String {
 }
 
 async fn variables(aws: &Aws, function: &str) -> Result<HashMap<String, String>> {
-    let configuration = aws.lambda().get_function_configuration().function_name(function).send().await?;
+    let configuration =
+        aws.lambda().get_function_configuration().function_name(function).send().await?;
     let variables = configuration.environment().and_then(|environment| environment.variables());
     Ok(variables.context("no variables")?.clone())
 }
 
-async fn set_variables(aws: &Aws, function: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<()> {
-    let environment = Environment::builder().set_variables(Some(variables.into_iter().collect())).build();
-    let update = aws.lambda().update_function_configuration().function_name(function).environment(environment);
+async fn set_variables(
+    aws: &Aws,
+    function: &str,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<()> {
+    let environment =
+        Environment::builder().set_variables(Some(variables.into_iter().collect())).build();
+    let update = aws
+        .lambda()
+        .update_function_configuration()
+        .function_name(function)
+        .environment(environment);
     update.send().await.context("change the function's variables")?;
     Ok(())
 }

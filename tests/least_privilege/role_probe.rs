@@ -1,5 +1,5 @@
-//! What a login adds to the role of the function, once for each login. That the role has none without a login, the
-//! statements of the other test say.
+//! What a login adds to the role of the function, once for each login. That the role has none
+//! without a login, the statements of the other test say.
 
 use super::*;
 
@@ -46,8 +46,8 @@ async fn a_function_that_asks_may_log_in_with_its_login_and_with_no_other() -> R
     run.ended(outcome)
 }
 
-/// What the database, or Secrets Manager, asks IAM: this action on this resource is allowed by this statement alone, and
-/// on the other by none.
+/// What the database, or Secrets Manager, asks IAM: this action on this resource is allowed by this
+/// statement alone, and on the other by none.
 async fn is_needed(role: &Role<'_>, sid: &str, action: &str, own: &str, other: &str) -> Result<()> {
     let policies = role.policies().await?;
     let statement = allowing(&policies)?.into_iter().find(|statement| statement.sid == sid);
@@ -73,7 +73,8 @@ fn parameters(endpoint: &str, login: [(&'static str, &str); 2]) -> Vec<(&'static
         deregistration_delay: std::time::Duration::from_secs(2),
         secret: None,
     };
-    let network = [("FunctionSubnetIds", "subnet-00000001"), ("FunctionSecurityGroupIds", "sg-00000001")];
+    let network =
+        [("FunctionSubnetIds", "subnet-00000001"), ("FunctionSecurityGroupIds", "sg-00000001")];
     let own = network.into_iter().chain(login).map(|(name, value)| (name, value.to_owned()));
     usual.values().into_iter().chain(own).collect()
 }

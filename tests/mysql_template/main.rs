@@ -1,5 +1,5 @@
-//! What `infra/flush-hosts.yaml` and its neighbours promise for MySQL and MariaDB, whose host cache counts health checks as
-//! errors.
+//! What `infra/flush-hosts.yaml` and its neighbours promise for MySQL and MariaDB, whose host cache
+//! counts health checks as errors.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -27,10 +27,12 @@ use reconcile::login::LoginMethod;
 use reconcile::metrics;
 use serde_json::{Value, json};
 use stack::{
-    BASE, ENDPOINTS, NETWORK_INTERFACE_ACTIONS, OPERATIONS_TOPIC, Stack, layer, load, owned, root, strings, takes, text,
+    BASE, ENDPOINTS, NETWORK_INTERFACE_ACTIONS, OPERATIONS_TOPIC, Stack, layer, load, owned, root,
+    strings, takes, text,
 };
 
-/// How many checks the schedule expects from one address of the load balancer in one interval. AWS tells no number.
+/// How many checks the schedule expects from one address of the load balancer in one interval. AWS
+/// tells no number.
 const CHECKS_AN_INTERVAL: u64 = 6;
 /// How many runs fit into the time in which that many checks reach the limit.
 const RUNS_BEFORE_BLOCKED: u64 = 3;
@@ -45,8 +47,10 @@ const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:flush
 const LAYER: &str = "arn:aws:lambda:eu-west-1:111122223333:layer:ca:3";
 const USER: [(&str, &str); 2] =
     [("FlushHostsUser", "flush_hosts"), ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234")];
-const NETWORK: [(&str, &str); 2] =
-    [("FlushHostsSubnetIds", "subnet-0123456789abcdef0"), ("FlushHostsSecurityGroupIds", "sg-0123456789abcdef0")];
+const NETWORK: [(&str, &str); 2] = [
+    ("FlushHostsSubnetIds", "subnet-0123456789abcdef0"),
+    ("FlushHostsSecurityGroupIds", "sg-0123456789abcdef0"),
+];
 const MYSQL: (&str, &str) = ("DatabaseEngine", "mysql");
 
 /// Everything that is created for flushing.
@@ -75,7 +79,9 @@ static PARAMETER_GROUP: LazyLock<Value> = LazyLock::new(|| load("infra/mysql-par
 
 /// MySQL with a user that logs in by IAM, and these parameters in place of those.
 fn with(given: &[(&str, &str)]) -> Stack {
-    let base = [&[MYSQL, BASE[0], BASE[3], ("OperationsTopicArn", OPERATIONS_TOPIC)][..], &USER, &NETWORK].concat();
+    let base =
+        [&[MYSQL, BASE[0], BASE[3], ("OperationsTopicArn", OPERATIONS_TOPIC)][..], &USER, &NETWORK]
+            .concat();
     let base = base.into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
     Stack::of(&TEMPLATE, &given.iter().copied().chain(base).collect::<Vec<_>>())
 }
@@ -95,7 +101,9 @@ fn with_secret() -> Stack {
 
 /// The health check interval in seconds.
 fn seconds(interval: &str) -> u64 {
-    let engine = || text(&layer("infra/database.yaml")["Mappings"]["Engine"]["mysql"]["HealthCheckInterval"]);
+    let engine = || {
+        text(&layer("infra/database.yaml")["Mappings"]["Engine"]["mysql"]["HealthCheckInterval"])
+    };
     if interval == "auto" { engine() } else { interval.to_owned() }.parse().unwrap()
 }
 
@@ -107,8 +115,12 @@ fn safe_minutes(limit: &str, interval: &str) -> u64 {
 
 /// Every accepted limit with every accepted interval.
 fn limits_and_intervals() -> Vec<(&'static str, &'static str)> {
-    let values = |parameter: &str| TEMPLATE["Parameters"][parameter]["AllowedValues"].as_array().unwrap();
+    let values =
+        |parameter: &str| TEMPLATE["Parameters"][parameter]["AllowedValues"].as_array().unwrap();
     let of = |value: &'static Value| value.as_str().unwrap();
     let intervals = values("HealthCheckIntervalSeconds");
-    values("MaxConnectErrors").iter().flat_map(|limit| intervals.iter().map(move |i| (of(limit), of(i)))).collect()
+    values("MaxConnectErrors")
+        .iter()
+        .flat_map(|limit| intervals.iter().map(move |i| (of(limit), of(i))))
+        .collect()
 }

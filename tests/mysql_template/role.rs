@@ -7,7 +7,9 @@ fn statements(stack: &Stack, effect: &str) -> Vec<(String, Vec<String>, Option<V
     let role = stack.existing("FlushHostsRole");
     assert_eq!(role.get("ManagedPolicyArns"), None, "the policies are written out");
     let policies = role["Policies"].as_array().unwrap();
-    let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    let statements = policies
+        .iter()
+        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
     let matching = statements.filter(|statement| statement["Effect"] == effect);
     let each = |s: &Value| {
         strings(&s["Action"])
@@ -20,7 +22,8 @@ fn statements(stack: &Stack, effect: &str) -> Vec<(String, Vec<String>, Option<V
 
 #[test]
 fn the_role_sees_the_instances_logs_in_and_no_more() {
-    let arn = |service: &str, rest: &str| format!("arn:aws:{service}:eu-west-1:111122223333:{rest}");
+    let arn =
+        |service: &str, rest: &str| format!("arn:aws:{service}:eu-west-1:111122223333:{rest}");
     let user = arn("rds-db", "dbuser:cluster-ABCDEFGHIJKL01234/flush_hosts");
     let cluster = (DESCRIBE_CLUSTERS, arn("rds", "cluster:app"));
     let login = ("rds-db:connect", user);
@@ -28,8 +31,14 @@ fn the_role_sees_the_instances_logs_in_and_no_more() {
     let instances = |name: &str| (DESCRIBE_INSTANCES, arn("rds", &format!("db:{name}")));
     let cases = [
         (with(&[]), vec![cluster.clone(), instances("*"), login.clone()]),
-        (with(&[("DatabaseKind", "readers")]), vec![cluster.clone(), instances("*"), login.clone()]),
-        (with(&[("DatabaseKind", "instance"), ("DatabaseIdentifier", "other")]), vec![instances("other"), login]),
+        (
+            with(&[("DatabaseKind", "readers")]),
+            vec![cluster.clone(), instances("*"), login.clone()],
+        ),
+        (
+            with(&[("DatabaseKind", "instance"), ("DatabaseIdentifier", "other")]),
+            vec![instances("other"), login],
+        ),
         (with_secret(), vec![cluster, instances("*"), secret]),
     ];
     for (stack, own) in cases {
@@ -39,7 +48,9 @@ fn the_role_sees_the_instances_logs_in_and_no_more() {
         expected.insert(("logs:CreateLogStream".into(), logs.clone()));
         expected.insert(("logs:PutLogEvents".into(), logs));
         expected.insert(("sqs:SendMessage".into(), "{FailureQueue.Arn}".into()));
-        expected.extend(owned(NETWORK_INTERFACE_ACTIONS).into_iter().map(|action| (action, "*".into())));
+        expected.extend(
+            owned(NETWORK_INTERFACE_ACTIONS).into_iter().map(|action| (action, "*".into())),
+        );
         let allowed = statements(&stack, "Allow").into_iter();
         let allowed: BTreeSet<_> =
             allowed.flat_map(|(a, all, _)| all.into_iter().map(move |r| (a.clone(), r))).collect();
@@ -54,8 +65,11 @@ fn the_user_logs_in_where_the_resource_ids_are() {
         let given: Vec<_> = ids.split(',').take(count).collect();
         let joined = given.join(",");
         let allowed = statements(&with(&[("DatabaseResourceIds", &joined)]), "Allow");
-        let (_, resources, _) = allowed.into_iter().find(|(action, ..)| action == "rds-db:connect").unwrap();
-        let expected = given.iter().map(|id| format!("arn:aws:rds-db:eu-west-1:111122223333:dbuser:{id}/flush_hosts"));
+        let (_, resources, _) =
+            allowed.into_iter().find(|(action, ..)| action == "rds-db:connect").unwrap();
+        let expected = given
+            .iter()
+            .map(|id| format!("arn:aws:rds-db:eu-west-1:111122223333:dbuser:{id}/flush_hosts"));
         assert_eq!(resources, expected.collect::<Vec<_>>());
     }
 }
@@ -69,5 +83,9 @@ fn network_interfaces_are_lambdas_to_handle_and_not_the_codes() {
     );
     let any_function = "arn:aws:lambda:eu-west-1:111122223333:function:*";
     let from_code = json!({"ArnLike": {"lambda:SourceFunctionArn": any_function}});
-    assert!(denied.iter().all(|(_, all, condition)| *all == ["*"] && condition.as_ref() == Some(&from_code)));
+    assert!(
+        denied
+            .iter()
+            .all(|(_, all, condition)| *all == ["*"] && condition.as_ref() == Some(&from_code))
+    );
 }

@@ -8,15 +8,24 @@ fn the_schedule_is_a_third_of_the_time_to_the_block() {
         let stack = with(&[("MaxConnectErrors", limit), ("HealthCheckIntervalSeconds", interval)]);
         let minutes = safe_minutes(limit, interval);
         let is_possible = minutes >= SCHEDULE_MINUTES;
-        assert_eq!(stack.refusals().is_empty(), is_possible, "{limit} and {interval}: {minutes} minutes");
+        assert_eq!(
+            stack.refusals().is_empty(),
+            is_possible,
+            "{limit} and {interval}: {minutes} minutes"
+        );
         if is_possible {
             let plural = if minutes == 1 { "" } else { "s" };
             let schedule = text(&stack.existing("FlushHostsSchedule")["ScheduleExpression"]);
-            assert_eq!(schedule, format!("rate({minutes} minute{plural})"), "{limit} and {interval}");
+            assert_eq!(
+                schedule,
+                format!("rate({minutes} minute{plural})"),
+                "{limit} and {interval}"
+            );
         }
     }
-    let documented =
-        |limit: &str, interval: &str| limit.parse::<u64>().unwrap() * seconds(interval) / CHECKS_AN_INTERVAL;
+    let documented = |limit: &str, interval: &str| {
+        limit.parse::<u64>().unwrap() * seconds(interval) / CHECKS_AN_INTERVAL
+    };
     assert_eq!(documented("5000", "300") / 60, NEVER_OVER_MINUTES + 26, "69.4 hours");
     assert_eq!(safe_minutes("100", "auto"), 27, "an untouched database");
     let table = TEMPLATE["Mappings"]["FlushHosts"].as_object().unwrap();

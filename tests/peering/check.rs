@@ -5,7 +5,8 @@ use super::*;
 /// Its exit status, what it prints and what it complains about.
 fn check_peering(arguments: &[&str]) -> (i32, String, String) {
     let program = root().join("infra/check_peering.py");
-    let output = Command::new("python3").arg(program).args(arguments).output().expect("python3 runs");
+    let output =
+        Command::new("python3").arg(program).args(arguments).output().expect("python3 runs");
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -21,13 +22,33 @@ fn the_check_knows_who_is_peered_and_what_is_routed_already() {
         ("172.20.0.0/20 --routed 172.19.0.0/20 --peer-routed 10.60.0.0/16", 0, &[][..]),
         ("172.20.0.0/20 --routed 0.0.0.0/0 --peer-routed 0.0.0.0/0", 0, &[]),
         // Two peers that overlap each other do not overlap this VPC.
-        ("172.19.0.0/20 --routed 172.19.0.0/20", 3, &["172.19.0.0/20 and 172.19.0.0/20 are the same range.", taken]),
-        ("172.19.4.0/24 --routed 172.19.0.0/20", 3, &["172.19.4.0/24 lies in 172.19.0.0/20.", taken]),
-        ("172.16.0.0/12 --routed 172.19.0.0/20", 3, &["172.19.0.0/20 lies in 172.16.0.0/12.", taken]),
-        ("172.20.0.0/20 --peer-routed 10.50.0.0/16", 3, &["10.50.0.0/21 lies in 10.50.0.0/16.", mirrored]),
+        (
+            "172.19.0.0/20 --routed 172.19.0.0/20",
+            3,
+            &["172.19.0.0/20 and 172.19.0.0/20 are the same range.", taken],
+        ),
+        (
+            "172.19.4.0/24 --routed 172.19.0.0/20",
+            3,
+            &["172.19.4.0/24 lies in 172.19.0.0/20.", taken],
+        ),
+        (
+            "172.16.0.0/12 --routed 172.19.0.0/20",
+            3,
+            &["172.19.0.0/20 lies in 172.16.0.0/12.", taken],
+        ),
+        (
+            "172.20.0.0/20 --peer-routed 10.50.0.0/16",
+            3,
+            &["10.50.0.0/21 lies in 10.50.0.0/16.", mirrored],
+        ),
         ("172.19.0.0/20 --routed 172.19.0.0/20 --peer-routed 10.0.0.0/8", 3, &[taken, mirrored]),
         ("10.50.4.0/24", 1, &["10.50.4.0/24 lies in 10.50.0.0/21.", refused]),
-        ("10.50.4.0/24 172.19.0.0/20 --routed 172.19.0.0/20", 1, &[refused, "with downtime of the cluster"]),
+        (
+            "10.50.4.0/24 172.19.0.0/20 --routed 172.19.0.0/20",
+            1,
+            &[refused, "with downtime of the cluster"],
+        ),
         ("2001:db8:0:100::/56", 2, &["IPv4 and IPv6 ranges cannot be compared"]),
     ];
     for (others, expected, said) in cases {
@@ -43,11 +64,13 @@ fn the_check_knows_who_is_peered_and_what_is_routed_already() {
         let routes_matter = [taken, mirrored].iter().any(|one| complaint.contains(one));
         assert_eq!(routes_matter, expected == 3, "{others}: {complaint}");
     }
-    let (status, _, complaint) = check_peering(&["--vpc", "10.50.0.0/21", "--peer", "172.20.0.0/20"]);
+    let (status, _, complaint) =
+        check_peering(&["--vpc", "10.50.0.0/21", "--peer", "172.20.0.0/20"]);
     assert_eq!(status, 0);
     for who in ["this VPC", "the peer"] {
         assert!(
-            complaint.contains(&format!("what {who} routes already was not given, and not compared")),
+            complaint
+                .contains(&format!("what {who} routes already was not given, and not compared")),
             "{complaint}"
         );
     }
@@ -68,16 +91,26 @@ fn the_check_reads_what_route_tables_hold() {
     let file = folder.path().join("routes.json");
     let path = file.to_str().unwrap();
     std::fs::write(&file, tables.to_string()).unwrap();
-    let check = |peer, option| check_peering(&["--vpc", "10.50.0.0/21", "--peer", peer, option, path]);
+    let check =
+        |peer, option| check_peering(&["--vpc", "10.50.0.0/21", "--peer", peer, option, path]);
     let (status, _, complaint) = check("172.19.4.0/24", "--routes");
     assert_eq!(status, 3);
     assert!(
-        complaint.contains("172.19.4.0/24 lies in 172.19.0.0/20. rtb-7122e509 routes it to pcx-d3c1e8ba."),
+        complaint.contains(
+            "172.19.4.0/24 lies in 172.19.0.0/20. rtb-7122e509 routes it to pcx-d3c1e8ba."
+        ),
         "{complaint}"
     );
-    assert!(complaint.contains("warning: not compared: pl-2 to tgw-1") && !complaint.contains("pl-1"), "{complaint}");
+    assert!(
+        complaint.contains("warning: not compared: pl-2 to tgw-1") && !complaint.contains("pl-1"),
+        "{complaint}"
+    );
     assert_eq!(check("172.20.0.0/20", "--routes").0, 0);
-    assert_eq!(check("172.19.0.0/20", "--peer-routes").0, 0, "what the peer routes is held against this VPC");
+    assert_eq!(
+        check("172.19.0.0/20", "--peer-routes").0,
+        0,
+        "what the peer routes is held against this VPC"
+    );
 
     for wrong in [
         "no JSON",
@@ -105,14 +138,23 @@ fn the_old_form_compares_all_pairs_and_says_so() {
     for ranges in accepted {
         let (status, printed, complaint) = check_peering(ranges);
         assert_eq!((status, &*complaint), (0, ""), "{ranges:?}");
-        assert!(printed.starts_with(&format!("No two of them overlap: {}\n", ranges.join(", "))), "{printed}");
+        assert!(
+            printed.starts_with(&format!("No two of them overlap: {}\n", ranges.join(", "))),
+            "{printed}"
+        );
         assert!(printed.contains("All pairs were compared"), "{printed}");
     }
     let refused: [(&[&str], &[&str]); 5] = [
-        (&["172.19.0.0/20", "172.19.0.0/20"], &["172.19.0.0/20 and 172.19.0.0/20 are the same range."]),
+        (
+            &["172.19.0.0/20", "172.19.0.0/20"],
+            &["172.19.0.0/20 and 172.19.0.0/20 are the same range."],
+        ),
         (&["10.0.0.0/16", "10.0.128.0/20"], &["10.0.128.0/20 lies in 10.0.0.0/16."]),
         (&["10.0.128.0/20", "10.0.0.0/16"], &["10.0.128.0/20 lies in 10.0.0.0/16."]),
-        (&["10.0.0.0/16", "172.20.0.0/20", "172.20.8.0/24"], &["172.20.8.0/24 lies in 172.20.0.0/20."]),
+        (
+            &["10.0.0.0/16", "172.20.0.0/20", "172.20.8.0/24"],
+            &["172.20.8.0/24 lies in 172.20.0.0/20."],
+        ),
         (
             &["10.0.0.0/16", "10.0.0.0/24", "10.0.0.0/28"],
             &[
@@ -125,10 +167,17 @@ fn the_old_form_compares_all_pairs_and_says_so() {
     for (ranges, overlaps) in refused {
         let (status, printed, complaint) = check_peering(ranges);
         assert_eq!((status, &*printed), (1, ""), "{ranges:?}");
-        let named: Vec<_> = complaint.lines().take_while(|line| !line.starts_with("AWS refuses")).collect();
+        let named: Vec<_> =
+            complaint.lines().take_while(|line| !line.starts_with("AWS refuses")).collect();
         assert_eq!(named, overlaps, "{ranges:?}");
-        assert!(complaint.contains("infra/peering-overlap.yaml with AllowedPrincipals"), "{complaint}");
-        assert!(complaint.contains("Two that overlap can both be peered with a\nthird"), "{complaint}");
+        assert!(
+            complaint.contains("infra/peering-overlap.yaml with AllowedPrincipals"),
+            "{complaint}"
+        );
+        assert!(
+            complaint.contains("Two that overlap can both be peered with a\nthird"),
+            "{complaint}"
+        );
     }
 }
 
@@ -139,18 +188,27 @@ fn the_check_says_what_is_wrong_with_a_range() {
         (&["--vpc", "10.50.0.0/21"], "the ranges of both VPCs are needed"),
         (&["--vpc", "10.50.0.0/21", "--peer", "10.0.0.0/33"], "'10.0.0.0/33' is no address range"),
         (&["10.0.0.0/16"], "two or more ranges are needed"),
-        (&["10.0.0.0/16", "vpc-00000001"], "'vpc-00000001' is no address range; write it like 10.50.0.0/21"),
+        (
+            &["10.0.0.0/16", "vpc-00000001"],
+            "'vpc-00000001' is no address range; write it like 10.50.0.0/21",
+        ),
         (&["10.0.0.0/16,10.1.0.0/16", "10.2.0.0/16"], "separate ranges by spaces"),
         (&["10.0.0.0", "10.1.0.0/16"], "'10.0.0.0' is no address range"),
         (&["10.0.0.0/33", "10.1.0.0/16"], "'10.0.0.0/33' is no address range"),
         (&["10.0.0.0/255.255.0.0", "10.1.0.0/16"], "'10.0.0.0/255.255.0.0' is no address range"),
-        (&["10.0.4.1/16", "10.1.0.0/16"], "10.0.4.1/16 is an address in a range; the range is 10.0.0.0/16"),
+        (
+            &["10.0.4.1/16", "10.1.0.0/16"],
+            "10.0.4.1/16 is an address in a range; the range is 10.0.0.0/16",
+        ),
         (&["10.0.0.0/16", "2001:db8::/56"], "IPv4 and IPv6 ranges cannot be compared"),
     ];
     for (ranges, mistake) in unusable {
         let (status, printed, complaint) = check_peering(ranges);
         assert_eq!((status, &*printed), (2, ""), "{ranges:?}");
-        assert!(complaint.starts_with("error: ") && complaint.contains(mistake), "{ranges:?}: {complaint}");
+        assert!(
+            complaint.starts_with("error: ") && complaint.contains(mistake),
+            "{ranges:?}: {complaint}"
+        );
     }
 }
 
@@ -160,7 +218,8 @@ fn the_check_warns_of_ranges_that_no_vpc_has() {
         let (status, _, complaint) = check_peering(&[range, "172.20.0.0/20"]);
         assert_eq!(status, 0);
         assert!(
-            complaint.starts_with(&format!("warning: {range} is {size} than a range of a VPC can be")),
+            complaint
+                .starts_with(&format!("warning: {range} is {size} than a range of a VPC can be")),
             "{complaint}"
         );
     }
@@ -171,7 +230,9 @@ fn the_check_explains_itself_and_is_a_target_of_make() {
     let (status, help, _) = check_peering(&["--help"]);
     assert_eq!(status, 0);
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    for status in ["0 = free;", "1 = AWS refuses,", "2 = nothing was compared;", "3 = AWS permits it,"] {
+    for status in
+        ["0 = free;", "1 = AWS refuses,", "2 = nothing was compared;", "3 = AWS permits it,"]
+    {
         assert!(help.contains(status), "{help}");
     }
     let (vpc, imply) = ("VPC=10.50.0.0/21", "ROUTED=172.19.0.0/20");
@@ -183,10 +244,18 @@ fn the_check_explains_itself_and_is_a_target_of_make() {
         (&[vpc, "PEER=172.20.0.0/20", "PEER_ROUTED=10.60.0.0/16 10.50.0.0/16"], Some("Error 3")),
         (&[vpc], Some("Error 2")),
     ] {
-        let make = workspace::make().arg("check-peering").args(arguments).output().expect("make runs");
+        let make =
+            workspace::make().arg("check-peering").args(arguments).output().expect("make runs");
         let said = String::from_utf8_lossy(&make.stderr);
-        assert!(error.map_or(make.status.success(), |error| said.contains(error)), "{arguments:?}: {said}");
+        assert!(
+            error.map_or(make.status.success(), |error| said.contains(error)),
+            "{arguments:?}: {said}"
+        );
     }
-    let (status, _, complaint) = check_peering(&["10.50.0.0/21", "172.20.0.0/20", "--routed", "172.19.0.0/20"]);
-    assert!(status == 2 && complaint.contains("ranges without an option stand alone"), "{complaint}");
+    let (status, _, complaint) =
+        check_peering(&["10.50.0.0/21", "172.20.0.0/20", "--routed", "172.19.0.0/20"]);
+    assert!(
+        status == 2 && complaint.contains("ranges without an option stand alone"),
+        "{complaint}"
+    );
 }

@@ -2,8 +2,9 @@
 
 use super::*;
 
-/// The guide's commands in the guide's order, in one account and Region, because moto's CloudFormation looks for the peer
-/// nowhere else: the role is created but not assumed, and the connection is accepted by the program.
+/// The guide's commands in the guide's order, in one account and Region, because moto's
+/// CloudFormation looks for the peer nowhere else: the role is created but not assumed, and the
+/// connection is accepted by the program.
 #[tokio::test]
 async fn the_guide_peers_what_does_not_overlap_and_lets_the_clients_group_in() -> Result<()> {
     let sections = ["What is where", "Which case is it?", "Nothing overlaps", "Remove it"];
@@ -22,10 +23,16 @@ async fn the_guide_peers_what_does_not_overlap_and_lets_the_clients_group_in() -
     let own = json!({"172.19.0.0/20": names["OWN_CONNECTION"], "172.20.0.0/20": connection});
     assert_eq!(peered["tables"]["IMPLY"][imply]["routes"], own);
     for table in names["CLIENT_TABLES"].as_str().unwrap().split(',') {
-        assert_eq!(peered["tables"]["CLIENT"][table]["routes"], json!({"10.50.0.0/21": connection}));
+        assert_eq!(
+            peered["tables"]["CLIENT"][table]["routes"],
+            json!({"10.50.0.0/21": connection})
+        );
     }
     let ports = QUERY_PORTS.map(|port| json!([port, port, [names["CLIENT_GROUP"]]]));
-    assert_eq!(peered["rules"], json!({"Imply Cloud Default": [], "Imply Cloud ELB Unmanaged": ports}));
+    assert_eq!(
+        peered["rules"],
+        json!({"Imply Cloud Default": [], "Imply Cloud ELB Unmanaged": ports})
+    );
     for side in ["RequesterVpcInfo", "AccepterVpcInfo"] {
         let options = &peered["peerings"][text(connection)][side]["PeeringOptions"];
         assert_eq!(options["AllowDnsResolutionFromRemoteVpc"], true, "{side}");
@@ -36,15 +43,21 @@ async fn the_guide_peers_what_does_not_overlap_and_lets_the_clients_group_in() -
 }
 
 #[tokio::test]
-async fn the_guide_reaches_a_range_that_imply_routes_already_and_leaves_what_imply_made_as_it_is() -> Result<()> {
+async fn the_guide_reaches_a_range_that_imply_routes_already_and_leaves_what_imply_made_as_it_is()
+-> Result<()> {
     let sections = ["Imply routes that range already", "Coordinator and overlord", "Remove it"];
     let seen = guide("172.19.0.0/20", &sections).await?;
     let [before, peered, consoles, removed] = &seen[..] else { panic!("{seen:?}") };
     let names = &before["names"];
-    let check = peered["said"].as_array().unwrap().iter().find(|one| text(&one["commands"]).contains("check-peering"));
+    let check = peered["said"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| text(&one["commands"]).contains("check-peering"));
     let complaint = text(&check.unwrap()["complaint"]);
     assert!(
-        complaint.contains("AWS permits the connection, but this VPC") && complaint.contains("Error 3"),
+        complaint.contains("AWS permits the connection, but this VPC")
+            && complaint.contains("Error 3"),
         "{complaint}"
     );
 
@@ -59,14 +72,20 @@ async fn the_guide_reaches_a_range_that_imply_routes_already_and_leaves_what_imp
     let connection = &peered["names"]["PEERING"];
     let added = |seen: &Value| -> Vec<Value> {
         let tables = seen["tables"]["IMPLY"].as_object().unwrap().iter();
-        tables.filter(|(name, _)| before["tables"]["IMPLY"].get(name).is_none()).map(|(_, body)| body.clone()).collect()
+        tables
+            .filter(|(name, _)| before["tables"]["IMPLY"].get(name).is_none())
+            .map(|(_, body)| body.clone())
+            .collect()
     };
     // moto does not show which subnets a stack has associated; MiniStack does, below.
     let own_table = json!({"routes": {"172.19.0.0/20": connection}, "subnets": 0});
     assert_eq!(added(peered), std::slice::from_ref(&own_table));
     assert_eq!(added(consoles), [own_table.clone(), own_table.clone(), own_table]);
     for table in names["CLIENT_TABLES"].as_str().unwrap().split(',') {
-        assert_eq!(peered["tables"]["CLIENT"][table]["routes"], json!({"10.50.6.0/24": connection}));
+        assert_eq!(
+            peered["tables"]["CLIENT"][table]["routes"],
+            json!({"10.50.6.0/24": connection})
+        );
     }
 
     let attached = |masters: Value, query: Value| {
@@ -77,29 +96,41 @@ async fn the_guide_reaches_a_range_that_imply_routes_already_and_leaves_what_imp
     };
     assert_eq!(peered["attached"], attached(json!([]), json!(QUERY_PORTS)));
     assert_eq!(consoles["attached"], attached(json!([8281, 8290]), json!(QUERY_PORTS)));
-    assert_eq!(said(peered, "describe-target-health").matches("\"healthy\"").count(), 2 * QUERY_PORTS.len());
+    assert_eq!(
+        said(peered, "describe-target-health").matches("\"healthy\"").count(),
+        2 * QUERY_PORTS.len()
+    );
     let balancers = consoles["balancers"].as_array().unwrap();
     assert_eq!(balancers.len(), 3);
     for groups in balancers.iter().map(strings) {
         assert!(
-            ["DEFAULT_GROUP", "UNMANAGED_GROUP"].iter().all(|name| groups.contains(&text(&names[*name]))),
+            ["DEFAULT_GROUP", "UNMANAGED_GROUP"]
+                .iter()
+                .all(|name| groups.contains(&text(&names[*name]))),
             "{groups:?}"
         );
     }
     let none = attached(json!([]), json!([]));
-    assert_eq!([&removed["stacks"], &removed["balancers"], &removed["attached"]], [&json!([]), &json!([]), &none]);
+    assert_eq!(
+        [&removed["stacks"], &removed["balancers"], &removed["attached"]],
+        [&json!([]), &json!([]), &none]
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn each_load_balancer_deploys_into_subnets_of_its_own_with_the_ports_of_what_it_serves() -> Result<()> {
+async fn each_load_balancer_deploys_into_subnets_of_its_own_with_the_ports_of_what_it_serves()
+-> Result<()> {
     let run = Run::new()?;
     let aws = Aws::start(&run).await?;
     let source = root().join("infra/peering-overlap.yaml");
     let template = Template::fit(&run, &source, &run.scratch("overlap")?).await?;
     let left_out = template.left_out.iter().map(|part| part.type_name.as_str());
-    let refused =
-        ["AWS::EC2::SecurityGroupIngress", "AWS::EC2::VPCEndpointService", "AWS::EC2::VPCEndpointServicePermissions"];
+    let refused = [
+        "AWS::EC2::SecurityGroupIngress",
+        "AWS::EC2::VPCEndpointService",
+        "AWS::EC2::VPCEndpointServicePermissions",
+    ];
     assert_eq!(owned(left_out), owned(refused), "asserted on above, not deployed");
     let elbv2 = aws.elbv2();
     let ranges = RANGES.join(",");
@@ -112,9 +143,10 @@ async fn each_load_balancer_deploys_into_subnets_of_its_own_with_the_ports_of_wh
     .into_iter()
     .enumerate()
     {
-        // No SecondaryCidr, because MiniStack has no AWS::EC2::VPCCidrBlock, and every list is full, because MiniStack
-        // takes a condition that looks into a list as true.
-        let subnets = ["a:172.31.200.0", "b:172.31.200.16", "c:172.31.200.32"].map(|one| format!("us-east-1{one}/28"));
+        // No SecondaryCidr, because MiniStack has no AWS::EC2::VPCCidrBlock, and every list is
+        // full, because MiniStack takes a condition that looks into a list as true.
+        let subnets = ["a:172.31.200.0", "b:172.31.200.16", "c:172.31.200.32"]
+            .map(|one| format!("us-east-1{one}/28"));
         let subnets = subnets.join(",").replace("200", &(200 + number).to_string());
         let parameters = [
             ("VpcId", "vpc-00000001"),
@@ -131,23 +163,36 @@ async fn each_load_balancer_deploys_into_subnets_of_its_own_with_the_ports_of_wh
         let balancers = elbv2.describe_load_balancers().send().await?;
         let name = outputs.get("LoadBalancerDnsName")?;
         let balancer = balancers.load_balancers().iter().find(|one| one.dns_name() == Some(name));
-        let arn = balancer.and_then(|one| one.load_balancer_arn()).context("no load balancer has that name")?;
+        let arn = balancer
+            .and_then(|one| one.load_balancer_arn())
+            .context("no load balancer has that name")?;
         let listeners = elbv2.describe_listeners().load_balancer_arn(arn).send().await?;
         let attach = outputs.get("AttachCommand")?.to_owned();
         let mut forwards = Vec::new();
         for listener in listeners.listeners() {
-            let target = listener.default_actions()[0].target_group_arn().context("a listener forwards nowhere")?;
+            let target = listener.default_actions()[0]
+                .target_group_arn()
+                .context("a listener forwards nowhere")?;
             ensure!(attach.contains(target), "{attach}");
             let groups = elbv2.describe_target_groups().target_group_arns(target).send().await?;
             let group = &groups.target_groups()[0];
-            assert_eq!(group.health_check_protocol().map(|protocol| protocol.as_str()), Some("HTTPS"));
-            assert_eq!([group.health_check_port(), group.health_check_path()], [Some(port), Some(path)]);
+            assert_eq!(
+                group.health_check_protocol().map(|protocol| protocol.as_str()),
+                Some("HTTPS")
+            );
+            assert_eq!(
+                [group.health_check_port(), group.health_check_path()],
+                [Some(port), Some(path)]
+            );
             assert_eq!(listener.port(), group.port());
             forwards.push(listener.port().unwrap());
         }
         forwards.sort_unstable();
         assert_eq!(forwards, ports, "{service}");
-        let tested = format!("curl -k -u admin https://{name}:{}", if service == "query" { "9088" } else { port });
+        let tested = format!(
+            "curl -k -u admin https://{name}:{}",
+            if service == "query" { "9088" } else { port }
+        );
         assert!(outputs.get("PeerTestCommand")?.starts_with(&tested), "{service}");
     }
 
@@ -159,7 +204,8 @@ async fn each_load_balancer_deploys_into_subnets_of_its_own_with_the_ports_of_wh
     Ok(())
 }
 
-/// What was there before and after each section of the guide, performed on moto, with a client's VPC of this range.
+/// What was there before and after each section of the guide, performed on moto, with a client's
+/// VPC of this range.
 async fn guide(client: &str, sections: &[&str]) -> Result<Vec<Value>> {
     let run = Run::new()?;
     let aws = Aws::start(&run).await?;

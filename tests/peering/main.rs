@@ -1,5 +1,5 @@
-//! What `infra/peering*.yaml`, `infra/check_peering.py` and `infra/peering.md` promise: VPC peering as Imply's guide to it
-//! asks for it.
+//! What `infra/peering*.yaml`, `infra/check_peering.py` and `infra/peering.md` promise: VPC peering
+//! as Imply's guide to it asks for it.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -23,7 +23,9 @@ use lab::process::Program;
 use lab::progress::Quiet;
 use lab::workspace::{self, Run, venv_program};
 use serde_json::{Map, Value, json};
-use stack::{LOAD_BALANCER, LOAD_BALANCER_GROUP, Stack, attributes, load, owned, root, strings, takes, text};
+use stack::{
+    LOAD_BALANCER, LOAD_BALANCER_GROUP, Stack, attributes, load, owned, root, strings, takes, text,
+};
 
 /// The ports of the query nodes.
 const QUERY_PORTS: [u16; 3] = [8888, 9088, 9095];
@@ -34,24 +36,34 @@ const GROUP: &str = "sg-0123456789abcdef0";
 const CONNECTION: &str = "pcx-0123456789abcdef0";
 const ROLE: &str = "arn:aws:iam::444455556666:role/peering-AccepterRole";
 const PRINCIPAL: &str = "arn:aws:iam::444455556666:root";
-const ZONES: [&str; 3] = ["eu-west-1a:100.64.0.0/28", "eu-west-1b:100.64.0.16/28", "eu-west-1c:100.64.0.32/28"];
+const ZONES: [&str; 3] =
+    ["eu-west-1a:100.64.0.0/28", "eu-west-1b:100.64.0.16/28", "eu-west-1c:100.64.0.32/28"];
 
 const PEERED: [(&str, &str); 2] = [("PeeringConnectionId", CONNECTION), ("PeerCidrs", RANGES[0])];
 const SERVICE: [(&str, &str); 1] = [("AllowedPrincipals", PRINCIPAL)];
-const ASKED: [(&str, &str); 2] = [("RequesterPrincipalArn", PRINCIPAL), ("RequesterVpcId", "vpc-00000002")];
+const ASKED: [(&str, &str); 2] =
+    [("RequesterPrincipalArn", PRINCIPAL), ("RequesterVpcId", "vpc-00000002")];
 
 static REQUESTER: LazyLock<Value> = LazyLock::new(|| load("infra/peering.yaml"));
 static ACCEPTER: LazyLock<Value> = LazyLock::new(|| load("infra/peering-accepter.yaml"));
 static OVERLAP: LazyLock<Value> = LazyLock::new(|| load("infra/peering-overlap.yaml"));
 
 /// A stack with these parameters, and for the others what every stack needs.
-fn with(template: &'static Value, given: &[(&'static str, &str)], base: &[(&'static str, &'static str)]) -> Stack {
+fn with(
+    template: &'static Value,
+    given: &[(&'static str, &str)],
+    base: &[(&'static str, &'static str)],
+) -> Stack {
     let base = base.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
     Stack::of(template, &given.iter().copied().chain(base.copied()).collect::<Vec<_>>())
 }
 
 fn requester(given: &[(&'static str, &str)]) -> Stack {
-    with(&REQUESTER, given, &[("VpcId", "vpc-00000001"), ("PeerVpcId", "vpc-00000002"), ("PeerCidrs", RANGES[0])])
+    with(
+        &REQUESTER,
+        given,
+        &[("VpcId", "vpc-00000001"), ("PeerVpcId", "vpc-00000002"), ("PeerCidrs", RANGES[0])],
+    )
 }
 
 fn accepter(given: &[(&'static str, &str)]) -> Stack {
@@ -60,12 +72,20 @@ fn accepter(given: &[(&'static str, &str)]) -> Stack {
 
 fn overlap(given: &[(&'static str, &str)]) -> Stack {
     let zones = ZONES[..2].join(",").leak();
-    with(&OVERLAP, given, &[("VpcId", "vpc-00000001"), ("Subnets", zones), ("QuerySecurityGroupId", GROUP)])
+    with(
+        &OVERLAP,
+        given,
+        &[("VpcId", "vpc-00000001"), ("Subnets", zones), ("QuerySecurityGroupId", GROUP)],
+    )
 }
 
 /// The resources of a type that a stack creates.
 fn created(template: &Value, stack: &Stack, type_name: &str) -> Map<String, Value> {
-    let resources = template["Resources"].as_object().unwrap().iter().filter(|(_, body)| body["Type"] == type_name);
+    let resources = template["Resources"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, body)| body["Type"] == type_name);
     resources.filter_map(|(name, _)| Some((name.clone(), stack.resource(name)?))).collect()
 }
 
@@ -73,7 +93,8 @@ fn created(template: &Value, stack: &Stack, type_name: &str) -> Map<String, Valu
 fn routes(template: &Value, stack: &Stack) -> BTreeSet<[String; 3]> {
     let routes = created(template, stack, "AWS::EC2::Route");
     let places = routes.values().map(|route| {
-        ["RouteTableId", "DestinationCidrBlock", "VpcPeeringConnectionId"].map(|property| text(&route[property]))
+        ["RouteTableId", "DestinationCidrBlock", "VpcPeeringConnectionId"]
+            .map(|property| text(&route[property]))
     });
     places.collect()
 }
@@ -92,6 +113,7 @@ fn passes<'a>(rules: impl IntoIterator<Item = &'a Value>) -> BTreeSet<(String, u
 
 /// The query ports, from or to each of the others.
 fn query_ports<'a>(others: impl IntoIterator<Item = &'a str>) -> BTreeSet<(String, u16, String)> {
-    let ports = |other: &'a str| QUERY_PORTS.iter().map(move |port| ("tcp".into(), *port, other.into()));
+    let ports =
+        |other: &'a str| QUERY_PORTS.iter().map(move |port| ("tcp".into(), *port, other.into()));
     others.into_iter().flat_map(ports).collect()
 }

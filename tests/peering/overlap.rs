@@ -8,11 +8,16 @@ fn extra_subnets_are_one_for_each_zone_and_share_a_route_table_of_their_own() {
         let list = zones.join(",");
         let stack = overlap(&[&PEERED[..], &[("Subnets", &list)]].concat());
         let subnets = created(&OVERLAP, &stack, "AWS::EC2::Subnet");
-        let places = subnets.values().map(|s| format!("{}:{}", text(&s["AvailabilityZone"]), text(&s["CidrBlock"])));
+        let places = subnets
+            .values()
+            .map(|s| format!("{}:{}", text(&s["AvailabilityZone"]), text(&s["CidrBlock"])));
         assert_eq!(places.collect::<Vec<_>>(), zones);
         let expected: BTreeSet<_> = subnets.keys().map(|name| format!("{{{name}}}")).collect();
         let associations = created(&OVERLAP, &stack, "AWS::EC2::SubnetRouteTableAssociation");
-        assert_eq!(associations.values().map(|one| text(&one["SubnetId"])).collect::<BTreeSet<_>>(), expected);
+        assert_eq!(
+            associations.values().map(|one| text(&one["SubnetId"])).collect::<BTreeSet<_>>(),
+            expected
+        );
         assert!(associations.values().all(|one| one["RouteTableId"] == "{RouteTable}"));
         let balanced = strings(&stack.existing("LoadBalancer")["Subnets"]);
         assert_eq!(balanced.into_iter().collect::<BTreeSet<_>>(), expected);
@@ -24,7 +29,8 @@ fn only_the_extra_subnets_have_a_route_to_the_peer() {
     for ranges in [&RANGES[..1], &RANGES[..]] {
         let list = ranges.join(",");
         let stack = overlap(&[("PeeringConnectionId", CONNECTION), ("PeerCidrs", &list)]);
-        let expected = ranges.iter().map(|range| ["{RouteTable}", range, CONNECTION].map(str::to_owned));
+        let expected =
+            ranges.iter().map(|range| ["{RouteTable}", range, CONNECTION].map(str::to_owned));
         assert_eq!(routes(&OVERLAP, &stack), expected.collect());
     }
     assert!(routes(&OVERLAP, &overlap(&SERVICE)).is_empty(), "PrivateLink needs no route");
@@ -36,7 +42,11 @@ fn a_secondary_range_is_added_before_its_subnets() {
     let range = json!({"VpcId": "vpc-00000001", "CidrBlock": "100.64.0.0/24"});
     assert_eq!(stack.existing("SecondaryRange"), range);
     for subnet in created(&OVERLAP, &stack, "AWS::EC2::Subnet").values() {
-        assert_eq!(attributes(&subnet["Tags"])["SecondaryRange"], "{SecondaryRange}", "nothing else makes it wait");
+        assert_eq!(
+            attributes(&subnet["Tags"])["SecondaryRange"],
+            "{SecondaryRange}",
+            "nothing else makes it wait"
+        );
     }
     assert_eq!(overlap(&PEERED).resource("SecondaryRange"), None);
 }
@@ -56,7 +66,10 @@ fn what_the_peer_routes_is_told_in_the_form_that_the_other_side_takes() {
         assert_eq!(told, expected, "{parameters:?}");
         for (template, parameter) in [(&REQUESTER, "PeerCidrs"), (&ACCEPTER, "RequesterCidrs")] {
             let definition = &template["Parameters"][parameter];
-            assert!(told.is_none_or(|ranges| takes(definition, ranges)), "{parameter} refuses {told:?}");
+            assert!(
+                told.is_none_or(|ranges| takes(definition, ranges)),
+                "{parameter} refuses {told:?}"
+            );
         }
     }
 }
@@ -66,28 +79,43 @@ fn the_load_balancer_is_internal_and_forwards_each_port_to_its_own_target_group(
     let stack = overlap(&SERVICE);
     let balancer = stack.existing("LoadBalancer");
     assert_eq!([&balancer["Type"], &balancer["Scheme"]], ["network", "internal"]);
-    assert_eq!(attributes(&balancer["LoadBalancerAttributes"])["load_balancing.cross_zone.enabled"], "true");
+    assert_eq!(
+        attributes(&balancer["LoadBalancerAttributes"])["load_balancing.cross_zone.enabled"],
+        "true"
+    );
     assert_eq!(balancer["SecurityGroups"], json!([LOAD_BALANCER_GROUP]));
     for port in QUERY_PORTS {
         let listener = stack.existing(&format!("Listener{port}"));
-        let action = json!([{"Type": "forward", "TargetGroupArn": format!("{{TargetGroup{port}}}")}]);
-        let expected =
-            json!({"LoadBalancerArn": LOAD_BALANCER, "Protocol": "TCP", "Port": port, "DefaultActions": action});
+        let action =
+            json!([{"Type": "forward", "TargetGroupArn": format!("{{TargetGroup{port}}}")}]);
+        let expected = json!({"LoadBalancerArn": LOAD_BALANCER, "Protocol": "TCP", "Port": port, "DefaultActions": action});
         assert_eq!(listener, expected);
         let group = stack.existing(&format!("TargetGroup{port}"));
         assert_eq!([&group["Protocol"], &group["TargetType"]], ["TCP", "instance"]);
         assert_eq!(group["Port"], port);
         let attributes = attributes(&group["TargetGroupAttributes"]);
         assert_eq!(attributes["load_balancing.cross_zone.enabled"], "true");
-        assert_eq!(attributes["preserve_client_ip.enabled"], "false", "a node could not answer the client");
+        assert_eq!(
+            attributes["preserve_client_ip.enabled"], "false",
+            "a node could not answer the client"
+        );
     }
-    assert_eq!(created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::Listener").len(), QUERY_PORTS.len());
+    assert_eq!(
+        created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::Listener").len(),
+        QUERY_PORTS.len()
+    );
 }
 
 /// What each service has: its ports, its health check, and what a test asks.
 const SERVICES: [(&str, &[u16], u16, &str, &str); 3] = [
     ("query", &QUERY_PORTS, 9095, "/health", ":9088/druid/v2/datasources"),
-    ("coordinator", &[8281], 8281, "/druid/coordinator/v1/isLeader", ":8281/druid/coordinator/v1/isLeader"),
+    (
+        "coordinator",
+        &[8281],
+        8281,
+        "/druid/coordinator/v1/isLeader",
+        ":8281/druid/coordinator/v1/isLeader",
+    ),
     ("overlord", &[8290], 8290, "/druid/indexer/v1/isLeader", ":8290/druid/indexer/v1/isLeader"),
 ];
 
@@ -99,13 +127,18 @@ fn the_nodes_are_attached_to_every_target_group_and_detached_from_the_same() {
         let groups: Vec<_> = groups.keys().map(|name| format!("{{{name}}}")).collect();
         for (output, verb) in [("AttachCommand", "attach"), ("DetachCommand", "detach")] {
             let expected = format!(
-                "for group in AUTO_SCALING_GROUPS; do aws autoscaling {verb}-load-balancer-target-groups --region \
-                 eu-west-1 --auto-scaling-group-name $group --target-group-arns {}; done",
+                "for group in AUTO_SCALING_GROUPS; do aws autoscaling \
+                 {verb}-load-balancer-target-groups --region eu-west-1 --auto-scaling-group-name \
+                 $group --target-group-arns {}; done",
                 groups.join(" ")
             );
             assert_eq!(stack.output(output), expected, "{service}");
         }
-        assert!(stack.output("HealthCommand").starts_with(&format!("for group in {}; do", groups.join(" "))));
+        assert!(
+            stack
+                .output("HealthCommand")
+                .starts_with(&format!("for group in {}; do", groups.join(" ")))
+        );
     }
 }
 
@@ -115,9 +148,17 @@ fn each_service_has_its_ports_and_a_health_check_that_finds_who_can_serve() {
         let stack = overlap(&[&SERVICE[..], &PEERED, &[("DruidService", service)]].concat());
         let groups = created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::TargetGroup");
         for group in groups.values() {
-            assert_eq!([&group["HealthCheckProtocol"], &group["HealthCheckPath"]], ["HTTPS", path], "{service}");
+            assert_eq!(
+                [&group["HealthCheckProtocol"], &group["HealthCheckPath"]],
+                ["HTTPS", path],
+                "{service}"
+            );
             assert_eq!(group["HealthCheckPort"], port, "{service}");
-            assert_eq!(attributes(&group["TargetGroupAttributes"])["preserve_client_ip.enabled"], "false", "{service}");
+            assert_eq!(
+                attributes(&group["TargetGroupAttributes"])["preserve_client_ip.enabled"],
+                "false",
+                "{service}"
+            );
         }
         let listeners = created(&OVERLAP, &stack, "AWS::ElasticLoadBalancingV2::Listener");
         let pairs: BTreeSet<_> = listeners
@@ -131,15 +172,28 @@ fn each_service_has_its_ports_and_a_health_check_that_finds_who_can_serve() {
         let expected = ports.iter().map(|port| (port.to_string(), port.to_string()));
         assert_eq!(pairs, expected.collect(), "{service}");
         let own = stack.existing("LoadBalancerSecurityGroup");
-        let passing = |other: &str| ports.iter().map(|port| ("tcp".to_owned(), *port, other.to_owned())).collect();
-        assert_eq!(passes(own["SecurityGroupEgress"].as_array().unwrap()), passing(GROUP), "{service}");
-        assert_eq!(passes(own["SecurityGroupIngress"].as_array().unwrap()), passing(RANGES[0]), "{service}");
+        let passing = |other: &str| {
+            ports.iter().map(|port| ("tcp".to_owned(), *port, other.to_owned())).collect()
+        };
+        assert_eq!(
+            passes(own["SecurityGroupEgress"].as_array().unwrap()),
+            passing(GROUP),
+            "{service}"
+        );
+        assert_eq!(
+            passes(own["SecurityGroupIngress"].as_array().unwrap()),
+            passing(RANGES[0]),
+            "{service}"
+        );
         let nodes = created(&OVERLAP, &stack, "AWS::EC2::SecurityGroupIngress");
         assert_eq!(passes(nodes.values()), passing(LOAD_BALANCER_GROUP), "{service}");
         assert!(nodes.values().all(|rule| rule["GroupId"] == GROUP), "{service}");
         for output in ["PeerTestCommand", "ConsumerTestCommand"] {
             let asked = stack.output(output);
-            assert!(asked.starts_with("curl -k -u admin https://") && asked.ends_with(test), "{asked}");
+            assert!(
+                asked.starts_with("curl -k -u admin https://") && asked.ends_with(test),
+                "{asked}"
+            );
         }
     }
     assert_eq!(OVERLAP["Parameters"]["DruidService"]["Default"], "query");
@@ -149,11 +203,16 @@ fn each_service_has_its_ports_and_a_health_check_that_finds_who_can_serve() {
 fn in_imply_cloud_the_load_balancer_joins_its_groups_and_no_rule_is_added_to_them() {
     let unmanaged = "sg-0fedcba9876543211";
     for (service, ..) in SERVICES {
-        let stack =
-            overlap(&[&PEERED[..], &[("UnmanagedSecurityGroupId", unmanaged), ("DruidService", service)]].concat());
+        let stack = overlap(
+            &[&PEERED[..], &[("UnmanagedSecurityGroupId", unmanaged), ("DruidService", service)]]
+                .concat(),
+        );
         let groups = strings(&stack.existing("LoadBalancer")["SecurityGroups"]);
         assert_eq!(groups, [LOAD_BALANCER_GROUP, unmanaged, GROUP]);
-        assert!(created(&OVERLAP, &stack, "AWS::EC2::SecurityGroupIngress").is_empty(), "{service}");
+        assert!(
+            created(&OVERLAP, &stack, "AWS::EC2::SecurityGroupIngress").is_empty(),
+            "{service}"
+        );
     }
 }
 
@@ -171,7 +230,10 @@ fn nothing_that_the_vpc_has_is_routed_otherwise() {
     }
     for template in [&*REQUESTER, &*ACCEPTER] {
         let asked = text(&template["Parameters"]["RouteTableIds"]["Description"]);
-        assert!(asked.contains("Never a table that already routes one that overlaps it"), "{asked}");
+        assert!(
+            asked.contains("Never a table that already routes one that overlaps it"),
+            "{asked}"
+        );
     }
 }
 
@@ -188,7 +250,10 @@ fn the_load_balancer_admits_the_peer_by_range_and_consumers_by_principal() {
     let service = overlap(&SERVICE);
     assert!(ingress(&service).is_empty());
     let balancer = service.existing("LoadBalancer");
-    assert_eq!(balancer["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"], "off", "no rule names consumers");
+    assert_eq!(
+        balancer["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"], "off",
+        "no rule names consumers"
+    );
 }
 
 #[test]
@@ -202,7 +267,10 @@ fn there_is_an_endpoint_service_for_those_who_are_allowed_and_only_then() {
         let permissions = stack.existing("EndpointServicePermissions");
         assert_eq!(strings(&permissions["AllowedPrincipals"]), two.split(',').collect::<Vec<_>>());
         assert_eq!(permissions["ServiceId"], "{EndpointService}");
-        assert_eq!(stack.output("EndpointServiceName"), "com.amazonaws.vpce.eu-west-1.{EndpointService}");
+        assert_eq!(
+            stack.output("EndpointServiceName"),
+            "com.amazonaws.vpce.eu-west-1.{EndpointService}"
+        );
     }
     let peered = overlap(&PEERED);
     for part in ["EndpointService", "EndpointServicePermissions"] {
@@ -214,10 +282,15 @@ fn there_is_an_endpoint_service_for_those_who_are_allowed_and_only_then() {
 #[test]
 fn the_template_says_what_aws_refuses_and_what_is_left() {
     let description = text(&OVERLAP["Description"]);
-    assert!(description.contains("AWS refuses to peer them: give AllowedPrincipals"), "{description}");
+    assert!(
+        description.contains("AWS refuses to peer them: give AllowedPrincipals"),
+        "{description}"
+    );
     assert!(
         description.contains("already routes the peer's range elsewhere: give PeeringConnectionId"),
         "{description}"
     );
-    assert!(text(&REQUESTER["Description"]).contains("Check the ranges first (make check-peering)"));
+    assert!(
+        text(&REQUESTER["Description"]).contains("Check the ranges first (make check-peering)")
+    );
 }

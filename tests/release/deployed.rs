@@ -60,19 +60,38 @@ async fn fails_over(run: &Run, release: &Path) -> Result<()> {
     lab.wait_for_target(1, EVENT_DEADLINE).await
 }
 
-/// Every template of an architecture leads to that architecture's zips, and allows no other processor.
+/// Every template of an architecture leads to that architecture's zips, and allows no other
+/// processor.
 async fn names_its_zips(run: &Run, release: &Path) -> Result<()> {
     for (place, architecture) in [(".", "arm64"), ("x86_64", "x86_64")] {
         // Finds what it nests.
-        Template::fit(run, &release.join(place).join("template.yaml"), &release.join(place)).await?;
-        for (template, function) in [("database", "failover-sync"), ("flush-hosts", "flush-hosts")] {
+        Template::fit(run, &release.join(place).join("template.yaml"), &release.join(place))
+            .await?;
+        for (template, function) in [("database", "failover-sync"), ("flush-hosts", "flush-hosts")]
+        {
             let path = release.join(place).join(format!("infra/{template}.yaml"));
             let text = std::fs::read_to_string(&path)?;
-            let code = text.lines().find_map(|line| line.trim().strip_prefix("Code: ")).context("no Code")?;
-            let zip = path.with_file_name(code).canonicalize().with_context(|| format!("{code} of {template}"))?;
-            ensure!(zip == release.join(format!("{function}-{architecture}.zip")).canonicalize()?, "{}", zip.display());
-            for line in [format!("AllowedValues: [{architecture}]"), format!("Default: {architecture}")] {
-                ensure!(text.contains(&format!("\n    {line}\n")), "{} lacks {line}", path.display());
+            let code = text
+                .lines()
+                .find_map(|line| line.trim().strip_prefix("Code: "))
+                .context("no Code")?;
+            let zip = path
+                .with_file_name(code)
+                .canonicalize()
+                .with_context(|| format!("{code} of {template}"))?;
+            ensure!(
+                zip == release.join(format!("{function}-{architecture}.zip")).canonicalize()?,
+                "{}",
+                zip.display()
+            );
+            for line in
+                [format!("AllowedValues: [{architecture}]"), format!("Default: {architecture}")]
+            {
+                ensure!(
+                    text.contains(&format!("\n    {line}\n")),
+                    "{} lacks {line}",
+                    path.display()
+                );
             }
             ensure!(!text.contains("BuildMethod"), "{} is to be built", path.display());
         }
@@ -98,22 +117,28 @@ async fn unpack(run: &Run) -> Result<PathBuf> {
             .await?;
         archives.push(directory.join(format!("failover-sync-{VERSION}.tar.gz")));
     }
-    ensure!(std::fs::read(&archives[0])? == std::fs::read(&archives[1])?, "the second archive differs from the first");
+    ensure!(
+        std::fs::read(&archives[0])? == std::fs::read(&archives[1])?,
+        "the second archive differs from the first"
+    );
 
     let empty = run.scratch("unpacked")?;
     let tar = Program::new("tar", "tar").arg("-xzf").arg(&archives[1]).directory(&empty);
     tar.run(run, &Quiet).await?;
     let release = empty.join(format!("failover-sync-{VERSION}"));
-    let sums = Program::new("sums", "sha256sum").args(["--check", "--strict", "SHA256SUMS"]).directory(&release);
+    let sums = Program::new("sums", "sha256sum")
+        .args(["--check", "--strict", "SHA256SUMS"])
+        .directory(&release);
     let checked = sums.output(run).await?;
-    let checked: BTreeSet<_> = checked.lines().filter_map(|line| line.strip_suffix(": OK")).collect();
+    let checked: BTreeSet<_> =
+        checked.lines().filter_map(|line| line.strip_suffix(": OK")).collect();
     let missing: Vec<_> = NAMED.iter().filter(|name| !checked.contains(*name)).collect();
     ensure!(missing.is_empty(), "SHA256SUMS lacks {missing:?}");
     Ok(release)
 }
 
-/// The binaries once more, with a header that calls them arm64's. Nothing runs them: they stand for those that another
-/// compiler makes.
+/// The binaries once more, with a header that calls them arm64's. Nothing runs them: they stand for
+/// those that another compiler makes.
 fn disguised(run: &Run, binaries: &Path) -> Result<PathBuf> {
     /// Where the header of an ELF file names the machine, and its number.
     const MACHINE: (usize, u8) = (18, 183);

@@ -1,5 +1,5 @@
-//! The version is that of the workspace in `Cargo.toml`, wherever it is told. What the programs tell is tested where they
-//! are.
+//! The version is that of the workspace in `Cargo.toml`, wherever it is told. What the programs
+//! tell is tested where they are.
 
 use std::fs::read_to_string;
 
@@ -36,7 +36,14 @@ fn the_templates_that_can_be_published_tell_the_version() {
 fn the_changelog_begins_with_the_version() {
     let changelog = text("CHANGELOG.md");
     let first = changelog.lines().find(|line| line.starts_with("## ")).unwrap();
-    let heading = Regex::new(r"^## \[(\d+\.\d+\.\d+)\] - (unreleased|20\d\d-[01]\d-[0-3]\d)$").unwrap();
-    let version = heading.captures(first).unwrap_or_else(|| panic!("{first}")).get(1).unwrap().as_str().to_owned();
+    let heading =
+        Regex::new(r"^## \[(\d+\.\d+\.\d+)\] - (unreleased|20\d\d-[01]\d-[0-3]\d)$").unwrap();
+    let version = heading
+        .captures(first)
+        .unwrap_or_else(|| panic!("{first}"))
+        .get(1)
+        .unwrap()
+        .as_str()
+        .to_owned();
     assert_eq!(version, VERSION);
 }

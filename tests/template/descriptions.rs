@@ -1,4 +1,5 @@
-//! What EC2 takes as the description of a security group and of its rules, which no emulator checks.
+//! What EC2 takes as the description of a security group and of its rules, which no emulator
+//! checks.
 
 use regex::Regex;
 use serde_json::Value;
@@ -20,7 +21,10 @@ fn security_groups_are_described_in_characters_that_ec2_takes() {
     let mut seen = 0;
     for name in templates {
         for (id, resource) in load(&name)["Resources"].as_object().unwrap() {
-            if resource["Type"].as_str().is_some_and(|kind| kind.starts_with("AWS::EC2::SecurityGroup")) {
+            if resource["Type"]
+                .as_str()
+                .is_some_and(|kind| kind.starts_with("AWS::EC2::SecurityGroup"))
+            {
                 for description in descriptions(&resource["Properties"]) {
                     // A variable stands for a name, which has none of the others.
                     let text = description.replace("${", "").replace('}', "");

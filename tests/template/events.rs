@@ -15,7 +15,9 @@ fn only_rds_of_this_account_may_publish() {
     let policy = Stack::with(&[]).existing("TopicPolicy");
     assert_eq!(policy["Topics"], json!(["{Topic}"]));
     let mut statements = policy["PolicyDocument"]["Statement"].as_array().unwrap().clone();
-    statements.iter_mut().for_each(|statement| _ = statement.as_object_mut().unwrap().remove("Sid"));
+    statements
+        .iter_mut()
+        .for_each(|statement| _ = statement.as_object_mut().unwrap().remove("Sid"));
     let only = json!({
         "Effect": "Allow",
         "Principal": {"Service": "events.rds.amazonaws.com"},
@@ -46,7 +48,11 @@ fn rds_tells_of_everything_that_can_move_the_writer() {
         assert_eq!(subscription["SnsTopicArn"], "{Topic}");
         assert_eq!(subscription["SourceType"], source, "{kind}");
         assert_eq!(subscription["SourceIds"], json!(["app"]), "{kind}");
-        assert_eq!(subscription.get("EventCategories"), None, "RDS refuses a category that the Region lacks");
+        assert_eq!(
+            subscription.get("EventCategories"),
+            None,
+            "RDS refuses a category that the Region lacks"
+        );
     }
     let named = Stack::with(&[("DatabaseIdentifier", "other")]).existing("EventSubscription");
     assert_eq!(named["SourceIds"], json!(["other"]));
@@ -54,9 +60,10 @@ fn rds_tells_of_everything_that_can_move_the_writer() {
     assert_eq!(before, ["TopicPolicy", "TopicPermission"], "RDS tests it at once");
 }
 
-/// Whether EventBridge would let an event through a pattern, for the forms that the template uses: `$or`, and lists of
-/// exact values, `anything-but` and `exists`. An event that lacks a field of the pattern matches `exists: false` alone; one
-/// with a list in the field matches by any of its items (EventBridge user guide, "Comparison operators").
+/// Whether EventBridge would let an event through a pattern, for the forms that the template uses:
+/// `$or`, and lists of exact values, `anything-but` and `exists`. An event that lacks a field of
+/// the pattern matches `exists: false` alone; one with a list in the field matches by any of its
+/// items (EventBridge user guide, "Comparison operators").
 fn matches(pattern: &Value, event: &Value) -> bool {
     let fields = pattern.as_object().unwrap_or_else(|| panic!("{pattern} is no pattern"));
     fields.iter().all(|(key, expected)| match expected {
@@ -65,15 +72,19 @@ fn matches(pattern: &Value, event: &Value) -> bool {
             branches.iter().any(|branch| matches(branch, event))
         }
         Value::Array(values) => {
-            let held = event.get(key).map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]));
-            values.iter().any(|expected| match (expected.get("anything-but"), expected.get("exists")) {
-                (Some(others), _) => {
-                    held.as_ref().is_some_and(|held| held.iter().any(|one| !others.as_array().unwrap().contains(one)))
-                }
-                (_, Some(exists)) => *exists == held.is_some(),
-                _ => {
-                    assert!(expected.is_string(), "{expected} is not known here");
-                    held.as_ref().is_some_and(|held| held.contains(expected))
+            let held = event
+                .get(key)
+                .map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]));
+            values.iter().any(|expected| {
+                match (expected.get("anything-but"), expected.get("exists")) {
+                    (Some(others), _) => held.as_ref().is_some_and(|held| {
+                        held.iter().any(|one| !others.as_array().unwrap().contains(one))
+                    }),
+                    (_, Some(exists)) => *exists == held.is_some(),
+                    _ => {
+                        assert!(expected.is_string(), "{expected} is not known here");
+                        held.as_ref().is_some_and(|held| held.contains(expected))
+                    }
                 }
             })
         }
@@ -83,7 +94,8 @@ fn matches(pattern: &Value, event: &Value) -> bool {
 
 /// The pattern for a database, and the binding that the function gets with it.
 fn event_pattern(kind: &str, endpoint: &str, id: &str) -> (Value, Binding) {
-    let parameters = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("DatabaseIdentifier", id)];
+    let parameters =
+        [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("DatabaseIdentifier", id)];
     let stack = Stack::with(&parameters);
     let variables = &stack.existing("Function")["Environment"]["Variables"];
     let config = Config::parse(|name| variables.get(name).map(text)).unwrap();
@@ -121,14 +133,21 @@ fn the_rule_knows_the_ids_that_the_function_knows() {
         let by_id = branches.iter().filter(|branch| branch.get("EventCategories").is_none());
         let listed: Vec<_> = by_id.map(|branch| strings(&branch["EventID"])).collect();
         for ids in &listed {
-            assert!(ids.is_sorted_by(|a, b| a < b), "{kind}: {ids:?} would be easier to read in order");
+            assert!(
+                ids.is_sorted_by(|a, b| a < b),
+                "{kind}: {ids:?} would be easier to read in order"
+            );
         }
         assert_eq!(listed.concat().into_iter().collect::<BTreeSet<_>>(), known, "{kind}");
         let own = format!("{resource}:app");
         assert!(known.iter().all(|id| matches(&pattern, &rds_event(id, &own))), "{kind}");
         for number in 0..600 {
             let id = format!("RDS-EVENT-{number:04}");
-            assert_eq!(matches(&pattern, &rds_event(&id, &own)), known.contains(&id), "{kind}: {id}");
+            assert_eq!(
+                matches(&pattern, &rds_event(&id, &own)),
+                known.contains(&id),
+                "{kind}: {id}"
+            );
         }
     }
 }
@@ -137,9 +156,16 @@ fn the_rule_knows_the_ids_that_the_function_knows() {
 fn of_the_category_failover_the_rule_lets_through_what_the_function_takes_for_one() {
     for (kind, endpoint, resource) in rds_endpoints() {
         let (pattern, binding) = event_pattern(kind, endpoint, "");
-        for (source, is_own) in [(format!("{resource}:app"), true), (format!("{resource}:other"), false)] {
+        for (source, is_own) in
+            [(format!("{resource}:app"), true), (format!("{resource}:other"), false)]
+        {
             for id in [None, Some("0034"), Some("0069"), Some("0013"), Some("0999")] {
-                for categories in [json!(["failover"]), json!(["failure", "failover"]), json!(["failure"]), json!([])] {
+                for categories in [
+                    json!(["failover"]),
+                    json!(["failure", "failover"]),
+                    json!(["failure"]),
+                    json!([]),
+                ] {
                     let mut event = rds_event("", &source);
                     let detail = event["detail"].as_object_mut().unwrap();
                     detail.insert("EventCategories".into(), categories.clone());
@@ -147,7 +173,11 @@ fn of_the_category_failover_the_rule_lets_through_what_the_function_takes_for_on
                     if let Some(id) = id {
                         detail.insert("EventID".into(), format!("RDS-EVENT-{id}").into());
                     }
-                    let concerns = Trigger::parse(&event).unwrap().events.iter().any(|event| event.concerns(&binding));
+                    let concerns = Trigger::parse(&event)
+                        .unwrap()
+                        .events
+                        .iter()
+                        .any(|event| event.concerns(&binding));
                     assert_eq!(matches(&pattern, &event), concerns, "{kind}: {event}");
                     assert!(is_own || !concerns, "{kind}: {event}");
                 }
@@ -176,7 +206,10 @@ fn from_names_that_are_not_known_the_rule_brings_what_moves_addresses_and_no_fai
                 _ => concerns("db:app-b") && !of_the_cluster.contains(&&id["RDS-EVENT-".len()..]),
             };
             assert!(concerns(DEPLOYMENT) || !is_by_id, "{kind}: {id} of a deployment");
-            assert!(is_by_id || !blue_green.contains(&id.as_str()), "{kind}: {id} is told by the deployment alone");
+            assert!(
+                is_by_id || !blue_green.contains(&id.as_str()),
+                "{kind}: {id} is told by the deployment alone"
+            );
             for other in ["db:app-b", DEPLOYMENT, "cluster:other"] {
                 assert_eq!(is_let_through(other), is_by_id, "{kind}: {id} of {other}");
             }
@@ -189,15 +222,22 @@ fn the_rule_follows_the_database_that_the_function_follows() {
     for (kind, endpoint, resource) in rds_endpoints() {
         let (pattern, binding) = event_pattern(kind, endpoint, "other");
         assert_eq!(binding.id.as_deref(), Some("other"));
-        assert!(matches(&pattern, &rds_event("RDS-EVENT-0071", &format!("{resource}:other"))), "{kind}");
-        assert!(!matches(&pattern, &rds_event("RDS-EVENT-0071", &format!("{resource}:app"))), "{kind}");
+        assert!(
+            matches(&pattern, &rds_event("RDS-EVENT-0071", &format!("{resource}:other"))),
+            "{kind}"
+        );
+        assert!(
+            !matches(&pattern, &rds_event("RDS-EVENT-0071", &format!("{resource}:app"))),
+            "{kind}"
+        );
     }
 }
 
 #[test]
 fn the_rule_lets_the_sample_events_about_the_writer_through_and_no_others() {
     let (pattern, binding) = event_pattern("cluster", ENDPOINTS[0].1, "orders");
-    let samples = std::fs::read_dir(root().join("tests/events")).unwrap().map(|entry| entry.unwrap().path());
+    let samples =
+        std::fs::read_dir(root().join("tests/events")).unwrap().map(|entry| entry.unwrap().path());
     let mut let_through = BTreeSet::new();
     for path in samples {
         // The samples' account, in the stack's place.
@@ -224,5 +264,8 @@ fn the_rule_lets_the_sample_events_about_the_writer_through_and_no_others() {
     let mut disguised = rds_event("RDS-EVENT-0071", "cluster:orders");
     assert!(matches(&pattern, &disguised));
     disguised["source"] = "com.example".into();
-    assert!(!matches(&pattern, &disguised), "anybody in the account may put events of other sources");
+    assert!(
+        !matches(&pattern, &disguised),
+        "anybody in the account may put events of other sources"
+    );
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::stack::{
-    LOAD_BALANCER, LOAD_BALANCER_GROUP, READER_TARGET_GROUP, Stack, TARGET_GROUP, layer, owned, section, text,
+    LOAD_BALANCER, LOAD_BALANCER_GROUP, READER_TARGET_GROUP, Stack, TARGET_GROUP, layer, owned,
+    section, text,
 };
 use super::{FUNCTION_IN_VPC, PROBING, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined};
 
@@ -19,9 +20,14 @@ fn rules(stack: &Stack, type_name: &str) -> BTreeSet<(String, String, String)> {
     let of_type = section("Resources").iter().filter(|(_, resource)| resource["Type"] == type_name);
     let rules = of_type.filter_map(|(name, _)| stack.resource(name)).map(|rule| {
         assert!(rule["IpProtocol"] == "tcp" && rule["FromPort"] == rule["ToPort"], "{rule}");
-        let sides =
-            ["SourcePrefixListId", "DestinationPrefixListId", "SourceSecurityGroupId", "DestinationSecurityGroupId"];
-        let other: Vec<_> = sides.iter().filter_map(|side| rule.get(side).and_then(Value::as_str)).collect();
+        let sides = [
+            "SourcePrefixListId",
+            "DestinationPrefixListId",
+            "SourceSecurityGroupId",
+            "DestinationSecurityGroupId",
+        ];
+        let other: Vec<_> =
+            sides.iter().filter_map(|side| rule.get(side).and_then(Value::as_str)).collect();
         let [other] = other.as_slice() else { panic!("{rule} has not one other side") };
         (text(&rule["GroupId"]), text(&rule["FromPort"]), (*other).to_owned())
     });
@@ -29,8 +35,14 @@ fn rules(stack: &Stack, type_name: &str) -> BTreeSet<(String, String, String)> {
 }
 
 /// Rules of a group, as [`rules`] tells of them.
-fn to<'a>(group: &str, others: impl IntoIterator<Item = (&'a str, &'a str)>) -> BTreeSet<(String, String, String)> {
-    others.into_iter().map(|(port, other)| (group.to_owned(), port.to_owned(), other.to_owned())).collect()
+fn to<'a>(
+    group: &str,
+    others: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> BTreeSet<(String, String, String)> {
+    others
+        .into_iter()
+        .map(|(port, other)| (group.to_owned(), port.to_owned(), other.to_owned()))
+        .collect()
 }
 
 const INGRESS: &str = "AWS::EC2::SecurityGroupIngress";
@@ -39,25 +51,34 @@ const EGRESS: &str = "AWS::EC2::SecurityGroupEgress";
 #[test]
 fn the_link_is_as_it_was() {
     let link = layer("infra/link.yaml")["Resources"].as_object().unwrap();
-    let mut of_the_link = owned(link.keys().map(String::as_str).filter(|name| *name != "OperationsSubscription"));
+    let mut of_the_link =
+        owned(link.keys().map(String::as_str).filter(|name| *name != "OperationsSubscription"));
     let probing = [&PROBING[..], &[SECURITY_GROUP]].concat();
     let consumers = [("ConsumerCidrs", "10.9.0.0/16")];
     let variants = [&[][..], &[READERS], &[SECURITY_GROUP], &FUNCTION_IN_VPC, &consumers, &probing];
     of_the_link.extend(owned(["Link", "Database"]));
     for parameters in variants {
-        let [built, joining] = [Stack::with(parameters), joined(parameters)].map(|stack| stack.resources());
+        let [built, joining] =
+            [Stack::with(parameters), joined(parameters)].map(|stack| stack.resources());
         assert!(built.is_superset(&of_the_link), "{parameters:?}: {built:?}");
         assert!(joining.is_disjoint(&of_the_link), "{parameters:?}: {joining:?}");
         let missing: BTreeSet<_> = built.difference(&joining).cloned().collect();
-        assert_eq!(missing, of_the_link, "{parameters:?}: everything that follows the database is there as well");
-        assert!(joining.is_subset(&built), "{parameters:?}: the first database of a link is one like all");
+        assert_eq!(
+            missing, of_the_link,
+            "{parameters:?}: everything that follows the database is there as well"
+        );
+        assert!(
+            joining.is_subset(&built),
+            "{parameters:?}: the first database of a link is one like all"
+        );
     }
 }
 
 #[test]
 fn the_database_has_a_listener_of_its_own_on_the_load_balancer_that_exists() {
     let stack = joined(&[("ListenerPort", "13306"), ("DatabasePort", "3306"), READERS]);
-    for (name, port, group) in [("Listener", "13306", TARGET_GROUP), ("ReaderListener", READERS.1, READER_TARGET_GROUP)]
+    for (name, port, group) in
+        [("Listener", "13306", TARGET_GROUP), ("ReaderListener", READERS.1, READER_TARGET_GROUP)]
     {
         let expected = json!({
             "LoadBalancerArn": LOAD_BALANCER,
@@ -67,7 +88,8 @@ fn the_database_has_a_listener_of_its_own_on_the_load_balancer_that_exists() {
         });
         assert_eq!(stack.existing(name), expected);
     }
-    for (name, group) in [("TargetGroup", TARGET_GROUP), ("ReaderTargetGroup", READER_TARGET_GROUP)] {
+    for (name, group) in [("TargetGroup", TARGET_GROUP), ("ReaderTargetGroup", READER_TARGET_GROUP)]
+    {
         assert_eq!(stack.existing(name)["Port"], "3306", "{group}");
     }
 }
@@ -107,7 +129,10 @@ fn the_group_of_the_load_balancer_gets_rules_for_this_database() {
         let lets_in = to(SECURITY_GROUP.1, [("5432", LOAD_BALANCER_GROUP)]);
         assert_eq!(rules(&by_group, INGRESS), lets_in, "the database lets it in");
         let both = stack_of(&[SECURITY_GROUP]);
-        assert_eq!(rules(&both, EGRESS), to(LOAD_BALANCER_GROUP, [("5432", SECURITY_GROUP.1), ("5432", four)]));
+        assert_eq!(
+            rules(&both, EGRESS),
+            to(LOAD_BALANCER_GROUP, [("5432", SECURITY_GROUP.1), ("5432", four)])
+        );
 
         let server = stack_of(&[("IpAddressType", "ipv6"), ("DatabaseCidrs", IPV6[1])]);
         assert_eq!(rules(&server, EGRESS), to(LOAD_BALANCER_GROUP, [("5432", six)]));
@@ -118,10 +143,14 @@ fn the_group_of_the_load_balancer_gets_rules_for_this_database() {
 
 #[test]
 fn a_list_that_exists_takes_the_place_of_ranges() {
-    let lists = [("ConsumerPrefixListId", LIST), ("DatabasePrefixListId", LIST), ("DatabaseCidrs", "")];
+    let lists =
+        [("ConsumerPrefixListId", LIST), ("DatabasePrefixListId", LIST), ("DatabaseCidrs", "")];
     let stack = joined(&[&lists[..], &[READERS]].concat());
     assert_eq!(rules(&stack, EGRESS), to(LOAD_BALANCER_GROUP, [("5432", LIST)]));
-    assert_eq!(rules(&stack, INGRESS), to(LOAD_BALANCER_GROUP, [("5432", LIST), (READERS.1, LIST)]));
+    assert_eq!(
+        rules(&stack, INGRESS),
+        to(LOAD_BALANCER_GROUP, [("5432", LIST), (READERS.1, LIST)])
+    );
     assert!(stack.nested("Consumers").is_none() && stack.nested("DatabaseNetworks").is_none());
 }
 
@@ -129,11 +158,13 @@ fn a_list_that_exists_takes_the_place_of_ranges() {
 fn the_ranges_stand_in_lists_and_nowhere_else() {
     let ten = TEN_RANGES.join(",");
     let stack = joined(&[("ConsumerCidrs", &ten), ("DatabaseCidrs", IPV6[1]), READERS]);
-    for (name, list, expected) in
-        [("Consumers", "Ipv4PrefixList", &TEN_RANGES[..]), ("DatabaseNetworks", "Ipv6PrefixList", &IPV6[1..])]
-    {
+    for (name, list, expected) in [
+        ("Consumers", "Ipv4PrefixList", &TEN_RANGES[..]),
+        ("DatabaseNetworks", "Ipv6PrefixList", &IPV6[1..]),
+    ] {
         let list = stack.nested(name).unwrap().existing(list);
-        let entries: Vec<_> = list["Entries"].as_array().unwrap().iter().map(|one| text(&one["Cidr"])).collect();
+        let entries: Vec<_> =
+            list["Entries"].as_array().unwrap().iter().map(|one| text(&one["Cidr"])).collect();
         assert_eq!(entries, expected, "{name}");
     }
     let with_ranges: Vec<_> = stack

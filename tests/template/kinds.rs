@@ -1,4 +1,5 @@
-//! A name and a kind that contradict each other: refused by the link, which is made first, and by the function.
+//! A name and a kind that contradict each other: refused by the link, which is made first, and by
+//! the function.
 
 use reconcile::config::Config;
 use serde_json::json;
@@ -30,7 +31,10 @@ const NAMES: [&str; 20] = [
 ];
 
 fn is_taken_by_the_link(kind: &str, endpoint: &str) -> bool {
-    takes(&layer("infra/link.yaml")["Parameters"]["DatabaseKindAndEndpoint"], &format!("{kind} {endpoint}"))
+    takes(
+        &layer("infra/link.yaml")["Parameters"]["DatabaseKindAndEndpoint"],
+        &format!("{kind} {endpoint}"),
+    )
 }
 
 fn is_taken_by_the_function(kind: &str, endpoint: &str) -> bool {
@@ -58,10 +62,15 @@ fn the_link_takes_the_kinds_and_names_together_that_the_function_takes() {
 #[test]
 fn a_reader_endpoint_is_no_cluster_and_a_custom_one_no_host_name() {
     let [cluster, readers, custom] = [NAMES[0], NAMES[1], NAMES[2]];
-    for (kind, endpoint) in [("cluster", readers), ("cluster", custom), ("hostname", custom), ("readers", cluster)] {
+    for (kind, endpoint) in
+        [("cluster", readers), ("cluster", custom), ("hostname", custom), ("readers", cluster)]
+    {
         assert!(!is_taken_by_the_link(kind, endpoint), "{kind} {endpoint}");
     }
-    assert!(is_taken_by_the_link("readers", custom), "whichever the endpoint names, all readers are registered");
+    assert!(
+        is_taken_by_the_link("readers", custom),
+        "whichever the endpoint names, all readers are registered"
+    );
     assert!(is_taken_by_the_link("hostname", cluster), "one address is a name's to tell");
     let link = &layer("infra/link.yaml")["Parameters"]["DatabaseKindAndEndpoint"];
     assert!(takes(link, ""), "a link alone has no database yet");
@@ -71,6 +80,8 @@ fn a_reader_endpoint_is_no_cluster_and_a_custom_one_no_host_name() {
 fn the_front_door_has_the_link_compare_them_before_anything_is_made() {
     let passed = &layer(LAYERS[0])["Resources"]["Link"]["Properties"]["Parameters"]["DatabaseKindAndEndpoint"];
     assert_eq!(*passed, json!({"Fn::Sub": "${DatabaseKind} ${DatabaseEndpoint}"}));
-    let link = Stack::with(&[]).nested("Link").map(|link| link.parameter("DatabaseKindAndEndpoint").to_owned());
+    let link = Stack::with(&[])
+        .nested("Link")
+        .map(|link| link.parameter("DatabaseKindAndEndpoint").to_owned());
     assert_eq!(link, Some(format!("cluster {}", ENDPOINTS[0].1)));
 }

@@ -1,6 +1,6 @@
-//! What `template.yaml` and its layers promise, read from the templates themselves: of a link with one database, and of a
-//! database that joins a link. What holds the layers together is in `layers.rs`, what `infra/flush-hosts.yaml` promises in
-//! `mysql_template`.
+//! What `template.yaml` and its layers promise, read from the templates themselves: of a link with
+//! one database, and of a database that joins a link. What holds the layers together is in
+//! `layers.rs`, what `infra/flush-hosts.yaml` promises in `mysql_template`.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -23,11 +23,15 @@ mod seeing;
 mod stack;
 mod ways;
 
-use stack::{BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, Stack, fitting, layer};
+use stack::{
+    BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, Stack, fitting, layer,
+};
 
 const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789abcdef0");
-const FUNCTION_IN_VPC: [(&str, &str); 2] =
-    [("FunctionSubnetIds", "subnet-0123456789abcdef0"), ("FunctionSecurityGroupIds", "sg-0123456789abcdef0")];
+const FUNCTION_IN_VPC: [(&str, &str); 2] = [
+    ("FunctionSubnetIds", "subnet-0123456789abcdef0"),
+    ("FunctionSecurityGroupIds", "sg-0123456789abcdef0"),
+];
 /// A function that logs in to the database by IAM and asks it.
 const PROBING: [(&str, &str); 4] = [
     FUNCTION_IN_VPC[0],
@@ -60,7 +64,8 @@ const LINK: [(&str, &str); 3] = [
 fn joined(given: &[(&str, &str)]) -> Stack {
     let given = fitting(given);
     let database = layer("infra/database.yaml");
-    let base = BASE.iter().chain(&LINK).filter(|(name, _)| database["Parameters"].get(name).is_some());
+    let base =
+        BASE.iter().chain(&LINK).filter(|(name, _)| database["Parameters"].get(name).is_some());
     let base = base.filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
     Stack::of(database, &given.iter().chain(base).copied().collect::<Vec<_>>())
 }

@@ -6,8 +6,8 @@ use regex::Regex;
 use serde_json::json;
 
 use super::stack::{
-    BASE, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, READER_TARGET_GROUP, Stack, TARGET_GROUP, TEMPLATE,
-    accepts, layer, owned, root, section, text,
+    BASE, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, READER_TARGET_GROUP, Stack,
+    TARGET_GROUP, TEMPLATE, accepts, layer, owned, root, section, text,
 };
 use super::{PROBING, READERS, joined};
 
@@ -18,8 +18,10 @@ const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd";
 fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
     let stack = Stack::with(&[&PROBING[..], &[READERS]].concat());
     let function = json!([{"Name": "FunctionName", "Value": "{Function}"}]);
-    let binding = |name: &str| json!([{"Name": "Binding", "Value": format!("{{Function}}/{name}")}]);
-    let queue = |name: &str| json!([{"Name": "QueueName", "Value": format!("{{{name}.QueueName}}")}]);
+    let binding =
+        |name: &str| json!([{"Name": "Binding", "Value": format!("{{Function}}/{name}")}]);
+    let queue =
+        |name: &str| json!([{"Name": "QueueName", "Value": format!("{{{name}.QueueName}}")}]);
     let (failures, undelivered) = (queue("FailureQueue"), queue("EventQueue"));
     let visible = "AWS/SQS ApproximateNumberOfMessagesVisible Maximum";
     let targets = json!([
@@ -41,19 +43,67 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
         ("LastInSyncAlarm", "FailoverSync InSync Maximum", &writer, below, 1, "breaching"),
         ("NotInSyncAlarm", "FailoverSync InSync Maximum", &writer, below, 1, "ignore"),
         ("ReadersNotInSyncAlarm", "FailoverSync InSync Maximum", &reader, below, 1, "ignore"),
-        ("SeveralTargetsAlarm", "AWS/NetworkELB HealthyHostCount Minimum", &targets, above, 1, "notBreaching"),
-        ("WitnessDisagreementAlarm", "FailoverSync WitnessDisagreement Minimum", &writer, at_least, 1, "notBreaching"),
-        ("TopologySilentAlarm", "FailoverSync TopologySilent Minimum", &writer, at_least, 1, "notBreaching"),
-        ("ProbeSilentAlarm", "FailoverSync ProbeSilent Minimum", &writer, at_least, 1, "notBreaching"),
-        ("NoHealthyReaderAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &readers, below, 1, "breaching"),
-        ("NoHealthyTargetAlarm", "AWS/NetworkELB HealthyHostCount Maximum", &targets, below, 1, "breaching"),
+        (
+            "SeveralTargetsAlarm",
+            "AWS/NetworkELB HealthyHostCount Minimum",
+            &targets,
+            above,
+            1,
+            "notBreaching",
+        ),
+        (
+            "WitnessDisagreementAlarm",
+            "FailoverSync WitnessDisagreement Minimum",
+            &writer,
+            at_least,
+            1,
+            "notBreaching",
+        ),
+        (
+            "TopologySilentAlarm",
+            "FailoverSync TopologySilent Minimum",
+            &writer,
+            at_least,
+            1,
+            "notBreaching",
+        ),
+        (
+            "ProbeSilentAlarm",
+            "FailoverSync ProbeSilent Minimum",
+            &writer,
+            at_least,
+            1,
+            "notBreaching",
+        ),
+        (
+            "NoHealthyReaderAlarm",
+            "AWS/NetworkELB HealthyHostCount Maximum",
+            &readers,
+            below,
+            1,
+            "breaching",
+        ),
+        (
+            "NoHealthyTargetAlarm",
+            "AWS/NetworkELB HealthyHostCount Maximum",
+            &targets,
+            below,
+            1,
+            "breaching",
+        ),
         ("ScheduleSilentAlarm", "AWS/Lambda Invocations Sum", &function, below, 1, "breaching"),
     ];
-    let alarms = section("Resources").iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
-    assert_eq!(alarms.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(), owned(expected.map(|alarm| alarm.0)));
+    let alarms = section("Resources")
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    assert_eq!(
+        alarms.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(),
+        owned(expected.map(|alarm| alarm.0))
+    );
     for (name, metric, dimensions, comparison, threshold, missing) in expected {
         let alarm = stack.existing(name);
-        let measured = ["Namespace", "MetricName", "Statistic"].map(|key| text(&alarm[key])).join(" ");
+        let measured =
+            ["Namespace", "MetricName", "Statistic"].map(|key| text(&alarm[key])).join(" ");
         assert_eq!(measured, metric);
         assert_eq!(&alarm["Dimensions"], dimensions, "{name}");
         assert_eq!(
@@ -75,12 +125,18 @@ fn every_alarm_tells_people_and_never_the_function() {
         (&probing, TOPIC, 14),
     ] {
         for stack in [Stack::with(parameters), joined(parameters)] {
-            let is_alarm = |resource: &serde_json::Value| text(&resource["Type"]).ends_with("Alarm");
+            let is_alarm =
+                |resource: &serde_json::Value| text(&resource["Type"]).ends_with("Alarm");
             let alarms = section("Resources").iter().filter(|(_, resource)| is_alarm(resource));
-            let existing: Vec<_> = alarms.filter_map(|(name, _)| Some((name, stack.resource(name)?))).collect();
+            let existing: Vec<_> =
+                alarms.filter_map(|(name, _)| Some((name, stack.resource(name)?))).collect();
             assert_eq!(existing.len(), count);
             for (name, alarm) in existing {
-                assert_eq!([&alarm["AlarmActions"], &alarm["OKActions"]], [&json!([topic]), &json!([topic])], "{name}");
+                assert_eq!(
+                    [&alarm["AlarmActions"], &alarm["OKActions"]],
+                    [&json!([topic]), &json!([topic])],
+                    "{name}"
+                );
             }
         }
         let link = Stack::with(parameters);
@@ -114,19 +170,28 @@ fn only_alarms_and_endpoint_services_of_this_account_may_publish_to_people() {
             },
         })
     };
-    let alarms = allow("cloudwatch.amazonaws.com", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:*");
-    let services = allow("vpce.amazonaws.com", "arn:aws:ec2:eu-west-1:111122223333:vpc-endpoint-service/*");
+    let alarms =
+        allow("cloudwatch.amazonaws.com", "arn:aws:cloudwatch:eu-west-1:111122223333:alarm:*");
+    let services =
+        allow("vpce.amazonaws.com", "arn:aws:ec2:eu-west-1:111122223333:vpc-endpoint-service/*");
     assert_eq!(statements(&Stack::with(&[])), [alarms, services]);
     let description = text(&TEMPLATE["Parameters"]["OperationsTopicArn"]["Description"]);
-    for grant in ["cloudwatch.amazonaws.com", "vpce.amazonaws.com", "sns:Publish", "aws:SourceAccount", "aws:SourceArn"]
-    {
+    for grant in [
+        "cloudwatch.amazonaws.com",
+        "vpce.amazonaws.com",
+        "sns:Publish",
+        "aws:SourceAccount",
+        "aws:SourceArn",
+    ] {
         assert!(description.contains(grant), "{grant} is not documented");
     }
 }
 
 #[test]
 fn people_hear_of_every_connection_to_an_endpoint_service_that_is_built() {
-    for (parameters, topic) in [(&[][..], OPERATIONS_TOPIC), (&[("OperationsTopicArn", TOPIC)], TOPIC)] {
+    for (parameters, topic) in
+        [(&[][..], OPERATIONS_TOPIC), (&[("OperationsTopicArn", TOPIC)], TOPIC)]
+    {
         let expected = json!({
             "ServiceId": "{EndpointService}",
             "ConnectionEvents": ["Connect", "Accept", "Reject", "Delete"],
@@ -135,15 +200,23 @@ fn people_hear_of_every_connection_to_an_endpoint_service_that_is_built() {
         assert_eq!(Stack::with(parameters).existing("ConnectionNotification"), expected);
         assert_eq!(joined(parameters).resource("ConnectionNotification"), None);
     }
-    let arn = &TEMPLATE["Resources"]["ConnectionNotification"]["Properties"]["ConnectionNotificationArn"];
-    assert!(arn.to_string().contains("OperationsTopicPolicy"), "a request may come before the topic takes it");
+    let arn =
+        &TEMPLATE["Resources"]["ConnectionNotification"]["Properties"]["ConnectionNotificationArn"];
+    assert!(
+        arn.to_string().contains("OperationsTopicPolicy"),
+        "a request may come before the topic takes it"
+    );
 }
 
 #[test]
 fn an_address_is_subscribed_if_it_is_given() {
     assert_eq!(Stack::with(&[]).resource("OperationsSubscription"), None);
-    let expected = json!({"TopicArn": OPERATIONS_TOPIC, "Protocol": "email", "Endpoint": "ops@example.com"});
-    assert_eq!(Stack::with(&[("OperationsEmail", "ops@example.com")]).existing("OperationsSubscription"), expected);
+    let expected =
+        json!({"TopicArn": OPERATIONS_TOPIC, "Protocol": "email", "Endpoint": "ops@example.com"});
+    assert_eq!(
+        Stack::with(&[("OperationsEmail", "ops@example.com")]).existing("OperationsSubscription"),
+        expected
+    );
 }
 
 #[test]
@@ -155,24 +228,32 @@ fn topics_queues_and_logs_are_encrypted_with_a_given_key() {
     }
     for queue in ["FailureQueue", "EventQueue"] {
         let queue = stack.existing(queue);
-        assert_eq!([&queue["KmsMasterKeyId"], &queue["SqsManagedSseEnabled"]], [&json!(KEY), &json!(false)]);
+        assert_eq!(
+            [&queue["KmsMasterKeyId"], &queue["SqsManagedSseEnabled"]],
+            [&json!(KEY), &json!(false)]
+        );
     }
     assert_eq!(stack.existing("FunctionLogGroup")["KmsKeyId"], KEY);
     assert_eq!(Stack::with(&[]).existing("FunctionLogGroup").get("KmsKeyId"), None);
     // Lambda writes to the failure queue as the function.
     let role = |stack: &Stack| stack.existing("FunctionRole").to_string();
-    assert!(role(&stack).contains("kms:GenerateDataKey") && !role(&Stack::with(&[])).contains("kms:"));
+    assert!(
+        role(&stack).contains("kms:GenerateDataKey") && !role(&Stack::with(&[])).contains("kms:")
+    );
     let guide = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
-    let services =
-        ["events.rds", "cloudwatch", "vpce", "sns", "events"].map(|name| format!("\"{name}.amazonaws.com\""));
-    for words in services.iter().map(String::as_str).chain(["logs.", "kms:GenerateDataKey*", "kms:Decrypt"]) {
+    let services = ["events.rds", "cloudwatch", "vpce", "sns", "events"]
+        .map(|name| format!("\"{name}.amazonaws.com\""));
+    for words in
+        services.iter().map(String::as_str).chain(["logs.", "kms:GenerateDataKey*", "kms:Decrypt"])
+    {
         assert!(guide.contains(words), "{words} is not documented");
     }
 }
 
 #[test]
 fn the_slowest_schedule_is_not_taken_for_silence() {
-    let alarm = Stack::with(&[("ScheduleExpression", "rate(5 minutes)")]).existing("ScheduleSilentAlarm");
+    let alarm =
+        Stack::with(&[("ScheduleExpression", "rate(5 minutes)")]).existing("ScheduleSilentAlarm");
     let window = alarm["Period"].as_u64().unwrap() * alarm["EvaluationPeriods"].as_u64().unwrap();
     assert_eq!(window, 2 * 300);
     assert!(!accepts("ScheduleExpression", "rate(6 minutes)"));
@@ -199,7 +280,8 @@ fn outputs_are_what_consumers_and_operators_need() {
         ("TargetGroupArn", TARGET_GROUP),
         ("TopicArn", "{Topic}"),
     ];
-    let expected: BTreeMap<_, _> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let expected: BTreeMap<_, _> =
+        expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(Stack::with(&[READERS]).outputs(), expected);
     assert_eq!(section("Outputs").len(), expected.len());
     assert!(section("Outputs").values().all(|output| output["Description"].is_string()));
@@ -219,14 +301,22 @@ fn outputs_are_what_consumers_and_operators_need() {
     assert_eq!(server, of_the_database);
 }
 
-/// SAM's cache looks only at the function's own folder: it would ship an old binary after a change in `reconcile`.
+/// SAM's cache looks only at the function's own folder: it would ship an old binary after a change
+/// in `reconcile`.
 #[test]
 fn sam_does_not_cache_builds() {
     let samconfig = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();
-    let settings: Vec<_> = samconfig.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let settings: Vec<_> =
+        samconfig.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     assert!(!settings.iter().any(|line| line.contains("cached")), "{settings:?}");
     assert!(settings.contains(&r#"capabilities = "CAPABILITY_IAM""#));
-    let default = settings.split(|line| line.starts_with('[') && !line.starts_with("[default.")).next().unwrap();
+    let default = settings
+        .split(|line| line.starts_with('[') && !line.starts_with("[default."))
+        .next()
+        .unwrap();
     let account = Regex::new(r"\d{12}|vpc-|subnet-").unwrap();
-    assert!(!account.is_match(&default.join("\n")), "an account's values do not belong into the defaults");
+    assert!(
+        !account.is_match(&default.join("\n")),
+        "an account's values do not belong into the defaults"
+    );
 }

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::stack::{ENDPOINTS, LOAD_BALANCER, Stack, accepts, layer, owned, section, takes};
 use super::{FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
 
-/// Lambda takes 16 subnets and five security groups (API, `VpcConfig`), which CloudFormation would say at the function.
+/// Lambda takes 16 subnets and five security groups (API, `VpcConfig`), which CloudFormation would
+/// say at the function.
 #[test]
 fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
     let many = |prefix: &str, count: usize| vec![format!("{prefix}-01234567"); count].join(",");
@@ -16,9 +17,13 @@ fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
         (["FunctionSecurityGroupIds", "FlushHostsSecurityGroupIds"], "sg", 5),
     ] {
         for path in ["template.yaml", "infra/database.yaml", "infra/flush-hosts.yaml"] {
-            let definition = parameters.iter().find_map(|name| layer(path)["Parameters"].get(name)).unwrap();
+            let definition =
+                parameters.iter().find_map(|name| layer(path)["Parameters"].get(name)).unwrap();
             assert!(takes(definition, &many(prefix, most)), "{path} refuses {most} of {prefix}");
-            assert!(!takes(definition, &many(prefix, most + 1)), "{path} takes more than {most} of {prefix}");
+            assert!(
+                !takes(definition, &many(prefix, most + 1)),
+                "{path} takes more than {most} of {prefix}"
+            );
         }
     }
 }
@@ -27,9 +32,12 @@ fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
 fn what_has_no_safe_default_has_none() {
     let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabaseKind", "DatabasePort", "VpcId"];
     let link = ["LoadBalancerArn", "LoadBalancerSecurityGroupId", "OperationsTopicArn"];
-    for (path, more) in [("template.yaml", &["AllowedPrincipals", "SubnetIds"][..]), ("infra/database.yaml", &link)] {
+    for (path, more) in
+        [("template.yaml", &["AllowedPrincipals", "SubnetIds"][..]), ("infra/database.yaml", &link)]
+    {
         let parameters = layer(path)["Parameters"].as_object().unwrap();
-        let required = parameters.iter().filter(|(_, definition)| definition.get("Default").is_none());
+        let required =
+            parameters.iter().filter(|(_, definition)| definition.get("Default").is_none());
         let required: BTreeSet<_> = required.map(|(name, _)| name.clone()).collect();
         assert_eq!(required, owned(database.iter().chain(more).copied()), "{path}");
     }
@@ -58,8 +66,10 @@ fn parameters_take_what_is_right_and_nothing_else() {
     let ten = ["10.0.0.0/8"; 10].join(",");
     let both = "10.0.0.0/8,fd00:ec2::/56,2600:1f18:0:1::/64";
     let application = LOAD_BALANCER.replace("/net/", "/app/");
-    let port: (&[&str], &[&str]) =
-        (&["", "1", "5433", "65535"], &["0", "05433", "65536", "70000", "100000", "-1", "5432,5433", "postgres"]);
+    let port: (&[&str], &[&str]) = (
+        &["", "1", "5433", "65535"],
+        &["0", "05433", "65536", "70000", "100000", "-1", "5432,5433", "postgres"],
+    );
     let cases: [(&str, &[&str], &[&str]); 26] = [
         (
             "AllowedPrincipals",
@@ -90,7 +100,10 @@ fn parameters_take_what_is_right_and_nothing_else() {
         ("DatabaseIdentifier", &["", "app", "app-2"], &["App", "2app", "app-", "app--2", "app.x"]),
         (
             "SubnetIds",
-            &["subnet-01234567,subnet-89abcdef", "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-01234567"],
+            &[
+                "subnet-01234567,subnet-89abcdef",
+                "subnet-0123456789abcdef0,subnet-0123456789abcdef1,subnet-01234567",
+            ],
             &[
                 "",
                 "subnet-01234567",
@@ -102,20 +115,41 @@ fn parameters_take_what_is_right_and_nothing_else() {
         (
             "ConsumerCidrs",
             &["", "10.0.0.0/8", &ten, both],
-            &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/33", "10.0.0.0/8,", "::/0", "fd00::/129", "fd00::"],
+            &[
+                "10.0.0.0",
+                "0.0.0.0/0",
+                "10.0.0.0/33",
+                "10.0.0.0/8,",
+                "::/0",
+                "fd00::/129",
+                "fd00::",
+            ],
         ),
         (
             "DatabaseCidrs",
             &["", "10.0.1.7/32", "fd00::7/128", &ten],
             &["10.0.0.0", "0.0.0.0/0", "10.0.0.0/8, 10.0.0.0/8"],
         ),
-        ("ConsumerPrefixListId", &["", "pl-0123456789abcdef0"], &["pl-", "10.0.0.0/8", "pl-01234567,pl-01234567"]),
-        ("DatabasePrefixListId", &["", "pl-0123456789abcdef0"], &["pl-", "10.0.0.0/8", "pl-01234567,pl-01234567"]),
+        (
+            "ConsumerPrefixListId",
+            &["", "pl-0123456789abcdef0"],
+            &["pl-", "10.0.0.0/8", "pl-01234567,pl-01234567"],
+        ),
+        (
+            "DatabasePrefixListId",
+            &["", "pl-0123456789abcdef0"],
+            &["pl-", "10.0.0.0/8", "pl-01234567,pl-01234567"],
+        ),
         ("IpAddressType", &["ipv4", "dualstack", "ipv6"], &["", "IPv4", "both"]),
         ("LinkName", &["", "failover-sync-2", &*"a".repeat(64)], &["a b", "a_b", &*"a".repeat(65)]),
         (
             "AllowedCidrs",
-            &["10.0.0.0/16", "fd00:ec2::/56", "2600:1f18:0:1::/64,10.0.0.0/16", "1:2:3:4:5:6:7:8/128"],
+            &[
+                "10.0.0.0/16",
+                "fd00:ec2::/56",
+                "2600:1f18:0:1::/64,10.0.0.0/16",
+                "1:2:3:4:5:6:7:8/128",
+            ],
             &[
                 "",
                 "0.0.0.0/0",
@@ -128,7 +162,11 @@ fn parameters_take_what_is_right_and_nothing_else() {
                 "10.0.0.0/8, fc00::/7",
             ],
         ),
-        ("DatabaseSecurityGroupId", &["", "sg-01234567"], &["sg-", "sg-01234567,sg-01234567", "default"]),
+        (
+            "DatabaseSecurityGroupId",
+            &["", "sg-01234567"],
+            &["sg-", "sg-01234567,sg-01234567", "default"],
+        ),
         (
             "DnsServers",
             &["", "10.0.0.2", "127.0.0.1:5353,10.0.0.2"],
@@ -160,7 +198,11 @@ fn parameters_take_what_is_right_and_nothing_else() {
                 "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/shared",
             ],
         ),
-        ("LoadBalancerSecurityGroupId", &["sg-01234567"], &["", "sg-", "sg-01234567,sg-01234567", "default"]),
+        (
+            "LoadBalancerSecurityGroupId",
+            &["sg-01234567"],
+            &["", "sg-", "sg-01234567,sg-01234567", "default"],
+        ),
         (
             "OperationsTopicArn",
             &["", "arn:aws:sns:eu-west-1:111122223333:ops"],
@@ -178,13 +220,21 @@ fn parameters_take_what_is_right_and_nothing_else() {
         ),
     ];
     for (parameter, right, wrong) in cases {
-        right.iter().for_each(|value| assert!(accepts(parameter, value), "{parameter} refuses {value:?}"));
-        wrong.iter().for_each(|value| assert!(!accepts(parameter, value), "{parameter} accepts {value:?}"));
+        right
+            .iter()
+            .for_each(|value| assert!(accepts(parameter, value), "{parameter} refuses {value:?}"));
+        wrong
+            .iter()
+            .for_each(|value| assert!(!accepts(parameter, value), "{parameter} accepts {value:?}"));
     }
     let eleven = ["10.0.0.0/8"; 11].join(",");
     let of_the_list = &layer("infra/ranges.yaml")["Parameters"]["Cidrs"];
     assert!(takes(of_the_list, &ten) && takes(of_the_list, both) && !takes(of_the_list, ""));
-    for definition in [of_the_list, &section("Parameters")["ConsumerCidrs"], &section("Parameters")["DatabaseCidrs"]] {
+    for definition in [
+        of_the_list,
+        &section("Parameters")["ConsumerCidrs"],
+        &section("Parameters")["DatabaseCidrs"],
+    ] {
         assert!(!takes(definition, &eleven), "takes a range for which the list has no entry");
     }
 }
@@ -197,27 +247,41 @@ fn rules_refuse_what_cannot_work_and_name_the_remedy() {
         (&[("DatabaseCidrs", "")], "Give DatabaseSecurityGroupId, or DatabaseCidrs"),
         (&FUNCTION_IN_VPC[..1], "Give both, or neither"),
         (&FUNCTION_IN_VPC[1..], "Give both, or neither"),
-        (&[("DatabaseKind", "proxy"), ("DatabaseIdentifier", "app")], "or leave DatabaseIdentifier empty"),
-        (&[("DatabaseKind", "address"), ("DatabaseIdentifier", "app")], "or leave DatabaseIdentifier empty"),
+        (
+            &[("DatabaseKind", "proxy"), ("DatabaseIdentifier", "app")],
+            "or leave DatabaseIdentifier empty",
+        ),
+        (
+            &[("DatabaseKind", "address"), ("DatabaseIdentifier", "app")],
+            "or leave DatabaseIdentifier empty",
+        ),
         (&[("DatabaseEngine", "sqlserver")], "Set DatabaseKind=instance"),
         (&oracle, "Set DatabaseKind=instance"),
         (&[("IpAddressType", "ipv6")], "Give the IPv6 ranges"),
     ];
     for (parameters, remedy) in cases {
         let refusals = Stack::with(parameters).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+        assert!(
+            matches!(&*refusals, [one] if one.contains(remedy)),
+            "{parameters:?}: {refusals:?}"
+        );
     }
     // A second database is refused for the same reasons as the first.
     for (parameters, remedy) in &cases[2..] {
         let refusals = joined(parameters).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+        assert!(
+            matches!(&*refusals, [one] if one.contains(remedy)),
+            "{parameters:?}: {refusals:?}"
+        );
     }
 }
 
 #[test]
 fn ranges_are_given_once() {
     let list = "pl-0123456789abcdef0";
-    for (ranges, id) in [("ConsumerCidrs", "ConsumerPrefixListId"), ("DatabaseCidrs", "DatabasePrefixListId")] {
+    for (ranges, id) in
+        [("ConsumerCidrs", "ConsumerPrefixListId"), ("DatabaseCidrs", "DatabasePrefixListId")]
+    {
         assert_eq!(joined(&[(ranges, ""), (id, list)]).refusals(), [""; 0]);
         let refusals = joined(&[(ranges, "10.9.0.0/16"), (id, list)]).refusals();
         assert!(
@@ -230,16 +294,27 @@ fn ranges_are_given_once() {
 #[test]
 fn readers_are_those_of_a_cluster_on_a_port_of_their_own() {
     for (kind, endpoint) in ENDPOINTS.into_iter().filter(|(kind, _)| *kind != "cluster") {
-        let refusals = Stack::with(&[READERS, ("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains("Set DatabaseKind=cluster")), "{kind}: {refusals:?}");
+        let refusals =
+            Stack::with(&[READERS, ("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)])
+                .refusals();
+        assert!(
+            matches!(&*refusals, [one] if one.contains("Set DatabaseKind=cluster")),
+            "{kind}: {refusals:?}"
+        );
     }
     let cases: [(&[(&str, &str)], &str); 2] = [
-        (&[("ReaderListenerPort", "5432")], "the port of the writer (DatabasePort, as ListenerPort is empty)"),
+        (
+            &[("ReaderListenerPort", "5432")],
+            "the port of the writer (DatabasePort, as ListenerPort is empty)",
+        ),
         (&[READERS, ("ListenerPort", READERS.1)], "the port of the writer (ListenerPort)"),
     ];
     for (parameters, reason) in cases {
         let refusals = Stack::with(parameters).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains(reason)), "{parameters:?}: {refusals:?}");
+        assert!(
+            matches!(&*refusals, [one] if one.contains(reason)),
+            "{parameters:?}: {refusals:?}"
+        );
     }
 }
 
@@ -247,8 +322,13 @@ fn readers_are_those_of_a_cluster_on_a_port_of_their_own() {
 fn an_address_is_subscribed_to_the_stacks_own_topic_only() {
     let address = ("OperationsEmail", "ops@example.com");
     assert_eq!(Stack::with(&[address]).refusals(), [""; 0]);
-    let refusals = Stack::with(&[address, ("OperationsTopicArn", "arn:aws:sns:eu-west-1:111122223333:ops")]).refusals();
-    assert!(matches!(&*refusals, [one] if one.contains("leave OperationsEmail empty")), "{refusals:?}");
+    let refusals =
+        Stack::with(&[address, ("OperationsTopicArn", "arn:aws:sns:eu-west-1:111122223333:ops")])
+            .refusals();
+    assert!(
+        matches!(&*refusals, [one] if one.contains("leave OperationsEmail empty")),
+        "{refusals:?}"
+    );
 }
 
 #[test]
@@ -256,14 +336,21 @@ fn rules_let_pass_what_works() {
     for (kind, _, stack) in every_stack() {
         assert_eq!(stack.refusals(), [""; 0], "{kind}");
     }
-    assert_eq!(joined(&[("DatabaseCidrs", "")]).refusals(), [""; 0], "the link may reach the database already");
+    assert_eq!(
+        joined(&[("DatabaseCidrs", "")]).refusals(),
+        [""; 0],
+        "the link may reach the database already"
+    );
     let enforced = [("EnforceConsumerCidrs", "true"), ("ConsumerCidrs", "10.9.0.0/16")];
-    let identified = [("DatabaseKind", "instance"), ("DatabaseIdentifier", "app"), ("DatabaseEngine", "oracle")];
+    let identified =
+        [("DatabaseKind", "instance"), ("DatabaseIdentifier", "app"), ("DatabaseEngine", "oracle")];
     let by_group = [("DatabaseCidrs", ""), SECURITY_GROUP];
     // The readers may have the database's port, if the writer does not.
     let swapped = [("ListenerPort", "15432"), ("ReaderListenerPort", "5432")];
     let by_ipv6 = [("IpAddressType", "ipv6"), ("AllowedCidrs", "2600:1f18::/56")];
-    for parameters in [&enforced[..], &identified, &by_group, &FUNCTION_IN_VPC, &[READERS], &swapped, &by_ipv6] {
+    for parameters in
+        [&enforced[..], &identified, &by_group, &FUNCTION_IN_VPC, &[READERS], &swapped, &by_ipv6]
+    {
         assert_eq!(Stack::with(parameters).refusals(), [""; 0], "{parameters:?}");
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use failover_sync::elbv2;
 use platform::rds;
 
-use super::stack::{ENDPOINTS, NETWORK_INTERFACE_ACTIONS, READER_TARGET_GROUP, Stack, TARGET_GROUP, owned, strings};
+use super::stack::{
+    ENDPOINTS, NETWORK_INTERFACE_ACTIONS, READER_TARGET_GROUP, Stack, TARGET_GROUP, owned, strings,
+};
 use super::{FUNCTION_IN_VPC, READERS, joined};
 
 /// What the role allows beside the calls of the adapters.
@@ -17,14 +19,21 @@ fn statements(stack: &Stack, effect: &str) -> Vec<(BTreeSet<String>, Vec<String>
     let role = stack.existing("FunctionRole");
     assert_eq!(role.get("ManagedPolicyArns"), None, "the policies are written out");
     let policies = role["Policies"].as_array().unwrap();
-    let statements = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    let statements = policies
+        .iter()
+        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
     let matching = statements.filter(|statement| statement["Effect"] == effect);
-    matching.map(|s| (strings(&s["Action"]).into_iter().collect(), strings(&s["Resource"]))).collect()
+    matching
+        .map(|s| (strings(&s["Action"]).into_iter().collect(), strings(&s["Resource"])))
+        .collect()
 }
 
 fn resources_of(stack: &Stack, action: &str) -> Vec<String> {
     let statements = statements(stack, "Allow").into_iter();
-    statements.filter(|(actions, _)| actions.contains(action)).flat_map(|(_, resources)| resources).collect()
+    statements
+        .filter(|(actions, _)| actions.contains(action))
+        .flat_map(|(_, resources)| resources)
+        .collect()
 }
 
 #[test]
@@ -33,8 +42,10 @@ fn the_role_allows_what_the_adapters_call_and_no_more() {
         let has_topology = ["cluster", "readers"].contains(&kind);
         for in_vpc in [false, true] {
             let mut parameters = vec![("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)];
-            let mut expected: BTreeSet<_> =
-                [&elbv2::IAM_ACTIONS[..], &LOG_ACTIONS, &QUEUE_ACTIONS].concat().into_iter().collect();
+            let mut expected: BTreeSet<_> = [&elbv2::IAM_ACTIONS[..], &LOG_ACTIONS, &QUEUE_ACTIONS]
+                .concat()
+                .into_iter()
+                .collect();
             if has_topology {
                 expected.extend(rds::IAM_ACTIONS);
             }
@@ -43,8 +54,13 @@ fn the_role_allows_what_the_adapters_call_and_no_more() {
                 expected.extend(NETWORK_INTERFACE_ACTIONS);
             }
             for stack in [Stack::with(&parameters), joined(&parameters)] {
-                let allowed = statements(&stack, "Allow").into_iter().flat_map(|(actions, _)| actions);
-                assert_eq!(allowed.collect::<BTreeSet<_>>(), owned(expected.iter().copied()), "{parameters:?}");
+                let allowed =
+                    statements(&stack, "Allow").into_iter().flat_map(|(actions, _)| actions);
+                assert_eq!(
+                    allowed.collect::<BTreeSet<_>>(),
+                    owned(expected.iter().copied()),
+                    "{parameters:?}"
+                );
             }
         }
     }
@@ -53,7 +69,8 @@ fn the_role_allows_what_the_adapters_call_and_no_more() {
 #[test]
 fn the_role_names_its_resources() {
     let stack = Stack::with(&FUNCTION_IN_VPC);
-    let arn = |service: &str, rest: &str| format!("arn:aws:{service}:eu-west-1:111122223333:{rest}");
+    let arn =
+        |service: &str, rest: &str| format!("arn:aws:{service}:eu-west-1:111122223333:{rest}");
     let expected = [
         ("elasticloadbalancing:RegisterTargets", TARGET_GROUP.to_owned()),
         ("elasticloadbalancing:DeregisterTargets", TARGET_GROUP.to_owned()),
@@ -65,7 +82,8 @@ fn the_role_names_its_resources() {
     for (action, resource) in expected {
         assert_eq!(resources_of(&stack, action), [resource], "{action}");
     }
-    let everywhere = statements(&stack, "Allow").into_iter().filter(|(_, resources)| *resources == ["*"]);
+    let everywhere =
+        statements(&stack, "Allow").into_iter().filter(|(_, resources)| *resources == ["*"]);
     let everywhere: BTreeSet<_> = everywhere.flat_map(|(actions, _)| actions).collect();
     let mut without_resources = owned(NETWORK_INTERFACE_ACTIONS);
     without_resources.insert("elasticloadbalancing:DescribeTargetHealth".into());
@@ -78,8 +96,14 @@ fn the_role_names_its_resources() {
 #[test]
 fn the_role_changes_the_readers_group_only_if_there_is_one() {
     for stack in [Stack::with(&[READERS]), joined(&[READERS])] {
-        for action in ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"] {
-            assert_eq!(resources_of(&stack, action), [TARGET_GROUP, READER_TARGET_GROUP], "{action}");
+        for action in
+            ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
+        {
+            assert_eq!(
+                resources_of(&stack, action),
+                [TARGET_GROUP, READER_TARGET_GROUP],
+                "{action}"
+            );
         }
     }
 }

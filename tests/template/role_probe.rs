@@ -1,5 +1,5 @@
-//! A function that asks the database itself whether it takes writes: what it has more than others, and that it has
-//! nothing more without a login.
+//! A function that asks the database itself whether it takes writes: what it has more than others,
+//! and that it has nothing more without a login.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,10 @@ use super::stack::{ENDPOINTS, Stack, accepts, layer, owned, root, section, strin
 use super::{FUNCTION_IN_VPC, PROBING, READERS, SECURITY_GROUP, every_stack, joined};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:probe-AbCdEf";
-const LAYER: (&str, &str) = ("CaBundleLayerArn", "arn:aws:lambda:eu-west-1:111122223333:layer:ca:3");
-const BY_SECRET: [(&str, &str); 3] = [FUNCTION_IN_VPC[0], FUNCTION_IN_VPC[1], ("ProbeSecretArn", SECRET)];
+const LAYER: (&str, &str) =
+    ("CaBundleLayerArn", "arn:aws:lambda:eu-west-1:111122223333:layer:ca:3");
+const BY_SECRET: [(&str, &str); 3] =
+    [FUNCTION_IN_VPC[0], FUNCTION_IN_VPC[1], ("ProbeSecretArn", SECRET)];
 
 /// The kinds whose databases can be asked.
 const ASKED: [&str; 3] = ["cluster", "instance", "hostname"];
@@ -35,7 +37,10 @@ const TRACES: [&str; 8] = [
 ];
 
 /// These parameters, and others in place of some of them.
-fn changed<'a>(base: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+fn changed<'a>(
+    base: &[(&'a str, &'a str)],
+    changes: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     let kept = base.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| other == name));
     kept.chain(changes).copied().collect()
 }
@@ -56,10 +61,12 @@ fn config(stack: &Stack) -> Config {
 fn without_a_login_nothing_of_it_is_there() {
     let layer = Stack::with(&[&FUNCTION_IN_VPC[..], &[LAYER, READERS, SECURITY_GROUP]].concat());
     for stack in every_stack().map(|(.., stack)| stack).chain([layer]) {
-        let all: Vec<_> = stack.resources().iter().map(|name| (name.clone(), stack.existing(name))).collect();
+        let all: Vec<_> =
+            stack.resources().iter().map(|name| (name.clone(), stack.existing(name))).collect();
         for (name, resource) in all {
             let resource = resource.to_string();
-            let found: Vec<_> = TRACES.into_iter().filter(|trace| resource.contains(trace)).collect();
+            let found: Vec<_> =
+                TRACES.into_iter().filter(|trace| resource.contains(trace)).collect();
             assert!(found.is_empty() && !PARTS.contains(&&*name), "{name}: {found:?}");
         }
         assert_eq!(stack.existing("Function").get("Layers"), None);
@@ -72,12 +79,14 @@ fn a_login_changes_the_function_its_role_and_the_dashboard_alone() {
         let others = [FUNCTION_IN_VPC[0], FUNCTION_IN_VPC[1], SECURITY_GROUP, READERS];
         for stack_of in [Stack::with, joined] {
             let (with, without) = (stack_of(&changed(&others, login)), stack_of(&others));
-            let added: BTreeSet<_> = with.resources().difference(&without.resources()).cloned().collect();
+            let added: BTreeSet<_> =
+                with.resources().difference(&without.resources()).cloned().collect();
             assert_eq!(added, owned(PARTS));
             assert!(with.resources().is_superset(&without.resources()));
             // Stacks differ by what is passed to them, which is seen in what they hold.
             let own = without.resources().into_iter().filter(|name| without.nested(name).is_none());
-            let differing: BTreeSet<_> = own.filter(|name| with.existing(name) != without.existing(name)).collect();
+            let differing: BTreeSet<_> =
+                own.filter(|name| with.existing(name) != without.existing(name)).collect();
             assert_eq!(differing, owned(["Dashboard", "Function", "FunctionRole"]));
         }
     }
@@ -107,11 +116,15 @@ fn the_function_reads_the_engine_of_the_writer_the_login_and_the_authorities() {
     let iam = LoginMethod::Iam("failover_sync".into());
     let secret = LoginMethod::Secret(SECRET.into());
     for (kind, endpoint) in ENDPOINTS.into_iter().filter(|(kind, _)| ASKED.contains(kind)) {
-        for (name, engine) in [("postgres", Engine::Postgres), ("mysql", Engine::MySql), ("mariadb", Engine::MySql)] {
-            let database = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("DatabaseEngine", name)];
+        for (name, engine) in
+            [("postgres", Engine::Postgres), ("mysql", Engine::MySql), ("mariadb", Engine::MySql)]
+        {
+            let database =
+                [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("DatabaseEngine", name)];
             for (login, parameters) in [(&iam, &PROBING[..]), (&secret, &BY_SECRET)] {
                 for (layer, bundle) in [("", None), (LAYER.1, Some("/opt/ca.pem".into()))] {
-                    let parameters = changed(parameters, &[&database[..], &[(LAYER.0, layer)]].concat());
+                    let parameters =
+                        changed(parameters, &[&database[..], &[(LAYER.0, layer)]].concat());
                     for stack in [Stack::with(&parameters), joined(&parameters)] {
                         let config = config(&stack);
                         assert_eq!(
@@ -133,16 +146,19 @@ fn the_function_reads_the_engine_of_the_writer_the_login_and_the_authorities() {
 #[test]
 fn the_readers_beside_a_writer_that_is_asked_are_not() {
     let config = config(&probing(&[READERS]));
-    let engines: Vec<_> = config.bindings.iter().map(|binding| (binding.kind, binding.engine)).collect();
+    let engines: Vec<_> =
+        config.bindings.iter().map(|binding| (binding.kind, binding.engine)).collect();
     assert_eq!(engines, [(Kind::Cluster, Some(Engine::Postgres)), (Kind::Readers, None)]);
 }
 
 #[test]
 fn the_kinds_that_can_be_asked_are_those_that_have_a_voice() {
-    let with_probe = Kind::NAMES.into_iter().filter(|(_, kind)| kind.can_probe_role()).map(|(name, _)| name);
+    let with_probe =
+        Kind::NAMES.into_iter().filter(|(_, kind)| kind.can_probe_role()).map(|(name, _)| name);
     assert_eq!(owned(with_probe), owned(ASKED));
     for (kind, endpoint) in ENDPOINTS {
-        let refusals = probing(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]).refusals();
+        let refusals =
+            probing(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]).refusals();
         assert_eq!(refusals.is_empty(), ASKED.contains(&kind), "{kind}: {refusals:?}");
     }
 }
@@ -151,8 +167,12 @@ fn the_kinds_that_can_be_asked_are_those_that_have_a_voice() {
 fn statements(stack: &Stack, role: &str, service: &str) -> Vec<Value> {
     let role = stack.existing(role);
     let policies = role["Policies"].as_array().unwrap();
-    let all = policies.iter().flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
-    all.filter(|one| strings(&one["Action"]).iter().any(|action| action.starts_with(service))).cloned().collect()
+    let all = policies
+        .iter()
+        .flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+    all.filter(|one| strings(&one["Action"]).iter().any(|action| action.starts_with(service)))
+        .cloned()
+        .collect()
 }
 
 #[test]
@@ -162,7 +182,9 @@ fn the_role_logs_in_as_the_one_user_where_the_resource_ids_are() {
         let given: Vec<_> = ids.split(',').take(count).collect();
         let joined = given.join(",");
         let stack = probing(&[("DatabaseResourceIds", &joined)]);
-        let users = given.iter().map(|id| format!("arn:aws:rds-db:eu-west-1:111122223333:dbuser:{id}/failover_sync"));
+        let users = given
+            .iter()
+            .map(|id| format!("arn:aws:rds-db:eu-west-1:111122223333:dbuser:{id}/failover_sync"));
         let expected = json!({
             "Sid": "LogInAsThisUser",
             "Effect": "Allow",
@@ -202,7 +224,8 @@ fn the_databases_group_lets_in_the_first_group_of_a_function_that_asks() {
     let groups = ("FunctionSecurityGroupIds", "sg-11111111,sg-22222222");
     for login in [&PROBING[..], &BY_SECRET] {
         for stack_of in [Stack::with, joined] {
-            let stack = stack_of(&changed(login, &[groups, SECURITY_GROUP, ("DatabasePort", "3306")]));
+            let stack =
+                stack_of(&changed(login, &[groups, SECURITY_GROUP, ("DatabasePort", "3306")]));
             let expected = json!({
                 "GroupId": SECURITY_GROUP.1,
                 "IpProtocol": "tcp",
@@ -213,7 +236,11 @@ fn the_databases_group_lets_in_the_first_group_of_a_function_that_asks() {
             });
             assert_eq!(stack.existing("FunctionIngress"), expected);
             let without_group = stack_of(&changed(login, &[groups]));
-            assert_eq!(without_group.resource("FunctionIngress"), None, "which group it would be, nobody knows");
+            assert_eq!(
+                without_group.resource("FunctionIngress"),
+                None,
+                "which group it would be, nobody knows"
+            );
         }
     }
     let says = text(&section("Parameters")["FunctionSecurityGroupIds"]["Description"]);
@@ -227,9 +254,12 @@ fn the_databases_group_lets_in_the_first_group_of_a_function_that_asks() {
 #[test]
 fn rules_refuse_half_of_it_and_databases_that_cannot_be_asked() {
     let outside = [("FunctionSubnetIds", ""), ("FunctionSecurityGroupIds", "")];
-    let engine = "Set DatabaseEngine=postgres, mysql or mariadb, or leave ProbeUser and ProbeSecretArn empty";
-    let kind = "Set DatabaseKind to cluster, instance or hostname, or leave ProbeUser and ProbeSecretArn empty";
-    let network = "Give FunctionSubnetIds and FunctionSecurityGroupIds, or leave ProbeUser and ProbeSecretArn empty";
+    let engine = "Set DatabaseEngine=postgres, mysql or mariadb, or leave ProbeUser and \
+                  ProbeSecretArn empty";
+    let kind = "Set DatabaseKind to cluster, instance or hostname, or leave ProbeUser and \
+                ProbeSecretArn empty";
+    let network = "Give FunctionSubnetIds and FunctionSecurityGroupIds, or leave ProbeUser and \
+                   ProbeSecretArn empty";
     let instance = |engine| [("DatabaseKind", "instance"), ("DatabaseEngine", engine)];
     let cases: [(&[(&str, &str)], &str); 8] = [
         (&instance("sqlserver"), engine),
@@ -245,23 +275,36 @@ fn rules_refuse_half_of_it_and_databases_that_cannot_be_asked() {
         for login in [&PROBING[..], &BY_SECRET] {
             for stack_of in [Stack::with, joined] {
                 let refusals = stack_of(&changed(login, parameters)).refusals();
-                assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+                assert!(
+                    matches!(&*refusals, [one] if one.contains(remedy)),
+                    "{parameters:?}: {refusals:?}"
+                );
             }
         }
     }
     for half in FUNCTION_IN_VPC {
         let refusals = probing(&[(half.0, "")]).refusals();
-        assert!(!refusals.is_empty() && refusals.iter().any(|one| one.contains("Give both, or neither")), "{half:?}");
+        assert!(
+            !refusals.is_empty()
+                && refusals.iter().any(|one| one.contains("Give both, or neither")),
+            "{half:?}"
+        );
     }
     let cases: [(Vec<(&str, &str)>, &str); 4] = [
         (changed(&PROBING, &[BY_SECRET[2]]), "ProbeSecretArn by password. Give one of them"),
-        (changed(&PROBING, &[("DatabaseResourceIds", "")]), "Give the database's DatabaseResourceIds"),
+        (
+            changed(&PROBING, &[("DatabaseResourceIds", "")]),
+            "Give the database's DatabaseResourceIds",
+        ),
         (changed(&PROBING, &[("ProbeUser", "")]), "where ProbeUser may log in"),
         (changed(&BY_SECRET, &[PROBING[3]]), "Give both, or neither"),
     ];
     for (parameters, remedy) in cases {
         let refusals = Stack::with(&parameters).refusals();
-        assert!(matches!(&*refusals, [one] if one.contains(remedy)), "{parameters:?}: {refusals:?}");
+        assert!(
+            matches!(&*refusals, [one] if one.contains(remedy)),
+            "{parameters:?}: {refusals:?}"
+        );
     }
 }
 
@@ -271,7 +314,11 @@ fn rules_let_pass_what_can_be_asked() {
         for engine in ["postgres", "mysql", "mariadb"] {
             // MariaDB has no clusters, which another rule says.
             if (kind, engine) != ("cluster", "mariadb") {
-                let database = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint), ("DatabaseEngine", engine)];
+                let database = [
+                    ("DatabaseKind", kind),
+                    ("DatabaseEndpoint", endpoint),
+                    ("DatabaseEngine", engine),
+                ];
                 for login in [&PROBING[..], &BY_SECRET] {
                     let parameters = changed(login, &database);
                     assert_eq!(Stack::with(&parameters).refusals(), [""; 0], "{parameters:?}");
@@ -286,18 +333,35 @@ fn rules_let_pass_what_can_be_asked() {
 fn parameters_take_what_is_right_and_nothing_else() {
     let (longest, longer) = ("a".repeat(63), "a".repeat(64));
     let cases: [(&str, &[&str], &[&str]); 2] = [
-        ("ProbeUser", &["", "failover_sync", &longest], &["failover sync", "failover@sync", "*", "'a'@'%'", &longer]),
+        (
+            "ProbeUser",
+            &["", "failover_sync", &longest],
+            &["failover sync", "failover@sync", "*", "'a'@'%'", &longer],
+        ),
         (
             "ProbeSecretArn",
-            &["", SECRET, "arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds!cluster-1234abcd-Ab12Cd"],
-            &["witness", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:*", "arn:aws:ssm:eu-west-1:1:a"],
+            &[
+                "",
+                SECRET,
+                "arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds!cluster-1234abcd-Ab12Cd",
+            ],
+            &[
+                "witness",
+                "arn:aws:secretsmanager:eu-west-1:111122223333:secret:*",
+                "arn:aws:ssm:eu-west-1:1:a",
+            ],
         ),
     ];
     for (parameter, right, wrong) in cases {
-        right.iter().for_each(|value| assert!(accepts(parameter, value), "{parameter} refuses {value:?}"));
-        wrong.iter().for_each(|value| assert!(!accepts(parameter, value), "{parameter} accepts {value:?}"));
+        right
+            .iter()
+            .for_each(|value| assert!(accepts(parameter, value), "{parameter} refuses {value:?}"));
+        wrong
+            .iter()
+            .for_each(|value| assert!(!accepts(parameter, value), "{parameter} accepts {value:?}"));
     }
-    let flushing = &layer("infra/flush-hosts.yaml")["Parameters"]["FlushHostsSecretArn"]["AllowedPattern"];
+    let flushing =
+        &layer("infra/flush-hosts.yaml")["Parameters"]["FlushHostsSecretArn"]["AllowedPattern"];
     assert_eq!(section("Parameters")["ProbeSecretArn"]["AllowedPattern"], *flushing);
 }
 
@@ -305,7 +369,10 @@ fn parameters_take_what_is_right_and_nothing_else() {
 fn both_logins_say_that_they_are_optional_where_the_function_must_be_and_which_ways_out_it_needs() {
     let says = |name: &str| text(&section("Parameters")[name]["Description"]);
     for (name, words) in [
-        ("ProbeUser", &["nothing changes", "VPC", "elasticloadbalancing", "RDS", "NAT", "logs need none"][..]),
+        (
+            "ProbeUser",
+            &["nothing changes", "VPC", "elasticloadbalancing", "RDS", "NAT", "logs need none"][..],
+        ),
         ("ProbeSecretArn", &["nothing changes", "VPC", "Secrets Manager", "NAT", "kms:Decrypt"]),
     ] {
         let missing: Vec<_> = words.iter().filter(|word| !says(name).contains(**word)).collect();
@@ -313,10 +380,15 @@ fn both_logins_say_that_they_are_optional_where_the_function_must_be_and_which_w
     }
     assert!(says("DatabaseResourceIds").contains("the database user may log in by IAM"));
     assert!(says("CaBundleLayerArn").contains("the function trusts"));
-    let groups = layer("template.yaml")["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"].clone();
+    let groups =
+        layer("template.yaml")["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+            .clone();
     let groups = groups.as_array().unwrap().iter().map(|group| strings(&group["Parameters"]));
     let group = groups.into_iter().find(|all| all.contains(&"ProbeUser".to_owned()));
-    assert!(group.unwrap().contains(&"FunctionSubnetIds".to_owned()), "beside the function's network");
+    assert!(
+        group.unwrap().contains(&"FunctionSubnetIds".to_owned()),
+        "beside the function's network"
+    );
 }
 
 // --- The account ---
@@ -337,14 +409,21 @@ fn the_accounts_may_log_in_and_nothing_more() {
                 "GRANT rds_iam TO failover_sync;".into(),
             ],
         ),
-        ("B", vec![format!("CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 20 PASSWORD {password};")]),
+        (
+            "B",
+            vec![format!(
+                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 20 PASSWORD {password};"
+            )],
+        ),
         ("C", vec![format!("{mysql} IDENTIFIED WITH {iam} REQUIRE SSL;")]),
         ("D", vec![format!("{mysql} IDENTIFIED BY {password} REQUIRE SSL;")]),
     ];
     let sql = sql();
     for (block, statements) in accounts {
-        let lines = sql.lines().skip_while(|line| !line.starts_with(&format!("-- {block}: "))).skip(1);
-        let lines = lines.take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches("-- "));
+        let lines =
+            sql.lines().skip_while(|line| !line.starts_with(&format!("-- {block}: "))).skip(1);
+        let lines =
+            lines.take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches("-- "));
         assert_eq!(lines.collect::<Vec<_>>(), statements, "{block}");
     }
 }

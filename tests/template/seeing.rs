@@ -1,5 +1,5 @@
-//! What an operator is shown: when the alarms about the group ring, which of them mean that the link is down, and the
-//! dashboard.
+//! What an operator is shown: when the alarms about the group ring, which of them mean that the
+//! link is down, and the dashboard.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -31,8 +31,11 @@ fn emitted() -> BTreeSet<String> {
 #[test]
 fn alarms_look_at_metrics_that_the_function_emits() {
     let of_ours = |resource: &&Value| resource["Properties"]["Namespace"] == metrics::NAMESPACE;
-    let named: BTreeSet<_> =
-        section("Resources").values().filter(of_ours).map(|alarm| text(&alarm["Properties"]["MetricName"])).collect();
+    let named: BTreeSet<_> = section("Resources")
+        .values()
+        .filter(of_ours)
+        .map(|alarm| text(&alarm["Properties"]["MetricName"]))
+        .collect();
     assert_eq!(named, owned(["InSync", "ProbeSilent", "TopologySilent", "WitnessDisagreement"]));
     assert!(named.is_subset(&emitted()), "{:?}", emitted());
 }
@@ -40,14 +43,21 @@ fn alarms_look_at_metrics_that_the_function_emits() {
 #[test]
 fn alarms_about_runs_judge_three_minutes_or_one_run_whatever_the_schedule() {
     for minutes in 1..=5 {
-        let schedule = if minutes == 1 { "rate(1 minute)".to_owned() } else { format!("rate({minutes} minutes)") };
+        let schedule = if minutes == 1 {
+            "rate(1 minute)".to_owned()
+        } else {
+            format!("rate({minutes} minutes)")
+        };
         let stack = Stack::with(&[READERS, ("ScheduleExpression", schedule.as_str())]);
         for name in ["NotInSyncAlarm", "ReadersNotInSyncAlarm", "WitnessDisagreementAlarm"] {
             let alarm = stack.existing(name);
             let number = |key: &str| text(&alarm[key]).parse::<u64>().unwrap();
             let (period, periods) = (number("Period"), number("EvaluationPeriods"));
             assert!(period >= minutes * 60, "{name}: a period without a run, {schedule}");
-            assert!((180..=300).contains(&(period * periods)), "{name}: {periods} of {period} s, {schedule}");
+            assert!(
+                (180..=300).contains(&(period * periods)),
+                "{name}: {periods} of {period} s, {schedule}"
+            );
         }
     }
 }
@@ -67,9 +77,14 @@ fn several_targets_are_wrong_only_where_there_is_one_writer() {
 fn witnesses_can_only_disagree_where_others_than_dns_are_asked() {
     for (kind, endpoint) in super::ENDPOINTS {
         let database = [("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)];
-        let alarm =
-            |more: &[(&str, &str)]| Stack::with(&[&database, more].concat()).resource("WitnessDisagreementAlarm");
-        assert_eq!(alarm(&[]).is_some(), kind == "cluster", "{kind}: the RDS API names the writer of a cluster alone");
+        let alarm = |more: &[(&str, &str)]| {
+            Stack::with(&[&database, more].concat()).resource("WitnessDisagreementAlarm")
+        };
+        assert_eq!(
+            alarm(&[]).is_some(),
+            kind == "cluster",
+            "{kind}: the RDS API names the writer of a cluster alone"
+        );
         if ["cluster", "instance", "hostname"].contains(&kind) {
             let says = text(&alarm(&PROBING).expect(kind)["AlarmDescription"]);
             for words in ["databases", "{FunctionLogGroup}", "blue", "login"] {
@@ -81,13 +96,29 @@ fn witnesses_can_only_disagree_where_others_than_dns_are_asked() {
 
 #[test]
 fn a_witness_is_silent_after_ten_minutes_in_which_it_was_asked_whatever_the_schedule() {
-    let database = ["{FunctionLogGroup}", "security group", "DatabaseResourceIds", "infra/probe-user.sql", "secret"];
-    let topology = ["{FunctionLogGroup}", "service control policy", "rds:DescribeDBInstances", "subnets", "Identifier"];
+    let database = [
+        "{FunctionLogGroup}",
+        "security group",
+        "DatabaseResourceIds",
+        "infra/probe-user.sql",
+        "secret",
+    ];
+    let topology = [
+        "{FunctionLogGroup}",
+        "service control policy",
+        "rds:DescribeDBInstances",
+        "subnets",
+        "Identifier",
+    ];
     for (name, words) in [("ProbeSilentAlarm", database), ("TopologySilentAlarm", topology)] {
         for schedule in ["rate(1 minute)", "rate(5 minutes)"] {
             let stack = Stack::with(&[&PROBING[..], &[("ScheduleExpression", schedule)]].concat());
             let alarm = stack.existing(name);
-            assert_eq!([text(&alarm["Period"]), text(&alarm["EvaluationPeriods"])], ["300", "2"], "{schedule}");
+            assert_eq!(
+                [text(&alarm["Period"]), text(&alarm["EvaluationPeriods"])],
+                ["300", "2"],
+                "{schedule}"
+            );
             assert_eq!(alarm.get("DatapointsToAlarm"), None, "all of them");
             let says = text(&alarm["AlarmDescription"]);
             words.iter().for_each(|word| assert!(says.contains(word), "{word} in {says}"));
@@ -95,14 +126,21 @@ fn a_witness_is_silent_after_ten_minutes_in_which_it_was_asked_whatever_the_sche
     }
     for (kind, endpoint) in super::ENDPOINTS {
         let stack = Stack::with(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]);
-        assert_eq!(stack.resource("TopologySilentAlarm").is_some(), ["cluster", "readers"].contains(&kind), "{kind}");
+        assert_eq!(
+            stack.resource("TopologySilentAlarm").is_some(),
+            ["cluster", "readers"].contains(&kind),
+            "{kind}"
+        );
     }
 }
 
 #[test]
 fn the_alarm_on_targets_says_when_it_is_late() {
     let says = text(&Stack::with(&[]).existing("NoHealthyTargetAlarm")["AlarmDescription"]);
-    assert!(says.contains("8 to 13 minutes after"), "two checks of 300 s, and three minutes: {says}");
+    assert!(
+        says.contains("8 to 13 minutes after"),
+        "two checks of 300 s, and three minutes: {says}"
+    );
 }
 
 #[test]
@@ -113,14 +151,18 @@ fn one_alarm_says_that_the_link_is_down() {
     assert!(text(&alarm["AlarmDescription"]).contains("parts"), "it does not say where to look");
 }
 
-/// The metrics of a widget, each as `namespace name`, with the dots that repeat the row above filled in.
+/// The metrics of a widget, each as `namespace name`, with the dots that repeat the row above
+/// filled in.
 fn metrics_of(widget: &Value) -> Vec<String> {
     let mut last: Vec<String> = vec![];
     let rows = widget["properties"]["metrics"].as_array().into_iter().flatten();
     rows.map(|row| {
-        let cells: Vec<_> = row.as_array().unwrap().iter().filter(|cell| cell.is_string()).map(text).collect();
+        let cells: Vec<_> =
+            row.as_array().unwrap().iter().filter(|cell| cell.is_string()).map(text).collect();
         let filled = cells.iter().enumerate();
-        last = filled.map(|(at, cell)| if cell == "." { last[at].clone() } else { cell.clone() }).collect::<Vec<_>>();
+        last = filled
+            .map(|(at, cell)| if cell == "." { last[at].clone() } else { cell.clone() })
+            .collect::<Vec<_>>();
         last.join(" ")
     })
     .collect()
@@ -136,23 +178,31 @@ fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last
         let widgets = body["widgets"].as_array().unwrap();
         let shown: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
         for own in emitted().iter().filter(|name| *name != "Elapsed") {
-            assert!(shown.contains(&format!("FailoverSync {own} Binding {{Function}}/writer")), "{own}: {shown:?}");
+            assert!(
+                shown.contains(&format!("FailoverSync {own} Binding {{Function}}/writer")),
+                "{own}: {shown:?}"
+            );
         }
         let group = "targetgroup/link/0123456789abcdef";
         for expected in [
             "FailoverSync InSync Binding {Function}/readers".to_owned(),
-            format!("AWS/NetworkELB HealthyHostCount TargetGroup {group} LoadBalancer {load_balancer}"),
+            format!(
+                "AWS/NetworkELB HealthyHostCount TargetGroup {group} LoadBalancer {load_balancer}"
+            ),
             format!("AWS/NetworkELB ActiveFlowCount LoadBalancer {load_balancer}"),
             format!("AWS/NetworkELB TCP_Target_Reset_Count LoadBalancer {load_balancer}"),
             "AWS/Lambda Errors FunctionName {Function}".to_owned(),
             "AWS/Lambda Duration FunctionName {Function}".to_owned(),
-            "AWS/SQS ApproximateNumberOfMessagesVisible QueueName {FailureQueue.QueueName}".to_owned(),
+            "AWS/SQS ApproximateNumberOfMessagesVisible QueueName {FailureQueue.QueueName}"
+                .to_owned(),
         ] {
             assert!(shown.contains(&expected), "{expected}: {shown:?}");
         }
         let table = widgets.iter().find(|widget| widget["type"] == "log").unwrap();
         let query = text(&table["properties"]["query"]);
-        for word in ["{FunctionLogGroup}", "'reconciled'", "'updated'", "registered", "deregistered"] {
+        for word in
+            ["{FunctionLogGroup}", "'reconciled'", "'updated'", "registered", "deregistered"]
+        {
             assert!(query.contains(word), "{word} in {query}");
         }
     }
@@ -166,10 +216,16 @@ fn the_dashboard_shows_every_alarm_that_there_is_but_the_one_that_sums_up() {
         let body: Value = text(&stack.existing("Dashboard")["DashboardBody"]).parse().unwrap();
         let widgets = body["widgets"].as_array().unwrap();
         let shown = widgets.iter().find(|widget| widget["type"] == "alarm").unwrap();
-        let shown: BTreeSet<_> = shown["properties"]["alarms"].as_array().unwrap().iter().map(text).collect();
-        let alarms = section("Resources").iter().filter(|(_, one)| one["Type"] == "AWS::CloudWatch::Alarm");
+        let shown: BTreeSet<_> =
+            shown["properties"]["alarms"].as_array().unwrap().iter().map(text).collect();
+        let alarms =
+            section("Resources").iter().filter(|(_, one)| one["Type"] == "AWS::CloudWatch::Alarm");
         let there = alarms.filter(|(name, _)| stack.resource(name).is_some());
-        assert_eq!(shown, there.map(|(name, _)| format!("{{{name}.Arn}}")).collect(), "{parameters:?}");
+        assert_eq!(
+            shown,
+            there.map(|(name, _)| format!("{{{name}.Arn}}")).collect(),
+            "{parameters:?}"
+        );
         let metrics: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
         assert_eq!(
             metrics.contains("FailoverSync ProbeSilent Binding {Function}/writer"),

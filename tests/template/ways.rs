@@ -10,7 +10,10 @@ use super::stack::{ENDPOINTS, Stack, TEMPLATE, names_used, owned, section, strin
 
 /// What leads to the function, each way with the resources that only it has.
 const WAYS: [(&str, &[&str]); 3] = [
-    ("topic", &["EventSubscription", "Topic", "TopicPermission", "TopicPolicy", "TopicSubscription"]),
+    (
+        "topic",
+        &["EventSubscription", "Topic", "TopicPermission", "TopicPolicy", "TopicSubscription"],
+    ),
     ("rule", &["EventPermission", "EventQueue", "EventQueuePolicy", "EventRule"]),
     ("schedule", &["Schedule", "SchedulePermission"]),
 ];
@@ -22,7 +25,10 @@ fn the_topic_the_rule_and_the_schedule_invoke_the_function() {
     assert_eq!([&subscription["Protocol"], &subscription["TopicArn"]], ["lambda", "{Topic}"]);
     assert_eq!(subscription["Endpoint"], "{Function.Arn}");
     let schedule = stack.existing("Schedule");
-    assert_eq!([&schedule["ScheduleExpression"], &schedule["State"]], ["rate(2 minutes)", "ENABLED"]);
+    assert_eq!(
+        [&schedule["ScheduleExpression"], &schedule["State"]],
+        ["rate(2 minutes)", "ENABLED"]
+    );
     let rule = stack.existing("EventRule");
     assert_eq!(rule["State"], "ENABLED");
     assert_eq!(rule.get("EventBusName"), None, "RDS sends to the default bus");
@@ -35,7 +41,9 @@ fn the_topic_the_rule_and_the_schedule_invoke_the_function() {
         ("SchedulePermission", "events.amazonaws.com", "{Schedule.Arn}"),
         ("TopicPermission", "sns.amazonaws.com", "{Topic}"),
     ];
-    let permissions = section("Resources").iter().filter(|(_, resource)| resource["Type"] == "AWS::Lambda::Permission");
+    let permissions = section("Resources")
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == "AWS::Lambda::Permission");
     assert_eq!(
         permissions.map(|(name, _)| name.clone()).collect::<BTreeSet<_>>(),
         owned(callers.map(|(name, ..)| name))
@@ -62,22 +70,35 @@ fn the_loss_of_any_two_ways_to_the_function_leaves_the_third() {
         }
         needed.retain(|name| resources.contains_key(name));
         // The failure queue receives only what the topic or the schedule could not deliver.
-        let shared: &[&str] = if way == "rule" { &["Function"] } else { &["FailureQueue", "Function"] };
+        let shared: &[&str] =
+            if way == "rule" { &["Function"] } else { &["FailureQueue", "Function"] };
         let allowed = owned(own.iter().chain(shared).copied());
         assert!(needed.is_subset(&allowed), "the {way} needs more than {allowed:?}: {needed:?}");
     }
     let mut by_the_function = BTreeSet::new();
-    ["Function", "FunctionRole"].iter().for_each(|name| names_used(&resources[*name], &mut by_the_function));
+    ["Function", "FunctionRole"]
+        .iter()
+        .for_each(|name| names_used(&resources[*name], &mut by_the_function));
     for (way, own) in WAYS {
-        assert!(own.iter().all(|name| !by_the_function.contains(*name)), "the function needs the {way}");
+        assert!(
+            own.iter().all(|name| !by_the_function.contains(*name)),
+            "the function needs the {way}"
+        );
     }
 }
 
 #[test]
 fn only_what_rds_tells_of_has_a_rule() {
-    let parts: BTreeSet<_> = section("Resources").keys().filter(|name| name.starts_with("Event")).collect();
-    let expected =
-        ["EventPermission", "EventQueue", "EventQueueAlarm", "EventQueuePolicy", "EventRule", "EventSubscription"];
+    let parts: BTreeSet<_> =
+        section("Resources").keys().filter(|name| name.starts_with("Event")).collect();
+    let expected = [
+        "EventPermission",
+        "EventQueue",
+        "EventQueueAlarm",
+        "EventQueuePolicy",
+        "EventRule",
+        "EventSubscription",
+    ];
     assert_eq!(parts.iter().map(|name| (*name).clone()).collect::<BTreeSet<_>>(), owned(expected));
     for (kind, endpoint) in ENDPOINTS {
         let stack = Stack::with(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]);
@@ -85,7 +106,10 @@ fn only_what_rds_tells_of_has_a_rule() {
         for part in expected {
             assert_eq!(stack.resource(part).is_some(), is_rds, "{kind}: {part}");
         }
-        assert_eq!(stack.condition(TEMPLATE["Outputs"]["EventQueueUrl"]["Condition"].as_str().unwrap()), is_rds);
+        assert_eq!(
+            stack.condition(TEMPLATE["Outputs"]["EventQueueUrl"]["Condition"].as_str().unwrap()),
+            is_rds
+        );
     }
 }
 
@@ -94,7 +118,10 @@ fn events_that_the_rule_cannot_deliver_land_in_an_encrypted_queue_of_its_own() {
     let stack = Stack::with(&[]);
     let target = &stack.existing("EventRule")["Targets"][0];
     assert_eq!(target["DeadLetterConfig"], json!({"Arn": "{EventQueue.Arn}"}));
-    assert_eq!(target["RetryPolicy"], json!({"MaximumEventAgeInSeconds": EVENT_LIFETIME.as_secs()}));
+    assert_eq!(
+        target["RetryPolicy"],
+        json!({"MaximumEventAgeInSeconds": EVENT_LIFETIME.as_secs()})
+    );
     let queue = json!({"SqsManagedSseEnabled": true, "MessageRetentionPeriod": 1209600});
     assert_eq!(stack.existing("EventQueue"), queue);
     let policy = stack.existing("EventQueuePolicy");
@@ -123,11 +150,18 @@ fn whatever_else_is_lost_lands_in_one_encrypted_queue() {
 
     let policy = stack.existing("FailureQueuePolicy");
     assert_eq!(policy["Queues"], json!(["{FailureQueue}"]));
-    let writers = policy["PolicyDocument"]["Statement"].as_array().unwrap().iter().map(|statement| {
-        assert_eq!([&statement["Effect"], &statement["Action"]], ["Allow", "sqs:SendMessage"]);
-        assert_eq!(statement["Resource"], queue);
-        (text(&statement["Principal"]["Service"]), text(&statement["Condition"]["ArnEquals"]["aws:SourceArn"]))
-    });
+    let writers =
+        policy["PolicyDocument"]["Statement"].as_array().unwrap().iter().map(|statement| {
+            assert_eq!([&statement["Effect"], &statement["Action"]], ["Allow", "sqs:SendMessage"]);
+            assert_eq!(statement["Resource"], queue);
+            (
+                text(&statement["Principal"]["Service"]),
+                text(&statement["Condition"]["ArnEquals"]["aws:SourceArn"]),
+            )
+        });
     let expected = [("events.amazonaws.com", "{Schedule.Arn}"), ("sns.amazonaws.com", "{Topic}")];
-    assert_eq!(writers.collect::<BTreeSet<_>>(), expected.map(|(a, b)| (a.into(), b.into())).into());
+    assert_eq!(
+        writers.collect::<BTreeSet<_>>(),
+        expected.map(|(a, b)| (a.into(), b.into())).into()
+    );
 }

@@ -1,4 +1,5 @@
-//! The function with a DNS that panics: a test shows that the error is told and that the next event is served.
+//! The function with a DNS that panics: a test shows that the error is told and that the next event
+//! is served.
 
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::DnsError;

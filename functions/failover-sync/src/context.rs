@@ -17,7 +17,8 @@ use crate::limit::ConcurrencyLimited;
 use crate::ports::{Clock, Clusters, Dns, RoleProbe, TargetGroups};
 use crate::process_state::ProcessState;
 
-/// Bindings of one cluster, such as its writer's and its readers', share what the RDS API says for so long.
+/// Bindings of one cluster, such as its writer's and its readers', share what the RDS API says for
+/// so long.
 const SHARED_FOR: Duration = PAUSE;
 
 /// The members of a cluster as the RDS API told them last, and when.
@@ -39,8 +40,15 @@ pub(crate) struct Context<D, G, T, C> {
 }
 
 impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Context<D, G, T, C> {
-    pub(crate) fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Context<D, G, T, C> {
-        let (groups, topology) = (ConcurrencyLimited::new(groups), ConcurrencyLimited::new(topology));
+    pub(crate) fn new(
+        config: Config,
+        dns: D,
+        groups: G,
+        topology: T,
+        clock: C,
+    ) -> Context<D, G, T, C> {
+        let (groups, topology) =
+            (ConcurrencyLimited::new(groups), ConcurrencyLimited::new(topology));
         Context {
             config,
             dns,
@@ -57,12 +65,19 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Context<D, G, T, C> {
     pub(crate) async fn resolve(&self, binding: &Binding) -> Result<DnsAnswer, DnsError> {
         match &binding.endpoint {
             Endpoint::Name(name) => self.lookup(name, binding.family, dns::LIMIT).await,
-            Endpoint::Address(address) => Ok(DnsAnswer { addresses: (*address).into(), ttl: Duration::ZERO }),
+            Endpoint::Address(address) => {
+                Ok(DnsAnswer { addresses: (*address).into(), ttl: Duration::ZERO })
+            }
         }
     }
 
     /// The addresses behind a name, if they are found in time.
-    pub(crate) async fn lookup(&self, name: &str, family: Family, limit: Duration) -> Result<DnsAnswer, DnsError> {
+    pub(crate) async fn lookup(
+        &self,
+        name: &str,
+        family: Family,
+        limit: Duration,
+    ) -> Result<DnsAnswer, DnsError> {
         let timed_out = |_| {
             let (name, servers) = (name.to_owned(), "the servers".to_owned());
             Err(DnsError { name, family, servers, answer: DnsFailure::Timeout })
@@ -70,7 +85,8 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Context<D, G, T, C> {
         timeout(limit, self.dns.lookup(name, family)).await.unwrap_or_else(timed_out)
     }
 
-    /// The members of a cluster, and when the RDS API told them: not before the run that asks began.
+    /// The members of a cluster, and when the RDS API told them: not before the run that asks
+    /// began.
     pub(crate) async fn members(&self, cluster: &str, began: Instant) -> Result<Members, AwsError> {
         let shared = {
             let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);

@@ -20,7 +20,8 @@ use tokio::time::{Instant, timeout};
 use crate::error::{DnsError, DnsFailure};
 use crate::ports::Dns;
 
-/// A lookup is over after this, however many servers are asked. The VPC resolver answers in milliseconds.
+/// A lookup is over after this, however many servers are asked. The VPC resolver answers in
+/// milliseconds.
 pub const LIMIT: Duration = Duration::from_secs(3);
 
 /// So much of it is left for the error that names the servers.
@@ -41,7 +42,8 @@ pub struct Resolver {
     order: ServerOrder,
 }
 
-/// In which order the servers of a list are asked: as given, but for a minute the one first that gave addresses last.
+/// In which order the servers of a list are asked: as given, but for a minute the one first that
+/// gave addresses last.
 #[derive(Debug, Default)]
 pub struct ServerOrder(Mutex<Option<(usize, Instant)>>);
 
@@ -49,15 +51,19 @@ impl ServerOrder {
     /// So many servers in the order in which they are asked now.
     pub fn of(&self, servers: usize) -> impl Iterator<Item = usize> + use<> {
         let preferred = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = preferred.filter(|(_, found)| found.elapsed() < PREFERRED_FOR).map_or(0, |(server, _)| server);
+        let first = preferred
+            .filter(|(_, found)| found.elapsed() < PREFERRED_FOR)
+            .map_or(0, |(server, _)| server);
         std::iter::once(first).chain((0..servers).filter(move |server| *server != first))
     }
 
-    /// Notes what a server answered. One that knows no address is not asked first: another one may know it.
+    /// Notes what a server answered. One that knows no address is not asked first: another one may
+    /// know it.
     pub fn note(&self, server: usize, has_addresses: bool) {
         let mut preferred = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*preferred {
-            Some((known, found)) if *known == server && has_addresses && found.elapsed() < PREFERRED_FOR => {}
+            Some((known, found))
+                if *known == server && has_addresses && found.elapsed() < PREFERRED_FOR => {}
             _ => *preferred = (server != 0 && has_addresses).then(|| (server, Instant::now())),
         }
     }
@@ -81,14 +87,17 @@ impl Resolver {
         }
     }
 
-    /// Asks the servers that a `resolv.conf` names. Names are asked as they are given, so that its search list is not read:
-    /// a domain that is none must not keep the function from starting.
+    /// Asks the servers that a `resolv.conf` names. Names are asked as they are given, so that its
+    /// search list is not read: a domain that is none must not keep the function from starting.
     ///
     /// # Errors
     /// When it names no server.
     pub fn of_system(resolv_conf: &str) -> Result<Resolver, NetError> {
-        let servers: String =
-            resolv_conf.lines().filter(|line| line.starts_with("nameserver")).flat_map(|line| [line, "\n"]).collect();
+        let servers: String = resolv_conf
+            .lines()
+            .filter(|line| line.starts_with("nameserver"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
         Resolver::of(parse_resolv_conf(servers)?.0.name_servers().to_vec())
     }
 
@@ -98,7 +107,8 @@ impl Resolver {
         let server = |config: NameServerConfig| {
             let name = name_of(&config);
             let config = ResolverConfig::from_name_servers(vec![config]);
-            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            let mut builder =
+                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
             let options = builder.options_mut();
             // A warm function would go on serving the old writer from a cache.
             options.cache_size = 0;
@@ -115,18 +125,22 @@ impl Resolver {
 }
 
 impl Dns for Resolver {
-    /// The next server is asked when one is silent, cannot be reached, refuses or fails. That there is no such name, or no
-    /// address, is an answer.
+    /// The next server is asked when one is silent, cannot be reached, refuses or fails. That there
+    /// is no such name, or no address, is an answer.
     async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
-        let error =
-            |servers: &[&str], answer| DnsError { name: name.to_owned(), family, servers: servers.join(", "), answer };
+        let error = |servers: &[&str], answer| DnsError {
+            name: name.to_owned(),
+            family,
+            servers: servers.join(", "),
+            answer,
+        };
         let record_type = match family {
             Family::Ipv4 => RecordType::A,
             Family::Ipv6 => RecordType::AAAA,
         };
         // The root's dot at the end keeps the search list out.
-        let absolute =
-            Name::from_ascii(format!("{name}.")).map_err(|e| error(&[], DnsFailure::Other(e.to_string())))?;
+        let absolute = Name::from_ascii(format!("{name}."))
+            .map_err(|e| error(&[], DnsFailure::Other(e.to_string())))?;
         let share = share_of(self.servers.len());
         let mut failed = Vec::new();
         let mut last = DnsFailure::Other("there is no server".to_owned());
@@ -217,11 +231,16 @@ mod tests {
         servers.note(1, true);
         assert_eq!(order(), [1, 0, 2], "it answered again");
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(order(), [0, 1, 2], "the first has its chance, however often the other has answered");
+        assert_eq!(
+            order(),
+            [0, 1, 2],
+            "the first has its chance, however often the other has answered"
+        );
         servers.note(2, true);
         servers.note(0, true);
         assert_eq!(order(), [0, 1, 2]);
-        for (server, title) in [(1, "it knows no address any more"), (2, "another one knows none")] {
+        for (server, title) in [(1, "it knows no address any more"), (2, "another one knows none")]
+        {
             servers.note(1, true);
             servers.note(server, false);
             assert_eq!(order(), [0, 1, 2], "{title}");

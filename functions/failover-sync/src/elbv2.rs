@@ -13,8 +13,8 @@ use crate::ports::TargetGroups;
 
 /// The IAM actions that this adapter calls.
 ///
-/// DescribeTargetHealth has no resource types and needs `Resource: "*"`; the other two take the target group's ARN
-/// (Service Authorization Reference, Elastic Load Balancing V2).
+/// DescribeTargetHealth has no resource types and needs `Resource: "*"`; the other two take the
+/// target group's ARN (Service Authorization Reference, Elastic Load Balancing V2).
 pub const IAM_ACTIONS: [&str; 3] = [DESCRIBE, REGISTER, DEREGISTER];
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
@@ -26,23 +26,31 @@ pub struct Elbv2(pub Client);
 
 impl TargetGroups for Elbv2 {
     async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
-        // No `Targets` in the request: only then are draining targets listed. The answer is not paginated.
+        // No `Targets` in the request: only then are draining targets listed. The answer is not
+        // paginated.
         let request = self.0.describe_target_health().target_group_arn(group.as_str());
         let response = request.customize().config_override(checked()).send().await;
         let response = response.map_err(|error| AwsError::new(DESCRIBE, group.as_str(), error))?;
         let targets = response.target_health_descriptions().iter().map(described);
-        targets
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| AwsError::incomplete(DESCRIBE, group.as_str(), "a target without an Id, a port or a state"))
+        targets.collect::<Option<Vec<_>>>().ok_or_else(|| {
+            AwsError::incomplete(
+                DESCRIBE,
+                group.as_str(),
+                "a target without an Id, a port or a state",
+            )
+        })
     }
 
     async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
         match self.register_in(None, group, targets).await {
             Err(error) if is_about_zone(&error) => {
-                // An address outside the VPC needs a zone, and one inside must have none: each on its own.
+                // An address outside the VPC needs a zone, and one inside must have none: each on
+                // its own.
                 for target in targets.chunks(1) {
                     match self.register_in(None, group, target).await {
-                        Err(error) if is_about_zone(&error) => self.register_in(Some("all"), group, target).await?,
+                        Err(error) if is_about_zone(&error) => {
+                            self.register_in(Some("all"), group, target).await?
+                        }
                         registered => registered?,
                     }
                 }
@@ -52,14 +60,22 @@ impl TargetGroups for Elbv2 {
         }
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
-        // An `Id` without its port does nothing when the target is on another port than the group's, and returns 200. What
-        // an address outside the VPC needs is not documented for this call: its zone goes back, as other controllers do it.
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
+        // An `Id` without its port does nothing when the target is on another port than the
+        // group's, and returns 200. What an address outside the VPC needs is not documented for
+        // this call: its zone goes back, as other controllers do it.
         let described = |target: &DescribedTarget| {
-            description(target.id.clone(), target.port).set_availability_zone(target.zone.clone()).build()
+            description(target.id.clone(), target.port)
+                .set_availability_zone(target.zone.clone())
+                .build()
         };
         let targets = targets.iter().map(described).collect();
-        let request = self.0.deregister_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
+        let request =
+            self.0.deregister_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
         let response = request.customize().config_override(checked()).send().await;
         response.map(drop).map_err(|error| AwsError::new(DEREGISTER, group.as_str(), error))
     }
@@ -73,17 +89,21 @@ impl Elbv2 {
         targets: &[Target],
     ) -> Result<(), AwsError> {
         let described = |target: &Target| description(target.address.to_string(), target.port);
-        let targets = targets.iter().map(|target| described(target).set_availability_zone(zone.map(str::to_owned)));
+        let targets = targets
+            .iter()
+            .map(|target| described(target).set_availability_zone(zone.map(str::to_owned)));
         let targets = targets.map(TargetDescriptionBuilder::build).collect();
-        let request = self.0.register_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
+        let request =
+            self.0.register_targets().target_group_arn(group.as_str()).set_targets(Some(targets));
         let response = request.customize().config_override(checked()).send().await;
         response.map(drop).map_err(|error| AwsError::new(REGISTER, group.as_str(), error))
     }
 }
 
-/// Whether AWS misses a zone, as it does for an address outside the VPC, of a peer or on premises (RegisterTargets,
-/// `TargetDescription`: "If the IP address is outside the VPC, this parameter is required. … the only supported value is
-/// all"). It says so in the text of a general code only, in more than one wording.
+/// Whether AWS misses a zone, as it does for an address outside the VPC, of a peer or on premises
+/// (RegisterTargets, `TargetDescription`: "If the IP address is outside the VPC, this parameter is
+/// required. … the only supported value is all"). It says so in the text of a general code only, in
+/// more than one wording.
 fn is_about_zone(error: &AwsError) -> bool {
     error.code.as_deref() == Some("ValidationError") && chain(error).contains("Availability Zone")
 }
@@ -100,7 +120,8 @@ fn described(entry: &TargetHealthDescription) -> Option<DescribedTarget> {
     let target = entry.target()?;
     let health = entry.target_health()?;
     let reason = health.reason().map(|reason| reason.as_str().to_owned());
-    let (port, state) = (u16::try_from(target.port()?).ok()?, TargetState::parse(health.state()?.as_str()));
+    let (port, state) =
+        (u16::try_from(target.port()?).ok()?, TargetState::parse(health.state()?.as_str()));
     let zone = target.availability_zone().map(str::to_owned);
     Some(DescribedTarget::new(target.id()?.to_owned(), port, state, reason).in_zone(zone))
 }

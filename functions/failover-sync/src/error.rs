@@ -1,7 +1,7 @@
 //! What can go wrong, in words for the person who reads it at night.
 //!
-//! A `Display` never repeats its source; [`chain`] joins them. Each error has a stable name, which becomes the
-//! `errorType` of a failed invocation.
+//! A `Display` never repeats its source; [`chain`] joins them. Each error has a stable name, which
+//! becomes the `errorType` of a failed invocation.
 
 use std::fmt;
 
@@ -39,8 +39,14 @@ impl From<RunError> for Diagnostic {
             RunError::BadPayload(_) => "BadPayload",
             RunError::UnknownBinding { .. } => "UnknownBinding",
             RunError::Bindings(report) => {
-                let mut kinds = report.failures().filter_map(|binding| binding.error.as_ref()).map(|error| error.kind);
-                kinds.next().filter(|first| kinds.all(|kind| kind == *first)).unwrap_or("SeveralFailures")
+                let mut kinds = report
+                    .failures()
+                    .filter_map(|binding| binding.error.as_ref())
+                    .map(|error| error.kind);
+                kinds
+                    .next()
+                    .filter(|first| kinds.all(|kind| kind == *first))
+                    .unwrap_or("SeveralFailures")
             }
         };
         Diagnostic { error_type: error_type.to_owned(), error_message: error.to_string() }
@@ -50,9 +56,16 @@ impl From<RunError> for Diagnostic {
 fn failures_of(report: &Report) -> String {
     let failures: Vec<String> = report
         .failures()
-        .filter_map(|failed| failed.error.as_ref().map(|error| format!("{}: {}", failed.binding, error.message)))
+        .filter_map(|failed| {
+            failed.error.as_ref().map(|error| format!("{}: {}", failed.binding, error.message))
+        })
         .collect();
-    format!("{} of {} bindings failed: {}", failures.len(), report.bindings.len(), failures.join("; "))
+    format!(
+        "{} of {} bindings failed: {}",
+        failures.len(),
+        report.bindings.len(),
+        failures.join("; ")
+    )
 }
 
 /// Why one binding could not be kept.
@@ -73,7 +86,10 @@ pub enum SyncError {
         source: Box<AwsError>,
     },
     /// Neither DNS nor the target group could be read.
-    #[error("neither DNS nor the target group could be read, nothing was changed: {dns}; {}", chain(group))]
+    #[error(
+        "neither DNS nor the target group could be read, nothing was changed: {dns}; {}",
+        chain(group)
+    )]
     NothingRead {
         /// What DNS said.
         dns: DnsError,
@@ -85,14 +101,18 @@ pub enum SyncError {
     Refused(AddressRefusal),
     /// The invocation's time ran out.
     #[error(
-        "the function's deadline is near and the work is unfinished; it stopped while {phase}; what was done is in the log"
+        "the function's deadline is near and the work is unfinished; it stopped while {phase}; \
+         what was done is in the log"
     )]
     DeadlineNear {
         /// What it was doing.
         phase: String,
     },
     /// A defect in this program.
-    #[error("failover-sync panicked while it reconciled this binding: {0}; this is a defect, please report it")]
+    #[error(
+        "failover-sync panicked while it reconciled this binding: {0}; this is a defect, please \
+         report it"
+    )]
     Panicked(String),
 }
 
@@ -113,11 +133,13 @@ impl SyncError {
     /// What another look may do about it.
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
-            SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => match source.kind() {
-                "AccessDenied" | "TargetGroupNotFound" => Remedy::None,
-                "Throttled" => Remedy::Patience,
-                _ => Remedy::Retry,
-            },
+            SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => {
+                match source.kind() {
+                    "AccessDenied" | "TargetGroupNotFound" => Remedy::None,
+                    "Throttled" => Remedy::Patience,
+                    _ => Remedy::Retry,
+                }
+            }
             SyncError::Refused(_) => Remedy::OtherEvidence,
             _ => Remedy::Retry,
         }
@@ -158,7 +180,8 @@ pub struct DnsError {
 pub enum DnsFailure {
     /// The name does not exist.
     NoSuchName,
-    /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks like this.
+    /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks
+    /// like this.
     NoAddress,
     /// The server answered with an error code such as SERVFAIL.
     Code(String),
@@ -178,9 +201,12 @@ impl DnsFailure {
 impl fmt::Display for DnsFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DnsFailure::NoSuchName => f.write_str("answered NXDOMAIN: check the endpoint's spelling"),
+            DnsFailure::NoSuchName => {
+                f.write_str("answered NXDOMAIN: check the endpoint's spelling")
+            }
             DnsFailure::NoAddress => f.write_str(
-                "answered without an address: check \"ipAddressType\", and that the CNAME chain does not loop",
+                "answered without an address: check \"ipAddressType\", and that the CNAME chain \
+                 does not loop",
             ),
             DnsFailure::Code(code) => write!(f, "answered {code}"),
             DnsFailure::Timeout => f.write_str("did not answer in time"),

@@ -30,7 +30,8 @@ where
     C: Clock,
 {
     let synchronizer = Arc::new(synchronizer);
-    // Before Lambda is asked for the first event. In a task of its own: whatever goes wrong, the function starts.
+    // Before Lambda is asked for the first event. In a task of its own: whatever goes wrong, the
+    // function starts.
     let _ = tokio::spawn(Arc::clone(&synchronizer).warm_up()).await;
     let first = Once::new();
     let service = service_fn(|event: LambdaEvent<Value>| {
@@ -41,7 +42,8 @@ where
     Runtime::new(service).layer(layer_fn(RequestSpan)).run().await
 }
 
-/// Lambda tells the function's time limit with each event and not before, so that the first one has to say it.
+/// Lambda tells the function's time limit with each event and not before, so that the first one has
+/// to say it.
 fn warn_of_a_short_limit(context: &Context, watch: Duration) {
     let left = deadline(context) - Instant::now();
     if left < watch {
@@ -49,8 +51,8 @@ fn warn_of_a_short_limit(context: &Context, watch: Duration) {
         warn!(
             limit_seconds,
             watch_seconds,
-            "the function's time limit is below the watch, which will be cut short: raise Timeout, or lower WATCH_SECONDS \
-             (template parameter WatchSeconds)"
+            "the function's time limit is below the watch, which will be cut short: raise Timeout, \
+             or lower WATCH_SECONDS (template parameter WatchSeconds)"
         );
     }
 }
@@ -60,7 +62,8 @@ fn warn_of(trigger: &Trigger) {
     if let Some(shape) = &trigger.unread {
         warn!(
             shape,
-            "what looks like an event is not understood, so this is an ordinary run: send what RDS or EventBridge wrote"
+            "what looks like an event is not understood, so this is an ordinary run: send what RDS \
+             or EventBridge wrote"
         );
     }
     if trigger.dry_run && trigger.cause == Cause::Failover {
@@ -82,7 +85,12 @@ async fn invoke<D: Dns, G: TargetGroups, T: Clusters, C: Clock>(
     match &outcome {
         Ok(report) | Err(RunError::Bindings(report)) => {
             let function = &event.context.env_config.function_name;
-            telemetry::publish(report, function, chrono::Utc::now().timestamp_millis(), &mut io::stdout().lock());
+            telemetry::publish(
+                report,
+                function,
+                chrono::Utc::now().timestamp_millis(),
+                &mut io::stdout().lock(),
+            );
         }
         Err(refused) => error!(error = chain(refused), "the payload was refused"),
     }

@@ -1,9 +1,10 @@
 //! A limit on the calls that are under way at a time.
 //!
-//! ELBv2 and RDS throttle the whole account (Elastic Load Balancing: ten describes a second, forty at once). A call keeps
-//! its permit while the SDK waits to try it again, so that throttled answers slow the other bindings down as well. The
-//! SDK's adaptive retries do not fit: throttled in its first half second, that mode lets a call pass every two seconds,
-//! and asks more for a second try than its bucket can then hold.
+//! ELBv2 and RDS throttle the whole account (Elastic Load Balancing: ten describes a second, forty
+//! at once). A call keeps its permit while the SDK waits to try it again, so that throttled answers
+//! slow the other bindings down as well. The SDK's adaptive retries do not fit: throttled in its
+//! first half second, that mode lets a call pass every two seconds, and asks more for a second try
+//! than its bucket can then hold.
 
 use reconcile::binding::TargetGroupArn;
 use reconcile::evidence::ClusterMember;
@@ -13,7 +14,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::error::AwsError;
 use crate::ports::{Clusters, TargetGroups};
 
-/// So many calls to one service are under way at most. Each has a connection of its own, which the warm-up opens.
+/// So many calls to one service are under way at most. Each has a connection of its own, which the
+/// warm-up opens.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
 /// A port whose callers wait for each other.
@@ -44,7 +46,11 @@ impl<G: TargetGroups> TargetGroups for ConcurrencyLimited<G> {
         self.port.register(group, targets).await
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
         let _permit = self.permit().await;
         self.port.deregister(group, targets).await
     }

@@ -29,19 +29,24 @@ async fn main() -> Result<(), Error> {
         Ok(resolver) => resolver,
         Err(error) => return report_init_error(&error).await,
     };
-    let ca_bundle = match config.login.as_ref().map(|_| trust::ca_bundle(config.ca_bundle.as_deref())).transpose() {
+    let ca_bundle = match config
+        .login
+        .as_ref()
+        .map(|_| trust::ca_bundle(config.ca_bundle.as_deref()))
+        .transpose()
+    {
         Ok(ca_bundle) => ca_bundle,
         Err(error) => return report_init_error(&error).await,
     };
     let aws = aws::sdk_config().await;
     let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds::new(&aws));
-    let provider = config
-        .login
-        .clone()
-        .map(|login| CredentialProvider::new(login, variable("AWS_REGION").unwrap_or_default(), &aws));
+    let provider = config.login.clone().map(|login| {
+        CredentialProvider::new(login, variable("AWS_REGION").unwrap_or_default(), &aws)
+    });
     let mut synchronizer = Synchronizer::new(config, resolver, groups, topology, SystemClock);
     if let (Some(provider), Some(ca_bundle)) = (provider, ca_bundle) {
-        synchronizer = synchronizer.with_role_probe(Arc::new(SqlRoleProbe::new(provider, ca_bundle)));
+        synchronizer =
+            synchronizer.with_role_probe(Arc::new(SqlRoleProbe::new(provider, ca_bundle)));
     }
     handler::serve(synchronizer).await
 }

@@ -1,4 +1,5 @@
-//! What a run has observed of one binding, and how it observes again: DNS, the target group, topology and the databases.
+//! What a run has observed of one binding, and how it observes again: DNS, the target group,
+//! topology and the databases.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -26,8 +27,8 @@ use crate::ports::{Clock, Clusters, Dns, ProbeSessions, TargetGroups};
 use crate::process_state::MemberAddresses;
 use crate::questions::{Answer, Questions, ResolvedMembers, Source};
 
-/// A look that is urgent waits so long for each whom it asked; who has not answered by then is recorded later. A look that
-/// takes longer asks DNS and the databases again.
+/// A look that is urgent waits so long for each whom it asked; who has not answered by then is
+/// recorded later. A look that takes longer asks DNS and the databases again.
 const ROUND: Duration = PAUSE;
 
 /// The RDS API gives no answer if it takes longer than this.
@@ -42,8 +43,8 @@ const MEMBER_LIMIT: Duration = Duration::from_secs(2);
 /// Nothing waits longer than this for a database.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Nor than this, every other time, for one that did not answer: a dead host must not keep the new writer waiting, and a slow one
-/// must have its chance.
+/// Nor than this, every other time, for one that did not answer: a dead host must not keep the new
+/// writer waiting, and a slow one must have its chance.
 const REPEATED_PROBE_LIMIT: Duration = Duration::from_millis(400);
 
 /// What the databases are logged in with is fetched in this time, or not.
@@ -52,10 +53,12 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(5);
 /// If not, it is fetched again after this.
 const LOGIN_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// A database that did not answer is asked again after this, and then after twice as long each time,
+/// A database that did not answer is asked again after this, and then after twice as long each
+/// time,
 const PROBE_BACK_OFF: Duration = Duration::from_millis(250);
 
-/// up to this: always one that is registered, and any other one at the beginning of a run, when it may be promoted,
+/// up to this: always one that is registered, and any other one at the beginning of a run, when it
+/// may be promoted,
 const PROBE_BACK_OFF_AT_MOST: Duration = Duration::from_secs(1);
 
 /// for which a run counts for so long,
@@ -64,12 +67,18 @@ const BEGINNING: Duration = Duration::from_secs(60);
 /// or later up to this.
 const LATER_PROBE_BACK_OFF_AT_MOST: Duration = Duration::from_secs(15);
 
-// DNS is asked again after a round and a pause at most; the row of its answers must not be broken by one that is slow.
-const _: () = assert!(ROUND.as_millis() + PAUSE.as_millis() + dns::LIMIT.as_millis() <= CURRENT.as_millis());
+// DNS is asked again after a round and a pause at most; the row of its answers must not be broken
+// by one that is slow.
+const _: () =
+    assert!(ROUND.as_millis() + PAUSE.as_millis() + dns::LIMIT.as_millis() <= CURRENT.as_millis());
 // What the RDS API named is current when its members are found and the databases there were asked.
-const _: () = assert!(MEMBER_LIMIT.as_millis() + PROBE_LIMIT.as_millis() + PAUSE.as_millis() < CURRENT.as_millis());
+const _: () = assert!(
+    MEMBER_LIMIT.as_millis() + PROBE_LIMIT.as_millis() + PAUSE.as_millis() < CURRENT.as_millis()
+);
 // What one database said is current until it and another one were asked again.
-const _: () = assert!(ROUND.as_millis() + PAUSE.as_millis() + 2 * PROBE_LIMIT.as_millis() < CURRENT.as_millis());
+const _: () = assert!(
+    ROUND.as_millis() + PAUSE.as_millis() + 2 * PROBE_LIMIT.as_millis() < CURRENT.as_millis()
+);
 
 /// What errors say about what may have been done before them.
 const UNREAD: &str = "the target group could not be read";
@@ -165,8 +174,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         }
     }
 
-    /// Asks whom the poll policy names, and decides by what is answered: once all have, or in a look that is urgent had a round
-    /// for it. A role counts as soon as it is known.
+    /// Asks whom the poll policy names, and decides by what is answered: once all have, or in a
+    /// look that is urgent had a round for it. A role counts as soon as it is known.
     ///
     /// # Errors
     /// When the target group could not be read, or nobody has ever said where the writer is.
@@ -179,7 +188,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         let decided = loop {
             self.ask();
             let waits_until = self.questions.last_asked().map_or(self.began, |asked| asked + ROUND);
-            let is_over = !self.waits_for_all && self.poll_policy.is_urgent() && Instant::now() >= waits_until;
+            let is_over = !self.waits_for_all
+                && self.poll_policy.is_urgent()
+                && Instant::now() >= waits_until;
             if let Some(decided) = self.decide_on_answers(is_over)? {
                 break decided;
             }
@@ -188,7 +199,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
                 self.begin_round();
                 continue;
             }
-            let next = if Instant::now() < waits_until { waits_until.min(round_ends) } else { round_ends };
+            let next =
+                if Instant::now() < waits_until { waits_until.min(round_ends) } else { round_ends };
             tokio::select! {
                 biased;
                 answer = self.questions.next() => self.record(answer),
@@ -198,7 +210,10 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         self.poll_policy.record_verdict(&decided, self.context.now());
         match &self.last_dns_error {
             // No answer is no evidence; only if none ever came the run cannot do its work.
-            Some(error) if matches!(decided, Verdict::Wait(_)) && self.evidence.last_dns_answer().is_none() => {
+            Some(error)
+                if matches!(decided, Verdict::Wait(_))
+                    && self.evidence.last_dns_answer().is_none() =>
+            {
                 Err(SyncError::Dns(error.clone()))
             }
             _ => Ok(decided),
@@ -210,8 +225,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         self.poll_policy.pause(&self.evidence, took, is_pending, self.context.now())
     }
 
-    /// Goes on asking DNS and topology while a call is under way, and records who answers. The target group is not to be
-    /// described meanwhile: what was asked before a write says nothing after it.
+    /// Goes on asking DNS and topology while a call is under way, and records who answers. The
+    /// target group is not to be described meanwhile: what was asked before a write says nothing
+    /// after it.
     pub(crate) async fn poll_during<F: Future>(&mut self, call: F) -> F::Output {
         self.questions.give_up(Source::Group);
         let mut call = pin!(call);
@@ -230,7 +246,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         }
     }
 
-    /// Waits until the next look is due: at the latest after the pause, and as soon as somebody answers who was not waited for.
+    /// Waits until the next look is due: at the latest after the pause, and as soon as somebody
+    /// answers who was not waited for.
     pub(crate) async fn wait(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
         tokio::select! {
@@ -280,13 +297,17 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
     fn decide_on_answers(&mut self, is_over: bool) -> Result<Option<Verdict>, SyncError> {
         let is_complete = is_over || self.questions.is_empty();
         if is_complete && let Some(group) = self.describe_error.take() {
-            return Err(match self.last_dns_error.take_if(|_| self.evidence.last_dns_answer().is_none()) {
-                Some(dns) => SyncError::NothingRead { dns, group: group.into() },
-                None => SyncError::Aws { progress: UNREAD, source: group.into() },
-            });
+            return Err(
+                match self.last_dns_error.take_if(|_| self.evidence.last_dns_answer().is_none()) {
+                    Some(dns) => SyncError::NothingRead { dns, group: group.into() },
+                    None => SyncError::Aws { progress: UNREAD, source: group.into() },
+                },
+            );
         }
         let now = self.context.now();
-        if !self.poll_policy.may_judge(&self.evidence, now) || !(is_complete || self.sessions.is_some()) {
+        if !self.poll_policy.may_judge(&self.evidence, now)
+            || !(is_complete || self.sessions.is_some())
+        {
             return Ok(None);
         }
         let decided = self.decide(now);
@@ -298,9 +319,16 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         unasked.retain(|address| !self.asked.contains(address));
         self.probe_roles(unasked);
         // A database may contradict another one only if it ever answered.
-        let has_answered = |address: &IpAddr| self.evidence.roles().any(|(known, _)| known == *address);
+        let has_answered =
+            |address: &IpAddr| self.evidence.roles().any(|(known, _)| known == *address);
         let is_login_awaited = !is_over && self.questions.are_asked_of(Source::Login);
-        if is_login_awaited || self.questions.databases().iter().any(|address| !(is_by_role && has_answered(address))) {
+        if is_login_awaited
+            || self
+                .questions
+                .databases()
+                .iter()
+                .any(|address| !(is_by_role && has_answered(address)))
+        {
             return Ok(None);
         }
         if self.poll_policy.should_ask_topology_after(&decided, &self.evidence, now) {
@@ -320,11 +348,12 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
     /// Asks everybody who is due and is not being asked.
     fn ask(&mut self) {
         self.ask_witnesses();
-        let is_due =
-            self.describe_error.is_none() && self.poll_policy.should_describe(&self.evidence, self.context.now());
+        let is_due = self.describe_error.is_none()
+            && self.poll_policy.should_describe(&self.evidence, self.context.now());
         if is_due && !self.questions.are_asked_of(Source::Group) {
             let (context, binding) = (self.context, self.binding);
-            let question = async move { Answer::Group(context.groups.describe(&binding.target_group).await) };
+            let question =
+                async move { Answer::Group(context.groups.describe(&binding.target_group).await) };
             self.questions.ask(Source::Group, question);
         }
         let mut databases = self.poll_policy.databases_to_probe(&self.evidence);
@@ -335,7 +364,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
     fn ask_witnesses(&mut self) {
         if std::mem::take(&mut self.is_dns_due) {
             let (context, binding) = (self.context, self.binding);
-            self.questions.ask(Source::Dns, async move { Answer::Dns(context.resolve(binding).await) });
+            self.questions
+                .ask(Source::Dns, async move { Answer::Dns(context.resolve(binding).await) });
         }
         if self.poll_policy.should_ask_topology(&self.evidence, self.context.now()) {
             self.ask_topology();
@@ -349,13 +379,24 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         }
         let (context, binding, members_without_address, start) =
             (self.context, self.binding, self.members_without_address.clone(), self.start);
-        let limit = if self.poll_policy.is_check_repeated() { REPEATED_CHECK_LIMIT } else { TOPOLOGY_LIMIT };
+        let limit = if self.poll_policy.is_check_repeated() {
+            REPEATED_CHECK_LIMIT
+        } else {
+            TOPOLOGY_LIMIT
+        };
         let question = async move {
-            let members = timeout(limit, context.members(binding.cluster().unwrap_or_default(), start)).await;
-            let members = members.map_or(Err("no answer in time".to_owned()), |it| it.map_err(|error| chain(&error)));
-            let (members, at) = members.or_else(|problem| members_without_address.ok_or(problem))?;
+            let members =
+                timeout(limit, context.members(binding.cluster().unwrap_or_default(), start)).await;
+            let members = members.map_or(Err("no answer in time".to_owned()), |it| {
+                it.map_err(|error| chain(&error))
+            });
+            let (members, at) =
+                members.or_else(|problem| members_without_address.ok_or(problem))?;
             let resolved = members.into_iter().map(|member| async move {
-                let lookup = member.endpoint.as_ref().map(|name| context.lookup(name, binding.family, MEMBER_LIMIT));
+                let lookup = member
+                    .endpoint
+                    .as_ref()
+                    .map(|name| context.lookup(name, binding.family, MEMBER_LIMIT));
                 let answer = futures_util::future::OptionFuture::from(lookup).await;
                 (member, answer)
             });
@@ -364,43 +405,64 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
         self.questions.ask(Source::Topology, async move { Answer::Topology(question.await) });
     }
 
-    /// Asks the databases at these addresses side by side. Only those that may be registered are sent a login.
+    /// Asks the databases at these addresses side by side. Only those that may be registered are
+    /// sent a login.
     fn probe_roles(&mut self, addresses: BTreeSet<IpAddr>) {
-        let Some(sessions) = self.sessions.as_ref().filter(|_| !addresses.is_empty()) else { return };
+        let Some(sessions) = self.sessions.as_ref().filter(|_| !addresses.is_empty()) else {
+            return;
+        };
         match &self.login {
             LoginState::Ready => {}
             LoginState::Missing(failure, at) if at.elapsed() < LOGIN_RETRY_AFTER => {
                 let (failure, now) = (failure.clone(), self.context.now());
                 self.asked.extend(&addresses);
-                return addresses.iter().for_each(|address| self.record_probe(*address, Err(failure.clone()), now));
+                return addresses
+                    .iter()
+                    .for_each(|address| self.record_probe(*address, Err(failure.clone()), now));
             }
             LoginState::Unknown | LoginState::Missing(..) => return self.fetch_login(),
         }
         for address in addresses {
             self.asked.insert(address);
-            if self.context.config.allowed.refusal(address).is_some() || self.is_backing_off(address) {
+            if self.context.config.allowed.refusal(address).is_some()
+                || self.is_backing_off(address)
+            {
                 continue;
             }
             self.asked_at.insert(address, Instant::now());
-            let is_in_a_row = self.failed_probes.get(&address).is_some_and(|failed| failed.in_a_row % 2 == 1);
+            let is_in_a_row =
+                self.failed_probes.get(&address).is_some_and(|failed| failed.in_a_row % 2 == 1);
             let limit = if is_in_a_row { REPEATED_PROBE_LIMIT } else { PROBE_LIMIT };
             let timed_out = |_| ConnectError::Timeout { seconds: PROBE_LIMIT.as_secs() };
-            let name = self.members.tls_name(address).or(self.binding.endpoint.name()).unwrap_or_default().to_owned();
+            let name = self
+                .members
+                .tls_name(address)
+                .or(self.binding.endpoint.name())
+                .unwrap_or_default()
+                .to_owned();
             let sessions = Arc::clone(sessions);
             self.questions.ask(Source::Database(address), async move {
                 let role = timeout(limit, sessions.probe(address, &name)).await;
-                Answer::Database(address, role.map_err(timed_out).unwrap_or_else(|error| Err(error.failure())))
+                Answer::Database(
+                    address,
+                    role.map_err(timed_out).unwrap_or_else(|error| Err(error.failure())),
+                )
             });
         }
     }
 
     fn fetch_login(&mut self) {
-        let Some(sessions) = self.sessions.clone().filter(|_| !self.questions.are_asked_of(Source::Login)) else {
+        let Some(sessions) =
+            self.sessions.clone().filter(|_| !self.questions.are_asked_of(Source::Login))
+        else {
             return;
         };
         self.questions.ask(Source::Login, async move {
             let timed_out = |_| {
-                let message = format!("what to log in with was not fetched within {} s", LOGIN_LIMIT.as_secs());
+                let message = format!(
+                    "what to log in with was not fetched within {} s",
+                    LOGIN_LIMIT.as_secs()
+                );
                 Err(Failure { kind: "SecretNotFetched", message })
             };
             Answer::Login(timeout(LOGIN_LIMIT, sessions.prepare()).await.unwrap_or_else(timed_out))
@@ -410,8 +472,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
     /// Whether a database that did not answer is left alone for a while.
     fn is_backing_off(&self, address: IpAddr) -> bool {
         let Some(failed) = self.failed_probes.get(&address) else { return false };
-        let is_late =
-            self.start.elapsed() >= BEGINNING && self.evidence.group.registered().all(|member| member != address);
+        let is_late = self.start.elapsed() >= BEGINNING
+            && self.evidence.group.registered().all(|member| member != address);
         let most = if is_late { LATER_PROBE_BACK_OFF_AT_MOST } else { PROBE_BACK_OFF_AT_MOST };
         let back_off = (PROBE_BACK_OFF * (1 << failed.in_a_row.min(6))).min(most);
         self.asked_at.get(&address).is_some_and(|at| at.elapsed() < back_off)
@@ -429,7 +491,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
             Answer::Group(Err(error)) => self.describe_error = Some(error),
             Answer::Topology(answer) => self.record_topology(answer, now),
             Answer::Login(Ok(())) => self.login = LoginState::Ready,
-            Answer::Login(Err(failure)) => self.login = LoginState::Missing(failure, Instant::now()),
+            Answer::Login(Err(failure)) => {
+                self.login = LoginState::Missing(failure, Instant::now())
+            }
             Answer::Database(address, role) => self.record_probe(address, role, now),
         }
     }
@@ -465,7 +529,11 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Observer<'a, D, G, T, C
             }
             Err(problem) => problem,
         };
-        warn!(binding = self.binding.name, reason = problem, "the RDS API gave no answer and is left out");
+        warn!(
+            binding = self.binding.name,
+            reason = problem,
+            "the RDS API gave no answer and is left out"
+        );
         self.poll_policy.record_topology(true, now);
         self.evidence.record_topology(None, now);
     }

@@ -1,4 +1,5 @@
-//! What the loop needs from the world. The adapters implement these traits for AWS and DNS, tests for fakes.
+//! What the loop needs from the world. The adapters implement these traits for AWS and DNS, tests
+//! for fakes.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -19,7 +20,11 @@ pub trait Dns: Send + Sync + 'static {
     ///
     /// # Errors
     /// Every answer without an address, and no answer.
-    fn lookup(&self, name: &str, family: Family) -> impl Future<Output = Result<DnsAnswer, DnsError>> + Send;
+    fn lookup(
+        &self,
+        name: &str,
+        family: Family,
+    ) -> impl Future<Output = Result<DnsAnswer, DnsError>> + Send;
 }
 
 /// Reads and changes target groups.
@@ -28,14 +33,20 @@ pub trait TargetGroups: Send + Sync + 'static {
     ///
     /// # Errors
     /// When ELBv2 refused or could not be reached, after the SDK's retries.
-    fn describe(&self, group: &TargetGroupArn) -> impl Future<Output = Result<Vec<DescribedTarget>, AwsError>> + Send;
+    fn describe(
+        &self,
+        group: &TargetGroupArn,
+    ) -> impl Future<Output = Result<Vec<DescribedTarget>, AwsError>> + Send;
 
     /// Registers the targets; those that are registered already stay as they are.
     ///
     /// # Errors
     /// As [`TargetGroups::describe`]; it is unknown then whether the targets were registered.
-    fn register(&self, group: &TargetGroupArn, targets: &[Target])
-    -> impl Future<Output = Result<(), AwsError>> + Send;
+    fn register(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[Target],
+    ) -> impl Future<Output = Result<(), AwsError>> + Send;
 
     /// Deregisters the targets by the `Id` and port that were described.
     ///
@@ -50,11 +61,15 @@ pub trait TargetGroups: Send + Sync + 'static {
 
 /// Asks the RDS API about a cluster.
 pub trait Clusters: Send + Sync + 'static {
-    /// The instances of the cluster, and which of them are flagged as the writer: one, or for some clusters none or several.
+    /// The instances of the cluster, and which of them are flagged as the writer: one, or for some
+    /// clusters none or several.
     ///
     /// # Errors
     /// When RDS refused or could not be reached.
-    fn members(&self, cluster: &str) -> impl Future<Output = Result<Vec<ClusterMember>, AwsError>> + Send;
+    fn members(
+        &self,
+        cluster: &str,
+    ) -> impl Future<Output = Result<Vec<ClusterMember>, AwsError>> + Send;
 }
 
 /// Opens sessions with databases.
@@ -67,7 +82,8 @@ pub trait RoleProbe: Send + Sync + 'static {
 
 /// The sessions of one run with the databases of one binding.
 pub trait ProbeSessions: Send + Sync {
-    /// Gets what all of them log in with, if it has to be fetched: it takes its own time, and not that of a database.
+    /// Gets what all of them log in with, if it has to be fetched: it takes its own time, and not
+    /// that of a database.
     ///
     /// # Errors
     /// Why there is nothing to log in with.
@@ -75,12 +91,13 @@ pub trait ProbeSessions: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Whether the database at this address takes writes; its certificate must be for the name. Never through the load
-    /// balancer. The session stays open for the next question. A question that is given up ends it, unless it is only being
-    /// opened: the next question goes on with it.
+    /// Whether the database at this address takes writes; its certificate must be for the name.
+    /// Never through the load balancer. The session stays open for the next question. A question
+    /// that is given up ends it, unless it is only being opened: the next question goes on with it.
     ///
     /// # Errors
-    /// Why it said nothing: it could not be reached, did not let the function in, or did not prove who it is.
+    /// Why it said nothing: it could not be reached, did not let the function in, or did not prove
+    /// who it is.
     fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>>;
 
     /// Says goodbye to all of them.

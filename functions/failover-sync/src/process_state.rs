@@ -1,4 +1,5 @@
-//! What a process remembers of a target group from one run to the next. Only a help: a new process does without it.
+//! What a process remembers of a target group from one run to the next. Only a help: a new process
+//! does without it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -74,8 +75,8 @@ struct FoundAddresses {
 }
 
 impl MemberAddresses {
-    /// Where the member is: what DNS answers for its endpoint, or if it gave no answer, its last one, as long as that
-    /// is not old, or is an address in the group.
+    /// Where the member is: what DNS answers for its endpoint, or if it gave no answer, its last
+    /// one, as long as that is not old, or is an address in the group.
     pub(crate) fn resolve(
         &mut self,
         member: &ClusterMember,
@@ -86,12 +87,18 @@ impl MemberAddresses {
         let endpoint = member.endpoint.as_ref()?;
         match answer {
             Ok(DnsAnswer { addresses, .. }) => {
-                let found = FoundAddresses { addresses: addresses.clone(), at: now, status: member.status.clone() };
+                let found = FoundAddresses {
+                    addresses: addresses.clone(),
+                    at: now,
+                    status: member.status.clone(),
+                };
                 self.0.insert(endpoint.clone(), found);
                 Some(addresses)
             }
             Err(error) => {
-                let is_in_group = |address: IpAddr| group.registered().chain(group.draining()).any(|it| it == address);
+                let is_in_group = |address: IpAddr| {
+                    group.registered().chain(group.draining()).any(|it| it == address)
+                };
                 let is_believed = |found: &FoundAddresses| {
                     found.status == member.status
                         && (age(found.at, now) <= FOUND || found.addresses.iter().any(is_in_group))

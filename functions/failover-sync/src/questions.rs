@@ -1,4 +1,5 @@
-//! The questions that are under way. Each has a limit of its own, and ends when it is answered or given up.
+//! The questions that are under way. Each has a limit of its own, and ends when it is answered or
+//! given up.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -34,7 +35,8 @@ pub(crate) enum Answer {
     Database(IpAddr, Result<Role, Failure>),
 }
 
-/// The members of a cluster, what DNS said of the endpoint of each that has one, and when the RDS API named them.
+/// The members of a cluster, what DNS said of the endpoint of each that has one, and when the RDS
+/// API named them.
 pub(crate) struct ResolvedMembers {
     pub(crate) members: Vec<(ClusterMember, Option<Result<DnsAnswer, DnsError>>)>,
     pub(crate) at: DateTime<Utc>,
@@ -69,7 +71,8 @@ impl<'a> Questions<'a> {
     }
 
     pub(crate) fn databases(&self) -> BTreeSet<IpAddr> {
-        let address = |source| if let Source::Database(address) = source { Some(address) } else { None };
+        let address =
+            |source| if let Source::Database(address) = source { Some(address) } else { None };
         self.0.iter().filter_map(|question| address(question.source)).collect()
     }
 

@@ -14,8 +14,9 @@ use crate::ports::Clusters;
 pub struct Rds(pub Client);
 
 impl Rds {
-    /// A client that tries each call once. The loop waits only seconds for topology and asks again at a later look; with
-    /// tries in between it would never learn why a connection does not come about.
+    /// A client that tries each call once. The loop waits only seconds for topology and asks again
+    /// at a later look; with tries in between it would never learn why a connection does not come
+    /// about.
     pub fn new(aws: &SdkConfig) -> Rds {
         Rds(Client::from_conf(Builder::from(aws).retry_config(RetryConfig::disabled()).build()))
     }
@@ -27,15 +28,23 @@ impl Clusters for Rds {
         let [described] = clusters.db_clusters() else {
             return Err(AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "it is not one cluster"));
         };
-        // None is flagged in a secondary cluster of a global database, and for a moment of a failover none or two may be.
-        let flagged = described.db_cluster_members().iter().filter(|member| member.is_cluster_writer() == Some(true));
-        let flagged: Vec<&str> = flagged.filter_map(|member| member.db_instance_identifier()).collect();
+        // None is flagged in a secondary cluster of a global database, and for a moment of a
+        // failover none or two may be.
+        let flagged = described
+            .db_cluster_members()
+            .iter()
+            .filter(|member| member.is_cluster_writer() == Some(true));
+        let flagged: Vec<&str> =
+            flagged.filter_map(|member| member.db_instance_identifier()).collect();
         let member = |instance: &aws_sdk_rds::types::DbInstance| {
             let id = instance.db_instance_identifier()?;
             Some(ClusterMember {
                 id: id.to_owned(),
                 is_writer: flagged.contains(&id),
-                endpoint: instance.endpoint().and_then(|endpoint| endpoint.address()).map(str::to_owned),
+                endpoint: instance
+                    .endpoint()
+                    .and_then(|endpoint| endpoint.address())
+                    .map(str::to_owned),
                 status: instance.db_instance_status().unwrap_or_default().to_owned(),
             })
         };

@@ -35,7 +35,8 @@ impl Errors {
         self.0 = None;
     }
 
-    /// A look failed: how much longer than usual to wait before the next one, or nothing if none can help.
+    /// A look failed: how much longer than usual to wait before the next one, or nothing if none
+    /// can help.
     pub(crate) fn next(&mut self, error: &SyncError) -> Option<Duration> {
         let remedy = error.remedy();
         let row = match self.0.take().filter(|row| row.remedy == remedy) {
@@ -47,13 +48,16 @@ impl Errors {
         match remedy {
             Remedy::None => (count < IN_VAIN).then_some(Duration::ZERO),
             Remedy::OtherEvidence => (lasted < REFUSED_FOR).then_some(Duration::ZERO),
-            Remedy::Patience => Some(jittered((BACK_OFF * (1 << (count - 1).min(4))).min(BACK_OFF_AT_MOST))),
+            Remedy::Patience => {
+                Some(jittered((BACK_OFF * (1 << (count - 1).min(4))).min(BACK_OFF_AT_MOST)))
+            }
             Remedy::Retry => Some(Duration::ZERO),
         }
     }
 }
 
-/// Between half of it and all: the functions of an account that were throttled together must not come back together.
+/// Between half of it and all: the functions of an account that were throttled together must not
+/// come back together.
 fn jittered(pause: Duration) -> Duration {
     let share = u32::from(RandomState::new().hash_one(()) as u16);
     pause / 2 + pause / 2 * share / u32::from(u16::MAX)
@@ -67,7 +71,8 @@ mod tests {
     use crate::error::AwsError;
 
     fn refused_with(code: &str) -> SyncError {
-        let mut source = AwsError::incomplete("elasticloadbalancing:RegisterTargets", "group", "no");
+        let mut source =
+            AwsError::incomplete("elasticloadbalancing:RegisterTargets", "group", "no");
         source.code = Some(code.to_owned());
         SyncError::Aws { progress: "", source: source.into() }
     }
@@ -107,7 +112,8 @@ mod tests {
             let most = Duration::from_secs(most);
             assert!((most / 2..=most).contains(&pause), "{pause:?} of {most:?}");
         }
-        let pauses: std::collections::BTreeSet<_> = (0..20).map(|_| jittered(Duration::from_secs(16))).collect();
+        let pauses: std::collections::BTreeSet<_> =
+            (0..20).map(|_| jittered(Duration::from_secs(16))).collect();
         assert!(pauses.len() > 1, "{pauses:?}");
     }
 }

@@ -1,7 +1,9 @@
-//! Asks databases whether they take writes: the port [`RoleProbe`](ports::RoleProbe) over the real protocols.
+//! Asks databases whether they take writes: the port [`RoleProbe`](ports::RoleProbe) over the real
+//! protocols.
 //!
-//! A session goes to an address, and its certificate must be for the name that the RDS API or the binding gives the
-//! database. So no login is sent to a server that took over the address of another.
+//! A session goes to an address, and its certificate must be for the name that the RDS API or the
+//! binding gives the database. So no login is sent to a server that took over the address of
+//! another.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -32,8 +34,8 @@ mod postgres;
 /// Saying goodbye to a database, and the end of TLS.
 const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
-/// A session is opened in this time, or not; a question need not wait so long for it. MySQL gives up a handshake after as
-/// long, and counts it against the client's address.
+/// A session is opened in this time, or not; a question need not wait so long for it. MySQL gives
+/// up a handshake after as long, and counts it against the client's address.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What every session needs.
@@ -41,7 +43,8 @@ pub struct SqlRoleProbe {
     provider: Arc<CredentialProvider>,
     /// The certificate authorities, as PEM.
     ca_bundle: Vec<u8>,
-    /// These two are made at the first use: there are many authorities, and most runs ask no database.
+    /// These two are made at the first use: there are many authorities, and most runs ask no
+    /// database.
     postgres: OnceLock<MakeRustlsConnect>,
     mysql: OnceLock<ConnectOptions>,
 }
@@ -64,7 +67,12 @@ impl SqlRoleProbe {
 
 impl ports::RoleProbe for SqlRoleProbe {
     fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn ports::ProbeSessions + 'a> {
-        Box::new(RunSessions { probe: self, binding, secret: Mutex::default(), kept: Mutex::default() })
+        Box::new(RunSessions {
+            probe: self,
+            binding,
+            secret: Mutex::default(),
+            kept: Mutex::default(),
+        })
     }
 }
 
@@ -76,8 +84,9 @@ struct RunSessions<'a> {
     kept: Mutex<BTreeMap<IpAddr, Kept>>,
 }
 
-/// What the secret holds, or why it could not be read: fetched once in a run, however many databases there are, and a
-/// second time if a server refuses it. It may have been rotated in between.
+/// What the secret holds, or why it could not be read: fetched once in a run, however many
+/// databases there are, and a second time if a server refuses it. It may have been rotated in
+/// between.
 #[derive(Default)]
 struct Secret {
     fetch: Option<Shared<BoxFuture<'static, Result<Credentials, Failure>>>>,
@@ -98,7 +107,8 @@ enum OpenSession {
     MySql(Connection),
 }
 
-/// A question that waits for a session to open. If it is given up the session is kept for the next one.
+/// A question that waits for a session to open. If it is given up the session is kept for the next
+/// one.
 struct PendingSession<'s> {
     kept: &'s Mutex<BTreeMap<IpAddr, Kept>>,
     address: IpAddr,
@@ -118,7 +128,8 @@ impl ports::ProbeSessions for RunSessions<'_> {
 
     fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>> {
         Box::pin(async move {
-            // While it is asked the session is nobody's: if the question is given up, so is the session.
+            // While it is asked the session is nobody's: if the question is given up, so is the
+            // session.
             let kept = lock(&self.kept).remove(&address);
             let opening = match kept {
                 Some(Kept::Opening(opening)) => opening,
@@ -139,8 +150,9 @@ impl ports::ProbeSessions for RunSessions<'_> {
     fn close(&self) -> BoxFuture<'_, ()> {
         let kept = std::mem::take(&mut *lock(&self.kept));
         // A handshake that is under way ends by itself, which no server holds against its client.
-        let open =
-            kept.into_values().filter_map(|kept| if let Kept::Open(session) = kept { Some(session) } else { None });
+        let open = kept
+            .into_values()
+            .filter_map(|kept| if let Kept::Open(session) = kept { Some(session) } else { None });
         let goodbyes = open.map(OpenSession::close).collect::<Vec<_>>();
         Box::pin(async {
             futures_util::future::join_all(goodbyes).await;
@@ -172,18 +184,25 @@ impl RunSessions<'_> {
         let provider = Arc::clone(&self.probe.provider);
         let endpoint = HostPort { host: String::new(), port: self.binding.port };
         let fetch = tokio::spawn(async move {
-            provider.credentials(&endpoint).await.map_err(|error| ConnectError::Login(error).failure())
+            provider
+                .credentials(&endpoint)
+                .await
+                .map_err(|error| ConnectError::Login(error).failure())
         });
-        let lost = |error: tokio::task::JoinError| Failure { kind: "Panicked", message: error.to_string() };
+        let lost = |error: tokio::task::JoinError| Failure {
+            kind: "Panicked",
+            message: error.to_string(),
+        };
         async move { fetch.await.unwrap_or_else(|error| Err(lost(error))) }.boxed().shared()
     }
 
     async fn credentials(&self, endpoint: &HostPort) -> Result<Credentials, Failure> {
         let provider = &self.probe.provider;
         match provider.login() {
-            LoginMethod::Iam(_) => {
-                provider.credentials(endpoint).await.map_err(|error| ConnectError::Login(error).failure())
-            }
+            LoginMethod::Iam(_) => provider
+                .credentials(endpoint)
+                .await
+                .map_err(|error| ConnectError::Login(error).failure()),
             LoginMethod::Secret(_) => self.secret().await,
         }
     }
@@ -201,16 +220,21 @@ impl RunSessions<'_> {
     async fn open(&self, address: IpAddr, name: &str) -> Result<Opening, Failure> {
         let endpoint = HostPort { host: name.to_owned(), port: self.binding.port };
         let credentials = self.credentials(&endpoint).await?;
-        let open: BoxFuture<'static, Result<OpenSession, ConnectError>> = match self.binding.engine {
+        let open: BoxFuture<'static, Result<OpenSession, ConnectError>> = match self.binding.engine
+        {
             Some(Engine::MySql) => {
                 let options = self.probe.mysql().clone();
-                let open = async move { Connection::open(&options, &endpoint, Some(address), &credentials).await };
+                let open = async move {
+                    Connection::open(&options, &endpoint, Some(address), &credentials).await
+                };
                 open.map(|session| session.map(OpenSession::MySql)).boxed()
             }
             // A binding without an engine has no sessions.
             Some(Engine::Postgres) | None => {
                 let tls = self.probe.postgres().clone();
-                let open = async move { postgres::Session::open(address, &endpoint, &credentials, &tls).await };
+                let open = async move {
+                    postgres::Session::open(address, &endpoint, &credentials, &tls).await
+                };
                 open.map(|session| session.map(OpenSession::Postgres)).boxed()
             }
         };
@@ -221,7 +245,9 @@ impl RunSessions<'_> {
 
 impl PendingSession<'_> {
     async fn session(mut self) -> Result<OpenSession, ConnectError> {
-        let Some(opening) = &mut self.opening else { return Err(ConnectError::Connection(ErrorKind::NotFound.into())) };
+        let Some(opening) = &mut self.opening else {
+            return Err(ConnectError::Connection(ErrorKind::NotFound.into()));
+        };
         let opened = opening.await;
         self.opening = None;
         opened.unwrap_or_else(|error| Err(ConnectError::Connection(io::Error::other(error))))

@@ -28,8 +28,10 @@ use crate::retry::Errors;
 
 /// What errors say about what may have been done before them.
 const BEFORE_DEREGISTRATION: &str = "the writer is registered, and nothing was deregistered";
-const IN_DEREGISTRATION: &str = "the writer is registered, and the old target may not have been deregistered";
-const IN_REGISTRATION: &str = "the writer may not have been registered, and nothing was deregistered";
+const IN_DEREGISTRATION: &str =
+    "the writer is registered, and the old target may not have been deregistered";
+const IN_REGISTRATION: &str =
+    "the writer may not have been registered, and nothing was deregistered";
 
 /// A group that was right when it was last looked at is taken for right for so long.
 const IN_SYNC_FOR: Duration = Duration::from_secs(5);
@@ -38,7 +40,8 @@ const IN_SYNC_FOR: Duration = Duration::from_secs(5);
 pub(crate) struct Run<'a, D, G, T, C> {
     observer: Observer<'a, D, G, T, C>,
     watch: Watch,
-    /// The events that concern the binding, if nothing else asks for a watch, until the RDS API says whose they are.
+    /// The events that concern the binding, if nothing else asks for a watch, until the RDS API
+    /// says whose they are.
     events: Vec<RdsEvent>,
     /// When the last event that concerns the binding happened, if that says anything about now.
     event_at: Option<DateTime<Utc>>,
@@ -73,7 +76,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
         let event_at = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
         let events = concerning().filter(|_| trigger.watch.is_none()).cloned().collect();
         let watch = Watch::new(concerning(), trigger.watch, context.config.watch, now);
-        let GroupState { history, last_in_sync, members } = context.state.get(&binding.target_group);
+        let GroupState { history, last_in_sync, members } =
+            context.state.get(&binding.target_group);
         let poll_policy = PollPolicy::new(binding, watch.has_event(), last_in_sync);
         let evidence = Evidence::new(binding, &trigger.events, history, now);
         let mut observer = Observer::new(context, binding, poll_policy, evidence, members);
@@ -93,8 +97,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
         }
     }
 
-    /// Looks and applies until the watch is over. In a watch an error is not the end, if the next look may succeed. A dry
-    /// run watches nothing, whatever asks for it.
+    /// Looks and applies until the watch is over. In a watch an error is not the end, if the next
+    /// look may succeed. A dry run watches nothing, whatever asks for it.
     pub(crate) async fn converge(&mut self) -> Result<(), SyncError> {
         let mut has_verified = false;
         let mut errors = Errors::default();
@@ -105,7 +109,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
                 Err(error) => {
                     self.in_sync_at = None;
                     self.watch.record_drift();
-                    let goes_on = !self.report.dry_run && self.watch.has_event() && !self.watch.is_expired(self.now());
+                    let goes_on = !self.report.dry_run
+                        && self.watch.has_event()
+                        && !self.watch.is_expired(self.now());
                     match errors.next(&error).filter(|_| goes_on) {
                         Some(pause) => back_off = pause,
                         None => return Err(error),
@@ -124,12 +130,14 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
             };
             match next {
                 Next::End => return Ok(()),
-                // The verification right after a write needs no pause; a write that does not show does.
+                // The verification right after a write needs no pause; a write that does not show
+                // does.
                 Next::Verify if !has_verified => has_verified = true,
                 Next::Verify | Next::ObserveAgain => {
                     has_verified = false;
                     self.phase = "waiting to look again".to_owned();
-                    let pause = self.observer.pause(began.elapsed(), !self.pending_writes.is_empty());
+                    let pause =
+                        self.observer.pause(began.elapsed(), !self.pending_writes.is_empty());
                     self.observer.poll_during(sleep(back_off)).await;
                     self.observer.wait(pause).await;
                 }
@@ -137,7 +145,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
         }
     }
 
-    /// What the run failed with because its time is up: nothing, if the group was found right a moment ago.
+    /// What the run failed with because its time is up: nothing, if the group was found right a
+    /// moment ago.
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
         self.report.is_cut_short = self.in_sync_at.is_some_and(|at| at.elapsed() <= IN_SYNC_FOR);
         (!self.report.is_cut_short).then(|| SyncError::DeadlineNear { phase: self.phase.clone() })
@@ -149,16 +158,22 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
     }
 
     pub(crate) fn into_report(self) -> BindingReport {
-        let Observer { observations, dns_failures, first_took: observe_latency, .. } = self.observer;
+        let Observer { observations, dns_failures, first_took: observe_latency, .. } =
+            self.observer;
         BindingReport { observations, dns_failures, observe_latency, ..self.report }
     }
 
     async fn step(&mut self) -> Result<Next, SyncError> {
         self.phase = "reading DNS and the target group".to_owned();
-        let mut decided = self.observer.observe().await.inspect_err(|_| self.report.clear_verdict())?;
+        let mut decided =
+            self.observer.observe().await.inspect_err(|_| self.report.clear_verdict())?;
         self.in_sync_at = self.in_sync_at.filter(|_| matches!(decided, Verdict::InSync(_)));
         if matches!(decided, Verdict::Switch(..)) && !self.report.dry_run {
-            decided = self.observer.refresh_targets(decided).await.inspect_err(|_| self.report.clear_verdict())?;
+            decided = self
+                .observer
+                .refresh_targets(decided)
+                .await
+                .inspect_err(|_| self.report.clear_verdict())?;
         }
         self.record_verdict(&decided);
         self.save_history();
@@ -171,8 +186,14 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
                     let since_event = self.event_at.map(|event| age(event, now));
                     self.report.switch_latency = self.report.switch_latency.or(since_event);
                 }
-                let last_in_sync = self.observer.poll_policy.record_in_sync(self.observer.evidence.last_dns_answer());
-                self.observer.context.state.record_in_sync(&self.observer.binding.target_group, last_in_sync);
+                let last_in_sync = self
+                    .observer
+                    .poll_policy
+                    .record_in_sync(self.observer.evidence.last_dns_answer());
+                self.observer
+                    .context
+                    .state
+                    .record_in_sync(&self.observer.binding.target_group, last_in_sync);
                 self.drop_foreign_events(now);
                 let is_over = self.report.dry_run || self.watch.record_agreement(now);
                 return Ok(if is_over { Next::End } else { Next::ObserveAgain });
@@ -182,7 +203,9 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
                 self.report.record_dry_run(&plan);
                 return Ok(Next::End);
             }
-            Verdict::Switch(plan, _) if self.unconfirmed_switches >= 2 && self.watch.is_expired(now) => {
+            Verdict::Switch(plan, _)
+                if self.unconfirmed_switches >= 2 && self.watch.is_expired(now) =>
+            {
                 return Err(SyncError::Unconfirmed(plan));
             }
             Verdict::Switch(plan, _) => {
@@ -200,10 +223,19 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
         Ok(if is_over { Next::End } else { Next::ObserveAgain })
     }
 
-    /// If the events that the run looks longer for turn out to be of instances that are none of the cluster's, it need not.
+    /// If the events that the run looks longer for turn out to be of instances that are none of the
+    /// cluster's, it need not.
     fn drop_foreign_events(&mut self, now: DateTime<Utc>) {
-        let Some(topology) = self.observer.evidence.topology(now).filter(|_| !self.events.is_empty()) else { return };
-        if self.events.drain(..).all(|event| event.is_from_non_member(self.observer.binding, topology)) {
+        let Some(topology) =
+            self.observer.evidence.topology(now).filter(|_| !self.events.is_empty())
+        else {
+            return;
+        };
+        if self
+            .events
+            .drain(..)
+            .all(|event| event.is_from_non_member(self.observer.binding, topology))
+        {
             self.watch.drop_event();
         }
     }
@@ -215,7 +247,8 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
         self.report.record(self.observer.binding, &self.observer.evidence, decided, now);
         let rule = Some((decided.name(), decided.reason().map(Reason::rule)));
         // That all was well from the start is said by the run's own line.
-        let is_news = self.rule != rule && !(self.rule.is_none() && matches!(decided, Verdict::InSync(_)));
+        let is_news =
+            self.rule != rule && !(self.rule.is_none() && matches!(decided, Verdict::InSync(_)));
         self.rule = rule;
         if let Some(reason) = decided.reason().filter(|_| is_news) {
             info!(binding = self.observer.binding.name, verdict = decided.name(), %reason, "decided");
@@ -224,14 +257,16 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
 
     /// Registers, describes again, and deregisters only if every wanted target is registered now.
     ///
-    /// The description right before the deregistration is for runs that see different answers of a flapping DNS:
+    /// The description right before the deregistration is for runs that see different answers of a
+    /// flapping DNS:
     ///
     /// 1. the group holds both addresses; one run wants 10.0.0.2 alone, the other 10.0.0.1;
     /// 2. the first deregisters 10.0.0.1, which is draining from then on;
-    /// 3. the second describes, sees that 10.0.0.1 is not registered any more, and deregisters nothing.
+    /// 3. the second describes, sees that 10.0.0.1 is not registered any more, and deregisters
+    ///    nothing.
     ///
-    /// Between describing and deregistering a gap remains in which both may have described. Then the group is empty
-    /// until the next look, which registers again.
+    /// Between describing and deregistering a gap remains in which both may have described. Then
+    /// the group is empty until the next look, which registers again.
     async fn apply(&mut self, plan: Plan) -> Result<(), SyncError> {
         let applied = self.write(plan).await;
         // Also a write that failed may have been carried out.
@@ -267,8 +302,14 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
         self.phase = format!("registering {}", names.join(", "));
         self.observer.evidence.record_registration(targets, self.now());
         let (context, binding) = (self.observer.context, self.observer.binding);
-        let registered = self.observer.poll_during(context.groups.register(&binding.target_group, targets)).await;
-        registered.map_err(|source| SyncError::Aws { progress: IN_REGISTRATION, source: source.into() })?;
+        let registered = self
+            .observer
+            .poll_during(context.groups.register(&binding.target_group, targets))
+            .await;
+        registered.map_err(|source| SyncError::Aws {
+            progress: IN_REGISTRATION,
+            source: source.into(),
+        })?;
         self.pending_writes.registered(targets, self.now());
         info!(binding = binding.name, targets = names.join(","), "registered targets");
         append_new(&mut self.report.registered, names);
@@ -284,8 +325,14 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
         }
         self.save_history();
         let (context, binding) = (self.observer.context, self.observer.binding);
-        let deregistered = self.observer.poll_during(context.groups.deregister(&binding.target_group, targets)).await;
-        deregistered.map_err(|source| SyncError::Aws { progress: IN_DEREGISTRATION, source: source.into() })?;
+        let deregistered = self
+            .observer
+            .poll_during(context.groups.deregister(&binding.target_group, targets))
+            .await;
+        deregistered.map_err(|source| SyncError::Aws {
+            progress: IN_DEREGISTRATION,
+            source: source.into(),
+        })?;
         self.pending_writes.deregistered(targets, self.now());
         info!(binding = binding.name, targets = names.join(","), "deregistered targets");
         append_new(&mut self.report.deregistered, names);

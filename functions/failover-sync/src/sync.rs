@@ -17,7 +17,8 @@ use crate::limit::MAX_IN_FLIGHT;
 use crate::ports::{Clock, Clusters, Dns, RoleProbe, TargetGroups};
 use crate::run::Run;
 
-/// An answer of AWS in the Region takes some ten milliseconds. Where none comes, the start must not wait for it.
+/// An answer of AWS in the Region takes some ten milliseconds. Where none comes, the start must not
+/// wait for it.
 const WARM_UP_LIMIT: Duration = Duration::from_millis(500);
 
 /// Keeps every configured binding.
@@ -27,9 +28,21 @@ pub struct Synchronizer<D, G, T, C> {
 
 impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
     /// Keeps the bindings of the configuration through the given ports.
-    pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Synchronizer<D, G, T, C> {
-        for (binding, what) in config.bindings.iter().filter_map(|one| Some((&one.name, one.is_unidentified()?))) {
-            warn!(binding, "the identifier of its database is not known, so {what}: give \"id\" (DatabaseIdentifier)");
+    pub fn new(
+        config: Config,
+        dns: D,
+        groups: G,
+        topology: T,
+        clock: C,
+    ) -> Synchronizer<D, G, T, C> {
+        for (binding, what) in
+            config.bindings.iter().filter_map(|one| Some((&one.name, one.is_unidentified()?)))
+        {
+            warn!(
+                binding,
+                "the identifier of its database is not known, so {what}: give \"id\" \
+                 (DatabaseIdentifier)"
+            );
         }
         if let Some(note) = config.note_on_delay() {
             warn!("{note}");
@@ -49,8 +62,8 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
         self.context.config.watch
     }
 
-    /// Makes the calls that the first invocation begins with, so that it finds open connections: a TLS handshake is
-    /// mostly computing, and Lambda gives a whole processor to the start only.
+    /// Makes the calls that the first invocation begins with, so that it finds open connections: a
+    /// TLS handshake is mostly computing, and Lambda gives a whole processor to the start only.
     ///
     /// What fails here fails again in the first invocation, which reports it.
     pub async fn warm_up(self: Arc<Self>) {
@@ -61,16 +74,26 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
                     let _ = topology.members(cluster).await;
                 }
             };
-            let _ = tokio::join!(self.context.resolve(binding), groups.describe(&binding.target_group), topology);
+            let _ = tokio::join!(
+                self.context.resolve(binding),
+                groups.describe(&binding.target_group),
+                topology
+            );
         });
         let _ = timeout(WARM_UP_LIMIT, join_all(looks)).await;
     }
 
-    /// Reconciles the bindings that the trigger asks for, side by side, each for itself, until the deadline.
+    /// Reconciles the bindings that the trigger asks for, side by side, each for itself, until the
+    /// deadline.
     ///
     /// # Errors
-    /// When the trigger names an unknown binding, or when a binding failed; the others are done first.
-    pub async fn run(self: &Arc<Self>, trigger: &Trigger, deadline: Instant) -> Result<Report, RunError> {
+    /// When the trigger names an unknown binding, or when a binding failed; the others are done
+    /// first.
+    pub async fn run(
+        self: &Arc<Self>,
+        trigger: &Trigger,
+        deadline: Instant,
+    ) -> Result<Report, RunError> {
         let trigger = Arc::new(trigger.clone());
         for (event, binding) in trigger.namesakes(&self.context.config.bindings) {
             warn!(
@@ -82,7 +105,8 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
         }
         let tasks = self.selected(&trigger)?.into_iter().map(|binding| {
             let report = BindingReport::new(&binding, &trigger);
-            let task = Arc::clone(self).reconcile(binding, Arc::clone(&trigger), report.clone(), deadline);
+            let task =
+                Arc::clone(self).reconcile(binding, Arc::clone(&trigger), report.clone(), deadline);
             // A task of its own, so that a panic in one binding does not stop another.
             (report, tokio::spawn(task.in_current_span()))
         });
@@ -94,15 +118,27 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
             }));
         }
         let report = Report::new(&trigger, reports);
-        if report.failures().next().is_some() { Err(RunError::Bindings(report)) } else { Ok(report) }
+        if report.failures().next().is_some() {
+            Err(RunError::Bindings(report))
+        } else {
+            Ok(report)
+        }
     }
 
     fn selected(&self, trigger: &Trigger) -> Result<Vec<Binding>, RunError> {
-        let Some(wanted) = &trigger.binding else { return Ok(self.context.config.bindings.clone()) };
+        let Some(wanted) = &trigger.binding else {
+            return Ok(self.context.config.bindings.clone());
+        };
         match self.context.config.bindings.iter().find(|binding| binding.name == *wanted) {
             Some(binding) => Ok(vec![binding.clone()]),
             None => {
-                let known = self.context.config.bindings.iter().map(|binding| binding.name.clone()).collect();
+                let known = self
+                    .context
+                    .config
+                    .bindings
+                    .iter()
+                    .map(|binding| binding.name.clone())
+                    .collect();
                 Err(RunError::UnknownBinding { wanted: wanted.clone(), known })
             }
         }

@@ -18,7 +18,8 @@ pub fn publish(report: &Report, function: &str, now: i64, metrics: &mut impl Wri
 }
 
 fn roles(report: &BindingReport) -> String {
-    let roles: Vec<String> = report.databases.iter().map(|(address, role)| format!("{address} {role}")).collect();
+    let roles: Vec<String> =
+        report.databases.iter().map(|(address, role)| format!("{address} {role}")).collect();
     roles.join(", ")
 }
 
@@ -56,8 +57,8 @@ fn log(trigger: &str, report: &BindingReport) {
         tracing::warn!(
             binding,
             targets,
-            "the load balancer sends nothing to these targets: give it a subnet in their Availability Zones, and the target \
-             group a listener"
+            "the load balancer sends nothing to these targets: give it a subnet in their \
+             Availability Zones, and the target group a listener"
         );
     }
     match report.state() {

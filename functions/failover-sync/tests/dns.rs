@@ -27,7 +27,8 @@ async fn a_chain_of_cnames_is_followed_and_its_smallest_ttl_counts() {
     let server = server().await;
     server.set(ENDPOINT, Answer::Alias { target: "orders-a.example".into(), ttl: 60 });
     server.set("orders-a.example", Answer::Alias { target: "host.example".into(), ttl: 5 });
-    server.set("host.example", Answer::Addresses { addresses: vec![[10, 0, 0, 1].into()], ttl: 30 });
+    server
+        .set("host.example", Answer::Addresses { addresses: vec![[10, 0, 0, 1].into()], ttl: 30 });
     assert_eq!(lookup(&server, Family::Ipv4).await.unwrap(), "10.0.0.1 for 5s");
 }
 
@@ -57,7 +58,11 @@ async fn the_family_decides_which_records_are_asked_for() {
     let server = server().await;
     server.set(
         ENDPOINT,
-        Answer::addresses(["10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()]),
+        Answer::addresses([
+            "10.0.0.2".parse().unwrap(),
+            "10.0.0.1".parse().unwrap(),
+            "fd00::1".parse().unwrap(),
+        ]),
     );
     assert_eq!(lookup(&server, Family::Ipv4).await.unwrap(), "10.0.0.1, 10.0.0.2 for 5s");
     assert_eq!(server.queries_of(ENDPOINT, RecordType::AAAA), 0);
@@ -122,7 +127,11 @@ async fn of_two_living_servers_the_second_is_asked_only_if_the_first_gives_no_an
         let start = Instant::now();
         let answer = resolver.lookup(ENDPOINT, Family::Ipv4).await;
         assert!(start.elapsed() < LIMIT, "{first:?}: {:?}", start.elapsed());
-        assert_eq!(answer.map(|it| it.addresses.to_string()).map_err(|it| it.answer), expected, "{first:?}");
+        assert_eq!(
+            answer.map(|it| it.addresses.to_string()).map_err(|it| it.answer),
+            expected,
+            "{first:?}"
+        );
         assert_eq!(other.queries(ENDPOINT) > 0, is_second_asked, "{first:?}");
     }
 }
@@ -151,7 +160,10 @@ async fn the_server_that_answered_last_is_asked_first() {
     assert_eq!(one.queries(ENDPOINT), asked);
     other.set(ENDPOINT, Answer::ServFail);
     one.set(ENDPOINT, Answer::v4([10, 0, 0, 1]));
-    assert_eq!(resolver.lookup(ENDPOINT, Family::Ipv4).await.unwrap().addresses.to_string(), "10.0.0.1");
+    assert_eq!(
+        resolver.lookup(ENDPOINT, Family::Ipv4).await.unwrap().addresses.to_string(),
+        "10.0.0.1"
+    );
 }
 
 #[tokio::test]
@@ -172,7 +184,11 @@ async fn servers_that_are_all_silent_have_three_seconds_together_and_are_all_nam
 fn of_the_systems_configuration_only_the_servers_are_read() {
     for (text, is_usable) in [
         ("nameserver 127.0.0.1\n", true),
-        ("search not..a..domain -\noptions ndots:5 edns0\n# comment\nnameserver 127.0.0.1\nnameserver ::1\n", true),
+        (
+            "search not..a..domain -\noptions ndots:5 edns0\n# comment\nnameserver \
+             127.0.0.1\nnameserver ::1\n",
+            true,
+        ),
         ("domain .\nnameserver\t127.0.0.1\nnameserver 127.0.0.2\n", true),
         ("search example.com\n", false),
         ("", false),

@@ -7,7 +7,9 @@ mod wire;
 use aws_sdk_elasticloadbalancingv2::Client;
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::operation::deregister_targets::DeregisterTargetsOutput;
-use aws_sdk_elasticloadbalancingv2::operation::register_targets::{RegisterTargetsInput, RegisterTargetsOutput};
+use aws_sdk_elasticloadbalancingv2::operation::register_targets::{
+    RegisterTargetsInput, RegisterTargetsOutput,
+};
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::{AwsError, SyncError, chain};
@@ -16,7 +18,8 @@ use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use wire::{error, response};
 
-const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const ARN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 const DESCRIPTION: &str = include_str!("xml/describe-target-health.xml");
 
 fn arn() -> TargetGroupArn {
@@ -40,7 +43,9 @@ fn elbv2_with(retries: RetryConfig, rules: &[&Rule]) -> Elbv2 {
 #[tokio::test]
 async fn every_entry_of_the_description_is_read_as_it_stands() {
     let rule = mock!(Client::describe_target_health)
-        .match_requests(|request| request.target_group_arn() == Some(ARN) && request.targets().is_empty())
+        .match_requests(|request| {
+            request.target_group_arn() == Some(ARN) && request.targets().is_empty()
+        })
         .then_http_response(|| response(200, DESCRIPTION));
     let group = elbv2(&[&rule]).describe(&arn()).await.unwrap();
     let entry = |id: &str, port, state, reason: Option<&str>| {
@@ -50,14 +55,30 @@ async fn every_entry_of_the_description_is_read_as_it_stands() {
         group,
         [
             entry("10.0.1.10", 5432, TargetState::Healthy, None).in_zone(Some("eu-west-1a".into())),
-            entry("10.0.2.10", 5432, TargetState::Draining, Some("Target.DeregistrationInProgress"))
-                .in_zone(Some("eu-west-1b".into())),
+            entry(
+                "10.0.2.10",
+                5432,
+                TargetState::Draining,
+                Some("Target.DeregistrationInProgress")
+            )
+            .in_zone(Some("eu-west-1b".into())),
             entry("10.0.1.10", 3307, TargetState::Unused, Some("Target.NotInUse")),
-            entry("10.0.3.10", 5432, TargetState::UnhealthyDraining, Some("Target.FailedHealthChecks")),
-            entry("fd00::4", 5432, TargetState::Unknown("resting".into()), Some("Target.FirstSeenInTheFuture")),
+            entry(
+                "10.0.3.10",
+                5432,
+                TargetState::UnhealthyDraining,
+                Some("Target.FailedHealthChecks")
+            ),
+            entry(
+                "fd00::4",
+                5432,
+                TargetState::Unknown("resting".into()),
+                Some("Target.FirstSeenInTheFuture")
+            ),
         ]
     );
-    let members: Vec<String> = group.iter().filter(|entry| entry.is_registered()).map(ToString::to_string).collect();
+    let members: Vec<String> =
+        group.iter().filter(|entry| entry.is_registered()).map(ToString::to_string).collect();
     assert_eq!(members, ["10.0.1.10:5432", "10.0.1.10:3307", "10.0.3.10:5432", "[fd00::4]:5432"]);
 }
 
@@ -65,7 +86,8 @@ async fn every_entry_of_the_description_is_read_as_it_stands() {
 async fn registration_sends_address_and_port() {
     let rule = mock!(Client::register_targets)
         .match_requests(|request| {
-            let targets: Vec<_> = request.targets().iter().map(|target| (target.id(), target.port())).collect();
+            let targets: Vec<_> =
+                request.targets().iter().map(|target| (target.id(), target.port())).collect();
             request.target_group_arn() == Some(ARN) && targets == [(Some("10.0.0.2"), Some(5432))]
         })
         .then_output(|| RegisterTargetsOutput::builder().build());
@@ -78,13 +100,17 @@ async fn registration_sends_address_and_port() {
 #[tokio::test]
 async fn an_address_outside_the_vpc_is_registered_for_all_zones() {
     const WORDINGS: [&str; 2] = [
-        "You must specify a valid Availability Zone or select 'all' for all enabled Availability zones, since the IP \
-         address '192.168.1.7' is outside the VPC",
-        "The Availability Zone is required for IP address '192.168.1.7' because it is not in the VPC",
+        "You must specify a valid Availability Zone or select 'all' for all enabled Availability \
+         zones, since the IP address '192.168.1.7' is outside the VPC",
+        "The Availability Zone is required for IP address '192.168.1.7' because it is not in the \
+         VPC",
     ];
     for wording in WORDINGS {
         let is_sent = |request: &RegisterTargetsInput, ids: &[(&str, Option<&str>)]| {
-            let sent = request.targets().iter().map(|target| (target.id().unwrap(), target.availability_zone()));
+            let sent = request
+                .targets()
+                .iter()
+                .map(|target| (target.id().unwrap(), target.availability_zone()));
             sent.eq(ids.iter().copied())
         };
         let refuse = |ids: &'static [(&str, Option<&str>)]| {
@@ -103,8 +129,8 @@ async fn an_address_outside_the_vpc_is_registered_for_all_zones() {
             refuse(&[("192.168.1.7", None)]),
             take(&[("192.168.1.7", Some("all"))]),
         ];
-        let targets =
-            ["10.0.0.2", "192.168.1.7"].map(|address| Target { address: address.parse().unwrap(), port: 5432 });
+        let targets = ["10.0.0.2", "192.168.1.7"]
+            .map(|address| Target { address: address.parse().unwrap(), port: 5432 });
         elbv2(&rules.each_ref()).register(&arn(), &targets).await.unwrap();
         assert_eq!(rules.each_ref().map(|rule| rule.num_calls()), [1; 4], "{wording}");
     }
@@ -112,8 +138,9 @@ async fn an_address_outside_the_vpc_is_registered_for_all_zones() {
 
 #[tokio::test]
 async fn another_refusal_is_not_tried_with_a_zone() {
-    let rule = mock!(Client::register_targets)
-        .then_http_response(|| response(400, &error("ValidationError", "'10.0.0.2' is not a valid IPv4 address")));
+    let rule = mock!(Client::register_targets).then_http_response(|| {
+        response(400, &error("ValidationError", "'10.0.0.2' is not a valid IPv4 address"))
+    });
     let target = Target { address: "10.0.0.2".parse().unwrap(), port: 5432 };
     assert!(elbv2(&[&rule]).register(&arn(), &[target]).await.is_err());
     assert_eq!(rule.num_calls(), 1);
@@ -123,24 +150,33 @@ async fn another_refusal_is_not_tried_with_a_zone() {
 async fn deregistration_sends_the_described_id_and_port() {
     let rule = mock!(Client::deregister_targets)
         .match_requests(|request| {
-            let targets: Vec<_> = request.targets().iter().map(|target| (target.id(), target.port())).collect();
+            let targets: Vec<_> =
+                request.targets().iter().map(|target| (target.id(), target.port())).collect();
             targets == [(Some("fd00:0:0:0:0:0:0:1"), Some(3307))]
         })
         .then_output(|| DeregisterTargetsOutput::builder().build());
-    let target = DescribedTarget::new("fd00:0:0:0:0:0:0:1".into(), 3307, TargetState::Unhealthy, None);
+    let target =
+        DescribedTarget::new("fd00:0:0:0:0:0:0:1".into(), 3307, TargetState::Unhealthy, None);
     elbv2(&[&rule]).deregister(&arn(), &[target]).await.unwrap();
     assert_eq!(rule.num_calls(), 1);
 }
 
-/// If ELBv2 wants the zone of an address outside the VPC for this as it does for a registration, the target never left.
+/// If ELBv2 wants the zone of an address outside the VPC for this as it does for a registration,
+/// the target never left.
 #[tokio::test]
 async fn a_target_is_deregistered_in_the_zone_that_was_described() {
     let described = DESCRIPTION.replace("eu-west-1a", "all");
     assert_ne!(described, DESCRIPTION);
-    let description = mock!(Client::describe_target_health).then_http_response(move || response(200, &described));
+    let description =
+        mock!(Client::describe_target_health).then_http_response(move || response(200, &described));
     let group = elbv2(&[&description]).describe(&arn()).await.unwrap();
-    let zones = |targets: &[DescribedTarget]| targets.iter().map(|target| target.zone.clone()).collect::<Vec<_>>();
-    assert!(zones(&group).contains(&Some("all".into())) && zones(&group).contains(&None), "{group:?}");
+    let zones = |targets: &[DescribedTarget]| {
+        targets.iter().map(|target| target.zone.clone()).collect::<Vec<_>>()
+    };
+    assert!(
+        zones(&group).contains(&Some("all".into())) && zones(&group).contains(&None),
+        "{group:?}"
+    );
     let expected = zones(&group);
     let deregistration = mock!(Client::deregister_targets)
         .match_requests(move |request| {
@@ -174,14 +210,17 @@ async fn an_error_names_action_resource_code_request_and_remedy() {
         ] {
             assert!(message.contains(word), "{word} in {message}");
         }
-        let failure = SyncError::Aws { progress: "nothing was changed", source: failed.into() }.failure();
+        let failure =
+            SyncError::Aws { progress: "nothing was changed", source: failed.into() }.failure();
         assert_eq!(failure.kind, kind);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_throttled_or_broken_answer_is_tried_again() {
-    for (status, code) in [(400, "Throttling"), (500, "InternalFailure"), (503, "ServiceUnavailable")] {
+    for (status, code) in
+        [(400, "Throttling"), (500, "InternalFailure"), (503, "ServiceUnavailable")]
+    {
         let broken = move || response(status, &error(code, "Rate exceeded"));
         let rule = mock!(Client::describe_target_health)
             .sequence()
@@ -219,7 +258,8 @@ async fn an_answer_that_is_no_description_is_an_error() {
         ("an impossible port", &large_port),
     ] {
         let body = body.to_owned();
-        let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &body));
+        let rule =
+            mock!(Client::describe_target_health).then_http_response(move || response(200, &body));
         assert!(elbv2_without_retries(&rule).describe(&arn()).await.is_err(), "{title}");
     }
 }
@@ -228,11 +268,16 @@ async fn an_answer_that_is_no_description_is_an_error() {
 #[tokio::test]
 async fn a_description_that_ends_early_is_an_error_wherever_it_ends() {
     for end in 0..DESCRIPTION.trim_end().len() {
-        let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &DESCRIPTION[..end]));
-        let failed = elbv2_without_retries(&rule).describe(&arn()).await.expect_err(&DESCRIPTION[..end]);
+        let rule = mock!(Client::describe_target_health)
+            .then_http_response(move || response(200, &DESCRIPTION[..end]));
+        let failed =
+            elbv2_without_retries(&rule).describe(&arn()).await.expect_err(&DESCRIPTION[..end]);
         assert_eq!(failed.kind(), "AwsAnswerUnreadable", "cut at {end}");
         let message = chain(&failed);
-        assert!(message.starts_with("elasticloadbalancing:DescribeTargetHealth on arn:aws:"), "{message}");
+        assert!(
+            message.starts_with("elasticloadbalancing:DescribeTargetHealth on arn:aws:"),
+            "{message}"
+        );
         assert!(message.contains("request id c534f810-0000-4000-8000-0123456789ab"), "{message}");
     }
 }
@@ -242,10 +287,15 @@ async fn a_description_without_a_request_id_is_an_error() {
     let (before, after) = DESCRIPTION.split_once("<ResponseMetadata>").unwrap();
     let (_, after) = after.split_once("</ResponseMetadata>").unwrap();
     let body = before.to_owned() + after;
-    let rule = mock!(Client::describe_target_health).then_http_response(move || response(200, &body));
+    let rule =
+        mock!(Client::describe_target_health).then_http_response(move || response(200, &body));
     let failed = elbv2_without_retries(&rule).describe(&arn()).await.unwrap_err();
     assert_eq!(failed.kind(), "AwsAnswerUnreadable");
-    assert!(chain(&failed).ends_with("the answer has no ResponseMetadata with a RequestId"), "{}", chain(&failed));
+    assert!(
+        chain(&failed).ends_with("the answer has no ResponseMetadata with a RequestId"),
+        "{}",
+        chain(&failed)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,8 @@ use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use wire::{error, response};
 
-const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const ARN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 const TARGETS: &str = include_str!("xml/describe-target-health.xml");
 const CLUSTERS: &str = include_str!("xml/describe-db-clusters.xml");
 const INSTANCES: &str = include_str!("xml/describe-db-instances.xml");
@@ -66,7 +67,9 @@ fn mutation() -> impl Strategy<Value = Mutation> {
 /// The spans between this character and the next of the other, without both.
 fn spans(document: &[char], from: char, to: char) -> Vec<(usize, usize)> {
     let starts = document.iter().enumerate().filter(|(_, c)| **c == from).map(|(at, _)| at + 1);
-    let end = |start: usize| document[start..].iter().position(|c| *c == to).map(|length| (start, start + length));
+    let end = |start: usize| {
+        document[start..].iter().position(|c| *c == to).map(|length| (start, start + length))
+    };
     starts.filter_map(end).collect()
 }
 
@@ -90,11 +93,15 @@ fn mutate(document: &str, mutation: &Mutation) -> String {
         }
         Mutation::Rename(which, name) => {
             let tags = spans(&text, '<', '>');
-            return tags.get(which % tags.len().max(1)).map_or_else(|| document.to_owned(), |span| put(*span, name));
+            return tags
+                .get(which % tags.len().max(1))
+                .map_or_else(|| document.to_owned(), |span| put(*span, name));
         }
         Mutation::Text(which, new) => {
             let texts = spans(&text, '>', '<');
-            return texts.get(which % texts.len().max(1)).map_or_else(|| document.to_owned(), |span| put(*span, new));
+            return texts
+                .get(which % texts.len().max(1))
+                .map_or_else(|| document.to_owned(), |span| put(*span, new));
         }
     }
     text.into_iter().collect()
@@ -103,8 +110,9 @@ fn mutate(document: &str, mutation: &Mutation) -> String {
 /// A document that was changed, another, or no document.
 fn body(document: &'static str) -> impl Strategy<Value = String> {
     let changes = prop::collection::vec(mutation(), 0..5);
-    let changed =
-        move |changes: Vec<Mutation>| changes.iter().fold(document.to_owned(), |text, change| mutate(&text, change));
+    let changed = move |changes: Vec<Mutation>| {
+        changes.iter().fold(document.to_owned(), |text, change| mutate(&text, change))
+    };
     prop_oneof![
         8 => changes.prop_map(changed),
         1 => any::<String>(),
@@ -119,23 +127,33 @@ fn status() -> impl Strategy<Value = u16> {
 
 /// On a runtime of its own, without the pauses between tries: there is one try.
 fn wait<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(work)
 }
 
 /// The group, if this answer describes one.
 fn described(body: String) -> Option<Vec<DescribedTarget>> {
     let rule = mock!(aws_sdk_elasticloadbalancingv2::Client::describe_target_health)
         .then_http_response(move || response(200, &body));
-    let client = mock_client!(aws_sdk_elasticloadbalancingv2, RuleMode::MatchAny, &[&rule], |config| config
-        .retry_config(RetryConfig::disabled()));
+    let client =
+        mock_client!(aws_sdk_elasticloadbalancingv2, RuleMode::MatchAny, &[&rule], |config| config
+            .retry_config(RetryConfig::disabled()));
     wait(Elbv2(client).describe(&TargetGroupArn::parse(ARN).expect("an ARN"))).ok()
 }
 
 fn names(failed: &AwsError, actions: &[&str], resource: &str) -> Result<(), TestCaseError> {
     prop_assert!(actions.contains(&failed.action), "{}", failed.action);
     let message = chain(failed);
-    prop_assert!(message.starts_with(&format!("{} on {resource} failed", failed.action)), "{}", message);
-    let kinds = ["TargetGroupNotFound", "AccessDenied", "Throttled", "AwsRefused", "AwsAnswerUnreadable"];
+    prop_assert!(
+        message.starts_with(&format!("{} on {resource} failed", failed.action)),
+        "{}",
+        message
+    );
+    let kinds =
+        ["TargetGroupNotFound", "AccessDenied", "Throttled", "AwsRefused", "AwsAnswerUnreadable"];
     prop_assert!(kinds.contains(&failed.kind()), "{}: {}", failed.kind(), message);
     Ok(())
 }
@@ -179,7 +197,8 @@ proptest! {
         }
     }
 
-    /// Wherever a description ends, and whatever it says until then: it is the whole group or an error.
+    /// Wherever a description ends, and whatever it says until then: it is the whole group or an
+    /// error.
     #[test]
     fn no_cut_of_a_description_is_a_smaller_group(body in body(TARGETS), end in any::<prop::sample::Index>()) {
         let Some(whole) = described(body.clone()) else { return Ok(()) };

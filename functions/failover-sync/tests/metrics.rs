@@ -1,4 +1,5 @@
-//! The metrics that the alarms of the template look at, as the real binary writes them in the states that they are for.
+//! The metrics that the alarms of the template look at, as the real binary writes them in the
+//! states that they are for.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 #![allow(dead_code, reason = "each test program uses a part of the binary's world")]
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 const INSTANCE_A: &str = "orders-a.c1.eu-west-1.rds.amazonaws.com";
 const INSTANCE_B: &str = "orders-b.c1.eu-west-1.rds.amazonaws.com";
 
-/// What a run of the binary measures: the group holds `orders-a`, 10.0.0.1, while DNS and the RDS API name these.
+/// What a run of the binary measures: the group holds `orders-a`, 10.0.0.1, while DNS and the RDS
+/// API name these.
 async fn measured(dns_names: Option<&str>, rds_names: &'static str, payload: &Value) -> Value {
     let dns = DnsServer::start().await.unwrap();
     dns.set(INSTANCE_A, Answer::v4([10, 0, 0, 1]));
@@ -25,7 +27,9 @@ async fn measured(dns_names: Option<&str>, rds_names: &'static str, payload: &Va
     function.invoke(payload).await;
     let lines = function.stop().await;
     let lines: Vec<Value> = lines.iter().map(|line| line.parse().unwrap()).collect();
-    let [metrics] = &*lines.into_iter().filter(|line| line.get("_aws").is_some()).collect::<Vec<_>>() else {
+    let [metrics] =
+        &*lines.into_iter().filter(|line| line.get("_aws").is_some()).collect::<Vec<_>>()
+    else {
         panic!("not one line of metrics");
     };
     metrics.clone()
@@ -33,7 +37,8 @@ async fn measured(dns_names: Option<&str>, rds_names: &'static str, payload: &Va
 
 /// A failover to `orders-b` that was completed three seconds ago.
 fn failover() -> Value {
-    let mut event: Value = include_str!("../../../tests/events/sns-cluster-failover.json").parse().unwrap();
+    let mut event: Value =
+        include_str!("../../../tests/events/sns-cluster-failover.json").parse().unwrap();
     let message = &mut event["Records"][0]["Sns"]["Message"];
     let mut told: Value = message.as_str().unwrap().parse().unwrap();
     let time = chrono::Utc::now() - chrono::TimeDelta::seconds(3);
@@ -56,7 +61,11 @@ async fn each_state_has_the_numbers_that_its_alarm_looks_at() {
         let names = ["InSync", "TargetsWrong", "WitnessDisagreement", "DnsFailures"];
         let expected = [&json!(in_sync), wrong, disagreement, &json!(failures)];
         assert_eq!(names.map(|name| &metrics[name]), expected, "{name}: {metrics}");
-        assert_eq!((&metrics["Binding"], &metrics["Switches"]), (&json!("failover-sync/writer"), &json!(0)), "{name}");
+        assert_eq!(
+            (&metrics["Binding"], &metrics["Switches"]),
+            (&json!("failover-sync/writer"), &json!(0)),
+            "{name}"
+        );
         assert!(metrics["ObserveLatency"].as_f64().unwrap() > 0.0, "{name}: {metrics}");
     }
 }

@@ -25,7 +25,8 @@ fn clusters(body: String) -> Rule {
 fn instances(body: String) -> Rule {
     mock!(Client::describe_db_instances)
         .match_requests(|request| {
-            let filters: Vec<_> = request.filters().iter().map(|filter| (filter.name(), filter.values())).collect();
+            let filters: Vec<_> =
+                request.filters().iter().map(|filter| (filter.name(), filter.values())).collect();
             filters == [(Some("db-cluster-id"), &["orders".to_owned()][..])]
         })
         .then_http_response(move || response(200, &body))
@@ -58,21 +59,33 @@ async fn the_writer_is_the_member_that_the_cluster_marks() {
 
 #[tokio::test]
 async fn a_cluster_that_marks_no_writer_or_several_is_told_as_it_is() {
-    for (from, to, writers) in [(">true<", ">false<", &[][..]), (">false<", ">true<", &["orders-a", "orders-b"])] {
+    for (from, to, writers) in
+        [(">true<", ">false<", &[][..]), (">false<", ">true<", &["orders-a", "orders-b"])]
+    {
         let clusters = clusters(CLUSTERS.replace(from, to));
         let members = members(&clusters, &instances(INSTANCES.into())).await.unwrap();
-        let flagged: Vec<_> = members.iter().filter(|member| member.is_writer).map(|member| &*member.id).collect();
+        let flagged: Vec<_> =
+            members.iter().filter(|member| member.is_writer).map(|member| &*member.id).collect();
         assert_eq!((&*flagged, members.len()), (writers, 3));
     }
 }
 
 #[tokio::test]
 async fn an_answer_that_ends_early_names_no_member_wherever_it_ends() {
-    for (action, whole) in [("rds:DescribeDBClusters", CLUSTERS), ("rds:DescribeDBInstances", INSTANCES)] {
+    for (action, whole) in
+        [("rds:DescribeDBClusters", CLUSTERS), ("rds:DescribeDBInstances", INSTANCES)]
+    {
         for end in (0..whole.trim_end().len()).step_by(7) {
-            let cut = |document: &str| if document == whole { document[..end].to_owned() } else { document.to_owned() };
-            let message = members(&clusters(cut(CLUSTERS)), &instances(cut(INSTANCES))).await.expect_err(&whole[..end]);
-            assert!(message.starts_with(&format!("{action} on orders failed")), "cut at {end}: {message}");
+            let cut = |document: &str| {
+                if document == whole { document[..end].to_owned() } else { document.to_owned() }
+            };
+            let message = members(&clusters(cut(CLUSTERS)), &instances(cut(INSTANCES)))
+                .await
+                .expect_err(&whole[..end]);
+            assert!(
+                message.starts_with(&format!("{action} on orders failed")),
+                "cut at {end}: {message}"
+            );
         }
     }
 }
@@ -82,7 +95,12 @@ async fn an_error_of_rds_names_its_code_and_request() {
     let rule = mock!(Client::describe_db_clusters)
         .then_http_response(|| response(403, &error("AccessDenied", "not authorized")));
     let message = members(&rule, &instances(INSTANCES.into())).await.unwrap_err();
-    for word in ["rds:DescribeDBClusters", "AccessDenied", "c534f810-0000-4000-8000-0123456789ab", "not authorized"] {
+    for word in [
+        "rds:DescribeDBClusters",
+        "AccessDenied",
+        "c534f810-0000-4000-8000-0123456789ab",
+        "not authorized",
+    ] {
         assert!(message.contains(word), "{word} in {message}");
     }
 }

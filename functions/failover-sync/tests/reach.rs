@@ -1,4 +1,5 @@
-//! The real HTTP client, with the function's timeouts, against a network that does not carry it to AWS.
+//! The real HTTP client, with the function's timeouts, against a network that does not carry it to
+//! AWS.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -16,12 +17,17 @@ use platform::aws;
 use reconcile::binding::TargetGroupArn;
 use tokio::net::{TcpListener, TcpSocket};
 
-const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const ARN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 
 /// The function's configuration, with one try of each call.
 async fn config(endpoint: String) -> SdkConfig {
     let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
-    let config = aws::sdk_config().await.into_builder().endpoint_url(endpoint).region(Region::new("eu-west-1"));
+    let config = aws::sdk_config()
+        .await
+        .into_builder()
+        .endpoint_url(endpoint)
+        .region(Region::new("eu-west-1"));
     config.credentials_provider(credentials).retry_config(RetryConfig::disabled()).build()
 }
 
@@ -60,17 +66,27 @@ async fn where_packets_are_dropped_the_error_names_the_cause_and_the_remedy() {
     let hole = BlackHole::new();
     let endpoint = format!("http://{}", hole.address);
     let began = Instant::now();
-    for (error, service) in
-        [(describe(endpoint.clone()).await, "Elastic Load Balancing"), (members(endpoint.clone()).await, "RDS")]
-    {
+    for (error, service) in [
+        (describe(endpoint.clone()).await, "Elastic Load Balancing"),
+        (members(endpoint.clone()).await, "RDS"),
+    ] {
         let message = chain(&error);
         let cause = format!("the function's subnets have no way to {service}'s endpoint");
-        for words in [&cause[..], "infra/api-endpoints.yaml", "NAT gateway", "out of the VPC", "connect timeout"] {
+        for words in [
+            &cause[..],
+            "infra/api-endpoints.yaml",
+            "NAT gateway",
+            "out of the VPC",
+            "connect timeout",
+        ] {
             assert!(message.contains(words), "{words} in {message}");
         }
         assert_eq!(error.kind(), "AwsUnreachable");
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "it says so long before the function's deadline");
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "it says so long before the function's deadline"
+    );
 }
 
 /// As a proxy or a firewall that takes the connection and lets nothing through.
@@ -78,7 +94,11 @@ async fn where_packets_are_dropped_the_error_names_the_cause_and_the_remedy() {
 async fn a_handshake_that_nobody_answers_is_no_way_to_aws_either() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let error = describe(format!("https://{}", silent.local_addr().unwrap())).await;
-    assert!(chain(&error).contains("no way to Elastic Load Balancing's endpoint"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("no way to Elastic Load Balancing's endpoint"),
+        "{}",
+        chain(&error)
+    );
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 /// The payload of a file in `tests/events`.
 fn event(file: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/events/{file}.json"));
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/events/{file}.json"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -49,7 +50,9 @@ fn writes(aws: &Aws) -> usize {
 #[tokio::test]
 async fn every_event_file_reconciles() {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events")).unwrap() {
+    for entry in
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events")).unwrap()
+    {
         files.push(entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
     }
     assert!(files.len() > 10, "{files:?}");
@@ -79,13 +82,19 @@ async fn a_failover_moves_the_group_and_a_second_run_changes_nothing() {
     assert_eq!(binding["resolved"], json!(["10.0.0.2"]));
     assert_eq!(binding["registered"], json!(["10.0.0.2:5432"]));
     assert_eq!(binding["deregistered"], json!(["10.0.0.1:5432"]));
-    assert_eq!(binding["witnesses"], json!({"dns": ["10.0.0.2"], "topology": ["10.0.0.2"], "event": null}));
+    assert_eq!(
+        binding["witnesses"],
+        json!({"dns": ["10.0.0.2"], "topology": ["10.0.0.2"], "event": null})
+    );
     assert!(binding["elapsedMs"].as_f64().unwrap() > 0.0);
     assert_eq!(aws.targets(), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
 
     let before = writes(&aws);
     let result = function.invoke(&event("schedule-rule")).await.result();
-    assert_eq!((&result["trigger"], &result["bindings"][0]["state"]), (&json!("schedule"), &json!("in-sync")));
+    assert_eq!(
+        (&result["trigger"], &result["bindings"][0]["state"]),
+        (&json!("schedule"), &json!("in-sync"))
+    );
     assert_eq!(writes(&aws), before);
 }
 
@@ -95,7 +104,11 @@ async fn the_adapters_call_exactly_the_actions_that_they_name() {
     let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     function.invoke(&json!({})).await.result();
     let called: BTreeSet<String> = aws.state().calls.iter().cloned().collect();
-    let named = elbv2::IAM_ACTIONS.iter().chain(&rds::IAM_ACTIONS).map(|action| (*action).to_owned()).collect();
+    let named = elbv2::IAM_ACTIONS
+        .iter()
+        .chain(&rds::IAM_ACTIONS)
+        .map(|action| (*action).to_owned())
+        .collect();
     assert_eq!(called, named);
 }
 
@@ -104,7 +117,10 @@ async fn a_dry_run_changes_nothing() {
     let (dns, aws) = failed_over().await;
     let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let result = function.invoke(&event("manual-dry-run")).await.result();
-    assert_eq!((&result["dryRun"], &result["bindings"][0]["state"]), (&json!(true), &json!("would-update")));
+    assert_eq!(
+        (&result["dryRun"], &result["bindings"][0]["state"]),
+        (&json!(true), &json!("would-update"))
+    );
     assert_eq!(result["bindings"][0]["registered"], json!(["10.0.0.2:5432"]));
     assert_eq!((writes(&aws), aws.targets()), (0, vec!["10.0.0.1:5432 unhealthy".to_owned()]));
 }
@@ -120,7 +136,8 @@ async fn a_payload_with_a_wrong_type_is_refused_and_the_next_is_served() {
     assert_eq!(kind, "UnknownBinding");
     assert!(message.contains("writer"), "{message}");
     let calls: BTreeSet<String> = aws.state().calls.iter().cloned().collect();
-    let reads = [elbv2::IAM_ACTIONS[0], rds::IAM_ACTIONS[0], rds::IAM_ACTIONS[1]].map(str::to_owned).into();
+    let reads =
+        [elbv2::IAM_ACTIONS[0], rds::IAM_ACTIONS[0], rds::IAM_ACTIONS[1]].map(str::to_owned).into();
     assert_eq!((calls, aws.state().calls.len()), (reads, 3), "the warm-up's");
     assert_eq!(function.invoke(&json!({})).await.result()["bindings"][0]["state"], "updated");
 }
@@ -133,13 +150,18 @@ async fn the_log_begins_with_the_version_and_every_result_names_it() {
     assert_eq!(result["version"], env!("CARGO_PKG_VERSION"), "{result}");
     let lines = function.stop().await;
     let first: Value = lines[0].parse().unwrap();
-    assert_eq!((&first["level"], &first["version"]), (&json!("INFO"), &json!(env!("CARGO_PKG_VERSION"))), "{first}");
+    assert_eq!(
+        (&first["level"], &first["version"]),
+        (&json!("INFO"), &json!(env!("CARGO_PKG_VERSION"))),
+        "{first}"
+    );
 }
 
 #[tokio::test]
 async fn a_panic_is_told_as_an_error_and_the_next_event_is_served() {
     let aws = Aws::start(&["10.0.0.1:5432 healthy"]).await;
-    let binary = Path::new(env!("CARGO_BIN_EXE_failover-sync")).with_file_name("examples").join("panicking");
+    let binary =
+        Path::new(env!("CARGO_BIN_EXE_failover-sync")).with_file_name("examples").join("panicking");
     assert!(binary.exists(), "{} is missing: cargo build --examples", binary.display());
     let settings = Settings::new("127.0.0.1:53".parse().unwrap()).with_aws(&aws);
     let function = start_binary(&binary, settings).await;
@@ -154,7 +176,8 @@ async fn a_panic_is_told_as_an_error_and_the_next_event_is_served() {
 async fn the_first_invocation_finds_its_connections_open() {
     let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
     let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
-    // A payload that is refused: when it is answered, the start is over and nothing else has been done.
+    // A payload that is refused: when it is answered, the start is over and nothing else has been
+    // done.
     function.invoke(&json!({"dryRun": "yes"})).await.error();
     let seen = |aws: &Aws| {
         let state = aws.state();
@@ -172,7 +195,9 @@ async fn a_function_starts_although_aws_refuses_or_does_not_answer_its_warm_up()
     for address in [closed, silent.local_addr().unwrap()] {
         let (dns, _) = failed_over().await;
         let began = Instant::now();
-        let function = start(Settings::new(dns.addr()).with("AWS_ENDPOINT_URL", format!("http://{address}"))).await;
+        let function =
+            start(Settings::new(dns.addr()).with("AWS_ENDPOINT_URL", format!("http://{address}")))
+                .await;
         assert_eq!(function.invoke(&json!({"dryRun": "yes"})).await.error().0, "BadPayload");
         assert!(
             began.elapsed() < Duration::from_secs(4),
@@ -184,7 +209,9 @@ async fn a_function_starts_although_aws_refuses_or_does_not_answer_its_warm_up()
 
 #[tokio::test]
 async fn the_release_profile_unwinds() {
-    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).unwrap();
+    let manifest =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"))
+            .unwrap();
     let (_, profile) = manifest.split_once("[profile.release]").unwrap();
     let profile = profile.split("\n[").next().unwrap();
     assert!(profile.contains("\npanic = \"unwind\"\n"), "{profile}");
@@ -203,12 +230,19 @@ async fn what_dns_cannot_tell_is_an_error_and_no_write() {
         (Answer::v4([169, 254, 169, 254]), &["169.254.169.254 is a link-local address"]),
         (Answer::v4([224, 0, 0, 1]), &["224.0.0.1 is a multicast address"]),
         (Answer::v4([0, 0, 0, 0]), &["0.0.0.0 is an unspecified"]),
-        (Answer::v4([10, 1, 0, 1]), &["10.1.0.1 is outside ALLOWED_CIDRS", "AllowedCidrs", "10.0.0.0/16"]),
-        (Answer::addresses([[10, 0, 0, 2].into(), [10, 0, 0, 3].into()]), &["2 addresses (10.0.0.2, 10.0.0.3)"]),
+        (
+            Answer::v4([10, 1, 0, 1]),
+            &["10.1.0.1 is outside ALLOWED_CIDRS", "AllowedCidrs", "10.0.0.0/16"],
+        ),
+        (
+            Answer::addresses([[10, 0, 0, 2].into(), [10, 0, 0, 3].into()]),
+            &["2 addresses (10.0.0.2, 10.0.0.3)"],
+        ),
     ] {
         let (dns, aws) = failed_over().await;
         dns.set(ENDPOINT, answer.clone());
-        let settings = Settings::new(dns.addr()).with_aws(&aws).with("ALLOWED_CIDRS", "10.0.0.0/16");
+        let settings =
+            Settings::new(dns.addr()).with_aws(&aws).with("ALLOWED_CIDRS", "10.0.0.0/16");
         let function = start(settings).await;
         let (_, message) = function.invoke(&event("schedule-rule")).await.error();
         assert!(words.iter().all(|word| message.contains(word)), "{answer:?}: {message}");
@@ -236,11 +270,20 @@ async fn what_aws_refuses_is_an_error_with_its_code_and_no_deregistration() {
         let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
         let (seen, message) = function.invoke(&json!({})).await.error();
         assert_eq!(seen, kind, "{action} {code}");
-        for word in [action, code, "request id c534f810-0000-4000-8000-0123456789ab", "the message of AWS", binary::ARN]
-        {
+        for word in [
+            action,
+            code,
+            "request id c534f810-0000-4000-8000-0123456789ab",
+            "the message of AWS",
+            binary::ARN,
+        ] {
             assert!(message.contains(word), "{word} in {message}");
         }
-        assert!(aws.targets().contains(&"10.0.0.1:5432 unhealthy".to_owned()), "{action} {code}: {:?}", aws.targets());
+        assert!(
+            aws.targets().contains(&"10.0.0.1:5432 unhealthy".to_owned()),
+            "{action} {code}: {:?}",
+            aws.targets()
+        );
     }
 }
 
@@ -251,7 +294,10 @@ async fn an_aws_that_cannot_be_reached_or_understood_is_an_error_and_no_write() 
     let function = start(Settings::new(dns.addr()).with_aws(&aws)).await;
     let (kind, message) = function.invoke(&json!({})).await.error();
     assert_eq!(kind, "AwsAnswerUnreadable");
-    for word in ["elasticloadbalancing:DescribeTargetHealth", "request id c534f810-0000-4000-8000-0123456789ab"] {
+    for word in [
+        "elasticloadbalancing:DescribeTargetHealth",
+        "request id c534f810-0000-4000-8000-0123456789ab",
+    ] {
         assert!(message.contains(word), "{word} in {message}");
     }
     assert_eq!(writes(&aws), 0);
@@ -334,15 +380,23 @@ async fn a_time_limit_below_the_watch_is_told_once_and_fails_no_event() {
     for _ in 0..2 {
         let result = function.invoke_within(&event, Duration::from_secs(4)).await.result();
         let binding = &result["bindings"][0];
-        assert_eq!((&binding["state"], &binding["cutShort"]), (&json!("in-sync"), &json!(true)), "{result}");
+        assert_eq!(
+            (&binding["state"], &binding["cutShort"]),
+            (&json!("in-sync"), &json!(true)),
+            "{result}"
+        );
     }
     let lines = function.stop().await;
     let warned = lines.iter().filter(|line| line.contains("below the watch")).collect::<Vec<_>>();
     assert_eq!(warned.len(), 1, "{lines:?}");
-    assert!(warned[0].contains("\"watch_seconds\":180") && warned[0].contains("raise Timeout"), "{warned:?}");
+    assert!(
+        warned[0].contains("\"watch_seconds\":180") && warned[0].contains("raise Timeout"),
+        "{warned:?}"
+    );
 }
 
-/// The lines of warnings. The watch of these tests is shorter than their time limit, which would be one.
+/// The lines of warnings. The watch of these tests is shorter than their time limit, which would be
+/// one.
 fn warnings(lines: &[String]) -> Vec<String> {
     lines.iter().filter(|line| line.contains("\"level\":\"WARN\"")).cloned().collect()
 }
@@ -350,7 +404,8 @@ fn warnings(lines: &[String]) -> Vec<String> {
 #[tokio::test]
 async fn an_event_that_is_not_followed_is_one_warning_that_says_why() {
     let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
-    let namesake = event("sns-cluster-failover").to_string().replace("rds:eu-west-1", "rds:us-east-1");
+    let namesake =
+        event("sns-cluster-failover").to_string().replace("rds:eu-west-1", "rds:us-east-1");
     for (payload, words) in [
         (event("eventbridge-transformed-to-text"), ["not understood", "text of 75 bytes"]),
         (event("manual-dry-run-sns"), ["asks for a dry run", "nothing is watched"]),
@@ -359,7 +414,8 @@ async fn an_event_that_is_not_followed_is_one_warning_that_says_why() {
             ["same name in another Region", "arn:aws:rds:us-east-1:123456789012:cluster:orders"],
         ),
     ] {
-        let function = start(Settings::new(dns.addr()).with_aws(&aws).with("WATCH_SECONDS", "9")).await;
+        let function =
+            start(Settings::new(dns.addr()).with_aws(&aws).with("WATCH_SECONDS", "9")).await;
         function.invoke(&payload).await.result();
         let warned = warnings(&function.stop().await);
         assert_eq!(warned.len(), 1, "{payload}: {warned:?}");
@@ -370,8 +426,10 @@ async fn an_event_that_is_not_followed_is_one_warning_that_says_why() {
 #[tokio::test]
 async fn what_a_configuration_lacks_is_a_warning_at_the_start() {
     let (dns, aws) = failed_over_with(&["10.0.0.2:5432 healthy"]).await;
-    let mut settings =
-        Settings::new(dns.addr()).with_aws(&aws).with("DEREGISTRATION_DELAY_SECONDS", "30").with("WATCH_SECONDS", "9");
+    let mut settings = Settings::new(dns.addr())
+        .with_aws(&aws)
+        .with("DEREGISTRATION_DELAY_SECONDS", "30")
+        .with("WATCH_SECONDS", "9");
     let binding = &mut settings.bindings[0];
     (binding["endpoint"], binding["kind"]) = ("db.example".into(), "cluster".into());
     binding.as_object_mut().unwrap().remove("id");
@@ -390,8 +448,10 @@ async fn what_a_configuration_lacks_is_a_warning_at_the_start() {
 async fn a_secret_that_is_not_fetched_is_told_as_that_and_not_as_a_silent_database() {
     const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:probe-AbCdEf";
     let (dns, aws) = failed_over().await;
-    let mut settings =
-        Settings::new(dns.addr()).with_aws(&aws).with("PROBE_SECRET_ARN", SECRET).with("WATCH_SECONDS", "9");
+    let mut settings = Settings::new(dns.addr())
+        .with_aws(&aws)
+        .with("PROBE_SECRET_ARN", SECRET)
+        .with("WATCH_SECONDS", "9");
     settings.bindings[0]["engine"] = "postgres".into();
     let function = start(settings).await;
     let result = function.invoke(&json!({"dryRun": true})).await.result();
@@ -427,7 +487,14 @@ async fn a_configuration_with_mistakes_stops_the_start_with_all_of_them() {
     let (outcome, lines) = start(settings).await.init_error().await;
     let (kind, message) = outcome.error();
     assert_eq!(kind, "InvalidConfiguration");
-    for word in ["5 mistakes", "\"writer\".endpoint", "\"writer\".port", "\"writer\".targetGroupArn", ".kind", "ten"] {
+    for word in [
+        "5 mistakes",
+        "\"writer\".endpoint",
+        "\"writer\".port",
+        "\"writer\".targetGroupArn",
+        ".kind",
+        "ten",
+    ] {
         assert!(message.contains(word), "{word} in {message}");
     }
     let line: Value = lines.last().unwrap().parse().unwrap();
@@ -451,7 +518,8 @@ async fn no_log_and_no_answer_tells_the_environment_even_at_the_level_trace() {
     assert!(log.contains("reconciled") && log.contains("AccessDenied"), "{log}");
     assert_eq!(told(&(log + &answers)), [""; 0]);
 
-    let (outcome, lines) = start(Settings::new(dns.addr()).with("ALLOWED_CIDRS", "ten")).await.init_error().await;
+    let (outcome, lines) =
+        start(Settings::new(dns.addr()).with("ALLOWED_CIDRS", "ten")).await.init_error().await;
     assert_eq!(told(&(outcome.error().1 + &lines.join("\n"))), [""; 0]);
 }
 
@@ -465,21 +533,36 @@ async fn a_run_leaves_one_line_a_binding_and_its_metrics() {
     let lines = function.stop().await;
     assert!(lines.iter().all(|line| !line.contains(SECRET_ACCESS_KEY)), "{lines:?}");
     let lines: Vec<Value> = lines.iter().map(|line| line.parse().unwrap()).collect();
-    let (metrics, logs): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.get("_aws").is_some());
+    let (metrics, logs): (Vec<_>, Vec<_>) =
+        lines.into_iter().partition(|line| line.get("_aws").is_some());
 
     for line in &logs[1..] {
         assert_eq!(line["span"]["requestId"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "{line}");
-        assert!(chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).is_ok(), "{line}");
+        assert!(
+            chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).is_ok(),
+            "{line}"
+        );
     }
-    let canonical: Vec<&Value> = logs.iter().filter(|line| line["message"] == "reconciled").collect();
+    let canonical: Vec<&Value> =
+        logs.iter().filter(|line| line["message"] == "reconciled").collect();
     assert_eq!(canonical.len(), 2);
-    assert_eq!((&canonical[0]["level"], &canonical[0]["state"]), (&json!("INFO"), &json!("updated")));
+    assert_eq!(
+        (&canonical[0]["level"], &canonical[0]["state"]),
+        (&json!("INFO"), &json!("updated"))
+    );
     assert_eq!(canonical[0]["registered"], "10.0.0.2:5432");
-    assert_eq!((&canonical[1]["level"], &canonical[1]["error_type"]), (&json!("ERROR"), &json!("AccessDenied")));
+    assert_eq!(
+        (&canonical[1]["level"], &canonical[1]["error_type"]),
+        (&json!("ERROR"), &json!("AccessDenied"))
+    );
 
     assert_eq!(metrics.len(), 2);
     for (line, in_sync, switches) in [(&metrics[0], 1, 1), (&metrics[1], 0, 0)] {
-        assert_eq!((&line["InSync"], &line["Switches"]), (&json!(in_sync), &json!(switches)), "{line}");
+        assert_eq!(
+            (&line["InSync"], &line["Switches"]),
+            (&json!(in_sync), &json!(switches)),
+            "{line}"
+        );
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(directive["Namespace"], "FailoverSync");
         assert!(line["_aws"]["Timestamp"].as_i64().unwrap() > 1_600_000_000_000);

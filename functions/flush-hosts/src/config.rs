@@ -1,4 +1,5 @@
-//! The configuration: environment variables in, a database and a way to log in out. Reports every mistake at once.
+//! The configuration: environment variables in, a database and a way to log in out. Reports every
+//! mistake at once.
 
 use std::path::PathBuf;
 
@@ -54,17 +55,22 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-        let [identifier, kind, engine, user, secret, ca_bundle, region] = VARIABLES.map(|name| given(variable(name)));
+        let [identifier, kind, engine, user, secret, ca_bundle, region] =
+            VARIABLES.map(|name| given(variable(name)));
         let mut mistakes = ErrorCollector::default();
         let identifier = mistakes.collect("DATABASE_IDENTIFIER", check_identifier(identifier));
         let kind = mistakes.collect("DATABASE_KIND", parse_kind(kind.as_deref()));
         let engine = mistakes.collect("DATABASE_ENGINE", check_engine(engine.as_deref()));
         if user.is_none() && secret.is_none() {
-            mistakes
-                .add("DATABASE_USER or SECRET_ARN", "is missing: give the user for IAM, or the secret for a password");
+            mistakes.add(
+                "DATABASE_USER or SECRET_ARN",
+                "is missing: give the user for IAM, or the secret for a password",
+            );
         }
-        let login = LoginMethod::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
-        let region = mistakes.collect("AWS_REGION", region.ok_or("is missing: give the database's Region"));
+        let login =
+            LoginMethod::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
+        let region =
+            mistakes.collect("AWS_REGION", region.ok_or("is missing: give the database's Region"));
         match (identifier, kind, engine, login, region) {
             (Some(identifier), Some(kind), Some(()), Some(login), Some(region)) => Ok(Config {
                 database: Database { identifier, kind },
@@ -83,7 +89,9 @@ pub fn has_host_cache(engine: &str) -> bool {
 }
 
 fn check_identifier(identifier: Option<String>) -> Result<String, String> {
-    binding::identifier(&identifier.ok_or("is missing: give the identifier of the DB cluster or instance")?)
+    binding::identifier(
+        &identifier.ok_or("is missing: give the identifier of the DB cluster or instance")?,
+    )
 }
 
 fn parse_kind(kind: Option<&str>) -> Result<DatabaseKind, String> {
@@ -99,8 +107,8 @@ fn check_engine(engine: Option<&str>) -> Result<(), String> {
     match engine {
         Some("mysql" | "mariadb") => Ok(()),
         Some(other) => Err(format!(
-            "{other:?} is not mysql or mariadb: only MySQL and MariaDB have a host cache, other engines do not need this \
-             function"
+            "{other:?} is not mysql or mariadb: only MySQL and MariaDB have a host cache, other \
+             engines do not need this function"
         )),
         None => Err("is missing: give mysql or mariadb".to_owned()),
     }
@@ -121,7 +129,9 @@ mod tests {
             ("DATABASE_USER", "flusher"),
             ("AWS_REGION", "eu-west-1"),
         ];
-        let lookup = |name: &str| changes.iter().chain(&good).find(|(key, _)| *key == name).map(|(_, value)| *value);
+        let lookup = |name: &str| {
+            changes.iter().chain(&good).find(|(key, _)| *key == name).map(|(_, value)| *value)
+        };
         Config::parse(|name| lookup(name).map(str::to_owned)).map_err(|error| error.to_string())
     }
 
@@ -134,8 +144,12 @@ mod tests {
             region: "eu-west-1".into(),
         };
         assert_eq!(parse(&[]), Ok(config.clone()));
-        let changes =
-            [("DATABASE_KIND", "instance"), ("DATABASE_USER", " "), ("SECRET_ARN", SECRET), ("CA_BUNDLE", "/opt/ca")];
+        let changes = [
+            ("DATABASE_KIND", "instance"),
+            ("DATABASE_USER", " "),
+            ("SECRET_ARN", SECRET),
+            ("CA_BUNDLE", "/opt/ca"),
+        ];
         let expected = Config {
             database: Database { identifier: "orders".into(), kind: DatabaseKind::Instance },
             login: LoginMethod::Secret(SECRET.into()),
@@ -149,7 +163,10 @@ mod tests {
     fn each_mistake_names_its_variable_and_what_to_give() {
         for (changes, expected) in [
             (vec![("DATABASE_IDENTIFIER", "")], "DATABASE_IDENTIFIER: is missing"),
-            (vec![("DATABASE_IDENTIFIER", "orders.c1.eu-west-1.rds.amazonaws.com")], "neither an endpoint nor an ARN"),
+            (
+                vec![("DATABASE_IDENTIFIER", "orders.c1.eu-west-1.rds.amazonaws.com")],
+                "neither an endpoint nor an ARN",
+            ),
             (vec![("DATABASE_IDENTIFIER", "orders-")], "is not an identifier"),
             (vec![("DATABASE_KIND", "readers")], "DATABASE_KIND: \"readers\" is not a kind"),
             (
@@ -159,23 +176,33 @@ mod tests {
             (vec![("DATABASE_USER", "")], "DATABASE_USER or SECRET_ARN: is missing"),
             (vec![("SECRET_ARN", SECRET)], "DATABASE_USER and SECRET_ARN: are both set"),
             (vec![("DATABASE_USER", "a&b")], "DATABASE_USER: \"a&b\" cannot log in with IAM"),
-            (vec![("DATABASE_USER", ""), ("SECRET_ARN", "flusher")], "SECRET_ARN: \"flusher\" is not the ARN"),
+            (
+                vec![("DATABASE_USER", ""), ("SECRET_ARN", "flusher")],
+                "SECRET_ARN: \"flusher\" is not the ARN",
+            ),
             (vec![("AWS_REGION", "")], "AWS_REGION: is missing"),
         ] {
             let message = parse(&changes).expect_err("a mistake");
-            assert!(message.contains(expected) && message.starts_with("1 mistake in"), "{changes:?}: {message}");
+            assert!(
+                message.contains(expected) && message.starts_with("1 mistake in"),
+                "{changes:?}: {message}"
+            );
         }
     }
 
     #[test]
     fn all_mistakes_are_reported_at_once() {
         let message = Config::parse(|_| None).expect_err("mistakes").to_string();
-        assert!(message.starts_with("5 mistakes in the configuration:\n- DATABASE_IDENTIFIER:"), "{message}");
+        assert!(
+            message.starts_with("5 mistakes in the configuration:\n- DATABASE_IDENTIFIER:"),
+            "{message}"
+        );
     }
 
     #[test]
     fn the_engines_with_a_host_cache_are_those_of_mysql_and_mariadb() {
-        let engines = ["mysql", "mariadb", "aurora-mysql", "aurora-postgresql", "postgres", "sqlserver-ex"];
+        let engines =
+            ["mysql", "mariadb", "aurora-mysql", "aurora-postgresql", "postgres", "sqlserver-ex"];
         assert_eq!(engines.map(has_host_cache), [true, true, true, false, false, false]);
     }
 }

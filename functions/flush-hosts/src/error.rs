@@ -33,7 +33,10 @@ impl From<RunError> for Diagnostic {
             RunError::Instances(source) => source.kind(),
             RunError::Failed(report) => {
                 let mut kinds = report.failures().map(|(_, failure)| failure.kind);
-                kinds.next().filter(|first| kinds.all(|kind| kind == *first)).unwrap_or("SeveralFailures")
+                kinds
+                    .next()
+                    .filter(|first| kinds.all(|kind| kind == *first))
+                    .unwrap_or("SeveralFailures")
             }
         };
         Diagnostic { error_type: error_type.to_owned(), error_message: chain(&error) }
@@ -46,7 +49,12 @@ fn failures_of(report: &Report) -> String {
         None => format!("{}: {}", failed.instance, failure.message),
     };
     let failures: Vec<String> = report.failures().map(text).collect();
-    format!("{} of {} instances failed: {}", failures.len(), report.instances.len(), failures.join("; "))
+    format!(
+        "{} of {} instances failed: {}",
+        failures.len(),
+        report.instances.len(),
+        failures.join("; ")
+    )
 }
 
 /// Why one instance could not be flushed.
@@ -54,8 +62,8 @@ fn failures_of(report: &Report) -> String {
 pub enum ServerError {
     /// RDS says that it is another kind of database.
     #[error(
-        "its engine is {0:?}, which has no host cache: correct DATABASE_IDENTIFIER, or remove this function, which only \
-         MySQL and MariaDB need"
+        "its engine is {0:?}, which has no host cache: correct DATABASE_IDENTIFIER, or remove this \
+         function, which only MySQL and MariaDB need"
     )]
     OtherEngine(String),
     /// There is no session, or there is none any more.
@@ -63,12 +71,14 @@ pub enum ServerError {
     Session(ConnectError),
     /// The server said nothing in the time for a session.
     #[error(
-        "{0}; a server that is not MySQL or MariaDB is silent like this too, because it waits for the client to speak first"
+        "{0}; a server that is not MySQL or MariaDB is silent like this too, because it waits for \
+         the client to speak first"
     )]
     NoGreeting(ConnectError),
     /// Not done within the time for an instance.
     #[error(
-        "it was not done when the time for an instance ended{}: look at the server's load and SHOW PROCESSLIST",
+        "it was not done when the time for an instance ended{}: look at the server's load and SHOW \
+         PROCESSLIST",
         if *.has_flushed { "; its host cache was flushed, but that was not verified" } else { "" }
     )]
     Unfinished {
@@ -77,8 +87,8 @@ pub enum ServerError {
     },
     /// The flush was confirmed and did not help.
     #[error(
-        "the server confirmed the flush and still blocks {}: set host_cache_size=0 in its parameter group, which ends the \
-         blocking for good",
+        "the server confirmed the flush and still blocks {}: set host_cache_size=0 in its \
+         parameter group, which ends the blocking for good",
         .0.join(", ")
     )]
     StillBlocked(Vec<String>),
@@ -156,7 +166,11 @@ mod tests {
             (1045, "LoginRefused", "rds-db:connect"),
             (1698, "LoginRefused", "AWSAuthenticationPlugin"),
             (1142, "PrivilegeMissing", "GRANT SELECT ON performance_schema.host_cache"),
-            (1142, "PrivilegeMissing", "from MySQL 8.3 on, where TRUNCATE empties it, DROP as well"),
+            (
+                1142,
+                "PrivilegeMissing",
+                "from MySQL 8.3 on, where TRUNCATE empties it, DROP as well",
+            ),
             (1227, "PrivilegeMissing", "GRANT RELOAD"),
             (1129, "FunctionBlocked", "it blocks this function's own address"),
             (1130, "HostNotAllowed", "the function's subnets"),
@@ -169,7 +183,10 @@ mod tests {
             let refused = ConnectError::Refused { code: code.to_string(), message, known };
             let failure = ServerError::from(refused).failure();
             assert_eq!(failure.kind, kind, "{code}");
-            assert!(failure.message.contains(remedy) && failure.message.contains(&code.to_string()), "{failure:?}");
+            assert!(
+                failure.message.contains(remedy) && failure.message.contains(&code.to_string()),
+                "{failure:?}"
+            );
         }
     }
 }

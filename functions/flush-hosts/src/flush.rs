@@ -39,13 +39,20 @@ impl<I: Instances, S: Servers> Flusher<I, S> {
         let start = Instant::now();
         let found = self.instances.list(&self.database).await.map_err(RunError::Instances)?;
         let deadline = deadline.min(Instant::now() + INSTANCE_LIMIT);
-        let instances = join_all(found.iter().map(|instance| self.flush_instance(instance, dry_run, deadline))).await;
+        let instances =
+            join_all(found.iter().map(|instance| self.flush_instance(instance, dry_run, deadline)))
+                .await;
         let database = self.database.identifier.clone();
         let report = Report { database, dry_run, elapsed: start.elapsed(), instances };
         if report.failures().next().is_some() { Err(RunError::Failed(report)) } else { Ok(report) }
     }
 
-    async fn flush_instance(&self, instance: &DbInstance, dry_run: bool, deadline: Instant) -> InstanceReport {
+    async fn flush_instance(
+        &self,
+        instance: &DbInstance,
+        dry_run: bool,
+        deadline: Instant,
+    ) -> InstanceReport {
         let mut report = InstanceReport::new(instance, dry_run);
         if let Some(endpoint) = connectable_endpoint(instance) {
             report.endpoint = Some(endpoint.clone());
@@ -79,12 +86,16 @@ impl<I: Instances, S: Servers> Flusher<I, S> {
 /// Where to connect, if the instance takes connections now.
 fn connectable_endpoint(instance: &DbInstance) -> Option<&HostPort> {
     let DbInstance { id, status, endpoint, .. } = instance;
-    let member = ClusterMember { id: id.clone(), is_writer: false, endpoint: None, status: status.clone() };
+    let member =
+        ClusterMember { id: id.clone(), is_writer: false, endpoint: None, status: status.clone() };
     // While an instance is renamed, its old name may already be gone and the new one not there yet.
     endpoint.as_ref().filter(|_| member.can_serve() && status != "renaming")
 }
 
-async fn read_and_flush(session: &mut impl ServerSession, report: &mut InstanceReport) -> Result<(), ServerError> {
+async fn read_and_flush(
+    session: &mut impl ServerSession,
+    report: &mut InstanceReport,
+) -> Result<(), ServerError> {
     let settings = session.settings().await?;
     let limit = settings.max_connect_errors;
     report.version = Some(settings.version.clone());
@@ -113,13 +124,22 @@ enum CacheReading {
 }
 
 /// Looking is a service, flushing the duty: an account that may only flush still flushes.
-async fn read_cache(session: &mut impl ServerSession, settings: &Settings) -> Result<CacheReading, ServerError> {
+async fn read_cache(
+    session: &mut impl ServerSession,
+    settings: &Settings,
+) -> Result<CacheReading, ServerError> {
     match session.host_cache().await {
-        Ok(rows) if rows.is_empty() && !settings.has_performance_schema => Ok(CacheReading::Unavailable(
-            "performance_schema is OFF, so the host cache shows nothing: turn it on in the parameter group".to_owned(),
-        )),
+        Ok(rows) if rows.is_empty() && !settings.has_performance_schema => {
+            Ok(CacheReading::Unavailable(
+                "performance_schema is OFF, so the host cache shows nothing: turn it on in the \
+             parameter group"
+                    .to_owned(),
+            ))
+        }
         Ok(rows) => Ok(CacheReading::Rows(rows)),
-        Err(error) if error.has_code(TABLE_ACCESS_DENIED) => Ok(CacheReading::Unavailable(chain(&error))),
+        Err(error) if error.has_code(TABLE_ACCESS_DENIED) => {
+            Ok(CacheReading::Unavailable(chain(&error)))
+        }
         Err(error) => Err(error),
     }
 }

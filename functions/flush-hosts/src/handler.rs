@@ -40,7 +40,11 @@ async fn invoke<I: Instances, S: Servers>(
     };
     match &outcome {
         Ok(report) | Err(RunError::Failed(report)) => {
-            telemetry::publish(report, chrono::Utc::now().timestamp_millis(), &mut io::stdout().lock());
+            telemetry::publish(
+                report,
+                chrono::Utc::now().timestamp_millis(),
+                &mut io::stdout().lock(),
+            );
         }
         Err(failed) => error!(error = chain(failed), "nothing was flushed"),
     }

@@ -24,14 +24,26 @@ impl Instances for Rds {
 impl Rds {
     async fn of_cluster(&self, cluster: &str) -> Result<Vec<DbInstance>, AwsError> {
         let (clusters, described) = describe_cluster(&self.0, cluster).await?;
-        let members = clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
-        let described: Vec<DbInstance> = described.db_instances().iter().filter_map(instance).collect();
+        let members =
+            clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
+        let described: Vec<DbInstance> =
+            described.db_instances().iter().filter_map(instance).collect();
         let instances: Vec<DbInstance> = members
             .filter_map(|member| member.db_instance_identifier())
-            .map(|id| described.iter().find(|found| found.id == id).cloned().unwrap_or_else(|| vanished(id)))
+            .map(|id| {
+                described
+                    .iter()
+                    .find(|found| found.id == id)
+                    .cloned()
+                    .unwrap_or_else(|| vanished(id))
+            })
             .collect();
         if instances.is_empty() {
-            return Err(AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "the cluster has no instance"));
+            return Err(AwsError::incomplete(
+                DESCRIBE_CLUSTERS,
+                cluster,
+                "the cluster has no instance",
+            ));
         }
         Ok(instances)
     }
@@ -39,7 +51,9 @@ impl Rds {
     async fn single(&self, id: &str) -> Result<Vec<DbInstance>, AwsError> {
         let described = describe_instance(&self.0, id).await?;
         let found = described.db_instances().iter().find_map(instance);
-        let found = found.ok_or_else(|| AwsError::incomplete(DESCRIBE_INSTANCES, id, "there is no such instance"))?;
+        let found = found.ok_or_else(|| {
+            AwsError::incomplete(DESCRIBE_INSTANCES, id, "there is no such instance")
+        })?;
         Ok(vec![found])
     }
 }
@@ -47,7 +61,8 @@ impl Rds {
 fn instance(described: &Described) -> Option<DbInstance> {
     let endpoint = described.endpoint();
     let host = endpoint.and_then(|endpoint| endpoint.address());
-    let port = endpoint.and_then(|endpoint| endpoint.port()).and_then(|port| u16::try_from(port).ok());
+    let port =
+        endpoint.and_then(|endpoint| endpoint.port()).and_then(|port| u16::try_from(port).ok());
     Some(DbInstance {
         id: described.db_instance_identifier()?.to_owned(),
         status: described.db_instance_status().unwrap_or_default().to_owned(),
@@ -58,5 +73,10 @@ fn instance(described: &Described) -> Option<DbInstance> {
 
 /// A member that came or went between the two answers.
 fn vanished(id: &str) -> DbInstance {
-    DbInstance { id: id.to_owned(), status: "not described".to_owned(), engine: None, endpoint: None }
+    DbInstance {
+        id: id.to_owned(),
+        status: "not described".to_owned(),
+        engine: None,
+        endpoint: None,
+    }
 }

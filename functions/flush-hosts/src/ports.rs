@@ -1,5 +1,5 @@
-//! What the loop needs from the world. The adapters implement these traits for AWS and for real servers, tests for
-//! fakes.
+//! What the loop needs from the world. The adapters implement these traits for AWS and for real
+//! servers, tests for fakes.
 
 use std::future::Future;
 
@@ -17,7 +17,10 @@ pub trait Instances: Send + Sync + 'static {
     ///
     /// # Errors
     /// When RDS refused or could not be reached, after the SDK's retries.
-    fn list(&self, database: &Database) -> impl Future<Output = Result<Vec<DbInstance>, AwsError>> + Send;
+    fn list(
+        &self,
+        database: &Database,
+    ) -> impl Future<Output = Result<Vec<DbInstance>, AwsError>> + Send;
 }
 
 /// Opens sessions.
@@ -29,7 +32,10 @@ pub trait Servers: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever kept the function from a session.
-    fn connect(&self, endpoint: &HostPort) -> impl Future<Output = Result<Self::Session, ServerError>> + Send;
+    fn connect(
+        &self,
+        endpoint: &HostPort,
+    ) -> impl Future<Output = Result<Self::Session, ServerError>> + Send;
 }
 
 /// A session with a server.
@@ -44,13 +50,17 @@ pub trait ServerSession: Send {
     ///
     /// # Errors
     /// As [`ServerSession::settings`].
-    fn host_cache(&mut self) -> impl Future<Output = Result<Vec<HostCacheRow>, ServerError>> + Send;
+    fn host_cache(&mut self)
+    -> impl Future<Output = Result<Vec<HostCacheRow>, ServerError>> + Send;
 
     /// Empties the host cache.
     ///
     /// # Errors
     /// As [`ServerSession::settings`].
-    fn flush(&mut self, statement: Statement) -> impl Future<Output = Result<(), ServerError>> + Send;
+    fn flush(
+        &mut self,
+        statement: Statement,
+    ) -> impl Future<Output = Result<(), ServerError>> + Send;
 
     /// Says good-bye.
     fn close(self) -> impl Future<Output = ()> + Send;

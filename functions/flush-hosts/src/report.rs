@@ -1,4 +1,5 @@
-//! The report: what a run saw and did. One record with three renderings: the result, the log line, the metrics.
+//! The report: what a run saw and did. One record with three renderings: the result, the log line,
+//! the metrics.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,8 +35,9 @@ impl Report {
         self.instances.iter().filter_map(|instance| Some((instance, instance.error.as_ref()?)))
     }
 
-    /// The metrics, as [`metrics::line`] writes them. `HostCacheFill` and `HostsBlocked` are known if a cache could be
-    /// read, `FlushFailed` if the run was to flush: one that only looked says nothing of the next that flushes.
+    /// The metrics, as [`metrics::line`] writes them. `HostCacheFill` and `HostsBlocked` are known
+    /// if a cache could be read, `FlushFailed` if the run was to flush: one that only looked says
+    /// nothing of the next that flushes.
     pub fn metrics(&self, timestamp: i64) -> Option<Value> {
         let summaries = || self.instances.iter().filter_map(|instance| instance.cache.as_ref());
         let fill = summaries().map(|cache| cache.fill_percent).reduce(f64::max);
@@ -138,7 +140,8 @@ impl InstanceReport {
         }
     }
 
-    /// The addresses that are blocked, or were since the last flush; empty if the cache could not be read.
+    /// The addresses that are blocked, or were since the last flush; empty if the cache could not
+    /// be read.
     pub fn blocked(&self) -> &[String] {
         self.cache.as_ref().map_or(&[], |cache| &cache.blocked)
     }
@@ -171,7 +174,8 @@ mod tests {
 
     fn report(change: impl FnOnce(&mut InstanceReport)) -> InstanceReport {
         let endpoint = Some(HostPort { host: "orders-a.rds".into(), port: 3306 });
-        let mut report = InstanceReport { instance: "orders-a".into(), endpoint, ..Default::default() };
+        let mut report =
+            InstanceReport { instance: "orders-a".into(), endpoint, ..Default::default() };
         change(&mut report);
         report
     }
@@ -186,7 +190,12 @@ mod tests {
     }
 
     fn run(instances: Vec<InstanceReport>) -> Report {
-        Report { database: "orders".into(), dry_run: false, elapsed: Duration::from_millis(40), instances }
+        Report {
+            database: "orders".into(),
+            dry_run: false,
+            elapsed: Duration::from_millis(40),
+            instances,
+        }
     }
 
     #[test]
@@ -241,14 +250,16 @@ mod tests {
         let emptier = report(|report| report.cache = cache(3.0, &["10.0.0.1"]));
         let failed = report(|report| report.error = failure());
         let metrics = run(vec![emptier, fuller, failed]).metrics(0).expect("a line");
-        let numbers = ["HostCacheFill", "HostsBlocked", "FlushFailed"].map(|name| metrics[name].as_f64());
+        let numbers =
+            ["HostCacheFill", "HostsBlocked", "FlushFailed"].map(|name| metrics[name].as_f64());
         assert_eq!(numbers, [Some(80.0), Some(2.0), Some(1.0)]);
     }
 
     #[test]
     fn what_nobody_could_read_is_not_reported_as_zero() {
         let metrics = run(vec![report(|_| {})]).metrics(0).expect("a line");
-        let numbers = ["HostCacheFill", "HostsBlocked", "FlushFailed"].map(|name| metrics[name].as_f64());
+        let numbers =
+            ["HostCacheFill", "HostsBlocked", "FlushFailed"].map(|name| metrics[name].as_f64());
         assert_eq!(numbers, [None, None, Some(0.0)], "{metrics}");
     }
 

@@ -71,13 +71,15 @@ impl ServerSession for MySqlSession {
     async fn host_cache(&mut self) -> Result<Vec<HostCacheRow>, ServerError> {
         let rows: Vec<(Option<String>, u64, u64, u64, u64)> = self.0.query(HOST_CACHE).await?;
         let rows = rows.into_iter();
-        let parsed = rows.map(|(address, connect_errors, refused, handshake_errors, seconds)| HostCacheRow {
-            // No server is known that leaves it out; one that does is flushed all the same.
-            address: address.unwrap_or_default(),
-            connect_errors,
-            refused,
-            handshake_errors,
-            age: Duration::from_secs(seconds),
+        let parsed = rows.map(|(address, connect_errors, refused, handshake_errors, seconds)| {
+            HostCacheRow {
+                // No server is known that leaves it out; one that does is flushed all the same.
+                address: address.unwrap_or_default(),
+                connect_errors,
+                refused,
+                handshake_errors,
+                age: Duration::from_secs(seconds),
+            }
         });
         Ok(parsed.collect())
     }

@@ -8,8 +8,8 @@
 /// | MySQL before 8.3, Aurora MySQL 2 to 3 | [`FlushHosts`](Statement::FlushHosts)                                |
 /// | MySQL from 8.3, Aurora MySQL 8.4      | [`TruncateHostCache`](Statement::TruncateHostCache); the other: 1064 |
 ///
-/// MariaDB accepts the TRUNCATE too, answers OK and, with `performance_schema` off, unblocks nothing (measured on 10.5,
-/// 10.11 and 11.8).
+/// MariaDB accepts the TRUNCATE too, answers OK and, with `performance_schema` off, unblocks
+/// nothing (measured on 10.5, 10.11 and 11.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statement {
     /// Needs RELOAD.
@@ -21,11 +21,16 @@ pub enum Statement {
 impl Statement {
     /// The statement for a server that answers `SELECT VERSION()` with this text.
     ///
-    /// A text without a number gets the older statement: a server that has dropped it says so with an error, while one
-    /// that lacks the newer may stay silent.
+    /// A text without a number gets the older statement: a server that has dropped it says so with
+    /// an error, while one that lacks the newer may stay silent.
     pub fn for_server(version: &str) -> Statement {
-        let is_without_flush = major_and_minor(version).is_some_and(|version| version >= FLUSH_HOSTS_REMOVED);
-        if is_without_flush && !is_mariadb(version) { Statement::TruncateHostCache } else { Statement::FlushHosts }
+        let is_without_flush =
+            major_and_minor(version).is_some_and(|version| version >= FLUSH_HOSTS_REMOVED);
+        if is_without_flush && !is_mariadb(version) {
+            Statement::TruncateHostCache
+        } else {
+            Statement::FlushHosts
+        }
     }
 
     /// What to try when the server does not know this statement.

@@ -33,9 +33,14 @@ struct Server {
 }
 
 fn server(version: &'static str, knows: Statement) -> Server {
-    let row = HostCacheRow { address: "10.0.0.1".into(), connect_errors: 80, ..HostCacheRow::default() };
-    let blocked =
-        HostCacheRow { address: "10.0.0.2".into(), connect_errors: 100, refused: 3, ..HostCacheRow::default() };
+    let row =
+        HostCacheRow { address: "10.0.0.1".into(), connect_errors: 80, ..HostCacheRow::default() };
+    let blocked = HostCacheRow {
+        address: "10.0.0.2".into(),
+        connect_errors: 100,
+        refused: 3,
+        ..HostCacheRow::default()
+    };
     Server {
         version,
         has_performance_schema: true,
@@ -68,13 +73,19 @@ impl ServerSession for Server {
             std::future::pending::<()>().await;
         }
         let has_performance_schema = self.has_performance_schema;
-        Ok(Settings { version: self.version.to_owned(), max_connect_errors: 100, has_performance_schema })
+        Ok(Settings {
+            version: self.version.to_owned(),
+            max_connect_errors: 100,
+            has_performance_schema,
+        })
     }
 
     async fn host_cache(&mut self) -> Result<Vec<HostCacheRow>, ServerError> {
         match self.look_fails {
             Some(code) => Err(answered(code)),
-            None if !self.has_performance_schema && self.version.contains("MariaDB") => Ok(Vec::new()),
+            None if !self.has_performance_schema && self.version.contains("MariaDB") => {
+                Ok(Vec::new())
+            }
             None => Ok(self.rows.lock().unwrap().clone()),
         }
     }
@@ -84,7 +95,11 @@ impl ServerSession for Server {
         if let Some(code) = self.flush_fails {
             return Err(answered(code));
         }
-        let (_, works) = self.knows.iter().find(|(known, _)| *known == statement).ok_or_else(|| answered(1064))?;
+        let (_, works) = self
+            .knows
+            .iter()
+            .find(|(known, _)| *known == statement)
+            .ok_or_else(|| answered(1064))?;
         if *works {
             self.rows.lock().unwrap().clear();
         }
@@ -100,7 +115,10 @@ impl Servers for Network {
     type Session = Server;
 
     async fn connect(&self, endpoint: &HostPort) -> Result<Server, ServerError> {
-        self.0.get(&endpoint.host).cloned().ok_or(ServerError::NoGreeting(ConnectError::Timeout { seconds: 10 }))
+        self.0
+            .get(&endpoint.host)
+            .cloned()
+            .ok_or(ServerError::NoGreeting(ConnectError::Timeout { seconds: 10 }))
     }
 }
 
@@ -121,11 +139,21 @@ impl Instances for Listed {
 
 fn instance(id: &str, status: &str) -> DbInstance {
     let endpoint = Some(HostPort { host: id.to_owned(), port: 3306 });
-    DbInstance { id: id.to_owned(), status: status.to_owned(), engine: Some("aurora-mysql".to_owned()), endpoint }
+    DbInstance {
+        id: id.to_owned(),
+        status: status.to_owned(),
+        engine: Some("aurora-mysql".to_owned()),
+        endpoint,
+    }
 }
 
-async fn run_on(instances: Vec<DbInstance>, servers: &[(&str, &Server)], dry_run: bool) -> Result<Report, RunError> {
-    let servers = servers.iter().map(|(id, server)| ((*id).to_owned(), (*server).clone())).collect();
+async fn run_on(
+    instances: Vec<DbInstance>,
+    servers: &[(&str, &Server)],
+    dry_run: bool,
+) -> Result<Report, RunError> {
+    let servers =
+        servers.iter().map(|(id, server)| ((*id).to_owned(), (*server).clone())).collect();
     let database = Database { identifier: "orders".into(), kind: DatabaseKind::Cluster };
     let deadline = Instant::now() + Duration::from_secs(60);
     Flusher::new(database, Listed(instances), Network(servers)).run(dry_run, deadline).await
@@ -164,7 +192,12 @@ async fn a_dry_run_flushes_nothing() {
 #[tokio::test]
 async fn an_unknown_statement_falls_over_to_the_other_one_only_on_mysql() {
     for (version, knows, executed, state) in [
-        ("8.0.mysql_aurora.9", TruncateHostCache, vec![FlushHosts, TruncateHostCache], State::Flushed),
+        (
+            "8.0.mysql_aurora.9",
+            TruncateHostCache,
+            vec![FlushHosts, TruncateHostCache],
+            State::Flushed,
+        ),
         ("8.3.0", FlushHosts, vec![TruncateHostCache, FlushHosts], State::Flushed),
         ("10.11.14-MariaDB", TruncateHostCache, vec![FlushHosts], State::Failed),
     ] {
@@ -219,7 +252,10 @@ async fn one_unreachable_instance_does_not_stop_the_others_and_is_named() {
     let error = run_on(found, &[("a", &first), ("c", &third)], false).await.unwrap_err();
     assert!(first.is_empty() && third.is_empty());
     let message = error.to_string();
-    assert!(message.starts_with("1 of 3 instances failed: b: b:3306: no session within 10 s"), "{message}");
+    assert!(
+        message.starts_with("1 of 3 instances failed: b: b:3306: no session within 10 s"),
+        "{message}"
+    );
     let RunError::Failed(report) = error else { panic!("{message}") };
     assert_eq!(
         report.instances.iter().map(InstanceReport::state).collect::<Vec<_>>(),
@@ -230,7 +266,8 @@ async fn one_unreachable_instance_does_not_stop_the_others_and_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_falls_silent_costs_half_a_minute_and_fails() {
-    let (silent, other) = (Server { is_silent: true, ..server("8.0.36", FlushHosts) }, server("8.0.36", FlushHosts));
+    let (silent, other) =
+        (Server { is_silent: true, ..server("8.0.36", FlushHosts) }, server("8.0.36", FlushHosts));
     let start = Instant::now();
     let found = vec![instance("a", "available"), instance("b", "available")];
     let error = run_on(found, &[("a", &silent), ("b", &other)], false).await.unwrap_err();
@@ -241,8 +278,16 @@ async fn a_server_that_falls_silent_costs_half_a_minute_and_fails() {
 
 #[tokio::test]
 async fn what_cannot_serve_is_skipped_with_its_status() {
-    let statuses =
-        ["creating", "stopped", "stopping", "starting", "deleting", "failed", "incompatible-network", "renaming"];
+    let statuses = [
+        "creating",
+        "stopped",
+        "stopping",
+        "starting",
+        "deleting",
+        "failed",
+        "incompatible-network",
+        "renaming",
+    ];
     let mut found: Vec<_> = statuses.iter().map(|status| instance("unreachable", status)).collect();
     found.push(DbInstance { endpoint: None, ..instance("new", "backing-up") });
     let report = run_on(found, &[], false).await.unwrap();
@@ -253,9 +298,14 @@ async fn what_cannot_serve_is_skipped_with_its_status() {
 
 #[tokio::test]
 async fn an_instance_of_another_engine_is_not_even_connected_to() {
-    let other = DbInstance { engine: Some("aurora-postgresql".into()), ..instance("a", "available") };
-    let error = run_on(vec![other], &[("a", &server("16.4", FlushHosts))], false).await.unwrap_err();
-    assert!(error.to_string().contains("a: a:3306: its engine is \"aurora-postgresql\""), "{error}");
+    let other =
+        DbInstance { engine: Some("aurora-postgresql".into()), ..instance("a", "available") };
+    let error =
+        run_on(vec![other], &[("a", &server("16.4", FlushHosts))], false).await.unwrap_err();
+    assert!(
+        error.to_string().contains("a: a:3306: its engine is \"aurora-postgresql\""),
+        "{error}"
+    );
 }
 
 #[tokio::test]

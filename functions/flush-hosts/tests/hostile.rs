@@ -1,5 +1,5 @@
-//! Whatever stands in the variables, and whatever a server calls itself: never a panic, a clear refusal at most, and never
-//! the statement that does nothing on MariaDB.
+//! Whatever stands in the variables, and whatever a server calls itself: never a panic, a clear
+//! refusal at most, and never the statement that does nothing on MariaDB.
 //!
 //! `make fuzz` tries many more cases, from another seed.
 
@@ -24,7 +24,15 @@ fn any_value() -> impl Strategy<Value = Option<String>> {
         "/opt/ca.pem",
         "eu-west-1",
     ];
-    let almost = ["", " ", "Orders_1", "orders.c1.eu-west-1.rds.amazonaws.com", "postgres", "arn:aws:s3:::x", "a b"];
+    let almost = [
+        "",
+        " ",
+        "Orders_1",
+        "orders.c1.eu-west-1.rds.amazonaws.com",
+        "postgres",
+        "arn:aws:s3:::x",
+        "a b",
+    ];
     prop_oneof![
         1 => Just(None),
         4 => prop::sample::select(likely.to_vec()).prop_map(|text| Some(text.to_owned())),
@@ -35,7 +43,8 @@ fn any_value() -> impl Strategy<Value = Option<String>> {
 
 /// A configuration that is sound but for the variables that are replaced.
 fn variables() -> impl Strategy<Value = [Option<String>; 7]> {
-    let sound = ["orders", "cluster", "mysql", "", SECRET, "", "eu-west-1"].map(|text| Some(text.to_owned()));
+    let sound = ["orders", "cluster", "mysql", "", SECRET, "", "eu-west-1"]
+        .map(|text| Some(text.to_owned()));
     prop::collection::vec((0..VARIABLES.len(), any_value()), 0..3).prop_map(move |changes| {
         let mut variables = sound.clone();
         changes.into_iter().for_each(|(index, value)| variables[index] = value);
@@ -48,7 +57,8 @@ fn with_word(word: &'static str) -> impl Strategy<Value = String> {
     (any::<String>(), prop::collection::vec(any::<bool>(), word.len()), any::<String>()).prop_map(
         move |(before, upper, after)| {
             let letters = word.chars().zip(upper);
-            let word: String = letters.map(|(c, upper)| if upper { c.to_ascii_uppercase() } else { c }).collect();
+            let word: String =
+                letters.map(|(c, upper)| if upper { c.to_ascii_uppercase() } else { c }).collect();
             format!("{before}{word}{after}")
         },
     )

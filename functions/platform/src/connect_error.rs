@@ -1,4 +1,5 @@
-//! A session with a database server, whatever protocol it speaks: where the server is, and what keeps a function from one.
+//! A session with a database server, whatever protocol it speaks: where the server is, and what
+//! keeps a function from one.
 
 use std::error::Error;
 use std::fmt;
@@ -37,8 +38,8 @@ pub enum ConnectError {
     Tls(#[source] TlsError),
     /// The network refused or broke the connection, or there is no such name.
     #[error(
-        "the connection could not be made, or broke: check the name and port, that the database's security group lets the \
-         function in, and that the server is up"
+        "the connection could not be made, or broke: check the name and port, that the database's \
+         security group lets the function in, and that the server is up"
     )]
     Connection(#[source] io::Error),
     /// The server answered with an error of its own.
@@ -53,16 +54,16 @@ pub enum ConnectError {
     },
     /// What the server sent is not what a server of its kind sends.
     #[error(
-        "the server does not speak its protocol as this function does ({0}): check that the port is \
-         that of the database, that the engine is the right one, and that the account logs in with \
-         IAM or a password (MySQL: AWSAuthenticationPlugin, caching_sha2_password or \
+        "the server does not speak its protocol as this function does ({0}): check that the port \
+         is that of the database, that the engine is the right one, and that the account logs in \
+         with IAM or a password (MySQL: AWSAuthenticationPlugin, caching_sha2_password or \
          mysql_native_password)"
     )]
     Protocol(String),
     /// No session within the time for it.
     #[error(
-        "no session within {seconds} s: let the database's security group admit the function's on the port, and give the \
-         function's subnets a route to it"
+        "no session within {seconds} s: let the database's security group admit the function's on \
+         the port, and give the function's subnets a route to it"
     )]
     Timeout {
         /// The time that was given.
@@ -82,7 +83,9 @@ impl ConnectError {
             ConnectError::Login(source) => source.kind(),
             ConnectError::Tls(_) => "TlsRefused",
             ConnectError::Connection(_) => "ConnectionFailed",
-            ConnectError::Refused { known, .. } => known.map_or("ServerRefused", |known| known.kind),
+            ConnectError::Refused { known, .. } => {
+                known.map_or("ServerRefused", |known| known.kind)
+            }
             ConnectError::Protocol(_) => "ProtocolMismatch",
             ConnectError::Timeout { .. } => "Timeout",
         }
@@ -128,28 +131,37 @@ impl TlsError {
         use rustls::CertificateError as Certificate;
         match self {
             TlsError::NotOffered(_) => {
-                "the server offers no TLS, and the function sends no password without it: enable TLS on the server"
+                "the server offers no TLS, and the function sends no password without it: enable \
+                 TLS on the server"
             }
-            TlsError::Refused(rustls::Error::InvalidCertificate(certificate)) => match certificate {
-                Certificate::UnknownIssuer | Certificate::BadSignature => {
-                    "the server's certificate is signed by nobody whom the function trusts: give the PEM file of its \
-                     authority in CA_BUNDLE; RDS's are shipped"
+            TlsError::Refused(rustls::Error::InvalidCertificate(certificate)) => {
+                match certificate {
+                    Certificate::UnknownIssuer | Certificate::BadSignature => {
+                        "the server's certificate is signed by nobody whom the function trusts: \
+                         give the PEM file of its authority in CA_BUNDLE; RDS's are shipped"
+                    }
+                    Certificate::Expired | Certificate::ExpiredContext { .. } => {
+                        "the server's certificate, or that of its authority, has expired: give the \
+                         instance a current one (RDS: modify the certificate authority), and \
+                         CA_BUNDLE a current bundle"
+                    }
+                    Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                        "the server's certificate is not valid yet: check the clocks"
+                    }
+                    Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                        "the server's certificate is for another name than the instance's \
+                         endpoint: the name leads to another server, or the certificate is not one \
+                         of RDS's"
+                    }
+                    _ => {
+                        "the server's certificate was refused: check the instance's certificate \
+                         authority and CA_BUNDLE"
+                    }
                 }
-                Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                    "the server's certificate, or that of its authority, has expired: give the instance a current one \
-                     (RDS: modify the certificate authority), and CA_BUNDLE a current bundle"
-                }
-                Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
-                    "the server's certificate is not valid yet: check the clocks"
-                }
-                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                    "the server's certificate is for another name than the instance's endpoint: the name leads to another \
-                     server, or the certificate is not one of RDS's"
-                }
-                _ => "the server's certificate was refused: check the instance's certificate authority and CA_BUNDLE",
-            },
+            }
             TlsError::Refused(_) | TlsError::Other(_) => {
-                "TLS with the server failed: check the server's TLS versions (1.2 or 1.3) and CA_BUNDLE"
+                "TLS with the server failed: check the server's TLS versions (1.2 or 1.3) and \
+                 CA_BUNDLE"
             }
         }
     }

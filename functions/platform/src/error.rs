@@ -22,7 +22,8 @@ pub struct AwsError {
     pub request_id: Option<String>,
     source: Box<dyn Error + Send + Sync>,
     has_response: bool,
-    /// No connection came about in time. A network without a way to AWS drops packets; it refuses nothing.
+    /// No connection came about in time. A network without a way to AWS drops packets; it refuses
+    /// nothing.
     connect_timed_out: bool,
 }
 
@@ -33,12 +34,18 @@ impl AwsError {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         SdkError<E>: RequestId,
     {
-        let of_response = |response: &HttpResponse| response.headers().get("x-amzn-requestid").map(str::to_owned);
-        let request_id = error.request_id().map(str::to_owned).or_else(|| error.raw_response().and_then(of_response));
+        let of_response =
+            |response: &HttpResponse| response.headers().get("x-amzn-requestid").map(str::to_owned);
+        let request_id = error
+            .request_id()
+            .map(str::to_owned)
+            .or_else(|| error.raw_response().and_then(of_response));
         let code = error.code().map(str::to_owned);
         let has_response = error.raw_response().is_some();
-        // Only connecting has a timeout of the connector's; those of tries and calls are errors of another kind.
-        let connect_timed_out = matches!(&error, SdkError::DispatchFailure(failure) if failure.is_timeout());
+        // Only connecting has a timeout of the connector's; those of tries and calls are errors of
+        // another kind.
+        let connect_timed_out =
+            matches!(&error, SdkError::DispatchFailure(failure) if failure.is_timeout());
         let source: Box<dyn Error + Send + Sync> = match error {
             SdkError::ServiceError(service) => match service.err().message() {
                 Some(message) => message.into(),
@@ -46,11 +53,23 @@ impl AwsError {
             },
             other => Box::new(other),
         };
-        AwsError { action, resource: resource.into(), code, request_id, source, has_response, connect_timed_out }
+        AwsError {
+            action,
+            resource: resource.into(),
+            code,
+            request_id,
+            source,
+            has_response,
+            connect_timed_out,
+        }
     }
 
     /// From an answer that lacks what was asked for.
-    pub fn incomplete(action: &'static str, resource: impl Into<String>, missing: impl Into<String>) -> AwsError {
+    pub fn incomplete(
+        action: &'static str,
+        resource: impl Into<String>,
+        missing: impl Into<String>,
+    ) -> AwsError {
         let source = missing.into().into();
         let (code, request_id) = (None, None);
         AwsError {
@@ -78,7 +97,9 @@ impl AwsError {
     pub fn kind(&self) -> &'static str {
         match self.code.as_deref() {
             Some("TargetGroupNotFound" | "TargetGroupNotFoundException") => "TargetGroupNotFound",
-            Some(code) if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => "AccessDenied",
+            Some(code) if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" => {
+                "AccessDenied"
+            }
             Some("Throttling" | "ThrottlingException" | "RequestLimitExceeded") => "Throttled",
             Some(_) => "AwsRefused",
             None if self.has_response => "AwsAnswerUnreadable",
@@ -99,14 +120,19 @@ impl fmt::Display for AwsError {
         match self.kind() {
             // What a secret is encrypted with is refused in the name of the secret.
             "AccessDenied" if self.source.to_string().contains("KMS") => f.write_str(
-                "; allow kms:Decrypt on the key that encrypts it in the function's role, and in the key's policy",
+                "; allow kms:Decrypt on the key that encrypts it in the function's role, and in \
+                 the key's policy",
             ),
-            "AccessDenied" => write!(f, "; allow {} on this resource in the function's role", self.action),
-            "TargetGroupNotFound" => f.write_str("; correct \"targetGroupArn\" or deploy the stack again"),
+            "AccessDenied" => {
+                write!(f, "; allow {} on this resource in the function's role", self.action)
+            }
+            "TargetGroupNotFound" => {
+                f.write_str("; correct \"targetGroupArn\" or deploy the stack again")
+            }
             "AwsUnreachable" if self.connect_timed_out => write!(
                 f,
-                "; the function's subnets have no way to {}'s endpoint: deploy infra/api-endpoints.yaml, or a NAT gateway, \
-                 or take the function out of the VPC",
+                "; the function's subnets have no way to {}'s endpoint: deploy \
+                 infra/api-endpoints.yaml, or a NAT gateway, or take the function out of the VPC",
                 self.service()
             ),
             _ => Ok(()),

@@ -1,4 +1,5 @@
-//! What to log in with: an IAM token that is signed here, or a secret that is fetched, anew for every session.
+//! What to log in with: an IAM token that is signed here, or a secret that is fetched, anew for
+//! every session.
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config as TokenConfig};
@@ -29,7 +30,8 @@ pub struct Credentials {
     pub username: String,
     /// The password, or the token that stands for one.
     pub password: String,
-    /// Whether the server is to get the password itself, over TLS, as RDS needs it to check a token.
+    /// Whether the server is to get the password itself, over TLS, as RDS needs it to check a
+    /// token.
     #[serde(skip)]
     pub is_token: bool,
 }
@@ -37,7 +39,12 @@ pub struct Credentials {
 impl CredentialProvider {
     /// For a database in this Region, with the role that the SDK finds.
     pub fn new(login: LoginMethod, region: String, aws: &SdkConfig) -> CredentialProvider {
-        CredentialProvider { login, region: Region::new(region), role: aws.clone(), secrets: Client::new(aws) }
+        CredentialProvider {
+            login,
+            region: Region::new(region),
+            role: aws.clone(),
+            secrets: Client::new(aws),
+        }
     }
 
     /// How the function logs in.
@@ -64,18 +71,24 @@ impl CredentialProvider {
             .hostname(&endpoint.host)
             .port(u64::from(endpoint.port))
             .username(user)
-            // Without one the SDK signs for us-east-1, which every other Region refuses like a wrong password.
+            // Without one the SDK signs for us-east-1, which every other Region refuses like a
+            // wrong password.
             .region(self.region.clone())
             .build()
             .map_err(LoginError::Token)?;
-        let token = AuthTokenGenerator::new(config).auth_token(&self.role).await.map_err(LoginError::Token)?;
+        let token = AuthTokenGenerator::new(config)
+            .auth_token(&self.role)
+            .await
+            .map_err(LoginError::Token)?;
         Ok(Credentials { username: user.to_owned(), password: token.to_string(), is_token: true })
     }
 
     async fn secret(&self, arn: &str) -> Result<Credentials, LoginError> {
         let answer = self.secrets.get_secret_value().secret_id(arn).send().await;
-        let answer = answer.map_err(|error| LoginError::Fetch(AwsError::new(GET_SECRET, arn, error)))?;
-        parse_secret(answer.secret_string()).map_err(|problem| LoginError::Content { arn: arn.to_owned(), problem })
+        let answer =
+            answer.map_err(|error| LoginError::Fetch(AwsError::new(GET_SECRET, arn, error)))?;
+        parse_secret(answer.secret_string())
+            .map_err(|problem| LoginError::Content { arn: arn.to_owned(), problem })
     }
 }
 
@@ -87,7 +100,8 @@ pub enum LoginError {
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The secret could not be fetched.
     #[error(
-        "the secret could not be fetched: in a VPC without a way out, the function needs an endpoint for Secrets Manager"
+        "the secret could not be fetched: in a VPC without a way out, the function needs an \
+         endpoint for Secrets Manager"
     )]
     Fetch(#[source] AwsError),
     /// The secret is not what the function expects. Its text stays out of the message.
@@ -115,7 +129,9 @@ fn parse_secret(text: Option<&str>) -> Result<Credentials, String> {
     let text = text.ok_or("is binary")?;
     // The parser's message may quote a value of the secret; its category does not.
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => "lacks one of its texts, or has another type in its place".to_owned(),
+        serde_json::error::Category::Data => {
+            "lacks one of its texts, or has another type in its place".to_owned()
+        }
         _ => format!("is not JSON (line {}, column {})", error.line(), error.column()),
     })
 }
@@ -125,7 +141,9 @@ mod tests {
     use aws_config::BehaviorVersion;
     use aws_sdk_rds::config::Credentials as AwsCredentials;
     use aws_sdk_secretsmanager::error::ErrorMetadata;
-    use aws_sdk_secretsmanager::operation::get_secret_value::{GetSecretValueError, GetSecretValueOutput};
+    use aws_sdk_secretsmanager::operation::get_secret_value::{
+        GetSecretValueError, GetSecretValueOutput,
+    };
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use proptest::prelude::*;
 
@@ -142,7 +160,10 @@ mod tests {
         with_iam_at(role, endpoint()).await
     }
 
-    async fn with_iam_at(role: aws_config::ConfigLoader, endpoint: HostPort) -> Result<Credentials, String> {
+    async fn with_iam_at(
+        role: aws_config::ConfigLoader,
+        endpoint: HostPort,
+    ) -> Result<Credentials, String> {
         let role = role.region(Region::new("us-east-1")).load().await;
         let secrets = Client::new(&role);
         let provider = CredentialProvider {
@@ -155,7 +176,8 @@ mod tests {
     }
 
     async fn with_secret(text: Option<&str>) -> Result<Credentials, String> {
-        let answer = GetSecretValueOutput::builder().set_secret_string(text.map(str::to_owned)).build();
+        let answer =
+            GetSecretValueOutput::builder().set_secret_string(text.map(str::to_owned)).build();
         let rule = mock!(Client::get_secret_value)
             .match_requests(|request| request.secret_id() == Some(SECRET))
             .then_output(move || answer.clone());
@@ -164,7 +186,8 @@ mod tests {
 
     async fn with(secrets: Client) -> Result<Credentials, String> {
         let (login, role) = (LoginMethod::Secret(SECRET.into()), SdkConfig::builder().build());
-        let provider = CredentialProvider { login, region: Region::new("eu-west-1"), role, secrets };
+        let provider =
+            CredentialProvider { login, region: Region::new("eu-west-1"), role, secrets };
         provider.credentials(&endpoint()).await.map_err(|error| chain(&error))
     }
 
@@ -175,7 +198,11 @@ mod tests {
         let Ok(credentials) = with_iam(role).await else { panic!("no token") };
         let start = "orders-a.c1.eu-west-1.rds.amazonaws.com:3307/?Action=connect&DBUser=flusher&";
         assert!(credentials.password.starts_with(start), "{}", credentials.password);
-        assert!(credentials.password.contains("eu-west-1%2Frds-db%2Faws4_request"), "{}", credentials.password);
+        assert!(
+            credentials.password.contains("eu-west-1%2Frds-db%2Faws4_request"),
+            "{}",
+            credentials.password
+        );
         assert!(credentials.is_token && credentials.username == "flusher");
     }
 
@@ -183,8 +210,12 @@ mod tests {
     async fn a_host_that_no_url_can_have_is_an_error() {
         for host in ["10.0.0.256", "xn--.example", "a b", ""] {
             let role = AwsCredentials::new("AKID", "secret", None, None, "test");
-            let role = aws_config::defaults(BehaviorVersion::v2026_01_12()).credentials_provider(role);
-            let message = with_iam_at(role, HostPort { host: host.into(), port: 3307 }).await.err().expect(host);
+            let role =
+                aws_config::defaults(BehaviorVersion::v2026_01_12()).credentials_provider(role);
+            let message = with_iam_at(role, HostPort { host: host.into(), port: 3307 })
+                .await
+                .err()
+                .expect(host);
             assert!(message.contains("could not be signed"), "{host}: {message}");
         }
     }
@@ -193,7 +224,10 @@ mod tests {
     async fn without_a_role_there_is_no_token() {
         let nobody = aws_config::defaults(BehaviorVersion::v2026_01_12()).no_credentials();
         let message = with_iam(nobody).await.err().expect("an error");
-        assert!(message.contains("could not be signed: check that the function has a role"), "{message}");
+        assert!(
+            message.contains("could not be signed: check that the function has a role"),
+            "{message}"
+        );
     }
 
     #[tokio::test]
@@ -208,7 +242,10 @@ mod tests {
     async fn what_may_not_be_decrypted_is_told_from_what_may_not_be_read() {
         for (message, needed) in [
             ("Access to KMS is not allowed", "allow kms:Decrypt on the key"),
-            ("User is not authorized to perform: secretsmanager:GetSecretValue", "allow secretsmanager:GetSecretValue"),
+            (
+                "User is not authorized to perform: secretsmanager:GetSecretValue",
+                "allow secretsmanager:GetSecretValue",
+            ),
         ] {
             let denied = move || {
                 let code = ErrorMetadata::builder().code("AccessDeniedException").message(message);

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 
 use mysql_async::TlsError as DriverTlsError;
 use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, SslOpts, from_row_opt};
+use mysql_async::{
+    Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, SslOpts, from_row_opt,
+};
 use tracing::debug;
 
 use crate::connect_error::{ConnectError, HostPort, TlsError};

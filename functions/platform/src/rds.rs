@@ -9,7 +9,8 @@ use aws_sdk_rds::types::Filter;
 use crate::error::AwsError;
 use crate::response::CompleteResponse;
 
-/// The IAM actions that are called here. DescribeDBInstances is filtered by cluster, so it needs `db:*`.
+/// The IAM actions that are called here. DescribeDBInstances is filtered by cluster, so it needs
+/// `db:*`.
 pub const IAM_ACTIONS: [&str; 2] = [DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES];
 
 /// The IAM action that names a cluster's members.
@@ -41,7 +42,10 @@ pub async fn describe_cluster(
 ///
 /// # Errors
 /// When the call fails.
-pub async fn describe_instance(client: &Client, instance: &str) -> Result<DescribeDbInstancesOutput, AwsError> {
+pub async fn describe_instance(
+    client: &Client,
+    instance: &str,
+) -> Result<DescribeDbInstancesOutput, AwsError> {
     let request = client.describe_db_instances().db_instance_identifier(instance);
     let response = request.customize().config_override(checked()).send().await;
     response.map_err(|error| AwsError::new(DESCRIBE_INSTANCES, instance, error))

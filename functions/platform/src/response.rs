@@ -1,20 +1,24 @@
 //! Responses of AWS's Query APIs, ELBv2 and RDS: complete ones only.
 //!
-//! The SDK forgives these answers a lot. Where a description ends in the middle, it returns what came before: a target
-//! group that was cut short looks smaller, or empty, and an empty group is written to at once. The answer to a
-//! registration it does not read at all, so that a proxy's error page with the status 200 passes for a success.
+//! The SDK forgives these answers a lot. Where a description ends in the middle, it returns what
+//! came before: a target group that was cut short looks smaller, or empty, and an empty group is
+//! written to at once. The answer to a registration it does not read at all, so that a proxy's
+//! error page with the status 200 passes for a success.
 
 use std::str::{Utf8Error, from_utf8};
 
 use aws_sdk_rds::config::http::HttpResponse;
-use aws_sdk_rds::config::interceptors::{AfterDeserializationInterceptorContextRef, InterceptorContext};
+use aws_sdk_rds::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, InterceptorContext,
+};
 use aws_sdk_rds::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_rds::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_rds::error::BoxError;
 use thiserror::Error;
 use xmlparser::{ElementEnd, Token, Tokenizer};
 
-/// Turns an answer that is not one whole XML document with its request id into an error, and lets the SDK try again.
+/// Turns an answer that is not one whole XML document with its request id into an error, and lets
+/// the SDK try again.
 ///
 /// It is given to each call, not to the client: so a test's client is held to it like the real one.
 #[derive(Debug)]
@@ -45,7 +49,8 @@ impl ClassifyRetry for CompleteResponse {
     }
 
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let is_incomplete = |response: &HttpResponse| response.status().is_success() && check(response).is_err();
+        let is_incomplete =
+            |response: &HttpResponse| response.status().is_success() && check(response).is_err();
         if context.response().is_some_and(is_incomplete) {
             RetryAction::transient_error()
         } else {
@@ -74,14 +79,16 @@ fn check(response: &HttpResponse) -> Result<(), IncompleteResponse> {
     check_document(from_utf8(response.body().bytes().unwrap_or_default())?)
 }
 
-/// The tokenizer knows where tokens may be, and that nothing but comments follows the root. Which element is open it
-/// does not know.
+/// The tokenizer knows where tokens may be, and that nothing but comments follows the root. Which
+/// element is open it does not know.
 fn check_document(document: &str) -> Result<(), IncompleteResponse> {
     let mut open = Vec::new();
     let mut has_request_id = false;
     for token in Tokenizer::from(document) {
         match token? {
-            Token::ElementStart { prefix, local, .. } => open.push((prefix.as_str(), local.as_str())),
+            Token::ElementStart { prefix, local, .. } => {
+                open.push((prefix.as_str(), local.as_str()))
+            }
             Token::ElementEnd { end: ElementEnd::Empty, .. } => drop(open.pop()),
             Token::ElementEnd { end: ElementEnd::Close(prefix, local), .. } => {
                 let begun = open.pop();
@@ -90,8 +97,9 @@ fn check_document(document: &str) -> Result<(), IncompleteResponse> {
                 }
             }
             Token::Text { text } => {
-                has_request_id |= matches!(open[..], [_, (_, "ResponseMetadata"), (_, "RequestId")])
-                    && !text.as_str().trim().is_empty();
+                has_request_id |=
+                    matches!(open[..], [_, (_, "ResponseMetadata"), (_, "RequestId")])
+                        && !text.as_str().trim().is_empty();
             }
             _ => {}
         }
@@ -118,12 +126,17 @@ mod tests {
         for document in [
             format!("<AResponse>{METADATA}</AResponse>"),
             format!(
-                "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<AResponse xmlns=\"urn:a\">{METADATA}</AResponse>\n"
+                "\u{feff}<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<AResponse \
+                 xmlns=\"urn:a\">{METADATA}</AResponse>\n"
             ),
             format!(
-                "<AResponse><!-- a > b --><AResult/><b/><![CDATA[</AResponse>]]>{METADATA}</AResponse><!-- end -->"
+                "<AResponse><!-- a > b \
+                 --><AResult/><b/><![CDATA[</AResponse>]]>{METADATA}</AResponse><!-- end -->"
             ),
-            format!("<a:AResponse xmlns:a=\"urn:a\"><a:AResult x=\"/>\"></a:AResult>{METADATA}</a:AResponse>"),
+            format!(
+                "<a:AResponse xmlns:a=\"urn:a\"><a:AResult \
+                 x=\"/>\"></a:AResult>{METADATA}</a:AResponse>"
+            ),
         ] {
             assert_eq!(problem(&document), None, "{document}");
         }
@@ -134,9 +147,14 @@ mod tests {
         for (document, expected) in [
             (String::new(), "no ResponseMetadata"),
             ("<AResponse/>".to_owned(), "no ResponseMetadata"),
-            ("<ErrorResponse><RequestId>c534f810</RequestId></ErrorResponse>".to_owned(), "no ResponseMetadata"),
             (
-                "<AResponse><ResponseMetadata><RequestId> </RequestId></ResponseMetadata></AResponse>".to_owned(),
+                "<ErrorResponse><RequestId>c534f810</RequestId></ErrorResponse>".to_owned(),
+                "no ResponseMetadata",
+            ),
+            (
+                "<AResponse><ResponseMetadata><RequestId> \
+                 </RequestId></ResponseMetadata></AResponse>"
+                    .to_owned(),
                 "no Res",
             ),
             (format!("<AResponse>{METADATA}"), "ends within its element AResponse"),
@@ -144,7 +162,10 @@ mod tests {
             (format!("<AResponse><AResult><Targ{METADATA}"), "no whole XML document"),
             (format!("<AResponse>{METADATA}</AResponse"), "no whole XML document"),
             (format!("<AResponse>{METADATA}</AResponse><BResponse>"), "no whole XML document"),
-            (format!("<AResponse><AResult>{METADATA}</AResponse></AResult>"), "AResponse ends where another has begun"),
+            (
+                format!("<AResponse><AResult>{METADATA}</AResponse></AResult>"),
+                "AResponse ends where another has begun",
+            ),
             ("Bad Gateway".to_owned(), "no whole XML document"),
         ] {
             let found = problem(&document).unwrap_or_default();

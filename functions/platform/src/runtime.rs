@@ -21,7 +21,9 @@ pub const REPORTING_MARGIN: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Returns the given error, for `main` to end with.
-pub async fn report_init_error(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> Result<(), Error> {
+pub async fn report_init_error(
+    cause: &(dyn std::error::Error + Send + Sync + 'static),
+) -> Result<(), Error> {
     let message = chain(cause);
     error!(error = message, "the function cannot start");
     let body = json!({"errorType": "InvalidConfiguration", "errorMessage": message});
@@ -38,8 +40,9 @@ pub fn deadline(context: &Context) -> Instant {
     Instant::now() + remaining.saturating_sub(REPORTING_MARGIN)
 }
 
-/// Puts the request id on every line of an invocation, those of the runtime too. Its span has the level ERROR, so that
-/// no filter takes the id away, as happens to the span of the runtime's own tracing layer.
+/// Puts the request id on every line of an invocation, those of the runtime too. Its span has the
+/// level ERROR, so that no filter takes the id away, as happens to the span of the runtime's own
+/// tracing layer.
 #[derive(Clone)]
 pub struct RequestSpan<S>(pub S);
 

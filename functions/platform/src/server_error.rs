@@ -14,19 +14,21 @@ pub fn mysql_hint(code: u16) -> Option<Hint> {
     let (kind, remedy) = match code {
         1045 | 1698 => (
             "LoginRefused",
-            "with an IAM login, create the user IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS', enable IAM authentication \
-             on the database, and allow the function's role rds-db:connect for that user of the database's current resource \
-             id; with a secret, correct the user name or password in it",
+            "with an IAM login, create the user IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS', \
+             enable IAM authentication on the database, and allow the function's role \
+             rds-db:connect for that user of the database's current resource id; with a secret, \
+             correct the user name or password in it",
         ),
         1129 => (
             "FunctionBlocked",
-            "it blocks this function's own address: empty its host cache once from another address (TRUNCATE TABLE \
-             performance_schema.host_cache or FLUSH HOSTS), or restart the instance, and find out what in the function's \
-             subnets ends handshakes early",
+            "it blocks this function's own address: empty its host cache once from another address \
+             (TRUNCATE TABLE performance_schema.host_cache or FLUSH HOSTS), or restart the \
+             instance, and find out what in the function's subnets ends handshakes early",
         ),
         1130 => (
             "HostNotAllowed",
-            "no account admits the function's address; create the user for the host '%' or the function's subnets",
+            "no account admits the function's address; create the user for the host '%' or the \
+             function's subnets",
         ),
         1040 | 1203 | 1226 => ("ServerRefused", TOO_MANY),
         _ => return None,
@@ -39,13 +41,19 @@ pub fn postgres_hint(code: &str) -> Option<Hint> {
     let (kind, remedy) = match code {
         "28P01" | "28000" => (
             "LoginRefused",
-            "with an IAM login, GRANT rds_iam to the user, enable IAM authentication on the database, and allow the \
-             function's role rds-db:connect for that user of the database's current resource id; with a secret, correct the \
-             user name or password in it; on a server of one's own, let pg_hba.conf admit the user from the function's \
+            "with an IAM login, GRANT rds_iam to the user, enable IAM authentication on the \
+             database, and allow the function's role rds-db:connect for that user of the \
+             database's current resource id; with a secret, correct the user name or password in \
+             it; on a server of one's own, let pg_hba.conf admit the user from the function's \
              subnets over TLS",
         ),
-        "42501" => ("PrivilegeMissing", "GRANT CONNECT ON DATABASE postgres to the function's user"),
-        "3D000" => ("ServerRefused", "the function connects to the database \"postgres\": create it, it may be empty"),
+        "42501" => {
+            ("PrivilegeMissing", "GRANT CONNECT ON DATABASE postgres to the function's user")
+        }
+        "3D000" => (
+            "ServerRefused",
+            "the function connects to the database \"postgres\": create it, it may be empty",
+        ),
         "53300" | "53400" => ("ServerRefused", TOO_MANY),
         _ => return None,
     };
@@ -80,6 +88,10 @@ mod tests {
             let hint = postgres_hint(code).expect("known");
             assert!(hint.kind == kind && hint.remedy.contains(remedy), "{code}: {hint:?}");
         }
-        assert_eq!((mysql_hint(3118), postgres_hint("57P03")), (None, None), "a server that starts up needs no remedy");
+        assert_eq!(
+            (mysql_hint(3118), postgres_hint("57P03")),
+            (None, None),
+            "a server that starts up needs no remedy"
+        );
     }
 }

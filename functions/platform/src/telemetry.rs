@@ -1,7 +1,8 @@
 //! Logs and metrics on standard output, where Lambda collects them.
 //!
-//! `lambda_runtime`'s own subscriber is not used: its lines carry no time, so Lambda files them under INFO whatever
-//! their level; `RUST_LOG` beats the level that the console sets; and at WARN its lines lose the request id.
+//! `lambda_runtime`'s own subscriber is not used: its lines carry no time, so Lambda files them
+//! under INFO whatever their level; `RUST_LOG` beats the level that the console sets; and at WARN
+//! its lines lose the request id.
 
 use std::io::{self, Write};
 
@@ -16,23 +17,32 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-/// Logs on standard output from now on, as the variables say that Lambda sets from the function's logging configuration,
-/// and begins with the version.
+/// Logs on standard output from now on, as the variables say that Lambda sets from the function's
+/// logging configuration, and begins with the version.
 ///
 /// # Errors
 /// When the process logs already.
 pub fn start(variable: impl Fn(&str) -> Option<String>) -> Result<(), SetGlobalDefaultError> {
     let (format, level) = (variable("AWS_LAMBDA_LOG_FORMAT"), variable("AWS_LAMBDA_LOG_LEVEL"));
-    tracing::subscriber::set_global_default(subscriber(format.as_deref(), level.as_deref(), io::stdout))?;
+    tracing::subscriber::set_global_default(subscriber(
+        format.as_deref(),
+        level.as_deref(),
+        io::stdout,
+    ))?;
     info!(version = VERSION, "starting");
     Ok(())
 }
 
 /// Lines that say what the function does, as JSON or text.
 ///
-/// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`. The level holds for this
-/// project's crates; what they depend on is heard from WARN up, because below that the SDK logs whole requests.
-pub fn subscriber<W>(format: Option<&str>, level: Option<&str>, writer: W) -> impl Subscriber + Send + Sync
+/// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`. The
+/// level holds for this project's crates; what they depend on is heard from WARN up, because below
+/// that the SDK logs whole requests.
+pub fn subscriber<W>(
+    format: Option<&str>,
+    level: Option<&str>,
+    writer: W,
+) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -42,7 +52,8 @@ where
         .with_target("flush_hosts", level)
         .with_target("platform", level)
         .with_target("reconcile", level)
-        // It repeats every error that the handler returns, which has its own line by then. A panic is on standard error.
+        // It repeats every error that the handler returns, which has its own line by then. A panic
+        // is on standard error.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN));
     Registry::default().with(lines(format != Some("JSON"), writer).with_filter(targets))
@@ -62,7 +73,8 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_timer(ChronoUtc::rfc_3339()).with_writer(writer);
+    let layer =
+        tracing_subscriber::fmt::layer().with_timer(ChronoUtc::rfc_3339()).with_writer(writer);
     if is_text {
         layer.with_ansi(false).boxed()
     } else {
@@ -107,7 +119,9 @@ mod tests {
         let captured = Captured::default();
         let writer = captured.clone();
         let subscriber = subscriber(format, level, move || writer.clone());
-        tracing::subscriber::with_default(subscriber, || error_span!("invocation", requestId = "r-1").in_scope(log));
+        tracing::subscriber::with_default(subscriber, || {
+            error_span!("invocation", requestId = "r-1").in_scope(log)
+        });
         let bytes = captured.0.lock().expect("not poisoned").clone();
         String::from_utf8(bytes).expect("UTF-8").lines().map(str::to_owned).collect()
     }
@@ -120,7 +134,10 @@ mod tests {
             tracing::debug!("d");
         };
         let parsed = lines_of(Some("JSON"), level, log);
-        parsed.iter().map(|line| line[..].parse::<Value>().expect("JSON")["message"].to_string()).collect()
+        parsed
+            .iter()
+            .map(|line| line[..].parse::<Value>().expect("JSON")["message"].to_string())
+            .collect()
     }
 
     #[test]
@@ -141,19 +158,31 @@ mod tests {
     #[test]
     fn a_line_has_a_time_with_its_zone_a_level_and_the_request_id_at_every_level() {
         for level in ["INFO", "WARN", "ERROR"] {
-            let lines = lines_of(Some("JSON"), Some(level), || error!(binding = "writer", "failed"));
+            let lines =
+                lines_of(Some("JSON"), Some(level), || error!(binding = "writer", "failed"));
             let line: Value = lines[0].parse().expect("JSON");
             let time = line["timestamp"].as_str().expect("a time");
             assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{time}");
-            assert_eq!((&line["level"], &line["span"]["requestId"]), (&"ERROR".into(), &"r-1".into()), "{line}");
-            assert_eq!((&line["binding"], &line["message"]), (&"writer".into(), &"failed".into()), "{line}");
+            assert_eq!(
+                (&line["level"], &line["span"]["requestId"]),
+                (&"ERROR".into(), &"r-1".into()),
+                "{line}"
+            );
+            assert_eq!(
+                (&line["binding"], &line["message"]),
+                (&"writer".into(), &"failed".into()),
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn without_the_json_format_a_line_is_text() {
         let lines = lines_of(Some("Text"), None, || info!("hello"));
-        assert!(lines[0].contains("hello") && lines[0].contains("r-1") && !lines[0].starts_with('{'), "{lines:?}");
+        assert!(
+            lines[0].contains("hello") && lines[0].contains("r-1") && !lines[0].starts_with('{'),
+            "{lines:?}"
+        );
     }
 
     #[test]

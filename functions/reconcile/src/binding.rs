@@ -36,7 +36,8 @@ pub enum Engine {
 }
 
 impl Binding {
-    /// The cluster that the RDS API is asked about; the other kinds have nothing there that names an address.
+    /// The cluster that the RDS API is asked about; the other kinds have nothing there that names
+    /// an address.
     pub fn cluster(&self) -> Option<&str> {
         self.id.as_deref().filter(|_| matches!(self.kind, Kind::Cluster | Kind::Readers))
     }
@@ -45,7 +46,9 @@ impl Binding {
     pub fn is_unidentified(&self) -> Option<&'static str> {
         match self.kind {
             _ if self.id.is_some() => None,
-            Kind::Cluster | Kind::Readers => Some("no event of RDS concerns it, and the RDS API is not asked about it"),
+            Kind::Cluster | Kind::Readers => {
+                Some("no event of RDS concerns it, and the RDS API is not asked about it")
+            }
             Kind::Instance => Some("no event of RDS concerns it"),
             Kind::Proxy | Kind::Custom | Kind::Hostname | Kind::Address => None,
         }
@@ -67,7 +70,8 @@ pub enum Kind {
     Hostname,
     /// A literal IP address, kept registered.
     Address,
-    /// A custom endpoint of an Aurora cluster: every address named, a healthy one taken away only after long absence.
+    /// A custom endpoint of an Aurora cluster: every address named, a healthy one taken away only
+    /// after long absence.
     Custom,
 }
 
@@ -88,17 +92,18 @@ impl Kind {
         matches!(self, Kind::Cluster | Kind::Instance)
     }
 
-    /// Whether the databases behind it can be asked whether they take writes: each of its addresses is one database's, and
-    /// one of them is the writer's.
+    /// Whether the databases behind it can be asked whether they take writes: each of its addresses
+    /// is one database's, and one of them is the writer's.
     pub fn can_probe_role(self) -> bool {
         self.is_single_writer() || self == Kind::Hostname
     }
 
     /// The kind that an endpoint's form implies.
     ///
-    /// The forms are those that the AWS JDBC driver recognises (`RdsUtils.java`): `.cluster-`, `.cluster-ro-`,
-    /// `.cluster-custom-`, `.proxy-` and plain instance names, in [every partition](partition::is_of_rds). Global endpoints
-    /// are plain host names: the RDS API has no single instance behind them.
+    /// The forms are those that the AWS JDBC driver recognises (`RdsUtils.java`): `.cluster-`,
+    /// `.cluster-ro-`, `.cluster-custom-`, `.proxy-` and plain instance names, in [every
+    /// partition](partition::is_of_rds). Global endpoints are plain host names: the RDS API has no
+    /// single instance behind them.
     pub fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
             Endpoint::Address(_) => return Kind::Address,
@@ -130,8 +135,8 @@ impl Kind {
     /// | `custom`   | `readers`           | all readers of the cluster, whichever the endpoint names                  |
     /// | `hostname` | all but `address`   | a CNAME says nothing of what is behind it                                 |
     ///
-    /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and `hostname` would swap them
-    /// for ever.
+    /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and
+    /// `hostname` would swap them for ever.
     pub fn fits(self, form: Kind) -> bool {
         self == form
             || match form {
@@ -184,7 +189,9 @@ impl Endpoint {
             return Err(format!("{text:?} is a URL: give the host name alone"));
         }
         if let Some((host, port)) = text.rsplit_once(':') {
-            return Err(format!("{text:?} carries a port: give {host:?} here and {port} in \"port\""));
+            return Err(format!(
+                "{text:?} carries a port: give {host:?} here and {port} in \"port\""
+            ));
         }
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let label_is_valid = |label: &str| {
@@ -194,13 +201,15 @@ impl Endpoint {
         if name.len() > 253 || !name.split('.').all(label_is_valid) {
             return Err(format!("{text:?} is not a host name"));
         }
-        // Where a name may stand in a URL, one that ends in a number is an address, and this is none.
+        // Where a name may stand in a URL, one that ends in a number is an address, and this is
+        // none.
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
         let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
         if is_number(last) || last.strip_prefix("0x").is_some_and(is_hex) {
             return Err(format!(
-                "{text:?} ends in a number like an address, and is none: give the address or the host name"
+                "{text:?} ends in a number like an address, and is none: give the address or the \
+                 host name"
             ));
         }
         Ok(Endpoint::Name(name))
@@ -218,8 +227,8 @@ impl fmt::Display for Endpoint {
 
 /// Reads the identifier of a DB cluster or instance; upper and lower case do not matter, as in RDS.
 ///
-/// The rule is RDS's: letters, digits and single hyphens, 63 at most, first a letter, last no hyphen (RDS API,
-/// `CreateDBInstance`, `CreateDBCluster`).
+/// The rule is RDS's: letters, digits and single hyphens, 63 at most, first a letter, last no
+/// hyphen (RDS API, `CreateDBInstance`, `CreateDBCluster`).
 ///
 /// # Errors
 /// Says what is wrong with it in words that follow the name of what it was given for.
@@ -230,9 +239,11 @@ pub fn identifier(text: &str) -> Result<String, String> {
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
         && !text.ends_with('-')
         && !text.contains("--");
-    is_identifier
-        .then(|| text.to_ascii_lowercase())
-        .ok_or_else(|| format!("{text:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN"))
+    is_identifier.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
+        format!(
+            "{text:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN"
+        )
+    })
 }
 
 /// An address family. Immutable for a target group, so it belongs to the binding.
@@ -272,12 +283,14 @@ impl TargetGroupArn {
     /// Says what is wrong with it in words that follow "`targetGroupArn`: ".
     pub fn parse(text: &str) -> Result<TargetGroupArn, String> {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let ["arn", partition, "elasticloadbalancing", region, account, resource] = parts[..] else {
+        let ["arn", partition, "elasticloadbalancing", region, account, resource] = parts[..]
+        else {
             return Err(format!("{text:?} is not the ARN of a target group"));
         };
         if resource.starts_with("loadbalancer/") || resource.starts_with("listener/") {
             return Err(format!(
-                "{text:?} is the ARN of a load balancer or listener: give the target group's, arn:…:targetgroup/NAME/ID"
+                "{text:?} is the ARN of a load balancer or listener: give the target group's, \
+                 arn:…:targetgroup/NAME/ID"
             ));
         }
         let account_is_valid = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
@@ -317,7 +330,8 @@ pub(crate) mod tests {
 
     /// A binding of this kind to the database `orders`.
     pub(crate) fn binding(kind: Kind) -> Binding {
-        let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+        let arn =
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
         Binding {
             name: "writer".into(),
             endpoint: Endpoint::Name("db.example".into()),
@@ -413,7 +427,10 @@ pub(crate) mod tests {
             ("arn:aws:s3:::bucket", "not the ARN"),
             ("arn:aws:elasticloadbalancing:eu-west-1:123:targetgroup/db/0a", "not the ARN"),
             ("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db", "not the ARN"),
-            ("arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/db/0a", "load balancer"),
+            (
+                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/db/0a",
+                "load balancer",
+            ),
         ] {
             let problem = TargetGroupArn::parse(text).expect_err(text);
             assert!(problem.contains(word), "{text:?}: {problem}");

@@ -14,7 +14,8 @@ use crate::login::LoginMethod;
 use crate::network::AllowedNetworks;
 use crate::watch::WATCH_LIMIT;
 
-/// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the runtime and the SDK.
+/// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the
+/// runtime and the SDK.
 pub const VARIABLES: [&str; 8] = [
     "BINDINGS",
     "ALLOWED_CIDRS",
@@ -35,7 +36,8 @@ const LONGEST_DEREGISTRATION_DELAY: Duration = Duration::from_secs(3_600);
 // An event outlives no departure that a description could have shown.
 const _: () = assert!(EVENT.as_secs() < DEREGISTRATION_DELAY.as_secs());
 
-const FIELDS: [&str; 8] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType", "engine"];
+const FIELDS: [&str; 8] =
+    ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType", "engine"];
 
 /// What the function is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +52,11 @@ pub struct Config {
     pub watch: Duration,
     /// For how long the target groups describe a deregistered target as draining, at most an hour.
     pub deregistration_delay: Duration,
-    /// How to log in to the databases, to ask them whether they take writes; without it they are not asked.
+    /// How to log in to the databases, to ask them whether they take writes; without it they are
+    /// not asked.
     pub login: Option<LoginMethod>,
-    /// A PEM file of authorities to trust for the databases' certificates, instead of the shipped one.
+    /// A PEM file of authorities to trust for the databases' certificates, instead of the shipped
+    /// one.
     pub ca_bundle: Option<PathBuf>,
 }
 
@@ -71,12 +75,22 @@ impl Config {
         let config = Config {
             bindings: parse_bindings(&bindings, &mut mistakes),
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
-            dns_servers: parse_dns_servers(dns_servers.as_deref().unwrap_or_default(), &mut mistakes),
-            watch: mistakes.collect("WATCH_SECONDS", parse_watch(watch.as_deref())).unwrap_or(WATCH_LIMIT),
+            dns_servers: parse_dns_servers(
+                dns_servers.as_deref().unwrap_or_default(),
+                &mut mistakes,
+            ),
+            watch: mistakes
+                .collect("WATCH_SECONDS", parse_watch(watch.as_deref()))
+                .unwrap_or(WATCH_LIMIT),
             deregistration_delay: mistakes
                 .collect("DEREGISTRATION_DELAY_SECONDS", parse_delay(delay.as_deref()))
                 .unwrap_or(DEREGISTRATION_DELAY),
-            login: LoginMethod::parse(["PROBE_USER", "PROBE_SECRET_ARN"], user, secret, &mut mistakes),
+            login: LoginMethod::parse(
+                ["PROBE_USER", "PROBE_SECRET_ARN"],
+                user,
+                secret,
+                &mut mistakes,
+            ),
             ca_bundle: ca_bundle.map(PathBuf::from),
         };
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
@@ -84,14 +98,16 @@ impl Config {
 }
 
 impl Config {
-    /// What follows from a deregistration delay that an event of a failover outlives, for the one who chose it.
+    /// What follows from a deregistration delay that an event of a failover outlives, for the one
+    /// who chose it.
     pub fn note_on_delay(&self) -> Option<String> {
         let (delay, event) = (self.deregistration_delay.as_secs(), EVENT.as_secs());
         (delay < event).then(|| {
             format!(
-                "the deregistration delay is {delay} s, and an event of a failover counts for {event} s: that its database was \
-                 left after it no longer shows, so of two failovers within that time the first may be followed once more; \
-                 120 s are enough (template parameter DeregistrationDelaySeconds)"
+                "the deregistration delay is {delay} s, and an event of a failover counts for \
+                 {event} s: that its database was left after it no longer shows, so of two \
+                 failovers within that time the first may be followed once more; 120 s are enough \
+                 (template parameter DeregistrationDelaySeconds)"
             )
         })
     }
@@ -139,7 +155,11 @@ impl ErrorCollector {
     }
 
     /// The value, or nothing and one more mistake.
-    pub fn collect<T, E: fmt::Display>(&mut self, place: impl fmt::Display, result: Result<T, E>) -> Option<T> {
+    pub fn collect<T, E: fmt::Display>(
+        &mut self,
+        place: impl fmt::Display,
+        result: Result<T, E>,
+    ) -> Option<T> {
         result.map_err(|problem| self.add(place, problem)).ok()
     }
 }
@@ -157,32 +177,43 @@ const DNS_SERVERS_AT_MOST: usize = 3;
 
 fn parse_dns_servers(list: &str, mistakes: &mut ErrorCollector) -> Vec<SocketAddr> {
     let server = |item: &str| {
-        let address = item.parse().or_else(|_| item.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
+        let address =
+            item.parse().or_else(|_| item.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
         address.map_err(|_| format!("{item:?} is not an address such as 10.0.0.2 or 10.0.0.2:53"))
     };
     let items: Vec<_> = list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
     if items.len() > DNS_SERVERS_AT_MOST {
-        mistakes.add("DNS_SERVERS", format!("names {} servers: give {DNS_SERVERS_AT_MOST} at most", items.len()));
+        mistakes.add(
+            "DNS_SERVERS",
+            format!("names {} servers: give {DNS_SERVERS_AT_MOST} at most", items.len()),
+        );
     }
     items.into_iter().filter_map(|item| mistakes.collect("DNS_SERVERS", server(item))).collect()
 }
 
 fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {
     let Some(seconds) = seconds else { return Ok(WATCH_LIMIT) };
-    let watch = seconds.trim().parse().map(Duration::from_secs).ok().filter(|watch| *watch <= WATCH_LIMIT);
-    watch.ok_or_else(|| format!("{seconds:?} is not a number of seconds from 0 to {}", WATCH_LIMIT.as_secs()))
+    let watch =
+        seconds.trim().parse().map(Duration::from_secs).ok().filter(|watch| *watch <= WATCH_LIMIT);
+    watch.ok_or_else(|| {
+        format!("{seconds:?} is not a number of seconds from 0 to {}", WATCH_LIMIT.as_secs())
+    })
 }
 
 fn parse_delay(seconds: Option<&str>) -> Result<Duration, String> {
     let Some(seconds) = seconds else { return Ok(DEREGISTRATION_DELAY) };
     let delay = seconds.trim().parse().map(Duration::from_secs).ok();
     delay.filter(|delay| *delay <= LONGEST_DEREGISTRATION_DELAY).ok_or_else(|| {
-        format!("{seconds:?} is not a number of seconds from 0 to {}", LONGEST_DEREGISTRATION_DELAY.as_secs())
+        format!(
+            "{seconds:?} is not a number of seconds from 0 to {}",
+            LONGEST_DEREGISTRATION_DELAY.as_secs()
+        )
     })
 }
 
 fn parse_list(json: Option<&str>, mistakes: &mut ErrorCollector) -> Vec<Value> {
-    let example = r#"[{"name": "writer", "endpoint": "…", "port": 5432, "targetGroupArn": "arn:…"}]"#;
+    let example =
+        r#"[{"name": "writer", "endpoint": "…", "port": 5432, "targetGroupArn": "arn:…"}]"#;
     let Some(json) = json else {
         mistakes.add("BINDINGS", format!("is missing: give a JSON array such as {example}"));
         return Vec::new();
@@ -212,8 +243,12 @@ fn parse_bindings(items: &[Value], mistakes: &mut ErrorCollector) -> Vec<Binding
             mistakes.add(format!("{place}.name"), "is used by another binding: give each its own");
         }
         // Two bindings would each take the other's target for an unwanted one.
-        if item.get("targetGroupArn").and_then(Value::as_str).is_some_and(|arn| !groups.insert(arn)) {
-            mistakes.add(format!("{place}.targetGroupArn"), "is kept by another binding: give each its own group");
+        if item.get("targetGroupArn").and_then(Value::as_str).is_some_and(|arn| !groups.insert(arn))
+        {
+            mistakes.add(
+                format!("{place}.targetGroupArn"),
+                "is kept by another binding: give each its own group",
+            );
         }
         match item {
             Value::Object(fields) => bindings.extend(parse_binding(&place, fields, mistakes)),
@@ -223,15 +258,21 @@ fn parse_bindings(items: &[Value], mistakes: &mut ErrorCollector) -> Vec<Binding
     bindings
 }
 
-fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut ErrorCollector) -> Option<Binding> {
+fn parse_binding(
+    place: &str,
+    fields: &Map<String, Value>,
+    mistakes: &mut ErrorCollector,
+) -> Option<Binding> {
     for field in fields.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
         let place = format!("{place}.{}", field.escape_debug());
         mistakes.add(place, format!("is not a field: there are {}", FIELDS.join(", ")));
     }
     let required = |field: &str| text(fields, field)?.ok_or_else(|| "is missing".to_owned());
     let name = mistakes.collect(format!("{place}.name"), required("name").and_then(check_name));
-    let endpoint = mistakes
-        .collect(format!("{place}.endpoint"), required("endpoint").and_then(|endpoint| Endpoint::parse(&endpoint)));
+    let endpoint = mistakes.collect(
+        format!("{place}.endpoint"),
+        required("endpoint").and_then(|endpoint| Endpoint::parse(&endpoint)),
+    );
     let target_group = mistakes.collect(
         format!("{place}.targetGroupArn"),
         required("targetGroupArn").and_then(|arn| TargetGroupArn::parse(&arn)),
@@ -239,11 +280,15 @@ fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut ErrorC
     let port = mistakes.collect(format!("{place}.port"), parse_port(fields.get("port")));
     let kind = mistakes.collect(format!("{place}.kind"), text(fields, "kind").and_then(parse_kind));
     let id = mistakes.collect(format!("{place}.id"), text(fields, "id").and_then(check_id));
-    let family =
-        mistakes.collect(format!("{place}.ipAddressType"), text(fields, "ipAddressType").and_then(parse_family));
-    let engine = mistakes.collect(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
+    let family = mistakes.collect(
+        format!("{place}.ipAddressType"),
+        text(fields, "ipAddressType").and_then(parse_family),
+    );
+    let engine =
+        mistakes.collect(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
 
-    // What depends on several fields is checked where these are right, whatever is wrong with others.
+    // What depends on several fields is checked where these are right, whatever is wrong with
+    // others.
     let kind = kind.and_then(|kind| kind.or_else(|| endpoint.as_ref().map(Kind::infer)));
     if let (Some(endpoint), Some(kind), Some(family)) = (&endpoint, kind, family) {
         mistakes.collect(format!("{place}.endpoint"), check_agreement(endpoint, kind, family));
@@ -253,10 +298,20 @@ fn parse_binding(place: &str, fields: &Map<String, Value>, mistakes: &mut ErrorC
     }
     let (endpoint, kind, family, engine) = (endpoint?, kind?, family?, engine?);
     let id = id?.or_else(|| identifier_in(&endpoint, kind));
-    Some(Binding { name: name?, endpoint, port: port?, target_group: target_group?, kind, id, family, engine })
+    Some(Binding {
+        name: name?,
+        endpoint,
+        port: port?,
+        target_group: target_group?,
+        kind,
+        id,
+        family,
+        engine,
+    })
 }
 
-/// The first label of an RDS endpoint's name is the identifier of the cluster or instance, which a CNAME's is not.
+/// The first label of an RDS endpoint's name is the identifier of the cluster or instance, which a
+/// CNAME's is not.
 fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
     let has_identifier = matches!(kind, Kind::Cluster | Kind::Readers | Kind::Instance);
     match endpoint {
@@ -267,25 +322,26 @@ fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
     }
 }
 
-/// What one field alone cannot tell: a literal address needs the kind and the family that go with it, and a name that RDS
-/// gave says by its form of which kind it is.
+/// What one field alone cannot tell: a literal address needs the kind and the family that go with
+/// it, and a name that RDS gave says by its form of which kind it is.
 fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<(), String> {
     match (endpoint, kind) {
-        (Endpoint::Address(address), Kind::Address) if !family.has(address) => {
-            Err(format!("{address} is not an {family} address: set \"ipAddressType\" to the target group's"))
-        }
+        (Endpoint::Address(address), Kind::Address) if !family.has(address) => Err(format!(
+            "{address} is not an {family} address: set \"ipAddressType\" to the target group's"
+        )),
         (Endpoint::Address(_), Kind::Address) => Ok(()),
-        (Endpoint::Address(address), kind) => {
-            Err(format!("{address} is an address, which the kind {kind} cannot follow: give the endpoint's host name"))
-        }
-        (Endpoint::Name(name), Kind::Address) => {
-            Err(format!("{name:?} is a name, but the kind is address: give the address, or the kind hostname"))
-        }
+        (Endpoint::Address(address), kind) => Err(format!(
+            "{address} is an address, which the kind {kind} cannot follow: give the endpoint's \
+             host name"
+        )),
+        (Endpoint::Name(name), Kind::Address) => Err(format!(
+            "{name:?} is a name, but the kind is address: give the address, or the kind hostname"
+        )),
         (Endpoint::Name(name), kind) => match Kind::infer(endpoint) {
             form if kind.fits(form) => Ok(()),
             form => Err(format!(
-                "{name:?} is by its form an endpoint of the kind {form}, but the kind is {kind}: set \"kind\" to {form}, or \
-                 give the endpoint of the kind {kind}"
+                "{name:?} is by its form an endpoint of the kind {form}, but the kind is {kind}: \
+                 set \"kind\" to {form}, or give the endpoint of the kind {kind}"
             )),
         },
     }
@@ -295,23 +351,28 @@ fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<()
 fn check_engine(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
     match engine {
         Some(_) if !kind.can_probe_role() => Err(format!(
-            "is given, but databases of the kind {kind} are not asked whether they take writes: leave it out"
+            "is given, but databases of the kind {kind} are not asked whether they take writes: \
+             leave it out"
         )),
         _ => Ok(()),
     }
 }
 
-/// A login and an engine belong together: one alone would silently do nothing. What is given counts, right or wrong.
+/// A login and an engine belong together: one alone would silently do nothing. What is given
+/// counts, right or wrong.
 fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut ErrorCollector) {
-    let has_engine = |binding: &Value| binding.get("engine").is_some_and(|engine| !engine.is_null());
+    let has_engine =
+        |binding: &Value| binding.get("engine").is_some_and(|engine| !engine.is_null());
     match bindings.iter().position(has_engine) {
         None if has_login && !bindings.is_empty() => mistakes.add(
             "PROBE_USER or PROBE_SECRET_ARN",
-            "is given, but no binding has an \"engine\": give it to those whose databases are to be asked",
+            "is given, but no binding has an \"engine\": give it to those whose databases are to \
+             be asked",
         ),
         Some(index) if !has_login => mistakes.add(
             format!("BINDINGS[{index}].engine"),
-            "is given, but there is no login to ask its databases with: give PROBE_USER or PROBE_SECRET_ARN",
+            "is given, but there is no login to ask its databases with: give PROBE_USER or \
+             PROBE_SECRET_ARN",
         ),
         _ => {}
     }
@@ -331,7 +392,9 @@ fn check_name(name: String) -> Result<String, String> {
     match name.len() {
         0 => Err("is empty: give the binding a name".into()),
         1..=64 if is_plain => Ok(name),
-        _ => Err(format!("{name:?} is not a name: use up to 64 letters, digits, \"-\", \"_\" and \".\"")),
+        _ => Err(format!(
+            "{name:?} is not a name: use up to 64 letters, digits, \"-\", \"_\" and \".\""
+        )),
     }
 }
 
@@ -347,14 +410,19 @@ fn check_id(id: Option<String>) -> Result<Option<String>, String> {
 fn parse_port(value: Option<&Value>) -> Result<u16, String> {
     let value = value.ok_or("is missing")?;
     let port = value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
-    port.ok_or_else(|| format!("{value} is not a port: give a number from 1 to 65535, without quotes"))
+    port.ok_or_else(|| {
+        format!("{value} is not a port: give a number from 1 to 65535, without quotes")
+    })
 }
 
 fn parse_kind(name: Option<String>) -> Result<Option<Kind>, String> {
     let Some(name) = name else { return Ok(None) };
     match Kind::NAMES.iter().find(|(known, _)| *known == name) {
         Some((_, kind)) => Ok(Some(*kind)),
-        None => Err(format!("{name:?} is not a kind: there are {}", Kind::NAMES.map(|(known, _)| known).join(", "))),
+        None => Err(format!(
+            "{name:?} is not a kind: there are {}",
+            Kind::NAMES.map(|(known, _)| known).join(", ")
+        )),
     }
 }
 
@@ -363,9 +431,9 @@ fn parse_engine(name: Option<String>) -> Result<Option<Engine>, String> {
         None => Ok(None),
         Some("postgres") => Ok(Some(Engine::Postgres)),
         Some("mysql" | "mariadb") => Ok(Some(Engine::MySql)),
-        Some(other) => {
-            Err(format!("{other:?} is not an engine that can be asked: there are postgres, mysql and mariadb"))
-        }
+        Some(other) => Err(format!(
+            "{other:?} is not an engine that can be asked: there are postgres, mysql and mariadb"
+        )),
     }
 }
 

@@ -35,19 +35,20 @@ pub enum EventKind {
     Irrelevant,
 }
 
-/// Failovers of clusters whose message ends in the identifier of the new writer (RDS guide, "Amazon RDS event categories
-/// and event messages", table of DB cluster events).
+/// Failovers of clusters whose message ends in the identifier of the new writer (RDS guide, "Amazon
+/// RDS event categories and event messages", table of DB cluster events).
 const NEW_WRITER: [&str; 4] = ["0070", "0071", "0072", "0073"];
 
 /// Failovers and activations of Multi-AZ instances (same guide, table of DB instance events).
 const FAILOVER: [&str; 5] = ["0013", "0015", "0049", "0050", "0051"];
 
-/// Of category `failover` and none: abandoned, because there has just been one, and failed (same guide).
+/// Of category `failover` and none: abandoned, because there has just been one, and failed (same
+/// guide).
 const NO_FAILOVER: [&str; 2] = ["0034", "0069"];
 
-/// What can move an address without being a failover of the kinds above. The texts are those of the same guide and of
-/// Aurora's (global databases); that each can move an address is inferred from "IP address changes include a DB instance
-/// name change or a DB instance class change".
+/// What can move an address without being a failover of the kinds above. The texts are those of the
+/// same guide and of Aurora's (global databases); that each can move an address is inferred from
+/// "IP address changes include a DB instance name change or a DB instance class change".
 const ADDRESS_CHANGE: [&str; 18] = [
     "0006", // Restarted.
     "0014", // Class changed.
@@ -72,17 +73,19 @@ const ADDRESS_CHANGE: [&str; 18] = [
 /// The host of the instance is about to be replaced.
 const REPLACES_HOST: &str = "0422";
 
-/// Every id that tells something about the writer, such as `RDS-EVENT-0071`: what a rule has to let through.
+/// Every id that tells something about the writer, such as `RDS-EVENT-0071`: what a rule has to let
+/// through.
 pub fn ids() -> impl Iterator<Item = String> {
     let numbers = NEW_WRITER.iter().chain(&FAILOVER).chain(&ADDRESS_CHANGE).chain([&REPLACES_HOST]);
     numbers.map(|number| format!("RDS-EVENT-{number}"))
 }
 
 impl RdsEvent {
-    /// What it tells about the writer, by its id; the text only adds the name. Without an id, or with one that nobody
-    /// knows, its category tells that a failover happens.
+    /// What it tells about the writer, by its id; the text only adds the name. Without an id, or
+    /// with one that nobody knows, its category tells that a failover happens.
     pub fn kind(&self) -> EventKind {
-        let number = self.id.as_deref().and_then(|id| id.strip_prefix("RDS-EVENT-")).unwrap_or_default();
+        let number =
+            self.id.as_deref().and_then(|id| id.strip_prefix("RDS-EVENT-")).unwrap_or_default();
         if NEW_WRITER.contains(&number) {
             self.named_instance().map_or(EventKind::Failover, EventKind::NewWriter)
         } else if FAILOVER.contains(&number) {
@@ -98,8 +101,9 @@ impl RdsEvent {
 
     /// Whether it is about what the binding follows: by ARN, else by identifier.
     ///
-    /// A cluster's instances and blue/green deployments carry identifiers of their own, which are not known here. What
-    /// they tell is no witness and only makes the run look longer, so it is taken to concern the binding.
+    /// A cluster's instances and blue/green deployments carry identifiers of their own, which are
+    /// not known here. What they tell is no witness and only makes the run look longer, so it is
+    /// taken to concern the binding.
     pub fn concerns(&self, binding: &Binding) -> bool {
         if binding.id.is_none() || !self.is_in_account_and_region_of(binding) {
             return false;
@@ -113,7 +117,8 @@ impl RdsEvent {
         }
     }
 
-    /// Whether its source has the binding's identifier, but is in another Region or account: another database.
+    /// Whether its source has the binding's identifier, but is in another Region or account:
+    /// another database.
     pub fn is_from_namesake(&self, binding: &Binding) -> bool {
         self.has_identifier_of(binding) && !self.is_in_account_and_region_of(binding)
     }
@@ -123,14 +128,16 @@ impl RdsEvent {
         self.has_identifier_of(binding) && self.is_in_account_and_region_of(binding)
     }
 
-    /// Whether it is of an instance that the RDS API does not count among the binding's members, though it seemed to
-    /// [concern](RdsEvent::concerns) it: a rule cannot name the members, and lets the events of every instance through.
+    /// Whether it is of an instance that the RDS API does not count among the binding's members,
+    /// though it seemed to [concern](RdsEvent::concerns) it: a rule cannot name the members, and
+    /// lets the events of every instance through.
     pub fn is_from_non_member(&self, binding: &Binding, topology: &Topology) -> bool {
         let name = self.source_arn.as_deref().map_or(self.source_id.as_deref(), |arn| {
             let mut parts = arn.splitn(7, ':').skip(5);
             (parts.next() == Some("db")).then(|| parts.next()).flatten()
         });
-        let is_unknown = |name: &str| topology.0.iter().all(|(member, _)| !member.id.eq_ignore_ascii_case(name));
+        let is_unknown =
+            |name: &str| topology.0.iter().all(|(member, _)| !member.id.eq_ignore_ascii_case(name));
         let is_own = || self.is_from("cluster", binding.id.as_deref().unwrap_or_default());
         self.kind() == EventKind::AddressChange && !is_own() && name.is_some_and(is_unknown)
     }
@@ -166,13 +173,13 @@ impl RdsEvent {
         }
     }
 
-    /// `Completed failover to DB instance: orders-b` and `Promoting previous primary again: orders-b`; real messages
-    /// lack the guide's full stop at the end.
+    /// `Completed failover to DB instance: orders-b` and `Promoting previous primary again:
+    /// orders-b`; real messages lack the guide's full stop at the end.
     fn named_instance(&self) -> Option<String> {
         let (_, name) = self.message.rsplit_once(": ")?;
         let name = name.trim().trim_end_matches('.');
-        let is_identifier =
-            (1..=63).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_identifier = (1..=63).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         is_identifier.then(|| name.to_ascii_lowercase())
     }
 }
@@ -200,14 +207,26 @@ mod tests {
         for (id, message, kind) in [
             ("RDS-EVENT-0070", "Promoting previous primary again: orders-a.", names("orders-a")),
             ("RDS-EVENT-0071", "Completed failover to DB instance: orders-b", names("orders-b")),
-            ("RDS-EVENT-0072", "Started same AZ failover to DB instance: Orders-B", names("orders-b")),
-            ("RDS-EVENT-0073", "Started cross AZ failover to DB instance: orders-b", names("orders-b")),
+            (
+                "RDS-EVENT-0072",
+                "Started same AZ failover to DB instance: Orders-B",
+                names("orders-b"),
+            ),
+            (
+                "RDS-EVENT-0073",
+                "Started cross AZ failover to DB instance: orders-b",
+                names("orders-b"),
+            ),
             ("RDS-EVENT-0071", "Completed failover", EventKind::Failover),
             ("RDS-EVENT-0071", "Completed failover to DB instance: ", EventKind::Failover),
             ("RDS-EVENT-0049", "Multi-AZ instance failover completed.", EventKind::Failover),
             ("RDS-EVENT-0385", "Cluster topology is updated.", EventKind::AddressChange),
             ("RDS-EVENT-0422", "RDS will replace the host", EventKind::AddressChange),
-            ("RDS-EVENT-0001", "Completed failover to DB instance: orders-b", EventKind::Irrelevant),
+            (
+                "RDS-EVENT-0001",
+                "Completed failover to DB instance: orders-b",
+                EventKind::Irrelevant,
+            ),
             ("0071", "Completed failover to DB instance: orders-b", EventKind::Irrelevant),
         ] {
             assert_eq!(event(id, message).kind(), kind, "{id} {message}");
@@ -221,12 +240,24 @@ mod tests {
             RdsEvent { id: id.map(str::to_owned), is_failover, ..event("", text) }.kind()
         };
         for id in [None, Some("RDS-EVENT-0999")] {
-            assert_eq!([told(id, true), told(id, false)], [EventKind::Failover, EventKind::Irrelevant], "{id:?}");
+            assert_eq!(
+                [told(id, true), told(id, false)],
+                [EventKind::Failover, EventKind::Irrelevant],
+                "{id:?}"
+            );
         }
         for id in ["RDS-EVENT-0034", "RDS-EVENT-0069"] {
-            assert_eq!(told(Some(id), true), EventKind::Irrelevant, "{id} is of a failover that did not happen");
+            assert_eq!(
+                told(Some(id), true),
+                EventKind::Irrelevant,
+                "{id} is of a failover that did not happen"
+            );
         }
-        assert_eq!(told(Some("RDS-EVENT-0088"), true), EventKind::AddressChange, "what is known goes by its id");
+        assert_eq!(
+            told(Some("RDS-EVENT-0088"), true),
+            EventKind::AddressChange,
+            "what is known goes by its id"
+        );
     }
 
     #[test]
@@ -237,14 +268,24 @@ mod tests {
         };
         let cluster = binding(Kind::Cluster);
         let own = from("eu-west-1:123456789012", "0071");
-        assert!(own.concerns(&cluster) && own.is_from_database_of(&cluster) && !own.is_from_namesake(&cluster));
+        assert!(
+            own.concerns(&cluster)
+                && own.is_from_database_of(&cluster)
+                && !own.is_from_namesake(&cluster)
+        );
         for place in ["us-east-1:123456789012", "eu-west-1:210987654321"] {
             for number in ["0071", "0397", "0001"] {
                 let other = from(place, number);
-                assert!(!other.concerns(&cluster) && !other.is_from_database_of(&cluster), "{other:?}");
+                assert!(
+                    !other.concerns(&cluster) && !other.is_from_database_of(&cluster),
+                    "{other:?}"
+                );
                 assert!(other.is_from_namesake(&cluster), "{other:?}");
             }
-            let part = RdsEvent { source_arn: Some(format!("arn:aws:rds:{place}:db:orders-a")), ..from(place, "0006") };
+            let part = RdsEvent {
+                source_arn: Some(format!("arn:aws:rds:{place}:db:orders-a")),
+                ..from(place, "0006")
+            };
             assert!(!part.concerns(&cluster) && !part.is_from_namesake(&cluster), "{part:?}");
         }
         let without_arn = RdsEvent { source_arn: None, ..own };
@@ -265,20 +306,30 @@ mod tests {
         assert!(!named(Some(&arn("cluster:other")), "orders").concerns(&cluster));
         assert!(!named(Some(&arn("db:orders")), "orders").concerns(&cluster));
         assert!(!named(None, "other").concerns(&cluster));
-        assert!(!named(None, "orders").concerns(&binding(Kind::Instance)), "an instance has no other to fail over to");
+        assert!(
+            !named(None, "orders").concerns(&binding(Kind::Instance)),
+            "an instance has no other to fail over to"
+        );
         assert!(!named(None, "orders").concerns(&Binding { id: None, ..cluster }));
     }
 
     #[test]
     fn an_event_of_a_member_or_a_deployment_makes_a_cluster_look() {
-        let event =
-            RdsEvent { source_id: Some("orders-b".into()), ..event("RDS-EVENT-0385", "Cluster topology is updated.") };
+        let event = RdsEvent {
+            source_id: Some("orders-b".into()),
+            ..event("RDS-EVENT-0385", "Cluster topology is updated.")
+        };
         assert!(event.concerns(&binding(Kind::Cluster)));
         let deployment = RdsEvent {
-            source_arn: Some("arn:aws:rds:eu-west-1:123456789012:deployment:bgd-hdqs3ik6vrwgutsn".into()),
+            source_arn: Some(
+                "arn:aws:rds:eu-west-1:123456789012:deployment:bgd-hdqs3ik6vrwgutsn".into(),
+            ),
             ..event.clone()
         };
-        assert!(deployment.concerns(&binding(Kind::Cluster)) && deployment.concerns(&binding(Kind::Instance)));
+        assert!(
+            deployment.concerns(&binding(Kind::Cluster))
+                && deployment.concerns(&binding(Kind::Instance))
+        );
     }
 
     #[test]
@@ -289,7 +340,8 @@ mod tests {
             endpoint: None,
             status: "available".to_owned(),
         };
-        let topology = Topology(vec![(member("orders-a"), std::net::IpAddr::from([10, 0, 0, 1]).into())]);
+        let topology =
+            Topology(vec![(member("orders-a"), std::net::IpAddr::from([10, 0, 0, 1]).into())]);
         let arn = |resource: &str| Some(format!("arn:aws:rds:eu-west-1:123456789012:{resource}"));
         for (id, source_arn, source_id, is_unknown) in [
             ("RDS-EVENT-0006", arn("db:ledger"), "ledger", true),
@@ -298,18 +350,31 @@ mod tests {
             ("RDS-EVENT-0385", None, "orders-a", false),
             ("RDS-EVENT-0397", arn("cluster:orders"), "orders", false),
             ("RDS-EVENT-0397", None, "orders", false),
-            ("RDS-EVENT-0260", arn("deployment:bgd-hdqs3ik6vrwgutsn"), "bgd-hdqs3ik6vrwgutsn", false),
+            (
+                "RDS-EVENT-0260",
+                arn("deployment:bgd-hdqs3ik6vrwgutsn"),
+                "bgd-hdqs3ik6vrwgutsn",
+                false,
+            ),
             ("RDS-EVENT-0071", None, "ledger", false),
         ] {
-            let event = RdsEvent { source_arn, source_id: Some(source_id.to_owned()), ..event(id, "") };
-            assert_eq!(event.is_from_non_member(&binding(Kind::Cluster), &topology), is_unknown, "{event:?}");
+            let event =
+                RdsEvent { source_arn, source_id: Some(source_id.to_owned()), ..event(id, "") };
+            assert_eq!(
+                event.is_from_non_member(&binding(Kind::Cluster), &topology),
+                is_unknown,
+                "{event:?}"
+            );
         }
     }
 
     #[test]
     fn an_event_of_another_instance_or_cluster_concerns_nobody_else() {
         for number in ["0006", "0013"] {
-            let event = RdsEvent { source_id: Some("ledger".into()), ..event(&format!("RDS-EVENT-{number}"), "") };
+            let event = RdsEvent {
+                source_id: Some("ledger".into()),
+                ..event(&format!("RDS-EVENT-{number}"), "")
+            };
             assert!(!event.concerns(&binding(Kind::Instance)), "{number}");
         }
         let arn = |resource: &str| Some(format!("arn:aws:rds:eu-west-1:123456789012:{resource}"));

@@ -1,6 +1,7 @@
 //! Evidence: what the witnesses said about where the writer is, with the time of each answer.
 //!
-//! Each witness counts by itself, and no answer proves nothing: a dropped packet looks like a dead host.
+//! Each witness counts by itself, and no answer proves nothing: a dropped packet looks like a dead
+//! host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,22 +16,27 @@ use crate::history::{Agreement, AnswerHistory, History};
 use crate::target::{Addresses, Target};
 use crate::target_group::TargetGroupView;
 
-/// What DNS, the RDS API or a database said counts as long as it is not older than this. DNS and databases are asked every
-/// second, the RDS API every two, and a call to AWS between an answer and its use may take much longer. With two seconds for
-/// databases a lost session decided between two that take writes, and the simulation saw twice as many wrong-way switches.
+/// What DNS, the RDS API or a database said counts as long as it is not older than this. DNS and
+/// databases are asked every second, the RDS API every two, and a call to AWS between an answer and
+/// its use may take much longer. With two seconds for databases a lost session decided between two
+/// that take writes, and the simulation saw twice as many wrong-way switches.
 pub const CURRENT: Duration = Duration::from_secs(5);
 
-/// The RDS API fails in bursts: what it said last still vetoes others for this long, although it supports nothing.
+/// The RDS API fails in bursts: what it said last still vetoes others for this long, although it
+/// supports nothing.
 const VETO_WHILE_FAILING: Duration = Duration::from_secs(10);
 
-/// A member that was the writer this long ago may be it again, or still, while the RDS API does not say who is.
+/// A member that was the writer this long ago may be it again, or still, while the RDS API does not
+/// say who is.
 const WAS_WRITER: Duration = Duration::from_secs(120);
 
-/// What it said vetoes for this long while it was not asked again. In a long disagreement it is asked rarely.
+/// What it said vetoes for this long while it was not asked again. In a long disagreement it is
+/// asked rarely.
 pub const VETO_WHILE_UNASKED: Duration = Duration::from_secs(20);
 
-/// A named event is a witness for this long: longer than DNS and topology lag, and shorter than a target drains, so that
-/// it would still show if the event's instance had been deregistered after it.
+/// A named event is a witness for this long: longer than DNS and topology lag, and shorter than a
+/// target drains, so that it would still show if the event's instance had been deregistered after
+/// it.
 pub const EVENT: Duration = Duration::from_secs(90);
 
 /// What was said about one binding in one run.
@@ -50,9 +56,11 @@ pub struct Evidence {
     serving: BTreeSet<String>,
     /// When the RDS API last flagged a member as the only writer.
     writers: BTreeMap<String, DateTime<Utc>>,
-    /// The addresses of writers that this process registered among the readers, because no reader was healthy.
+    /// The addresses of writers that this process registered among the readers, because no reader
+    /// was healthy.
     stand_ins: BTreeSet<IpAddr>,
-    /// Since when DNS and the RDS API have named this without a break, this run and those before it.
+    /// Since when DNS and the RDS API have named this without a break, this run and those before
+    /// it.
     agreement: Option<Agreement>,
     /// What DNS has answered, where absence from its answers counts.
     answers: Option<AnswerHistory>,
@@ -80,7 +88,8 @@ pub struct StableAnswer {
 }
 
 impl StableAnswer {
-    /// From the first to the last answer of an unbroken row of equal ones, counted from the given time at the earliest.
+    /// From the first to the last answer of an unbroken row of equal ones, counted from the given
+    /// time at the earliest.
     pub fn stable_for(&self, time: Option<DateTime<Utc>>) -> Duration {
         age(time.map_or(self.since, |time| time.max(self.since)), self.last)
     }
@@ -108,7 +117,8 @@ pub struct ClusterMember {
 }
 
 impl ClusterMember {
-    /// Whether it may take connections: everything but an instance that is not there yet, or is not there any more.
+    /// Whether it may take connections: everything but an instance that is not there yet, or is not
+    /// there any more.
     pub fn can_serve(&self) -> bool {
         const OUT: [&str; 8] = [
             "creating",
@@ -124,13 +134,15 @@ impl ClusterMember {
     }
 }
 
-/// A cluster's members with the addresses behind their endpoints; a member without a resolvable one is left out.
+/// A cluster's members with the addresses behind their endpoints; a member without a resolvable one
+/// is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology(pub Vec<(ClusterMember, Addresses)>);
 
 impl Topology {
-    /// The writer's addresses, if one member is flagged as the writer. A secondary cluster of a global database has none,
-    /// another has none for a moment of a failover, and the API has been seen to flag two.
+    /// The writer's addresses, if one member is flagged as the writer. A secondary cluster of a
+    /// global database has none, another has none for a moment of a failover, and the API has been
+    /// seen to flag two.
     pub fn writer(&self) -> Option<&Addresses> {
         let mut flagged = self.0.iter().filter(|(member, _)| member.is_writer);
         let (_, addresses) = flagged.next()?;
@@ -149,7 +161,10 @@ impl Topology {
     }
 
     fn member(&self, id: &str) -> Option<&Addresses> {
-        self.0.iter().find(|(member, _)| member.id.eq_ignore_ascii_case(id)).map(|(_, addresses)| addresses)
+        self.0
+            .iter()
+            .find(|(member, _)| member.id.eq_ignore_ascii_case(id))
+            .map(|(_, addresses)| addresses)
     }
 }
 
@@ -168,12 +183,19 @@ struct Probe {
 }
 
 impl Evidence {
-    /// What is known before anything was asked: the events that concern the binding, and what the process remembers.
-    pub fn new(binding: &Binding, events: &[RdsEvent], history: History, now: DateTime<Utc>) -> Evidence {
+    /// What is known before anything was asked: the events that concern the binding, and what the
+    /// process remembers.
+    pub fn new(
+        binding: &Binding,
+        events: &[RdsEvent],
+        history: History,
+        now: DateTime<Utc>,
+    ) -> Evidence {
         let History { targets, writers, stand_ins, agreement, answers } = history;
         let answers = (binding.kind == Kind::Custom).then(|| answers.unwrap_or_default());
         let group = TargetGroupView::new(binding.port, targets);
-        let mut evidence = Evidence { group, writers, stand_ins, agreement, answers, ..Evidence::default() };
+        let mut evidence =
+            Evidence { group, writers, stand_ins, agreement, answers, ..Evidence::default() };
         for event in events.iter().filter(|event| event.concerns(binding)) {
             // Without a time it cannot be told from one that comes late: no witness.
             let Some(time) = event.time.map(|time| time.min(now)) else { continue };
@@ -202,7 +224,10 @@ impl Evidence {
         }
         let since = match &self.dns {
             // A row of equal answers with a long gap in it says nothing about the time between.
-            Some(stable) if stable.answer.addresses == answer.addresses && age(stable.last, now) <= CURRENT => {
+            Some(stable)
+                if stable.answer.addresses == answer.addresses
+                    && age(stable.last, now) <= CURRENT =>
+            {
                 stable.since
             }
             _ => now,
@@ -227,22 +252,31 @@ impl Evidence {
     pub fn record_topology(&mut self, topology: Option<Topology>, now: DateTime<Utc>) {
         self.is_topology_silent = Some(topology.is_none());
         if let Some(readers) = topology.as_ref().and_then(Topology::readers) {
-            // A reader without an address is no reason for its target to leave: such an answer begins a row.
-            let has_address = |id: &String| topology.as_ref().is_some_and(|topology| topology.member(id).is_some());
+            // A reader without an address is no reason for its target to leave: such an answer
+            // begins a row.
+            let has_address = |id: &String| {
+                topology.as_ref().is_some_and(|topology| topology.member(id).is_some())
+            };
             let is_complete = self.serving.iter().all(has_address);
-            let goes_on = |row: &StableReaders| is_complete && row.readers == readers && age(row.last, now) <= CURRENT;
+            let goes_on = |row: &StableReaders| {
+                is_complete && row.readers == readers && age(row.last, now) <= CURRENT
+            };
             let row = self.readers.take().filter(goes_on);
-            self.readers = Some(StableReaders { readers, since: row.map_or(now, |row| row.since), last: now });
+            self.readers =
+                Some(StableReaders { readers, since: row.map_or(now, |row| row.since), last: now });
         }
         match (topology, &mut self.topology) {
-            (Some(topology), snapshot) => *snapshot = Some(TopologySnapshot { topology, at: now, is_silent: false }),
+            (Some(topology), snapshot) => {
+                *snapshot = Some(TopologySnapshot { topology, at: now, is_silent: false })
+            }
             (None, Some(snapshot)) => snapshot.is_silent = true,
             (None, None) => {}
         }
         self.record_agreement(now);
     }
 
-    /// Notes whether DNS and the RDS API name the same. No answer is no break, another answer is one.
+    /// Notes whether DNS and the RDS API name the same. No answer is no break, another answer is
+    /// one.
     fn record_agreement(&mut self, now: DateTime<Utc>) {
         let dns = self.dns(now).map(|stable| stable.answer.addresses.clone());
         let writer = self.topology(now).map(|topology| topology.writer().cloned());
@@ -260,32 +294,41 @@ impl Evidence {
     pub fn record_registration(&mut self, targets: &[Target], now: DateTime<Utc>) {
         let writer = self.topology(now).and_then(Topology::writer);
         let joined = targets.iter().map(|target| target.address);
-        let stand_ins: Vec<_> = joined.filter(|it| writer.is_some_and(|writer| writer.contains(*it))).collect();
+        let stand_ins: Vec<_> =
+            joined.filter(|it| writer.is_some_and(|writer| writer.contains(*it))).collect();
         self.stand_ins.extend(stand_ins);
     }
 
-    /// The target is being deregistered by this process; whether the call succeeds may never be known.
+    /// The target is being deregistered by this process; whether the call succeeds may never be
+    /// known.
     pub fn record_deregistration(&mut self, target: Target, now: DateTime<Utc>) {
         self.stand_ins.remove(&target.address);
         self.group.record_deregistration(target, now);
     }
 
-    /// Whether this process registered this address when it was the writer's. Only what it did among readers matters.
+    /// Whether this process registered this address when it was the writer's. Only what it did
+    /// among readers matters.
     pub(crate) fn stands_in(&self, address: IpAddr) -> bool {
         self.stand_ins.contains(&address)
     }
 
-    /// What DNS and the RDS API have both named without a break, and for how long since the given time. A silence is no
-    /// break; that one of them names something else is.
-    pub fn agreement(&self, since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<(&Addresses, Duration)> {
-        let Agreement { addresses, since: first, last } = self.agreement.as_ref().filter(|it| it.continues(now))?;
+    /// What DNS and the RDS API have both named without a break, and for how long since the given
+    /// time. A silence is no break; that one of them names something else is.
+    pub fn agreement(
+        &self,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<(&Addresses, Duration)> {
+        let Agreement { addresses, since: first, last } =
+            self.agreement.as_ref().filter(|it| it.continues(now))?;
         let is_broken = self.dns(now).is_some_and(|dns| dns.answer.addresses != *addresses)
             || self.topology(now).is_some_and(|topology| topology.writer() != Some(addresses));
-        (!is_broken).then(|| (addresses, age(since.map_or(*first, |since| since.max(*first)), *last)))
+        (!is_broken)
+            .then(|| (addresses, age(since.map_or(*first, |since| since.max(*first)), *last)))
     }
 
-    /// For how long every answer of DNS has lacked this address, and how many answers that were: as far as this process
-    /// knows, which counts from its first answer. Only for the kind `custom`.
+    /// For how long every answer of DNS has lacked this address, and how many answers that were: as
+    /// far as this process knows, which counts from its first answer. Only for the kind `custom`.
     pub fn absent_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<(Duration, u64)> {
         self.answers.as_ref()?.absent_for(address, now)
     }
@@ -299,18 +342,21 @@ impl Evidence {
         }
     }
 
-    /// The addresses of the cluster's readers. Where the RDS API flags none or several as the writer, a member that was the
-    /// writer a moment ago and is not registered is left out: it may still be it.
+    /// The addresses of the cluster's readers. Where the RDS API flags none or several as the
+    /// writer, a member that was the writer a moment ago and is not registered is left out: it may
+    /// still be it.
     pub fn readers(&self, now: DateTime<Utc>) -> Option<Addresses> {
         let topology = self.topology(now)?;
         let readers = topology.readers()?;
         if self.without_writer().is_none() {
             return Some(readers);
         }
-        let was_writer = |id: &str| self.writers.get(id).is_some_and(|at| age(*at, now) <= WAS_WRITER);
+        let was_writer =
+            |id: &str| self.writers.get(id).is_some_and(|at| age(*at, now) <= WAS_WRITER);
         let joins = |address: &IpAddr| !self.group.registered().any(|member| member == *address);
         let is_left_out = |address: &IpAddr| {
-            joins(address) && topology.0.iter().any(|(it, at)| at.contains(*address) && was_writer(&it.id))
+            joins(address)
+                && topology.0.iter().any(|(it, at)| at.contains(*address) && was_writer(&it.id))
         };
         Addresses::new(readers.iter().filter(|address| !is_left_out(address)))
     }
@@ -318,11 +364,14 @@ impl Evidence {
     /// The database at this address was asked, and gave this role, or no answer.
     pub fn record_probe(&mut self, address: IpAddr, role: Option<Role>, now: DateTime<Utc>) {
         let earlier = self.probes.get(&address).and_then(|probe| probe.last_response);
-        self.probes.insert(address, Probe { asked_at: now, last_response: role.map(|role| (role, now)).or(earlier) });
+        self.probes.insert(
+            address,
+            Probe { asked_at: now, last_response: role.map(|role| (role, now)).or(earlier) },
+        );
     }
 
-    /// The role of the database at this address, a moment ago. A missing answer since then takes nothing from it: a
-    /// firewall looks the same as a dead host, and a login may be slow.
+    /// The role of the database at this address, a moment ago. A missing answer since then takes
+    /// nothing from it: a firewall looks the same as a dead host, and a login may be slow.
     pub fn role(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Role> {
         let (role, at) = self.probes.get(&address)?.last_response?;
         (age(at, now) <= CURRENT).then_some(role)
@@ -335,29 +384,41 @@ impl Evidence {
 
     /// The role that each database that was asked gave the last time, or that it gave no answer.
     pub fn roles(&self) -> impl Iterator<Item = (IpAddr, Option<Role>)> {
-        let last = |probe: &Probe| probe.last_response.filter(|(_, at)| *at == probe.asked_at).map(|(role, _)| role);
+        let last = |probe: &Probe| {
+            probe.last_response.filter(|(_, at)| *at == probe.asked_at).map(|(role, _)| role)
+        };
         self.probes.iter().map(move |(address, probe)| (*address, last(probe)))
     }
 
-    /// The databases that take writes, if every registered target was asked: a writer that is registered must have had
-    /// its chance to say so. One whose role is unknown may be the writer, and counts as one that was not asked.
+    /// The databases that take writes, if every registered target was asked: a writer that is
+    /// registered must have had its chance to say so. One whose role is unknown may be the writer,
+    /// and counts as one that was not asked.
     pub fn writers(&self, now: DateTime<Utc>) -> Option<Addresses> {
         let was_asked = |member| {
             let is_unknown = self.role(member, now) == Some(Role::Unknown);
-            !is_unknown && self.probes.get(&member).is_some_and(|probe| age(probe.asked_at, now) <= CURRENT)
+            !is_unknown
+                && self.probes.get(&member).is_some_and(|probe| age(probe.asked_at, now) <= CURRENT)
         };
         let takes_writes = |address: &IpAddr| self.role(*address, now) == Some(Role::Writer);
         let writers = self.probes.keys().copied().filter(takes_writes);
         Addresses::new(writers).filter(|_| self.group.registered().all(was_asked))
     }
 
-    /// Where a database may be that can say whether it takes writes: every address that a witness named, or that is or was
-    /// registered. The standby of an instance is where its writer was.
+    /// Where a database may be that can say whether it takes writes: every address that a witness
+    /// named, or that is or was registered. The standby of an instance is where its writer was.
     pub fn candidates(&self) -> impl Iterator<Item = IpAddr> {
-        let members =
-            self.topology.iter().flat_map(|snapshot| &snapshot.topology.0).flat_map(|(_, addresses)| addresses.iter());
-        let registered = self.group.registered().chain(self.group.draining()).chain(self.group.deregistered());
-        self.last_dns_answer().into_iter().flat_map(Addresses::iter).chain(members).chain(registered)
+        let members = self
+            .topology
+            .iter()
+            .flat_map(|snapshot| &snapshot.topology.0)
+            .flat_map(|(_, addresses)| addresses.iter());
+        let registered =
+            self.group.registered().chain(self.group.draining()).chain(self.group.deregistered());
+        self.last_dns_answer()
+            .into_iter()
+            .flat_map(Addresses::iter)
+            .chain(members)
+            .chain(registered)
     }
 
     /// Who says now where the one writer is, DNS first.
@@ -377,11 +438,13 @@ impl Evidence {
             vetoes: true,
         });
         let counts = |snapshot: &&TopologySnapshot| {
-            age(snapshot.at, now) <= if snapshot.is_silent { VETO_WHILE_FAILING } else { VETO_WHILE_UNASKED }
+            age(snapshot.at, now)
+                <= if snapshot.is_silent { VETO_WHILE_FAILING } else { VETO_WHILE_UNASKED }
         };
         let snapshot = self.topology.as_ref().filter(counts);
-        let writer =
-            snapshot.and_then(|snapshot| snapshot.topology.writer()).filter(|_| self.without_writer().is_none());
+        let writer = snapshot
+            .and_then(|snapshot| snapshot.topology.writer())
+            .filter(|_| self.without_writer().is_none());
         let topology = writer.map(|addresses| Claim {
             witness: Witness::Topology,
             addresses,
@@ -392,19 +455,25 @@ impl Evidence {
         [dns, event, topology].into_iter().flatten().collect()
     }
 
-    /// Whether those who name a writer now name different ones, or one that says it is read only; nothing if nobody but DNS
-    /// answered.
+    /// Whether those who name a writer now name different ones, or one that says it is read only;
+    /// nothing if nobody but DNS answered.
     pub fn disagrees(&self, now: DateTime<Utc>) -> Option<bool> {
         let claims = self.claims(now);
-        let known: Vec<_> =
-            self.probes.keys().filter_map(|address| Some((*address, self.role(*address, now)?))).collect();
-        let has_other_witness = !known.is_empty() || claims.iter().any(|claim| claim.witness != Witness::Dns);
+        let known: Vec<_> = self
+            .probes
+            .keys()
+            .filter_map(|address| Some((*address, self.role(*address, now)?)))
+            .collect();
+        let has_other_witness =
+            !known.is_empty() || claims.iter().any(|claim| claim.witness != Witness::Dns);
         let own = known.iter().filter(|(_, role)| *role == Role::Writer);
         let own: Vec<Addresses> = own.map(|(address, _)| (*address).into()).collect();
-        let named: Vec<&Addresses> = claims.iter().map(|claim| claim.addresses).chain(&own).collect();
+        let named: Vec<&Addresses> =
+            claims.iter().map(|claim| claim.addresses).chain(&own).collect();
         let is_read_only = |address| self.role(address, now) == Some(Role::Reader);
-        let differ =
-            named.iter().any(|addresses| Some(addresses) != named.first() || addresses.iter().any(is_read_only));
+        let differ = named.iter().any(|addresses| {
+            Some(addresses) != named.first() || addresses.iter().any(is_read_only)
+        });
         has_other_witness.then_some(differ)
     }
 
@@ -415,11 +484,16 @@ impl Evidence {
 
     /// Why what was said so far proves nothing for these addresses, in no order.
     pub fn doubts(&self, named: &Addresses, now: DateTime<Utc>) -> impl Iterator<Item = Doubt> {
-        let is_other = |snapshot: &&TopologySnapshot| snapshot.topology.writer().is_some_and(|writer| writer != named);
-        let contradicted = self.topology.as_ref().filter(is_other).filter(|_| self.without_writer().is_none());
-        let contradicted = contradicted.map(|snapshot| Doubt { since: snapshot.at, cause: DoubtCause::Contradicted });
-        // Databases that can be asked soon know more than memory. With it the simulation saw a quarter more wrong-way
-        // switches, on the claims of an event and the RDS API while the databases had not answered yet.
+        let is_other = |snapshot: &&TopologySnapshot| {
+            snapshot.topology.writer().is_some_and(|writer| writer != named)
+        };
+        let contradicted =
+            self.topology.as_ref().filter(is_other).filter(|_| self.without_writer().is_none());
+        let contradicted = contradicted
+            .map(|snapshot| Doubt { since: snapshot.at, cause: DoubtCause::Contradicted });
+        // Databases that can be asked soon know more than memory. With it the simulation saw a
+        // quarter more wrong-way switches, on the claims of an event and the RDS API while the
+        // databases had not answered yet.
         let with_memory = self.probes.is_empty();
         self.group.doubts(named, with_memory, now).chain(contradicted)
     }
@@ -450,14 +524,15 @@ impl Evidence {
         self.is_topology_silent
     }
 
-    /// For how long the RDS API has named the readers that it named last, and no others: from the first to the last of
-    /// an unbroken row of equal answers.
+    /// For how long the RDS API has named the readers that it named last, and no others: from the
+    /// first to the last of an unbroken row of equal answers.
     pub fn readers_stable_for(&self) -> Duration {
         self.readers.as_ref().map(|row| age(row.since, row.last)).unwrap_or_default()
     }
 
-    /// The addresses of the instance that the newest event names, and the event's time. A text only selects among the
-    /// cluster's members, which are taken from the last topology that could be read.
+    /// The addresses of the instance that the newest event names, and the event's time. A text only
+    /// selects among the cluster's members, which are taken from the last topology that could be
+    /// read.
     pub fn event_writer(&self, now: DateTime<Utc>) -> Option<(&Addresses, DateTime<Utc>)> {
         let (id, time) = self.event_writers.iter().max_by_key(|(_, time)| *time)?;
         let addresses = self.topology.as_ref()?.topology.member(id)?;

@@ -1,4 +1,5 @@
-//! What a process remembers of a binding from one run to the next. Only a help: a new process does without it.
+//! What a process remembers of a binding from one run to the next. Only a help: a new process does
+//! without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,7 +18,8 @@ pub struct History {
     pub targets: TargetHistory,
     /// When the RDS API last flagged a member, by its identifier, as the only writer.
     pub writers: BTreeMap<String, DateTime<Utc>>,
-    /// The addresses of writers that this process registered among the readers, because no reader was healthy.
+    /// The addresses of writers that this process registered among the readers, because no reader
+    /// was healthy.
     pub stand_ins: BTreeSet<IpAddr>,
     /// What DNS and the RDS API have both named.
     pub agreement: Option<Agreement>,
@@ -25,7 +27,8 @@ pub struct History {
     pub answers: Option<AnswerHistory>,
 }
 
-/// Runs that are further apart than this say nothing about the time between. The slowest schedule has one in five minutes.
+/// Runs that are further apart than this say nothing about the time between. The slowest schedule
+/// has one in five minutes.
 const GAP: Duration = Duration::from_secs(330);
 
 /// What DNS and the RDS API have both named, from when until when.
@@ -68,8 +71,13 @@ impl AnswerHistory {
     }
 
     /// For how long, and in how many answers, the address was not named.
-    pub(crate) fn absent_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<(Duration, u64)> {
-        let (since, answer) = self.named.get(&address).copied().or(self.first.map(|first| (first, 0)))?;
+    pub(crate) fn absent_for(
+        &self,
+        address: IpAddr,
+        now: DateTime<Utc>,
+    ) -> Option<(Duration, u64)> {
+        let (since, answer) =
+            self.named.get(&address).copied().or(self.first.map(|first| (first, 0)))?;
         Some((age(since, now), self.count - answer))
     }
 }
@@ -92,7 +100,11 @@ mod tests {
         }
         for (address, expected) in [(one, (0, 0)), (other, (5, 5)), (third, (9, 10))] {
             let (seconds, count) = expected;
-            assert_eq!(answers.absent_for(address, at(9)), Some((Duration::from_secs(seconds), count)), "{address}");
+            assert_eq!(
+                answers.absent_for(address, at(9)),
+                Some((Duration::from_secs(seconds), count)),
+                "{address}"
+            );
         }
     }
 

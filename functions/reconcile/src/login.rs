@@ -12,8 +12,8 @@ pub enum LoginMethod {
 }
 
 impl LoginMethod {
-    /// Reads the values of two variables with these names, of which one at most may be given. Nothing if none is, or if
-    /// there is a mistake.
+    /// Reads the values of two variables with these names, of which one at most may be given.
+    /// Nothing if none is, or if there is a mistake.
     pub fn parse(
         [user_name, secret_name]: [&str; 2],
         user: Option<String>,
@@ -21,8 +21,12 @@ impl LoginMethod {
         mistakes: &mut ErrorCollector,
     ) -> Option<LoginMethod> {
         match (user, secret) {
-            (Some(user), None) => mistakes.collect(user_name, check_user(user)).map(LoginMethod::Iam),
-            (None, Some(arn)) => mistakes.collect(secret_name, check_secret(arn)).map(LoginMethod::Secret),
+            (Some(user), None) => {
+                mistakes.collect(user_name, check_user(user)).map(LoginMethod::Iam)
+            }
+            (None, Some(arn)) => {
+                mistakes.collect(secret_name, check_secret(arn)).map(LoginMethod::Secret)
+            }
             (Some(_), Some(_)) => {
                 let problem = "are both set: give the user for IAM, or the secret for a password";
                 mistakes.add(format!("{user_name} and {secret_name}"), problem);
@@ -33,15 +37,21 @@ impl LoginMethod {
     }
 }
 
-/// The SDK puts the user into the token's URL as it is, so a name that would need escaping is signed as another one.
+/// The SDK puts the user into the token's URL as it is, so a name that would need escaping is
+/// signed as another one.
 fn check_user(user: String) -> Result<String, String> {
     let is_plain = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
     is_plain.then_some(user.clone()).ok_or_else(|| {
-        format!("{user:?} cannot log in with IAM: give a user of letters, digits, \"-\", \".\", \"_\" and \"~\"")
+        format!(
+            "{user:?} cannot log in with IAM: give a user of letters, digits, \"-\", \".\", \
+                 \"_\" and \"~\""
+        )
     })
 }
 
 fn check_secret(arn: String) -> Result<String, String> {
     let is_secret = arn.starts_with("arn:") && arn.contains(":secretsmanager:");
-    is_secret.then_some(arn.clone()).ok_or_else(|| format!("{arn:?} is not the ARN of a secret in Secrets Manager"))
+    is_secret
+        .then_some(arn.clone())
+        .ok_or_else(|| format!("{arn:?} is not the ARN of a secret in Secrets Manager"))
 }

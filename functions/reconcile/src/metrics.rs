@@ -8,16 +8,19 @@ pub const NAMESPACE: &str = "FailoverSync";
 /// A metric: its name, its unit as CloudWatch calls it, and its value, if that is known.
 pub type Metric = (&'static str, &'static str, Option<Value>);
 
-/// The line for what is known, with one dimension, its name and value. There is none if nothing is known: what is unknown
-/// is left out, because a zero would look like a good one.
+/// The line for what is known, with one dimension, its name and value. There is none if nothing is
+/// known: what is unknown is left out, because a zero would look like a good one.
 ///
-/// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root object with `_aws`, at most
-/// 100 metrics, the dimension a string member of the root. `timestamp` is in milliseconds since 1970.
+/// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root
+/// object with `_aws`, at most 100 metrics, the dimension a string member of the root. `timestamp`
+/// is in milliseconds since 1970.
 pub fn line((name, value): (&str, &str), metrics: &[Metric], timestamp: i64) -> Option<Value> {
     // JSON has no NaN: such a value became a null, and CloudWatch would drop the whole line.
     let number = |value: &'_ Option<Value>| value.clone().filter(Value::is_number);
-    let known = || metrics.iter().filter_map(|(name, unit, value)| Some((name, unit, number(value)?)));
-    let named: Vec<Value> = known().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+    let known =
+        || metrics.iter().filter_map(|(name, unit, value)| Some((name, unit, number(value)?)));
+    let named: Vec<Value> =
+        known().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
     if named.is_empty() {
         return None;
     }

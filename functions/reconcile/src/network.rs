@@ -7,9 +7,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// The networks whose addresses may be registered.
 ///
-/// The default is what a Network Load Balancer takes as IP targets besides its own VPC's ranges: RFC 1918 and
-/// 100.64.0.0/10; and its counterpart in IPv6, fc00::/7 (RFC 4193), which a VPC can have ranges of too. Other IPv6
-/// ranges of a VPC hold global addresses and must be given.
+/// The default is what a Network Load Balancer takes as IP targets besides its own VPC's ranges:
+/// RFC 1918 and 100.64.0.0/10; and its counterpart in IPv6, fc00::/7 (RFC 4193), which a VPC can
+/// have ranges of too. Other IPv6 ranges of a VPC hold global addresses and must be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedNetworks(Vec<IpNet>);
 
@@ -38,7 +38,9 @@ impl AllowedNetworks {
         let (networks, mistakes): (Vec<_>, Vec<_>) =
             items.map(|item| item.parse::<IpNet>().map_err(|_| item)).partition(Result::is_ok);
         if networks.is_empty() && mistakes.is_empty() {
-            Err(vec![format!("{list:?} holds no CIDR such as 10.0.0.0/16, and would refuse every address")])
+            Err(vec![format!(
+                "{list:?} holds no CIDR such as 10.0.0.0/16, and would refuse every address"
+            )])
         } else if mistakes.is_empty() {
             Ok(AllowedNetworks(networks.into_iter().flatten().collect()))
         } else {
@@ -49,13 +51,17 @@ impl AllowedNetworks {
 
     /// Why the address must not be registered, or nothing if it may.
     ///
-    /// 0.0.0.0, multicast, link-local and broadcast addresses are never a database. Every other address, loopback and
-    /// public ones too, is a matter of the list: a VPC may use public ranges, and a test runs on loopback.
+    /// 0.0.0.0, multicast, link-local and broadcast addresses are never a database. Every other
+    /// address, loopback and public ones too, is a matter of the list: a VPC may use public ranges,
+    /// and a test runs on loopback.
     pub fn refusal(&self, address: IpAddr) -> Option<AddressRefusal> {
         let class = AddressClass::of(address);
         let is_listed = self.0.iter().any(|network| network.contains(&address));
         let is_refused = !is_listed
-            || matches!(class, AddressClass::Unspecified | AddressClass::Multicast | AddressClass::LinkLocal);
+            || matches!(
+                class,
+                AddressClass::Unspecified | AddressClass::Multicast | AddressClass::LinkLocal
+            );
         is_refused.then(|| AddressRefusal::Address { address, class, allowed: self.clone() })
     }
 }
@@ -91,17 +97,19 @@ impl fmt::Display for AddressRefusal {
                     AddressClass::Unspecified
                     | AddressClass::Multicast
                     | AddressClass::LinkLocal
-                    | AddressClass::Loopback => "no database listens there: correct the DNS record".to_owned(),
+                    | AddressClass::Loopback => {
+                        "no database listens there: correct the DNS record".to_owned()
+                    }
                     AddressClass::Public => {
-                        "a publicly accessible database gives its private address only inside its VPC: \
-                         run the function in that VPC (template parameter FunctionSubnetIds) or switch public \
-                         accessibility off; if the VPC really uses this range, add it to ALLOWED_CIDRS (template \
-                         parameter AllowedCidrs)"
+                        "a publicly accessible database gives its private address only inside its \
+                         VPC: run the function in that VPC (template parameter FunctionSubnetIds) \
+                         or switch public accessibility off; if the VPC really uses this range, \
+                         add it to ALLOWED_CIDRS (template parameter AllowedCidrs)"
                             .to_owned()
                     }
                     AddressClass::Private => format!(
-                        "if it is right, add the network of its VPC to ALLOWED_CIDRS (template parameter \
-                         AllowedCidrs), now {allowed}"
+                        "if it is right, add the network of its VPC to ALLOWED_CIDRS (template \
+                         parameter AllowedCidrs), now {allowed}"
                     ),
                 };
                 write!(f, "{address} is {class} and was not registered: {remedy}")
@@ -110,8 +118,9 @@ impl fmt::Display for AddressRefusal {
                 let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
                 write!(
                     f,
-                    "{} addresses ({}) for an endpoint that has exactly one writer; nothing was registered: give the \
-                     writer endpoint, or set the kind to hostname, readers or proxy",
+                    "{} addresses ({}) for an endpoint that has exactly one writer; nothing was \
+                     registered: give the writer endpoint, or set the kind to hostname, readers or \
+                     proxy",
                     addresses.len(),
                     addresses.join(", ")
                 )
@@ -175,7 +184,14 @@ mod tests {
 
     #[test]
     fn private_addresses_are_allowed_by_default() {
-        let of_ipv4 = ["10.1.2.3", "172.16.0.1", "172.31.255.254", "192.168.0.1", "100.64.0.1", "100.127.255.254"];
+        let of_ipv4 = [
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.254",
+            "192.168.0.1",
+            "100.64.0.1",
+            "100.127.255.254",
+        ];
         let of_ipv6 = ["fd00::1", "fc00::", "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
         for address in of_ipv4.iter().chain(&of_ipv6) {
             assert_eq!(refusal(&AllowedNetworks::default(), address), None, "{address}");
@@ -223,14 +239,17 @@ mod tests {
         let everything = AllowedNetworks::parse("0.0.0.0/0,::/0").expect("valid");
         assert_eq!(refusal(&everything, "127.0.0.11"), None);
         assert_eq!(refusal(&everything, "52.1.2.3"), None);
-        for address in ["0.0.0.0", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::", "fe80::1", "ff02::1"] {
+        for address in
+            ["0.0.0.0", "169.254.1.1", "224.0.0.1", "255.255.255.255", "::", "fe80::1", "ff02::1"]
+        {
             assert!(refusal(&everything, address).is_some(), "{address}");
         }
     }
 
     #[test]
     fn every_item_that_is_no_cidr_is_named() {
-        let mistakes = AllowedNetworks::parse("10.0.0.0/8, ten, 10.0.0.0/33").expect_err("two mistakes");
+        let mistakes =
+            AllowedNetworks::parse("10.0.0.0/8, ten, 10.0.0.0/33").expect_err("two mistakes");
         assert!(AllowedNetworks::parse(", ").expect_err("no network")[0].contains("holds no CIDR"));
         assert_eq!(mistakes.len(), 2);
         assert!(mistakes[0].contains("ten") && mistakes[1].contains("10.0.0.0/33"), "{mistakes:?}");

@@ -1,4 +1,5 @@
-//! Writes that succeeded and that no description shows yet: ELBv2 does not promise to show them at once.
+//! Writes that succeeded and that no description shows yet: ELBv2 does not promise to show them at
+//! once.
 
 use std::time::Duration;
 
@@ -36,8 +37,9 @@ impl PendingWrites {
         self.0.is_empty()
     }
 
-    /// What of the plan is to be sent now. If all that it keeps was deregistered and only still shows, that is registered
-    /// again: else the others would leave it alone in the group while it drains.
+    /// What of the plan is to be sent now. If all that it keeps was deregistered and only still
+    /// shows, that is registered again: else the others would leave it alone in the group while it
+    /// drains.
     pub fn to_send(&self, plan: &Plan, now: DateTime<Utc>) -> Plan {
         let is_due = |write, target: Target| {
             let sent = self.0.iter().find(|sent| (sent.write, sent.target) == (write, target));
@@ -45,9 +47,12 @@ impl PendingWrites {
         };
         let mut to_send = plan.clone();
         to_send.register.retain(|target| is_due(Write::Register, *target));
-        to_send.deregister.retain(|entry| entry.target().is_none_or(|target| is_due(Write::Deregister, target)));
-        let is_leaving =
-            |target: &Target| self.0.iter().any(|sent| (sent.write, sent.target) == (Write::Deregister, *target));
+        to_send
+            .deregister
+            .retain(|entry| entry.target().is_none_or(|target| is_due(Write::Deregister, target)));
+        let is_leaving = |target: &Target| {
+            self.0.iter().any(|sent| (sent.write, sent.target) == (Write::Deregister, *target))
+        };
         if plan.register.is_empty() && plan.keep.iter().all(is_leaving) {
             to_send.register.extend(&plan.keep);
         }
@@ -67,7 +72,9 @@ impl PendingWrites {
 
     /// The group was described: what it shows needs no memory.
     pub fn confirm(&mut self, group: &[DescribedTarget]) {
-        let is_member = |target| group.iter().any(|entry| entry.is_registered() && entry.target() == Some(target));
+        let is_member = |target| {
+            group.iter().any(|entry| entry.is_registered() && entry.target() == Some(target))
+        };
         self.0.retain(|sent| is_member(sent.target) == (sent.write == Write::Deregister));
     }
 
@@ -109,14 +116,19 @@ mod tests {
             pending_writes.confirm(&group(&["10.0.0.1:5432"]));
             let waited = pending_writes.to_send(&plan, at(sent + pause - 1));
             assert!(waited.is_empty(), "{waited}");
-            assert_eq!(pending_writes.to_send(&plan, at(sent + pause)), plan, "{pause} s after the write at {sent} s");
+            assert_eq!(
+                pending_writes.to_send(&plan, at(sent + pause)),
+                plan,
+                "{pause} s after the write at {sent} s"
+            );
         }
     }
 
     #[test]
     fn what_was_deregistered_and_still_shows_is_registered_again_if_it_is_to_stay() {
         let both = ["10.0.0.1:5432", "10.0.0.2:5432"];
-        let wanted = Plan::new(&Addresses::from(std::net::IpAddr::from([10, 0, 0, 1])), 5432, &group(&both));
+        let wanted =
+            Plan::new(&Addresses::from(std::net::IpAddr::from([10, 0, 0, 1])), 5432, &group(&both));
         let mut pending_writes = PendingWrites::default();
         assert_eq!(pending_writes.to_send(&wanted, at(0)), wanted);
         pending_writes.deregistered(&plan(&both).deregister, at(0));
@@ -140,11 +152,17 @@ mod tests {
             pending_writes.registered(&plan(&[]).register, at(0));
             pending_writes.confirm(&group(shown));
             assert_eq!(pending_writes.is_empty(), is_empty, "{shown:?}");
-            assert_eq!(pending_writes.to_send(&plan(shown), at(1)).deregister, plan(shown).deregister, "{shown:?}");
+            assert_eq!(
+                pending_writes.to_send(&plan(shown), at(1)).deregister,
+                plan(shown).deregister,
+                "{shown:?}"
+            );
         }
-        for (shown, is_empty) in
-            [("10.0.0.1:5432 draining", true), ("10.0.0.3:5432", true), ("10.0.0.1:5432 healthy", false)]
-        {
+        for (shown, is_empty) in [
+            ("10.0.0.1:5432 draining", true),
+            ("10.0.0.3:5432", true),
+            ("10.0.0.1:5432 healthy", false),
+        ] {
             let mut pending_writes = PendingWrites::default();
             pending_writes.deregistered(&plan(&["10.0.0.1:5432"]).deregister, at(0));
             pending_writes.confirm(&group(&[shown]));

@@ -15,8 +15,9 @@ use crate::target::{Addresses, DescribedTarget, Target};
 /// | no             | registered                | any         | deregister by the described `Id` and port       |
 /// | no             | draining, not registered  | any         | nothing: it is leaving, or never was in         |
 ///
-/// It is applied in this order: register everything, describe again, and only if every wanted target is registered now,
-/// deregister. So no apply takes the last target away, and a failed registration deregisters nothing.
+/// It is applied in this order: register everything, describe again, and only if every wanted
+/// target is registered now, deregister. So no apply takes the last target away, and a failed
+/// registration deregisters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Wanted targets that are not registered, in order.
@@ -31,9 +32,12 @@ impl Plan {
     /// The difference between the wanted addresses on a port and the group as it was described.
     pub fn new(wanted: &Addresses, port: u16, group: &[DescribedTarget]) -> Plan {
         let is_wanted = |target: &Target| target.port == port && wanted.contains(target.address);
-        let is_kept = |member: &DescribedTarget| member.target().is_some_and(|target| is_wanted(&target));
-        let (kept, unwanted): (Vec<_>, Vec<_>) =
-            group.iter().filter(|described| described.is_registered()).partition(|member| is_kept(member));
+        let is_kept =
+            |member: &DescribedTarget| member.target().is_some_and(|target| is_wanted(&target));
+        let (kept, unwanted): (Vec<_>, Vec<_>) = group
+            .iter()
+            .filter(|described| described.is_registered())
+            .partition(|member| is_kept(member));
         let mut keep: Vec<Target> = kept.into_iter().filter_map(DescribedTarget::target).collect();
         keep.sort();
         keep.dedup();
@@ -82,7 +86,8 @@ mod tests {
     use crate::target::tests::described;
 
     fn wanted(addresses: &[&str]) -> Addresses {
-        Addresses::new(addresses.iter().map(|text| text.parse().expect("an address"))).expect("not empty")
+        Addresses::new(addresses.iter().map(|text| text.parse().expect("an address")))
+            .expect("not empty")
     }
 
     #[test]
@@ -144,7 +149,12 @@ mod tests {
                 &["10.0.0.1:5432 unhealthy.draining", "10.0.0.2:5432"],
                 "deregister 10.0.0.1:5432",
             ),
-            ("an id that is no address", &["10.0.0.1"], &["10.0.0.1:5432", "i-0abc:5432"], "deregister i-0abc:5432"),
+            (
+                "an id that is no address",
+                &["10.0.0.1"],
+                &["10.0.0.1:5432", "i-0abc:5432"],
+                "deregister i-0abc:5432",
+            ),
             (
                 "several addresses",
                 &["10.0.0.3", "10.0.0.2"],
@@ -166,7 +176,9 @@ mod tests {
             group.push(described(&format!("{target} initial/Elb.RegistrationInProgress")));
         }
         for gone in &plan.deregister {
-            for entry in group.iter_mut().filter(|entry| entry.id == gone.id && entry.port == gone.port) {
+            for entry in
+                group.iter_mut().filter(|entry| entry.id == gone.id && entry.port == gone.port)
+            {
                 entry.state = TargetState::Draining;
             }
         }
@@ -175,7 +187,8 @@ mod tests {
 
     fn addresses() -> impl Strategy<Value = Addresses> {
         btree_set(1u8..6, 1..4).prop_map(|last| {
-            Addresses::new(last.into_iter().map(|last| IpAddr::from([10, 0, 0, last]))).expect("not empty")
+            Addresses::new(last.into_iter().map(|last| IpAddr::from([10, 0, 0, last])))
+                .expect("not empty")
         })
     }
 
@@ -205,8 +218,11 @@ mod tests {
     }
 
     fn members(group: &[DescribedTarget]) -> Vec<Target> {
-        let mut members: Vec<Target> =
-            group.iter().filter(|entry| entry.is_registered()).filter_map(DescribedTarget::target).collect();
+        let mut members: Vec<Target> = group
+            .iter()
+            .filter(|entry| entry.is_registered())
+            .filter_map(DescribedTarget::target)
+            .collect();
         members.sort();
         members
     }

@@ -9,10 +9,11 @@
 //! | the databases, beside DNS     | in a watch, and after a look that did not find the group right: all that are known      | 1 s |
 //! | the databases, after it       | the same, those that became known, and all in a look that did not find the group right; the registered ones when topology is checked | once a look |
 //!
-//! Topology is asked every second while DNS moves, or while an event names an instance that is not registered. Asking it
-//! beside DNS saves a round trip: else the drift shows only once the target group is described. A disagreement that has
-//! lasted for half a minute makes its pauses longer, up to 15 s, until DNS moves or an event comes. A check that got no
-//! answer is repeated in the next run, then after 1, 2 and 3 minutes.
+//! Topology is asked every second while DNS moves, or while an event names an instance that is not
+//! registered. Asking it beside DNS saves a round trip: else the drift shows only once the target
+//! group is described. A disagreement that has lasted for half a minute makes its pauses longer, up
+//! to 15 s, until DNS moves or an event comes. A check that got no answer is repeated in the next
+//! run, then after 1, 2 and 3 minutes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -30,7 +31,8 @@ use crate::verdict::Verdict;
 /// Between two looks of one run.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
-/// While nothing is to be written, a description this old will do: ELBv2 gives the whole account ten describes a second.
+/// While nothing is to be written, a description this old will do: ELBv2 gives the whole account
+/// ten describes a second.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(15);
 
 /// The RDS API is throttled at an unpublished rate, for the whole account.
@@ -39,9 +41,11 @@ const ASK_TOPOLOGY_EVERY: Duration = Duration::from_secs(2);
 /// In sync is a claim of DNS alone. A DNS that is wrong for good is seen by nobody else.
 const CHECK_EVERY: Duration = Duration::from_secs(180);
 
-/// After so many checks in a row that got no answer, from the first on. A function without a way to the RDS API must not
-/// wait for it in every run; of runs that come every minute each asks that is meant to, although the last wait took time.
-const CHECK_AGAIN: [Duration; 3] = [Duration::ZERO, Duration::from_secs(55), Duration::from_secs(115)];
+/// After so many checks in a row that got no answer, from the first on. A function without a way to
+/// the RDS API must not wait for it in every run; of runs that come every minute each asks that is
+/// meant to, although the last wait took time.
+const CHECK_AGAIN: [Duration; 3] =
+    [Duration::ZERO, Duration::from_secs(55), Duration::from_secs(115)];
 
 /// A disagreement lets the RDS API be asked more rarely once it has lasted for this long.
 const BACK_OFF_AFTER: Duration = Duration::from_secs(30);
@@ -60,7 +64,8 @@ const _: () = assert!(ASK_TOPOLOGY_AT_LEAST.as_secs() + 4 < VETO_WHILE_UNASKED.a
 pub struct LastInSync {
     /// What DNS said then.
     pub addresses: Option<Addresses>,
-    /// The addresses that it saw so in this process, the oldest first: the standby of an instance is where its writer was.
+    /// The addresses that it saw so in this process, the oldest first: the standby of an instance
+    /// is where its writer was.
     pub known: Vec<IpAddr>,
     /// When others than DNS were last asked and did not contradict.
     pub checked: Option<DateTime<Utc>>,
@@ -79,7 +84,8 @@ pub struct PollPolicy {
     probes_roles: bool,
     is_watching: bool,
     last_in_sync: LastInSync,
-    /// When topology last answered or was given up: while it hangs, it must not keep the others waiting all the time.
+    /// When topology last answered or was given up: while it hangs, it must not keep the others
+    /// waiting all the time.
     topology_at: Option<DateTime<Utc>>,
     /// Whether it has answered in this run.
     has_answered: bool,
@@ -134,7 +140,8 @@ impl PollPolicy {
         self.is_watching || self.is_drifting
     }
 
-    /// Whether topology is only asked to make sure, and gave no answer the last time: no reason to wait for it long.
+    /// Whether topology is only asked to make sure, and gave no answer the last time: no reason to
+    /// wait for it long.
     pub fn is_check_repeated(&self) -> bool {
         self.last_in_sync.unanswered_checks > 0 && !self.is_urgent()
     }
@@ -142,13 +149,19 @@ impl PollPolicy {
     /// Whether topology is asked beside DNS.
     pub fn should_ask_topology(&self, evidence: &Evidence, now: DateTime<Utc>) -> bool {
         // A reader endpoint answers with another of them each time.
-        let differs_from_last_in_sync = self.differs_from_last_in_sync && self.kind == Kind::Cluster;
+        let differs_from_last_in_sync =
+            self.differs_from_last_in_sync && self.kind == Kind::Cluster;
         let is_wanted = self.is_urgent() || self.is_check(now) || differs_from_last_in_sync;
         self.has_topology && is_wanted && self.is_due(self.topology_pause(evidence, now), now)
     }
 
     /// Whether topology is asked before this verdict counts.
-    pub fn should_ask_topology_after(&self, verdict: &Verdict, evidence: &Evidence, now: DateTime<Utc>) -> bool {
+    pub fn should_ask_topology_after(
+        &self,
+        verdict: &Verdict,
+        evidence: &Evidence,
+        now: DateTime<Utc>,
+    ) -> bool {
         let is_wanted = match verdict {
             Verdict::Refuse(_) => false,
             Verdict::Wait(reason) if reason.lacks_dns_answer() => self.is_watching,
@@ -157,7 +170,8 @@ impl PollPolicy {
             Verdict::Switch(_, Reason::Role { .. }) => false,
             Verdict::Switch(plan, _) => !plan.deregister.is_empty() || self.kind == Kind::Readers,
             Verdict::InSync(_) => {
-                let is_unhealthy = || evidence.group.targets().iter().any(DescribedTarget::is_unhealthy);
+                let is_unhealthy =
+                    || evidence.group.targets().iter().any(DescribedTarget::is_unhealthy);
                 self.is_watching
                     || self.last_in_sync.disagreed.is_some()
                     || evidence.disagrees(now) == Some(true)
@@ -165,8 +179,8 @@ impl PollPolicy {
             }
         };
         let pause = match verdict {
-            // Nothing is written unless topology had a chance to object to it: now, and not while a description that
-            // takes its time was under way.
+            // Nothing is written unless topology had a chance to object to it: now, and not while a
+            // description that takes its time was under way.
             Verdict::Switch(..) => PAUSE,
             Verdict::InSync(_) if self.last_in_sync.disagreed.is_some() => PAUSE,
             _ => self.topology_pause(evidence, now),
@@ -183,7 +197,8 @@ impl PollPolicy {
         }
     }
 
-    /// The databases that are asked before this verdict counts, besides those that were asked in this look.
+    /// The databases that are asked before this verdict counts, besides those that were asked in
+    /// this look.
     pub fn databases_to_probe_after(
         &self,
         verdict: &Verdict,
@@ -204,13 +219,20 @@ impl PollPolicy {
     pub fn record_verdict(&mut self, verdict: &Verdict, now: DateTime<Utc>) {
         self.is_drifting = !matches!(verdict, Verdict::InSync(_));
         let is_disagreement = matches!(verdict, Verdict::Wait(reason) if reason.is_contradiction());
-        self.last_in_sync.disagreed = is_disagreement.then(|| self.last_in_sync.disagreed.unwrap_or(now));
+        self.last_in_sync.disagreed =
+            is_disagreement.then(|| self.last_in_sync.disagreed.unwrap_or(now));
     }
 
-    /// Until the next look, if the last one took so long: half as long while a write does not show yet, and while no
-    /// database says that it takes writes. Databases may leave all the time unused that they are given, which must not
-    /// make the looks rare.
-    pub fn pause(&self, evidence: &Evidence, took: Duration, is_pending: bool, now: DateTime<Utc>) -> Duration {
+    /// Until the next look, if the last one took so long: half as long while a write does not show
+    /// yet, and while no database says that it takes writes. Databases may leave all the time
+    /// unused that they are given, which must not make the looks rare.
+    pub fn pause(
+        &self,
+        evidence: &Evidence,
+        took: Duration,
+        is_pending: bool,
+        now: DateTime<Utc>,
+    ) -> Duration {
         let is_out = self.probes_roles && self.is_watching && evidence.writers(now).is_none();
         let pause = if is_pending || is_out { PAUSE / 2 } else { PAUSE };
         if self.probes_roles { pause.saturating_sub(took).max(PAUSE / 4) } else { pause }
@@ -238,7 +260,8 @@ impl PollPolicy {
         self.has_answered |= !is_silent;
     }
 
-    /// The group is in sync with this answer of DNS, and what was asked in this run does not contradict it.
+    /// The group is in sync with this answer of DNS, and what was asked in this run does not
+    /// contradict it.
     pub fn record_in_sync(&mut self, answer: Option<&Addresses>) -> LastInSync {
         let known = &mut self.last_in_sync.known;
         for address in answer.into_iter().flat_map(Addresses::iter) {
@@ -248,11 +271,13 @@ impl PollPolicy {
         known.drain(..known.len().saturating_sub(KNOWN_AT_MOST));
         let mut last_in_sync = self.last_in_sync.clone();
         last_in_sync.addresses = answer.cloned();
-        // The registered database, which may not answer, is no check in place of the RDS API: that would put it off.
+        // The registered database, which may not answer, is no check in place of the RDS API: that
+        // would put it off.
         let probed_at = self.probed_at.filter(|_| !self.has_topology);
         last_in_sync.checked = self.topology_at.or(probed_at).or(last_in_sync.checked);
         if self.topology_at.is_some() {
-            last_in_sync.unanswered_checks = if self.has_answered { 0 } else { last_in_sync.unanswered_checks + 1 };
+            last_in_sync.unanswered_checks =
+                if self.has_answered { 0 } else { last_in_sync.unanswered_checks + 1 };
         }
         last_in_sync
     }
@@ -263,7 +288,9 @@ impl PollPolicy {
     }
 
     fn topology_pause(&self, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
-        let is_announced = evidence.event_writer(now).is_some_and(|(named, _)| !evidence.group.has_registered(named));
+        let is_announced = evidence
+            .event_writer(now)
+            .is_some_and(|(named, _)| !evidence.group.has_registered(named));
         if self.has_changed || is_announced {
             return PAUSE;
         }
@@ -277,7 +304,8 @@ impl PollPolicy {
 
     fn is_check(&self, now: DateTime<Utc>) -> bool {
         let unanswered = self.last_in_sync.unanswered_checks.checked_sub(1);
-        let pause = unanswered.and_then(|before| CHECK_AGAIN.get(before).copied()).unwrap_or(CHECK_EVERY);
+        let pause =
+            unanswered.and_then(|before| CHECK_AGAIN.get(before).copied()).unwrap_or(CHECK_EVERY);
         self.last_in_sync.checked.is_none_or(|at| age(at, now) >= pause)
     }
 

@@ -53,7 +53,8 @@ pub enum Reason {
         /// Its address.
         address: IpAddr,
     },
-    /// The registered database takes writes, but others have good reason to name one that says nothing.
+    /// The registered database takes writes, but others have good reason to name one that says
+    /// nothing.
     Disputed {
         /// The address of the one that takes writes.
         writer: IpAddr,
@@ -100,7 +101,8 @@ impl Reason {
         Reason::Claim { witness, addresses: addresses.clone() }
     }
 
-    /// What is lacking where DNS does not answer now: every answer, or a current one, as old as given.
+    /// What is lacking where DNS does not answer now: every answer, or a current one, as old as
+    /// given.
     pub(crate) fn no_current_dns_answer(age: Option<Duration>) -> Reason {
         age.map_or(Reason::NoDnsAnswer, |age| Reason::StaleDnsAnswer { witness: Witness::Dns, age })
     }
@@ -137,7 +139,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.rule())?;
         match self {
-            Reason::Quorum { witnesses: [one, other], addresses } => write!(f, "{one} and {other} name {addresses}"),
+            Reason::Quorum { witnesses: [one, other], addresses } => {
+                write!(f, "{one} and {other} name {addresses}")
+            }
             Reason::Contradiction { dns, witness, other } => {
                 write!(f, "DNS names {dns} and {witness} names {other}")
             }
@@ -150,28 +154,45 @@ impl fmt::Display for Reason {
                 doubt.map_or(Ok(()), |(cause, age)| write!(f, ", because {}", cause.describe(age)))
             }
             Reason::Claim { witness, addresses } => write!(f, "{witness} names {addresses}"),
-            Reason::Role { address } => write!(f, "the database at {address} takes writes, and no other does"),
+            Reason::Role { address } => {
+                write!(f, "the database at {address} takes writes, and no other does")
+            }
             Reason::Disputed { writer, other, by_event } => {
-                let others = if *by_event { "a failover event names" } else { "DNS and the RDS API name" };
+                let others =
+                    if *by_event { "a failover event names" } else { "DNS and the RDS API name" };
                 write!(
                     f,
-                    "the database at {writer} takes writes, but {others} {other}, which does not say that it does"
+                    "the database at {writer} takes writes, but {others} {other}, which does not \
+                     say that it does"
                 )
             }
             Reason::Empty { witness, addresses, lasted, needed } if lasted < needed => write!(
                 f,
-                "{witness} names {addresses} for an empty group, and the RDS API has {} of {} s left to agree",
+                "{witness} names {addresses} for an empty group, and the RDS API has {} of {} s \
+                 left to agree",
                 (*needed - *lasted).as_secs(),
                 needed.as_secs()
             ),
             Reason::Empty { witness, addresses, needed, .. } => {
-                write!(f, "{witness} alone names {addresses}, and the group has been empty for {} s", needed.as_secs())
+                write!(
+                    f,
+                    "{witness} alone names {addresses}, and the group has been empty for {} s",
+                    needed.as_secs()
+                )
             }
-            Reason::ReadOnly { address } => write!(f, "the database at {address} says that it is read only"),
-            Reason::SeveralWriters { addresses } => write!(f, "the databases at {addresses} take writes at once"),
+            Reason::ReadOnly { address } => {
+                write!(f, "the database at {address} says that it is read only")
+            }
+            Reason::SeveralWriters { addresses } => {
+                write!(f, "the databases at {addresses} take writes at once")
+            }
             Reason::NoDnsAnswer => f.write_str("DNS does not answer"),
             Reason::StaleDnsAnswer { witness, age } => {
-                write!(f, "the last answer of {witness} came {} s ago and is too old to count", age.as_secs())
+                write!(
+                    f,
+                    "the last answer of {witness} came {} s ago and is too old to count",
+                    age.as_secs()
+                )
             }
         }
     }

@@ -1,4 +1,5 @@
-//! The report: what a run saw and did. One record with three renderings: the result, the log line, the metrics.
+//! The report: what a run saw and did. One record with three renderings: the result, the log line,
+//! the metrics.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -66,7 +67,8 @@ pub enum State {
     WouldUpdate,
     /// The witnesses disagree, and nothing was changed on the claim of one.
     Waiting,
-    /// The run could not finish its work; the error says why, and the other fields say what was done.
+    /// The run could not finish its work; the error says why, and the other fields say what was
+    /// done.
     Failed,
 }
 
@@ -92,18 +94,22 @@ pub struct BindingReport {
     pub endpoint: String,
     /// The addresses of the last answer; empty if there was none.
     pub resolved: Vec<IpAddr>,
-    /// The addresses of the writer as the RDS API knows it; absent if it was not asked or gave no answer.
+    /// The addresses of the writer as the RDS API knows it; absent if it was not asked or gave no
+    /// answer.
     pub topology: Option<Vec<IpAddr>>,
     /// Whether the RDS API gave no answer when it was asked last; absent if it was not asked.
     pub is_topology_silent: Option<bool>,
-    /// Why the RDS API names no writer although it answered; absent if it names one, or was not asked.
+    /// Why the RDS API names no writer although it answered; absent if it names one, or was not
+    /// asked.
     pub without_writer: Option<&'static str>,
-    /// Whether the witnesses named different writers, by whichever rule the verdict was made; absent if nobody but DNS was
-    /// asked, or the binding follows no one writer.
+    /// Whether the witnesses named different writers, by whichever rule the verdict was made;
+    /// absent if nobody but DNS was asked, or the binding follows no one writer.
     pub witnesses_disagree: Option<bool>,
-    /// The addresses of the instance that a failover event names; absent without such an event or topology.
+    /// The addresses of the instance that a failover event names; absent without such an event or
+    /// topology.
     pub event: Option<Vec<IpAddr>>,
-    /// What each database gave as its role when it was asked last, such as `writer`, or that it gave no answer.
+    /// What each database gave as its role when it was asked last, such as `writer`, or that it
+    /// gave no answer.
     pub databases: Vec<(IpAddr, &'static str)>,
     /// `address:port` of each target that was, or in a dry run would be, registered.
     pub registered: Vec<String>,
@@ -111,19 +117,21 @@ pub struct BindingReport {
     pub deregistered: Vec<String>,
     /// Each target that stayed registered.
     pub kept: Vec<Target>,
-    /// Each registered target that the load balancer sends nothing, because no listener uses the group or because it has no subnet in
-    /// the target's Availability Zone (`Target.NotInUse`).
+    /// Each registered target that the load balancer sends nothing, because no listener uses the
+    /// group or because it has no subnet in the target's Availability Zone (`Target.NotInUse`).
     pub not_in_use: Vec<Target>,
     /// How often DNS and the target group were looked at.
     pub observations: u32,
     /// How many observations got no usable answer from DNS.
     pub dns_failures: u32,
-    /// How many targets had to come or go for the group to be what it should be, when it was last looked at: what the
-    /// verdict would change, or where there was none, what DNS would. Absent if nobody knew.
+    /// How many targets had to come or go for the group to be what it should be, when it was last
+    /// looked at: what the verdict would change, or where there was none, what DNS would. Absent if
+    /// nobody knew.
     pub targets_wrong: Option<usize>,
     /// How long the first look at DNS and the target group took.
     pub observe_latency: Option<Duration>,
-    /// From the time of the RDS event that started the run until the group was seen right after a switch.
+    /// From the time of the RDS event that started the run until the group was seen right after a
+    /// switch.
     pub switch_latency: Option<Duration>,
     /// From the binding's first look to its last.
     pub elapsed: Duration,
@@ -131,8 +139,8 @@ pub struct BindingReport {
     pub dry_run: bool,
     /// The ids of the RDS events that started the run, as far as they have one.
     pub rds_events: Vec<String>,
-    /// Which rule made the last verdict, or if the group was changed, the last change, and by whose claims; absent if
-    /// nothing was decided.
+    /// Which rule made the last verdict, or if the group was changed, the last change, and by whose
+    /// claims; absent if nothing was decided.
     pub reason: Option<Reason>,
     /// Whether the run ended without a verdict that it could act on.
     pub is_waiting: bool,
@@ -158,7 +166,10 @@ pub struct Failure {
 impl BindingReport {
     /// A report with nothing seen yet.
     pub fn new(binding: &Binding, trigger: &Trigger) -> BindingReport {
-        let own = trigger.events.iter().filter(|event| event.is_from_database_of(binding) || event.concerns(binding));
+        let own = trigger
+            .events
+            .iter()
+            .filter(|event| event.is_from_database_of(binding) || event.concerns(binding));
         BindingReport {
             binding: binding.name.clone(),
             endpoint: binding.endpoint.to_string(),
@@ -184,23 +195,39 @@ impl BindingReport {
     }
 
     /// Notes what was seen and decided last.
-    pub fn record(&mut self, binding: &Binding, evidence: &Evidence, verdict: &Verdict, now: DateTime<Utc>) {
+    pub fn record(
+        &mut self,
+        binding: &Binding,
+        evidence: &Evidence,
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) {
         let list = |addresses: &Addresses| addresses.iter().collect();
         self.resolved = evidence.last_dns_answer().map(list).unwrap_or_default();
         self.topology = evidence.topology(now).and_then(Topology::writer).map(list);
         self.is_topology_silent = evidence.is_topology_silent();
         self.without_writer = evidence.without_writer();
-        self.witnesses_disagree = evidence.disagrees(now).filter(|_| binding.kind.is_single_writer());
+        self.witnesses_disagree =
+            evidence.disagrees(now).filter(|_| binding.kind.is_single_writer());
         self.event = evidence.event_writer(now).map(|(named, _)| list(named));
-        self.databases =
-            evidence.roles().map(|(address, role)| (address, role.map_or(NO_ANSWER, Role::name))).collect();
+        self.databases = evidence
+            .roles()
+            .map(|(address, role)| (address, role.map_or(NO_ANSWER, Role::name)))
+            .collect();
         let members = evidence.group.targets().iter().filter(|target| target.is_registered());
-        let is_old = |it: &Target| self.registered.is_empty() || !self.registered.contains(&it.to_string());
+        let is_old =
+            |it: &Target| self.registered.is_empty() || !self.registered.contains(&it.to_string());
         self.kept = members.filter_map(DescribedTarget::target).filter(is_old).collect();
         let not_in_use = evidence.group.targets().iter().filter(|target| target.is_not_in_use());
         self.not_in_use = not_in_use.filter_map(DescribedTarget::target).collect();
         let wrong = |plan: &Plan| plan.register.len() + plan.deregister.len();
-        let by_dns = || Some(wrong(&Plan::new(evidence.last_dns_answer()?, binding.port, evidence.group.targets())));
+        let by_dns = || {
+            Some(wrong(&Plan::new(
+                evidence.last_dns_answer()?,
+                binding.port,
+                evidence.group.targets(),
+            )))
+        };
         self.is_waiting = matches!(verdict, Verdict::Wait(_));
         let (targets_wrong, reason) = match verdict {
             Verdict::InSync(reason) => (Some(0), Some(reason)),
@@ -234,7 +261,8 @@ impl BindingReport {
         !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
-    /// Which rule made the verdict and by whose claims, and why the RDS API has no part in it although it answered.
+    /// Which rule made the verdict and by whose claims, and why the RDS API has no part in it
+    /// although it answered.
     pub fn why(&self) -> Option<String> {
         let note = self.without_writer.map(|note| format!("; {note}")).unwrap_or_default();
         self.reason.as_ref().map(|reason| format!("{reason}{note}"))
@@ -247,20 +275,21 @@ impl BindingReport {
 
     /// The metrics, as [`metrics::line`] writes them.
     ///
-    /// The one dimension is `Binding`, as `function/binding`: functions have different names in an account, and their
-    /// bindings need not. Whether the witnesses disagree is known only if another than DNS answered, and is what they said,
-    /// whichever rule won.
+    /// The one dimension is `Binding`, as `function/binding`: functions have different names in an
+    /// account, and their bindings need not. Whether the witnesses disagree is known only if
+    /// another than DNS answered, and is what they said, whichever rule won.
     pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
         let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
-        let is_disputed =
-            self.witnesses_disagree == Some(true) || self.reason.as_ref().is_some_and(Reason::is_contradiction);
+        let is_disputed = self.witnesses_disagree == Some(true)
+            || self.reason.as_ref().is_some_and(Reason::is_contradiction);
         let has_other_witness = is_disputed
             || self.witnesses_disagree.is_some()
             || self.topology.is_some()
             || self.event.is_some()
             || self.has_role();
         let count = |value: bool| json!(u8::from(value));
-        let time = |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
+        let time =
+            |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
         let values = [
             ("InSync", "Count", Some(count(is_in_sync))),
             ("TargetsWrong", "Count", self.targets_wrong.map(Value::from)),

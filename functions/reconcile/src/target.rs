@@ -31,13 +31,19 @@ pub struct DescribedTarget {
     pub state: TargetState,
     /// The reason code, where one was given, such as `Target.NotInUse`.
     pub reason: Option<String>,
-    /// The zone as it was described, `all` for an address outside the VPC; deregistration sends it back.
+    /// The zone as it was described, `all` for an address outside the VPC; deregistration sends it
+    /// back.
     pub zone: Option<String>,
 }
 
 impl DescribedTarget {
     /// An entry with this `Id`, port, state and reason code.
-    pub fn new(id: String, port: u16, state: TargetState, reason: Option<String>) -> DescribedTarget {
+    pub fn new(
+        id: String,
+        port: u16,
+        state: TargetState,
+        reason: Option<String>,
+    ) -> DescribedTarget {
         DescribedTarget { address: id.parse().ok(), id, port, state, reason, zone: None }
     }
 
@@ -47,12 +53,12 @@ impl DescribedTarget {
         DescribedTarget { zone, ..self }
     }
 
-    /// Whether the target belongs to the group: every entry except one that is on its way out (`draining`) or was never
-    /// in (`unused` with `Target.NotRegistered`).
+    /// Whether the target belongs to the group: every entry except one that is on its way out
+    /// (`draining`) or was never in (`unused` with `Target.NotRegistered`).
     ///
-    /// `unused` with any other reason is registered and merely gets no traffic. `unhealthy.draining` failed its health
-    /// checks and may come back. A state that AWS adds one day counts as registered, because to overlook a target is worse
-    /// than to look at it twice.
+    /// `unused` with any other reason is registered and merely gets no traffic.
+    /// `unhealthy.draining` failed its health checks and may come back. A state that AWS adds one
+    /// day counts as registered, because to overlook a target is worse than to look at it twice.
     pub fn is_registered(&self) -> bool {
         match self.state {
             TargetState::Draining => false,
@@ -66,9 +72,9 @@ impl DescribedTarget {
         matches!(self.state, TargetState::Unhealthy | TargetState::UnhealthyDraining)
     }
 
-    /// Whether it is registered and the load balancer sends it nothing: no listener uses the group, or the load balancer
-    /// has no subnet in the target's Availability Zone, which balancing across zones does not make up for (ELBv2 API,
-    /// `TargetHealth`).
+    /// Whether it is registered and the load balancer sends it nothing: no listener uses the group,
+    /// or the load balancer has no subnet in the target's Availability Zone, which balancing across
+    /// zones does not make up for (ELBv2 API, `TargetHealth`).
     pub fn is_not_in_use(&self) -> bool {
         self.state == TargetState::Unused && self.reason.as_deref() == Some("Target.NotInUse")
     }
@@ -204,7 +210,11 @@ pub(crate) mod tests {
             ("unavailable/Elb.InternalError", true),
             ("resting/Target.FirstSeenInTheFuture", true),
         ] {
-            assert_eq!(described(&format!("10.0.0.1:5432 {state}")).is_registered(), is_registered, "{state}");
+            assert_eq!(
+                described(&format!("10.0.0.1:5432 {state}")).is_registered(),
+                is_registered,
+                "{state}"
+            );
         }
     }
 
@@ -214,7 +224,10 @@ pub(crate) mod tests {
         let short = described("[fd00::1]:5432 healthy");
         assert_eq!(long.target(), short.target());
         assert_eq!(long.to_string(), "[fd00::1]:5432");
-        assert_eq!(long.id, "fd00:0:0:0:0:0:0:1", "what was described is what deregistration sends");
+        assert_eq!(
+            long.id, "fd00:0:0:0:0:0:0:1",
+            "what was described is what deregistration sends"
+        );
     }
 
     #[test]

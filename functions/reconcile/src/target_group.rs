@@ -1,4 +1,5 @@
-//! What a run knows about the target group: its last description, and what changed between descriptions.
+//! What a run knows about the target group: its last description, and what changed between
+//! descriptions.
 //!
 //! What it does not know it takes for the worst, that it happened a moment ago:
 //!
@@ -9,7 +10,8 @@
 //! | `healthy` and others         | when they were registered                       | nothing more                                                         |
 //! | several targets              | which of them came last                         | nothing more                                                         |
 //!
-//! So with slow health checks or a long delay a failback waits longer in a new process than in one that has watched.
+//! So with slow health checks or a long delay a failback waits longer in a new process than in one
+//! that has watched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,15 +22,16 @@ use chrono::{DateTime, Utc};
 use crate::claim::{Doubt, DoubtCause, age};
 use crate::target::{Addresses, DescribedTarget, Target, TargetState};
 
-/// That a target was deregistered, or registered before the first look, is no doubt any more after this: longer than stale and
-/// flapping answers last together.
+/// That a target was deregistered, or registered before the first look, is no doubt any more after
+/// this: longer than stale and flapping answers last together.
 const DOUBT_COUNTS: Duration = Duration::from_secs(120);
 
-/// What an earlier run saw of a target tells since when it is so, if it was so at most this long ago. In a longer gap it may
-/// have left and come back.
+/// What an earlier run saw of a target tells since when it is so, if it was so at most this long
+/// ago. In a longer gap it may have left and come back.
 const SEEN_AGAIN_WITHIN: Duration = Duration::from_secs(90);
 
-/// What a process remembers of a group's targets from one run to the next. Only a help: see the table above.
+/// What a process remembers of a group's targets from one run to the next. Only a help: see the
+/// table above.
 #[derive(Clone, Debug, Default)]
 pub struct TargetHistory {
     /// When this process deregistered a target.
@@ -61,7 +64,8 @@ pub struct TargetGroupView {
     port: u16,
     described: Option<(Vec<DescribedTarget>, DateTime<Utc>)>,
     history: TargetHistory,
-    /// When a target was seen that had not been there at the look before, or that was registered a moment ago.
+    /// When a target was seen that had not been there at the look before, or that was registered a
+    /// moment ago.
     registered_at: BTreeMap<Target, DateTime<Utc>>,
     /// When a target was last seen as registered in this run.
     last_registered: BTreeMap<Target, DateTime<Utc>>,
@@ -105,21 +109,25 @@ impl TargetGroupView {
         for described in &targets {
             let Some(target) = described.target() else { continue };
             let phase = TargetPhase::of(described);
-            let earlier = before
-                .get(&target)
-                .filter(|seen| seen.phase == phase && (!is_first || age(seen.last, now) <= SEEN_AGAIN_WITHIN));
+            let earlier = before.get(&target).filter(|seen| {
+                seen.phase == phase && (!is_first || age(seen.last, now) <= SEEN_AGAIN_WITHIN)
+            });
             let since = earlier.map_or(now, |seen| seen.since);
             self.history.seen.insert(target, Seen { phase, since, last: now });
             if described.is_registered() {
-                let is_new = phase == TargetPhase::Initial || !(is_first || self.last_registered.contains_key(&target));
+                let is_new = phase == TargetPhase::Initial
+                    || !(is_first || self.last_registered.contains_key(&target));
                 let is_new = is_new && age(since, now) <= DOUBT_COUNTS;
-                if let Some(time) = registered_before.get(&target).copied().or(is_new.then_some(since)) {
+                if let Some(time) =
+                    registered_before.get(&target).copied().or(is_new.then_some(since))
+                {
                     self.registered_at.insert(target, time);
                 }
                 self.last_registered.insert(target, now);
             }
         }
-        let members: BTreeSet<IpAddr> = self.last_registered.keys().map(|target| target.address).collect();
+        let members: BTreeSet<IpAddr> =
+            self.last_registered.keys().map(|target| target.address).collect();
         if is_first {
             (self.first_described_at, self.had_several) = (Some(now), members.len() > 1);
         }
@@ -153,14 +161,15 @@ impl TargetGroupView {
         self.registered().any(|member| named.contains(member))
     }
 
-    /// The registered addresses that are not named. An `Id` that is no address has none and is passed over: in a group
-    /// of IP targets there is none.
+    /// The registered addresses that are not named. An `Id` that is no address has none and is
+    /// passed over: in a group of IP targets there is none.
     pub fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
         self.registered().filter(|address| !named.contains(*address))
     }
 
-    /// What in the group makes it doubtful that the writer is at these addresses, the weakest doubt first. Without
-    /// `with_memory` what other runs saw counts from the first look, as in a new process.
+    /// What in the group makes it doubtful that the writer is at these addresses, the weakest doubt
+    /// first. Without `with_memory` what other runs saw counts from the first look, as in a new
+    /// process.
     pub(crate) fn doubts(
         &self,
         named: &Addresses,
@@ -168,7 +177,8 @@ impl TargetGroupView {
         now: DateTime<Utc>,
     ) -> impl Iterator<Item = Doubt> {
         let first_described_at = self.first_described_at.filter(|_| !with_memory);
-        let seen_since = move |since: DateTime<Utc>| first_described_at.map_or(since, |first| since.max(first));
+        let seen_since =
+            move |since: DateTime<Utc>| first_described_at.map_or(since, |first| since.max(first));
         let deregistered = move |address| {
             let deregistered = self
                 .deregistered_since(address, seen_since)
@@ -176,18 +186,27 @@ impl TargetGroupView {
             Some((deregistered, DoubtCause::Deregistered(address)))
         };
         let registered_at = move |target: Target| {
-            let since = self.registered_at.get(&target).filter(|_| !named.contains(target.address))?;
+            let since =
+                self.registered_at.get(&target).filter(|_| !named.contains(target.address))?;
             Some((seen_since(*since), DoubtCause::Registered(target.address)))
         };
-        let (deregistered, registered_at) =
-            (named.iter().filter_map(deregistered), self.registered_targets().filter_map(registered_at));
-        let several =
-            self.first_described_at.filter(|_| self.had_several).map(|since| (since, DoubtCause::SeveralTargets));
-        several.into_iter().chain(deregistered).chain(registered_at).map(|(since, cause)| Doubt { since, cause })
+        let (deregistered, registered_at) = (
+            named.iter().filter_map(deregistered),
+            self.registered_targets().filter_map(registered_at),
+        );
+        let several = self
+            .first_described_at
+            .filter(|_| self.had_several)
+            .map(|since| (since, DoubtCause::SeveralTargets));
+        several
+            .into_iter()
+            .chain(deregistered)
+            .chain(registered_at)
+            .map(|(since, cause)| Doubt { since, cause })
     }
 
-    /// When the binding's target at this address was deregistered by anybody. Another port of the same address is another target:
-    /// that one is put right is no proof against this one.
+    /// When the binding's target at this address was deregistered by anybody. Another port of the
+    /// same address is another target: that one is put right is no proof against this one.
     fn deregistered_since(
         &self,
         address: IpAddr,
@@ -197,23 +216,28 @@ impl TargetGroupView {
         let by_this_process = self.history.deregistered_at.get(&target).copied();
         let is_registered = self.registered_targets().any(|member| member == target);
         let by_another = self.last_registered.get(&target).copied().filter(|_| !is_registered);
-        let draining = self.history.seen.get(&target).filter(|seen| seen.phase == TargetPhase::Draining);
-        let draining = draining.map(|seen| by_this_process.unwrap_or_else(|| seen_since(seen.since)));
+        let draining =
+            self.history.seen.get(&target).filter(|seen| seen.phase == TargetPhase::Draining);
+        let draining =
+            draining.map(|seen| by_this_process.unwrap_or_else(|| seen_since(seen.since)));
         by_this_process.max(by_another).max(draining)
     }
 
-    /// When the binding's target at this address was registered, if that was during this run or a moment before it.
+    /// When the binding's target at this address was registered, if that was during this run or a
+    /// moment before it.
     pub(crate) fn registered_at(&self, address: IpAddr) -> Option<DateTime<Utc>> {
         self.registered_at.get(&Target { address, port: self.port }).copied()
     }
 
-    /// For how long the binding's target at this address has been described as healthy, as far as this process knows.
+    /// For how long the binding's target at this address has been described as healthy, as far as
+    /// this process knows.
     pub(crate) fn healthy_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Duration> {
         let seen = self.history.seen.get(&Target { address, port: self.port })?;
         (seen.phase == TargetPhase::Healthy).then(|| age(seen.since, now))
     }
 
-    /// For how long no description of this run has shown a registered target; nothing if the last one did.
+    /// For how long no description of this run has shown a registered target; nothing if the last
+    /// one did.
     pub(crate) fn empty_for(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.empty_since.map(|since| age(since, now))
     }
@@ -221,7 +245,8 @@ impl TargetGroupView {
     /// The addresses that are draining.
     pub fn draining(&self) -> impl Iterator<Item = IpAddr> {
         let seen = self.history.seen.iter().filter(|_| self.first_described_at.is_some());
-        seen.filter(|(_, seen)| seen.phase == TargetPhase::Draining).map(|(target, _)| target.address)
+        seen.filter(|(_, seen)| seen.phase == TargetPhase::Draining)
+            .map(|(target, _)| target.address)
     }
 
     /// The addresses that are registered.
@@ -230,7 +255,10 @@ impl TargetGroupView {
     }
 
     fn registered_targets(&self) -> impl Iterator<Item = Target> {
-        self.targets().iter().filter(|target| target.is_registered()).filter_map(DescribedTarget::target)
+        self.targets()
+            .iter()
+            .filter(|target| target.is_registered())
+            .filter_map(DescribedTarget::target)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The trigger: why the function runs. Any JSON becomes one; what is not understood reconciles like a manual run.
+//! The trigger: why the function runs. Any JSON becomes one; what is not understood reconciles like
+//! a manual run.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::watch::WATCH_LIMIT;
 pub struct Trigger {
     /// What started the run.
     pub cause: Cause,
-    /// What RDS said, oldest first as delivered; empty when nothing in the payload could be read as an RDS event.
+    /// What RDS said, oldest first as delivered; empty when nothing in the payload could be read as
+    /// an RDS event.
     pub events: Vec<RdsEvent>,
     /// The shape of what looks like an event and is not understood.
     pub unread: Option<String>,
@@ -66,7 +68,8 @@ impl Trigger {
     pub fn parse(payload: &Value) -> Result<Trigger, PayloadError> {
         let Options { dry_run, binding, watch } = Options::parse(payload)?;
         let is_scheduled = payload.get("detail-type").is_some_and(|name| name == "Scheduled Event");
-        let Found { events, unread } = if is_scheduled { Found::default() } else { envelope::find(payload) };
+        let Found { events, unread } =
+            if is_scheduled { Found::default() } else { envelope::find(payload) };
         let is_record = payload.get("Records").is_some_and(Value::is_array);
         let cause = match is_scheduled {
             true => Cause::Schedule,
@@ -76,16 +79,22 @@ impl Trigger {
         Ok(Trigger { cause, events, unread, dry_run, binding, watch })
     }
 
-    /// The events whose source has the name of a binding's database and is another one, each with the first such binding.
-    pub fn namesakes<'a>(&'a self, bindings: &'a [Binding]) -> impl Iterator<Item = (&'a RdsEvent, &'a Binding)> {
-        let of = |event: &'a RdsEvent| Some((event, bindings.iter().find(|binding| event.is_from_namesake(binding))?));
+    /// The events whose source has the name of a binding's database and is another one, each with
+    /// the first such binding.
+    pub fn namesakes<'a>(
+        &'a self,
+        bindings: &'a [Binding],
+    ) -> impl Iterator<Item = (&'a RdsEvent, &'a Binding)> {
+        let of = |event: &'a RdsEvent| {
+            Some((event, bindings.iter().find(|binding| event.is_from_namesake(binding))?))
+        };
         self.events.iter().filter_map(of)
     }
 }
 
-/// What a person may ask for. The keys' case, `-` and `_` do not matter, because a dry run that was misspelled would be a
-/// real one. They count at the top of a payload alone: what stands deeper or in a text must not disarm a failover. Other
-/// keys, such as the console's `key1`, are ignored.
+/// What a person may ask for. The keys' case, `-` and `_` do not matter, because a dry run that was
+/// misspelled would be a real one. They count at the top of a payload alone: what stands deeper or
+/// in a text must not disarm a failover. Other keys, such as the console's `key1`, are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `dryRun`: true or false.
@@ -107,10 +116,13 @@ impl Options {
             let is_it = |key: &str| key.to_ascii_lowercase().replace(['-', '_'], "") == name;
             let mut spelled = keys.clone().filter(|(key, _)| is_it(key));
             let first = spelled.next();
-            match first.and_then(|(key, value)| Some((key, spelled.find(|(_, other)| *other != value)?.0))) {
-                Some((key, other)) => {
-                    Err(PayloadError::new(key, format!("contradicts {:?}: give one of them", bounded(other))))
-                }
+            match first
+                .and_then(|(key, value)| Some((key, spelled.find(|(_, other)| *other != value)?.0)))
+            {
+                Some((key, other)) => Err(PayloadError::new(
+                    key,
+                    format!("contradicts {:?}: give one of them", bounded(other)),
+                )),
                 None => Ok(first),
             }
         };
@@ -119,15 +131,20 @@ impl Options {
         };
         let mut options = Options::default();
         if let Some((key, value)) = known("dryrun")? {
-            options.dry_run = value.as_bool().ok_or_else(|| wrong(key, value, "true or false, without quotes"))?;
+            options.dry_run = value
+                .as_bool()
+                .ok_or_else(|| wrong(key, value, "true or false, without quotes"))?;
         }
         if let Some((key, value)) = known("watchseconds")? {
-            let seconds = value.as_u64().map(Duration::from_secs).filter(|watch| *watch <= WATCH_LIMIT);
-            options.watch = Some(seconds.ok_or_else(|| wrong(key, value, "whole seconds from 0 to 180"))?);
+            let seconds =
+                value.as_u64().map(Duration::from_secs).filter(|watch| *watch <= WATCH_LIMIT);
+            options.watch =
+                Some(seconds.ok_or_else(|| wrong(key, value, "whole seconds from 0 to 180"))?);
         }
         if let Some((key, value)) = known("binding")? {
             let name = value.as_str().filter(|name| (1..=64).contains(&name.len()));
-            options.binding = Some(name.ok_or_else(|| wrong(key, value, "the name of a binding"))?.to_owned());
+            options.binding =
+                Some(name.ok_or_else(|| wrong(key, value, "the name of a binding"))?.to_owned());
         }
         Ok(options)
     }
@@ -137,10 +154,15 @@ impl Options {
     /// # Errors
     /// When a binding or a watch is asked for: to ignore that would do more than was asked.
     pub fn dry_run_alone(self) -> Result<bool, PayloadError> {
-        let problem = "is not known to this function, which has neither bindings nor watches: leave it out";
+        let problem =
+            "is not known to this function, which has neither bindings nor watches: leave it out";
         match self {
-            Options { binding: Some(_), .. } => Err(PayloadError::new("binding", problem.to_owned())),
-            Options { watch: Some(_), .. } => Err(PayloadError::new("watchSeconds", problem.to_owned())),
+            Options { binding: Some(_), .. } => {
+                Err(PayloadError::new("binding", problem.to_owned()))
+            }
+            Options { watch: Some(_), .. } => {
+                Err(PayloadError::new("watchSeconds", problem.to_owned()))
+            }
             Options { dry_run, .. } => Ok(dry_run),
         }
     }
@@ -230,9 +252,14 @@ mod tests {
         ] {
             let trigger = parse(event(file));
             assert_eq!(trigger.cause, cause, "{file}");
-            let seen: Vec<Option<&str>> = trigger.events.iter().map(|event| event.id.as_deref()).collect();
+            let seen: Vec<Option<&str>> =
+                trigger.events.iter().map(|event| event.id.as_deref()).collect();
             assert_eq!(seen, ids, "{file}");
-            assert_eq!(trigger.unread.is_some(), file == "eventbridge-transformed-to-text", "{file}: {trigger:?}");
+            assert_eq!(
+                trigger.unread.is_some(),
+                file == "eventbridge-transformed-to-text",
+                "{file}: {trigger:?}"
+            );
             assert_eq!(trigger.dry_run, file.contains("dry-run"), "{file}");
         }
     }
@@ -256,9 +283,11 @@ mod tests {
 
     #[test]
     fn records_that_cannot_be_read_still_reconcile() {
-        for payload in
-            [json!({"Records": []}), json!({"Records": [null, 7, {}]}), json!({"Records": [{"eventSource": "aws:s3"}]})]
-        {
+        for payload in [
+            json!({"Records": []}),
+            json!({"Records": [null, 7, {}]}),
+            json!({"Records": [{"eventSource": "aws:s3"}]}),
+        ] {
             let trigger = parse(payload.clone());
             assert_eq!((trigger.cause, trigger.events.len()), (Cause::Failover, 0), "{payload}");
         }
@@ -282,7 +311,14 @@ mod tests {
     fn an_event_is_read_alike_whatever_carries_it() {
         let told = |file: &str| parse(event(file)).events;
         let mut expected = told("sns-cluster-failover");
-        for file in ["sqs-sns", "sqs-sns-raw", "pipe-sqs", "raw-message", "sns-few-fields", "failure-destination"] {
+        for file in [
+            "sqs-sns",
+            "sqs-sns-raw",
+            "pipe-sqs",
+            "raw-message",
+            "sns-few-fields",
+            "failure-destination",
+        ] {
             assert_eq!(told(file), expected, "{file}");
         }
         expected[0].is_failover = true;
@@ -303,7 +339,9 @@ mod tests {
 
     #[test]
     fn manual_keys_are_read_whatever_their_spelling() {
-        for payload in [json!({"dryRun": true}), json!({"dry_run": true}), json!({"DryRun": true, "key1": 1})] {
+        for payload in
+            [json!({"dryRun": true}), json!({"dry_run": true}), json!({"DryRun": true, "key1": 1})]
+        {
             assert!(parse(payload.clone()).dry_run, "{payload}");
         }
         assert_eq!(parse(json!({"binding": "writer"})).binding.as_deref(), Some("writer"));
@@ -323,7 +361,10 @@ mod tests {
             (json!({"binding": ""}), ["binding", "the name"]),
             (json!({"Records": [], "dryRun": "true"}), ["dryRun", "without quotes"]),
             (json!({"dryRun": true, "dry_run": false}), ["dryRun", "contradicts \"dry_run\""]),
-            (json!({"watchSeconds": 0, "detail": {}, "watch-seconds": 9}), ["watch-seconds", "contradicts"]),
+            (
+                json!({"watchSeconds": 0, "detail": {}, "watch-seconds": 9}),
+                ["watch-seconds", "contradicts"],
+            ),
             (json!({"binding": "writer", "BINDING": "readers"}), ["BINDING", "contradicts"]),
         ] {
             let message = Trigger::parse(&payload).expect_err("wrong type").to_string();
@@ -345,7 +386,8 @@ mod tests {
         deeper["detail"]["dryRun"] = true.into();
         deeper["detail"]["Tags"] = json!({"dryRun": true});
         let mut in_text = event("sns-cluster-failover");
-        in_text["Records"][0]["Sns"]["Message"] = r#"{"Event Message": "x", "dryRun": true}"#.into();
+        in_text["Records"][0]["Sns"]["Message"] =
+            r#"{"Event Message": "x", "dryRun": true}"#.into();
         in_text["Records"][0]["dryRun"] = true.into();
         for payload in [deeper, in_text] {
             let trigger = parse(payload);
@@ -357,28 +399,43 @@ mod tests {
     fn what_looks_like_an_event_and_is_not_understood_is_told_by_its_shape() {
         for (payload, shape) in [
             (json!({"Records": []}), r#"{"Records": []}"#),
-            (json!({"Records": [{"eventSource": "aws:s3"}]}), r#"{"eventSource": text of 6 bytes}"#),
+            (
+                json!({"Records": [{"eventSource": "aws:s3"}]}),
+                r#"{"eventSource": text of 6 bytes}"#,
+            ),
             (json!({"Records": [{"body": "RDS-EVENT-0071"}]}), r#"{"body": text of 14 bytes}"#),
-            (json!({"source": "aws.rds", "detail": 7}), r#"{"detail": number, "source": text of 7 bytes}"#),
+            (
+                json!({"source": "aws.rds", "detail": 7}),
+                r#"{"detail": number, "source": text of 7 bytes}"#,
+            ),
             (json!("RDS-EVENT-0071 of orders"), "text of 24 bytes"),
         ] {
             assert_eq!(parse(payload.clone()).unread.as_deref(), Some(shape), "{payload}");
         }
         let mixed = json!({"Records": [event("sqs-sns")["Records"][0], {"body": "x"}]});
-        assert!(matches!(parse(mixed), Trigger { unread: Some(_), events, .. } if events.len() == 1));
-        assert_eq!(parse(event("sns-subscription-test")).unread, None, "RDS sends it to every new topic");
+        assert!(
+            matches!(parse(mixed), Trigger { unread: Some(_), events, .. } if events.len() == 1)
+        );
+        assert_eq!(
+            parse(event("sns-subscription-test")).unread,
+            None,
+            "RDS sends it to every new topic"
+        );
     }
 
     #[test]
     fn of_megabytes_an_error_and_a_shape_say_the_beginning() {
         let long = "x".repeat(3_000_000);
-        for payload in [json!({"dryRun": long}), json!({"binding": long}), json!({"watchSeconds": [long]})] {
+        for payload in
+            [json!({"dryRun": long}), json!({"binding": long}), json!({"watchSeconds": [long]})]
+        {
             let message = Trigger::parse(&payload).expect_err("wrong type").to_string();
             assert!(message.len() < 400 && message.contains("bytes in all"), "{message}");
         }
         let key = format!("dry{}run", "_".repeat(3_000_000));
         assert!(Trigger::parse(&json!({&key: 1})).expect_err("wrong type").to_string().len() < 400);
-        let message = Trigger::parse(&json!({key: true, "dryRun": false})).expect_err("two").to_string();
+        let message =
+            Trigger::parse(&json!({key: true, "dryRun": false})).expect_err("two").to_string();
         assert!(message.len() < 700 && message.contains("contradicts"), "{message}");
         let strange = json!({"Records": [{long.clone(): {"RDS-EVENT-": [long]}}]});
         assert!(parse(strange).unread.is_some_and(|shape| shape.len() < 800));
@@ -389,14 +446,18 @@ mod tests {
 
     #[test]
     fn a_function_without_bindings_takes_a_dry_run_and_refuses_the_others() {
-        let alone =
-            |payload: Value| Options::parse(&payload).and_then(Options::dry_run_alone).map_err(|e| e.to_string());
+        let alone = |payload: Value| {
+            Options::parse(&payload).and_then(Options::dry_run_alone).map_err(|e| e.to_string())
+        };
         assert_eq!(alone(json!({"dryRun": true, "key1": 1})), Ok(true));
         assert_eq!(alone(json!({"Records": []})), Ok(false));
         for key in ["binding", "watchSeconds"] {
             let value = if key == "binding" { json!("writer") } else { json!(0) };
             let message = alone(json!({key: value, "dryRun": true})).expect_err(key);
-            assert!(message.contains(key) && message.contains("leave it out; nothing was done"), "{message}");
+            assert!(
+                message.contains(key) && message.contains("leave it out; nothing was done"),
+                "{message}"
+            );
         }
     }
 

@@ -7,17 +7,19 @@ use chrono::{DateTime, Utc};
 use crate::claim::age;
 use crate::event::RdsEvent;
 
-/// The longest watch. Failovers of clusters take up to a minute, those of instances up to two; DNS follows within one.
+/// The longest watch. Failovers of clusters take up to a minute, those of instances up to two; DNS
+/// follows within one.
 pub const WATCH_LIMIT: Duration = Duration::from_secs(180);
 
 /// How long a run without an event follows a drift before it leaves the rest to the next run.
 pub const DRIFT_LIMIT: Duration = Duration::from_secs(100);
 
-/// Targets and witnesses must have agreed this long before a watch ends. DNS flaps for 20 to 30 s after a failover.
+/// Targets and witnesses must have agreed this long before a watch ends. DNS flaps for 20 to 30 s
+/// after a failover.
 const AGREED: Duration = Duration::from_secs(30);
 
-/// A watch does not end before this much time has passed since the event: right after it all may agree on the old
-/// address, because all are stale. DNS lags up to a minute.
+/// A watch does not end before this much time has passed since the event: right after it all may
+/// agree on the old address, because all are stale. DNS lags up to a minute.
 const SINCE_EVENT: Duration = Duration::from_secs(60);
 
 /// An event that is older than this says nothing about now.
@@ -29,14 +31,16 @@ pub struct Watch {
     start: DateTime<Utc>,
     /// The end if nothing ends it before.
     limit: Duration,
-    /// Since when this must have lasted before agreement ends it; without an event it ends with the first agreement.
+    /// Since when this must have lasted before agreement ends it; without an event it ends with the
+    /// first agreement.
     event: Option<DateTime<Utc>>,
     agreed_since: Option<DateTime<Utc>>,
 }
 
 impl Watch {
-    /// A watch of `limit` if one of these events, which concern the binding, calls for one; else one that lasts only while
-    /// there is a drift, [`DRIFT_LIMIT`] at most. A payload may ask for a length of its own.
+    /// A watch of `limit` if one of these events, which concern the binding, calls for one; else
+    /// one that lasts only while there is a drift, [`DRIFT_LIMIT`] at most. A payload may ask for a
+    /// length of its own.
     pub fn new<'a>(
         events: impl Iterator<Item = &'a RdsEvent>,
         asked_for: Option<Duration>,
@@ -70,11 +74,15 @@ impl Watch {
         let since = *self.agreed_since.get_or_insert(now);
         match self.event {
             None => true,
-            Some(event) => (age(since, now) >= AGREED && age(event, now) >= SINCE_EVENT) || self.is_expired(now),
+            Some(event) => {
+                (age(since, now) >= AGREED && age(event, now) >= SINCE_EVENT)
+                    || self.is_expired(now)
+            }
         }
     }
 
-    /// Notes that its events do not concern the binding after all: what is left is a run without an event.
+    /// Notes that its events do not concern the binding after all: what is left is a run without an
+    /// event.
     pub fn drop_event(&mut self) {
         self.event = None;
     }

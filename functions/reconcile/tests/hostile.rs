@@ -1,4 +1,5 @@
-//! Whatever stands in the variables, and whatever arrives as an event: never a panic, a clear refusal at most.
+//! Whatever stands in the variables, and whatever arrives as an event: never a panic, a clear
+//! refusal at most.
 //!
 //! `make fuzz` tries many more cases, from another seed.
 
@@ -21,9 +22,11 @@ use reconcile::verdict::{Verdict, verdict};
 use reconcile::watch::{WATCH_LIMIT, Watch};
 use serde_json::{Value, json};
 
-const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const ARN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 const ENDPOINT: &str = "orders.cluster-c1.eu-west-1.rds.amazonaws.com";
-const FIELDS: [&str; 8] = ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType", "engine"];
+const FIELDS: [&str; 8] =
+    ["name", "endpoint", "port", "targetGroupArn", "kind", "id", "ipAddressType", "engine"];
 
 /// What the event files say happened, all of it before this.
 const NOW: &str = "2026-11-21T12:00:00Z";
@@ -31,8 +34,9 @@ const NOW: &str = "2026-11-21T12:00:00Z";
 // --- Variables ---
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let keys =
-        proptest::sample::select(vec!["name", "port", "kind", "Message", "source", "time", "detail", "Sns", "k"]);
+    let keys = proptest::sample::select(vec![
+        "name", "port", "kind", "Message", "source", "time", "detail", "Sns", "k",
+    ]);
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -43,8 +47,10 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 5, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::btree_map(keys.clone(), inner, 0..4)
-                .prop_map(|object| object.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            proptest::collection::btree_map(keys.clone(), inner, 0..4).prop_map(|object| object
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect()),
         ]
     })
 }
@@ -76,18 +82,25 @@ fn any_field() -> impl Strategy<Value = Value> {
 /// A binding that is sound but for one field, which may be as well.
 fn almost_sound() -> impl Strategy<Value = Value> {
     (proptest::sample::select(FIELDS.to_vec()), any_field()).prop_map(|(field, value)| {
-        let mut binding = json!({"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN});
+        let mut binding =
+            json!({"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN});
         binding[field] = value;
         binding
     })
 }
 
 fn any_bindings() -> impl Strategy<Value = String> {
-    let object = proptest::collection::btree_map(proptest::sample::select(FIELDS.to_vec()), any_field(), 0..8);
-    let object = object.prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>());
+    let object = proptest::collection::btree_map(
+        proptest::sample::select(FIELDS.to_vec()),
+        any_field(),
+        0..8,
+    );
+    let object = object
+        .prop_map(|fields| fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Value>());
     prop_oneof![
         any::<String>(),
-        proptest::collection::vec(any::<u8>(), 0..64).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        proptest::collection::vec(any::<u8>(), 0..64)
+            .prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         any_json().prop_map(|json| json.to_string()),
         proptest::collection::vec(prop_oneof![object, almost_sound(), any_json()], 0..3)
             .prop_map(|items| Value::from(items).to_string()),
@@ -105,12 +118,21 @@ fn any_list() -> impl Strategy<Value = String> {
 }
 
 fn any_seconds() -> impl Strategy<Value = String> {
-    prop_oneof![any::<String>(), any::<i64>().prop_map(|n| n.to_string()), (0..400u32).prop_map(|n| format!(" {n} "))]
+    prop_oneof![
+        any::<String>(),
+        any::<i64>().prop_map(|n| n.to_string()),
+        (0..400u32).prop_map(|n| format!(" {n} "))
+    ]
 }
 
 /// A user, an ARN of a secret, or anything at all.
 fn any_login() -> impl Strategy<Value = String> {
-    let likely = ["failover-sync", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf", "a b", " "];
+    let likely = [
+        "failover-sync",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf",
+        "a b",
+        " ",
+    ];
     prop_oneof![proptest::sample::select(likely.to_vec()).prop_map(str::to_owned), any::<String>()]
 }
 
@@ -123,7 +145,16 @@ fn variables() -> impl Strategy<Value = Values> {
     let (bindings, list) = (some(0.9, any_bindings().boxed()), || some(0.7, any_list().boxed()));
     let login = || some(0.3, any_login().boxed());
     let seconds = || some(0.7, any_seconds().boxed());
-    (bindings, list(), list(), seconds(), seconds(), login(), login(), some(0.2, any::<String>().boxed()))
+    (
+        bindings,
+        list(),
+        list(),
+        seconds(),
+        seconds(),
+        login(),
+        login(),
+        some(0.2, any::<String>().boxed()),
+    )
         .prop_map(|(a, b, c, d, e, f, g, h)| [a, b, c, d, e, f, g, h])
 }
 
@@ -199,13 +230,16 @@ proptest! {
 /// The payloads of `tests/events` that AWS sends, by name.
 fn events() -> Vec<(String, Value)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/events");
-    let files = std::fs::read_dir(directory).expect("tests/events").map(|entry| entry.expect("an entry").path());
+    let files = std::fs::read_dir(directory)
+        .expect("tests/events")
+        .map(|entry| entry.expect("an entry").path());
     let read = |path: std::path::PathBuf| {
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
         let text = std::fs::read_to_string(&path).expect("readable");
         (name, serde_json::from_str(&text).expect("JSON"))
     };
-    let mut events: Vec<(String, Value)> = files.map(read).filter(|(name, _)| !name.starts_with("manual")).collect();
+    let mut events: Vec<(String, Value)> =
+        files.map(read).filter(|(name, _)| !name.starts_with("manual")).collect();
     events.sort_by(|(one, _), (other, _)| one.cmp(other));
     events
 }
@@ -293,18 +327,30 @@ fn topology(writer: usize) -> Topology {
     let member = |number: usize| {
         let id = ["orders-a", "orders-b"][number];
         let (is_writer, status) = (number == writer, "available".to_owned());
-        let member = ClusterMember { id: id.to_owned(), is_writer, endpoint: Some(format!("{id}.example")), status };
+        let member = ClusterMember {
+            id: id.to_owned(),
+            is_writer,
+            endpoint: Some(format!("{id}.example")),
+            status,
+        };
         (member, set([10, 0, 0, u8::try_from(number).expect("small") + 1]))
     };
     Topology(vec![member(0), member(1)])
 }
 
-/// What a first look decides with these events about a group that holds 10.0.0.1, the address of `orders-a`.
-fn decide(binding: &Binding, trigger: &Trigger, dns: Option<Addresses>, topology: Option<Topology>) -> Verdict {
+/// What a first look decides with these events about a group that holds 10.0.0.1, the address of
+/// `orders-a`.
+fn decide(
+    binding: &Binding,
+    trigger: &Trigger,
+    dns: Option<Addresses>,
+    topology: Option<Topology>,
+) -> Verdict {
     decide_with_roles(binding, trigger, dns, topology, &[])
 }
 
-/// What the databases at 10.0.0.1, 10.0.0.2 and so on said when they were asked so many seconds ago, in that order.
+/// What the databases at 10.0.0.1, 10.0.0.2 and so on said when they were asked so many seconds
+/// ago, in that order.
 type Roles = [(u8, Option<Role>, i64)];
 
 fn decide_with_roles(
@@ -327,7 +373,11 @@ fn decide_with_roles(
     }
     evidence.record_topology(topology, now);
     for (host, role, ago) in roles {
-        evidence.record_probe([10, 0, 0, *host].into(), *role, now - chrono::Duration::seconds(*ago));
+        evidence.record_probe(
+            [10, 0, 0, *host].into(),
+            *role,
+            now - chrono::Duration::seconds(*ago),
+        );
     }
     verdict(binding, &AllowedNetworks::default(), &evidence, now)
 }
@@ -342,13 +392,13 @@ fn any_roles() -> impl Strategy<Value = Vec<(u8, Option<Role>, i64)>> {
 
 /// What the database said last, if that was a moment ago.
 fn last_role(roles: &Roles, host: u8) -> Option<Role> {
-    let (_, role, ago) = roles.iter().rev().find(|(known, role, _)| *known == host && role.is_some())?;
+    let (_, role, ago) =
+        roles.iter().rev().find(|(known, role, _)| *known == host && role.is_some())?;
     role.filter(|_| *ago <= 5)
 }
 
 fn binding(kind: Kind) -> Binding {
-    let bindings =
-        json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
+    let bindings = json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
     let config = parse(&only(&bindings)).expect("sound");
     Binding { kind, ..config.bindings[0].clone() }
 }
@@ -420,7 +470,8 @@ proptest! {
         }
     }
 
-    /// Nobody who names another address, and no event, is stronger than the one database that takes writes.
+    /// Nobody who names another address, and no event, is stronger than the one database that takes
+    /// writes.
     #[test]
     fn nothing_leads_away_from_the_one_database_that_takes_writes(
         (_, payload) in mutated(),

@@ -1,7 +1,8 @@
 //! What the deployed function sees right now, asked from a laptop with credentials.
 //!
-//! It reads the function's configuration from Lambda and makes a dry run with the function's own loop. Nothing is
-//! invoked and nothing is changed. What it can see depends on where it runs: a private name may resolve to nothing here.
+//! It reads the function's configuration from Lambda and makes a dry run with the function's own
+//! loop. Nothing is invoked and nothing is changed. What it can see depends on where it runs: a
+//! private name may resolve to nothing here.
 
 pub mod table;
 
@@ -34,7 +35,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// When the configuration cannot be read. A binding that cannot be looked at is in the report.
 pub async fn look(aws: &SdkConfig, function: &str) -> Result<Report> {
     let variables = variables(&LambdaClient::new(aws), function).await?;
-    let config = Config::parse(|name| variables.get(name).cloned()).context("the function's environment")?;
+    let config =
+        Config::parse(|name| variables.get(name).cloned()).context("the function's environment")?;
     let resolver = Resolver::new(&config.dns_servers).context("the function's DNS servers")?;
     let (groups, topology) = (Elbv2(Elbv2Client::new(aws)), Rds::new(aws));
     let synchronizer = Arc::new(Synchronizer::new(config, resolver, groups, topology, SystemClock));
@@ -47,21 +49,29 @@ pub async fn look(aws: &SdkConfig, function: &str) -> Result<Report> {
 
 async fn variables(lambda: &LambdaClient, function: &str) -> Result<HashMap<String, String>> {
     let answer = lambda.get_function_configuration().function_name(function).send().await;
-    let answer = answer.map_err(|error| AwsError::new("lambda:GetFunctionConfiguration", function, error))?;
+    let answer = answer
+        .map_err(|error| AwsError::new("lambda:GetFunctionConfiguration", function, error))?;
     variables_of(function, answer.environment)
 }
 
 /// Where Lambda cannot decrypt them it answers with an error in their place.
-fn variables_of(function: &str, environment: Option<EnvironmentResponse>) -> Result<HashMap<String, String>> {
+fn variables_of(
+    function: &str,
+    environment: Option<EnvironmentResponse>,
+) -> Result<HashMap<String, String>> {
     let error = environment.as_ref().and_then(|environment| environment.error());
     if let Some(error) = error {
-        let (code, message) = (error.error_code().unwrap_or_default(), error.message().unwrap_or_default());
+        let (code, message) =
+            (error.error_code().unwrap_or_default(), error.message().unwrap_or_default());
         bail!(
-            "Lambda does not tell the environment of {function}: {code}, {message}: allow yourself kms:Decrypt on its key"
+            "Lambda does not tell the environment of {function}: {code}, {message}: allow yourself \
+             kms:Decrypt on its key"
         );
     }
     let variables = environment.and_then(|environment| environment.variables);
-    variables.with_context(|| format!("{function} has no environment: is it the function failover-sync?"))
+    variables.with_context(|| {
+        format!("{function} has no environment: is it the function failover-sync?")
+    })
 }
 
 #[cfg(test)]
@@ -72,13 +82,23 @@ mod tests {
 
     #[test]
     fn an_environment_that_lambda_cannot_decrypt_is_said() {
-        let error = EnvironmentError::builder().error_code("AccessDeniedException").message("no kms:Decrypt").build();
+        let error = EnvironmentError::builder()
+            .error_code("AccessDeniedException")
+            .message("no kms:Decrypt")
+            .build();
         let answer = EnvironmentResponse::builder().error(error).build();
         let message = variables_of("orders", Some(answer)).expect_err("an error").to_string();
-        for word in ["orders", "AccessDeniedException", "no kms:Decrypt", "allow yourself kms:Decrypt"] {
+        for word in
+            ["orders", "AccessDeniedException", "no kms:Decrypt", "allow yourself kms:Decrypt"]
+        {
             assert!(message.contains(word), "{word} in {message}");
         }
-        assert!(variables_of("orders", None).expect_err("none").to_string().contains("is it the function"));
+        assert!(
+            variables_of("orders", None)
+                .expect_err("none")
+                .to_string()
+                .contains("is it the function")
+        );
         let answer = EnvironmentResponse::builder().variables("BINDINGS", "[]").build();
         assert_eq!(variables_of("orders", Some(answer)).expect("given")["BINDINGS"], "[]");
     }

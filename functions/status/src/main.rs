@@ -1,5 +1,9 @@
 //! `make status`: prints what the deployed function sees right now.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks to its user")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program talks to its user"
+)]
 
 use std::process::ExitCode;
 
@@ -9,7 +13,8 @@ use platform::{aws, error::chain};
 use reconcile::report::{BindingReport, Report, State};
 use status::{look, table};
 
-/// Shows for each binding: endpoint, addresses, targets of the target group, and what follows from them.
+/// Shows for each binding: endpoint, addresses, targets of the target group, and what follows from
+/// them.
 ///
 /// Exit codes: 0 every group is right, 1 one is not, 2 nobody knows.
 #[derive(Parser)]
@@ -45,7 +50,10 @@ async fn main() -> ExitCode {
 
 fn exit_code(report: &Report) -> u8 {
     let states: Vec<State> = report.bindings.iter().map(BindingReport::state).collect();
-    if states.iter().any(|state| matches!(state, State::WouldUpdate | State::Waiting | State::Updated)) {
+    if states
+        .iter()
+        .any(|state| matches!(state, State::WouldUpdate | State::Waiting | State::Updated))
+    {
         1
     } else if states.contains(&State::Failed) {
         2
@@ -55,7 +63,8 @@ fn exit_code(report: &Report) -> u8 {
 }
 
 fn json(report: &Report) -> String {
-    serde_json::to_string_pretty(report).unwrap_or_else(|error| format!("the report is no JSON: {error}"))
+    serde_json::to_string_pretty(report)
+        .unwrap_or_else(|error| format!("the report is no JSON: {error}"))
 }
 
 #[cfg(test)]
@@ -74,7 +83,11 @@ mod tests {
         let right = || binding(|_| {});
         let wrong = || binding(|binding| binding.registered = vec!["10.0.0.2:5432".into()]);
         let waiting = || binding(|binding| binding.is_waiting = true);
-        let failed = || binding(|binding| binding.error = Some(Failure { kind: "AccessDenied", message: "no".into() }));
+        let failed = || {
+            binding(|binding| {
+                binding.error = Some(Failure { kind: "AccessDenied", message: "no".into() })
+            })
+        };
         for (bindings, expected) in [
             (vec![right()], 0),
             (vec![right(), wrong()], 1),

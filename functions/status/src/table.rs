@@ -9,7 +9,10 @@ pub fn render(report: &Report) -> String {
     table.load_style(presets::NOTHING);
     table.set_header(["BINDING", "ENDPOINT", "DNS", "RDS API", "TARGETS", "VERDICT"]);
     for binding in &report.bindings {
-        let topology = binding.topology.as_ref().map_or("-".to_owned(), |addresses| lines(&strings(addresses)));
+        let topology = binding
+            .topology
+            .as_ref()
+            .map_or("-".to_owned(), |addresses| lines(&strings(addresses)));
         table.add_row(
             [
                 binding.binding.clone(),
@@ -25,8 +28,10 @@ pub fn render(report: &Report) -> String {
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));
     }
-    let explained =
-        report.bindings.iter().filter_map(|binding| Some(format!("{}: {}", binding.binding, why(binding)?)));
+    let explained = report
+        .bindings
+        .iter()
+        .filter_map(|binding| Some(format!("{}: {}", binding.binding, why(binding)?)));
     let table = table.lines().map(|line| line.trim_end().to_owned());
     let attention = explained.collect::<Vec<_>>();
     let separator = if attention.is_empty() { None } else { Some(String::new()) };
@@ -42,7 +47,8 @@ fn verdict(binding: &BindingReport) -> String {
     match binding.state() {
         State::WouldUpdate => {
             let register = binding.registered.iter().map(|target| format!("register {target}"));
-            let deregister = binding.deregistered.iter().map(|target| format!("deregister {target}"));
+            let deregister =
+                binding.deregistered.iter().map(|target| format!("deregister {target}"));
             lines(&register.chain(deregister).collect::<Vec<_>>())
         }
         state => state.name().to_owned(),
@@ -104,7 +110,8 @@ writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.
         let failure = Failure { kind: "AccessDenied", message: "allow this".into() };
         for (change, state, text) in [
             (
-                Box::new(|binding: &mut BindingReport| binding.error = Some(failure)) as Box<dyn FnOnce(&mut _)>,
+                Box::new(|binding: &mut BindingReport| binding.error = Some(failure))
+                    as Box<dyn FnOnce(&mut _)>,
                 "failed",
                 "writer: allow this",
             ),
@@ -123,7 +130,8 @@ writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.
 
     #[test]
     fn nothing_seen_is_a_dash() {
-        let shown = render(&binding(|binding| (binding.resolved, binding.kept) = (Vec::new(), Vec::new())));
+        let shown =
+            render(&binding(|binding| (binding.resolved, binding.kept) = (Vec::new(), Vec::new())));
         assert!(shown.ends_with("-    -        -        in-sync"), "{shown}");
     }
 }

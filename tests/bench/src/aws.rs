@@ -18,8 +18,10 @@ use crate::http;
 
 const REQUEST_ID: &str = "c534f810-0000-4000-8000-0123456789ab";
 
-const CLUSTER: &str = include_str!("../../../functions/failover-sync/tests/xml/describe-db-clusters.xml");
-const INSTANCES: &str = include_str!("../../../functions/failover-sync/tests/xml/describe-db-instances.xml");
+const CLUSTER: &str =
+    include_str!("../../../functions/failover-sync/tests/xml/describe-db-clusters.xml");
+const INSTANCES: &str =
+    include_str!("../../../functions/failover-sync/tests/xml/describe-db-instances.xml");
 
 /// The stand-in, on one port. It ends with this process.
 pub(crate) struct Aws {
@@ -31,7 +33,8 @@ pub(crate) struct Aws {
 /// What it holds, and what it saw.
 #[derive(Default)]
 pub(crate) struct State {
-    /// By target group: the state of each `(Id, port)`. A group that nobody wrote to has the default target.
+    /// By target group: the state of each `(Id, port)`. A group that nobody wrote to has the
+    /// default target.
     pub(crate) groups: HashMap<String, BTreeMap<(String, String), &'static str>>,
     /// The target of every other group.
     pub(crate) default_target: String,
@@ -46,17 +49,21 @@ pub(crate) struct State {
 }
 
 impl Aws {
-    /// Starts it with a certificate of an authority of its own, which is trusted beside those of this machine: their
-    /// number is part of what a start costs.
+    /// Starts it with a certificate of an authority of its own, which is trusted beside those of
+    /// this machine: their number is part of what a start costs.
     pub(crate) fn start(scratch: &Path) -> Result<Aws> {
         let files = Authority::new()?.issue(&["localhost"], Flaw::None, scratch)?;
-        let mut authorities = std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
-        authorities.extend(std::fs::read(&files.authority).context("read the authority's certificate")?);
+        let mut authorities =
+            std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
+        authorities
+            .extend(std::fs::read(&files.authority).context("read the authority's certificate")?);
         std::fs::write(&files.authority, authorities).context("write the authorities")?;
 
-        let certificate = CertificateDer::from_pem_file(&files.certificate).context("the server's certificate")?;
+        let certificate = CertificateDer::from_pem_file(&files.certificate)
+            .context("the server's certificate")?;
         let key = PrivateKeyDer::from_pem_file(&files.key).context("the server's key")?;
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+        let config =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
         let config = Arc::new(config.context("the server's TLS")?);
 
         let listener = TcpListener::bind("127.0.0.1:0").context("a free port")?;
@@ -90,7 +97,8 @@ impl State {
         self.calls.clear();
     }
 
-    /// The length of the longest chain of calls of which each began after the one before was answered.
+    /// The length of the longest chain of calls of which each began after the one before was
+    /// answered.
     pub(crate) fn round_trips(&self) -> usize {
         let mut calls = self.calls.clone();
         calls.sort_by_key(|(_, end)| *end);
@@ -106,13 +114,15 @@ impl State {
 
     fn answer(&mut self, form: &HashMap<String, String>) -> String {
         let group = form.get("TargetGroupArn").cloned().unwrap_or_default();
-        let default = || BTreeMap::from([((self.default_target.clone(), "5432".to_owned()), "healthy")]);
+        let default =
+            || BTreeMap::from([((self.default_target.clone(), "5432".to_owned()), "healthy")]);
         let targets = self.groups.entry(group).or_insert_with(default);
         let action = form.get("Action").map_or("", String::as_str);
         match action {
             "DescribeTargetHealth" => describe(targets),
             "RegisterTargets" => {
-                targets_of(form).for_each(|target| *targets.entry(target).or_insert("initial") = "initial");
+                targets_of(form)
+                    .for_each(|target| *targets.entry(target).or_insert("initial") = "initial");
                 envelope(action, "")
             }
             "DeregisterTargets" => {
@@ -123,9 +133,10 @@ impl State {
             }
             // The document's writer is `orders-b`, and its only other member is `orders-a`.
             "DescribeDBClusters" if self.has_failed_over => CLUSTER.to_owned(),
-            "DescribeDBClusters" => {
-                CLUSTER.replace("orders-a", "orders-x").replace("orders-b", "orders-a").replace("orders-x", "orders-b")
-            }
+            "DescribeDBClusters" => CLUSTER
+                .replace("orders-a", "orders-x")
+                .replace("orders-b", "orders-a")
+                .replace("orders-x", "orders-b"),
             _ => INSTANCES.to_owned(),
         }
     }
@@ -163,20 +174,23 @@ fn describe(targets: &BTreeMap<(String, String), &'static str>) -> String {
         )
     };
     let members: String = targets.iter().map(member).collect();
-    envelope("DescribeTargetHealth", &format!("<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"))
+    envelope(
+        "DescribeTargetHealth",
+        &format!("<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"),
+    )
 }
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
-         <{action}Result>{result}</{action}Result>\
-         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response \
+         xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
     )
 }
 
 /// `Targets.member.N.Id` and `.Port`.
 fn targets_of(form: &HashMap<String, String>) -> impl Iterator<Item = (String, String)> {
-    let field = |number: usize, name: &str| form.get(&format!("Targets.member.{number}.{name}")).cloned();
+    let field =
+        |number: usize, name: &str| form.get(&format!("Targets.member.{number}.{name}")).cloned();
     (1..).map_while(move |number| Some((field(number, "Id")?, field(number, "Port")?)))
 }
 

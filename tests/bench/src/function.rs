@@ -18,7 +18,8 @@ use crate::process::{cpu_at_rest, peak_memory};
 /// Nothing that is measured here takes longer, unless it hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What a phase of the function took: Lambda bills a phase until the function asks for the next event.
+/// What a phase of the function took: Lambda bills a phase until the function asks for the next
+/// event.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
@@ -47,7 +48,8 @@ struct RuntimeApi {
 }
 
 impl Function {
-    /// Starts it with what Lambda sets and these variables, and waits until it asks for its first event.
+    /// Starts it with what Lambda sets and these variables, and waits until it asks for its first
+    /// event.
     pub(crate) fn start(binary: &Path, variables: &[(&str, String)]) -> Result<(Function, Cost)> {
         let listener = TcpListener::bind("127.0.0.1:0").context("a free port")?;
         let address = listener.local_addr().context("the port of the Runtime API")?;
@@ -85,7 +87,9 @@ impl Function {
     /// Sends it an event, and waits until it has answered and asks for the next one.
     pub(crate) fn invoke(&mut self, event: &Value) -> Result<(Value, Cost)> {
         self.events.send(event.clone()).context("the Runtime API is gone")?;
-        let Call::WasGivenEvent(began) = self.next_call()? else { bail!("the function took no event") };
+        let Call::WasGivenEvent(began) = self.next_call()? else {
+            bail!("the function took no event")
+        };
         let answer = match self.next_call()? {
             Call::Answers(answer) => answer,
             Call::Fails(error) => bail!("the function failed: {error}"),
@@ -141,9 +145,10 @@ impl RuntimeApi {
         let text = || String::from_utf8_lossy(&request.body).into_owned();
         let call = match request.path.rsplit('/').next() {
             Some("next") => return self.hand_out(stream),
-            Some("response") => {
-                Call::Answers(serde_json::from_slice(&request.body).context("the function's answer is no JSON")?)
-            }
+            Some("response") => Call::Answers(
+                serde_json::from_slice(&request.body)
+                    .context("the function's answer is no JSON")?,
+            ),
             Some("error") => Call::Fails(text()),
             _ => Call::Fails(format!("it called {}", request.path)),
         };
@@ -153,12 +158,20 @@ impl RuntimeApi {
 
     fn hand_out(&self, stream: &mut TcpStream) -> Result<()> {
         self.calls.send(Call::AsksForEvent(Instant::now())).context("nobody listens")?;
-        let event = self.events.lock().ok().and_then(|events| events.recv().ok()).context("no more events")?;
-        let deadline = (SystemTime::now() + LIMIT).duration_since(SystemTime::UNIX_EPOCH).context("the clock")?;
+        let event = self
+            .events
+            .lock()
+            .ok()
+            .and_then(|events| events.recv().ok())
+            .context("no more events")?;
+        let deadline = (SystemTime::now() + LIMIT)
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .context("the clock")?;
         let headers = format!(
             "lambda-runtime-aws-request-id: 8476a536-e9f4-11e8-9739-2dfe598c3fcd\r\n\
              lambda-runtime-deadline-ms: {}\r\n\
-             lambda-runtime-invoked-function-arn: arn:aws:lambda:eu-west-1:123456789012:function:failover-sync\r\n",
+             lambda-runtime-invoked-function-arn: \
+             arn:aws:lambda:eu-west-1:123456789012:function:failover-sync\r\n",
             deadline.as_millis()
         );
         self.calls.send(Call::WasGivenEvent(Instant::now())).context("nobody listens")?;

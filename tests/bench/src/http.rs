@@ -1,4 +1,5 @@
-//! As much of HTTP/1.1 as the two stand-ins need, so that what is measured is the function and not they.
+//! As much of HTTP/1.1 as the two stand-ins need, so that what is measured is the function and not
+//! they.
 
 use std::io::{self, BufRead, Write};
 
@@ -30,8 +31,14 @@ pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
 }
 
 /// An answer in one write.
-pub(crate) fn write(writer: &mut impl Write, status: &str, headers: &str, body: &str) -> io::Result<()> {
-    let text = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
+pub(crate) fn write(
+    writer: &mut impl Write,
+    status: &str,
+    headers: &str,
+    body: &str,
+) -> io::Result<()> {
+    let text =
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
     writer.write_all(text.as_bytes())?;
     writer.flush()
 }

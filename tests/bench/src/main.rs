@@ -1,8 +1,8 @@
 //! `make bench`: what the function's release binary costs, and whether it keeps its budgets.
 //!
-//! The binary is taken out of the zip that is deployed. It runs behind a Runtime API, a TLS endpoint that speaks the
-//! APIs of ELBv2 and RDS, and a DNS server, all on loopback: the network of AWS is not measured, nor is Lambda's
-//! processor.
+//! The binary is taken out of the zip that is deployed. It runs behind a Runtime API, a TLS
+//! endpoint that speaks the APIs of ELBv2 and RDS, and a DNS server, all on loopback: the network
+//! of AWS is not measured, nor is Lambda's processor.
 #![expect(clippy::print_stdout, reason = "a command line program talks to its user")]
 
 mod aws;
@@ -41,15 +41,21 @@ async fn main() -> Result<ExitCode> {
     let database = role_probe::Database::start().await?;
 
     let mut figures = tokio::task::block_in_place(|| measure::figures(&binary, &dns, &aws))?;
-    figures.extend(tokio::task::block_in_place(|| role_probe::figures(&binary, &dns, &aws, &database))?);
+    figures.extend(tokio::task::block_in_place(|| {
+        role_probe::figures(&binary, &dns, &aws, &database)
+    })?);
     let megabytes = f64::from(u32::try_from(size).unwrap_or(u32::MAX)) / 1e6;
     figures.push(Figure::new("zip", "MB", vec![megabytes], Budget::Exact(4.5)));
 
     println!("{}", report::table(&figures));
-    println!("Growth and round trips: with {} ms for each answer of AWS.", measure::LATENCY.as_millis());
+    println!(
+        "Growth and round trips: with {} ms for each answer of AWS.",
+        measure::LATENCY.as_millis()
+    );
     let file = root().join(REPORT);
     fs::create_dir_all(root().join("target/bench")).context("the directory of the report")?;
-    fs::write(&file, format!("{:#}\n", report::json(&figures))).with_context(|| format!("write {}", file.display()))?;
+    fs::write(&file, format!("{:#}\n", report::json(&figures)))
+        .with_context(|| format!("write {}", file.display()))?;
     let is_missed = figures.iter().any(Figure::is_missed);
     Ok(if is_missed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -57,9 +63,15 @@ async fn main() -> Result<ExitCode> {
 /// Python is there: the Makefile needs it for everything else.
 fn unpack(zip: &Path, directory: &Path) -> Result<PathBuf> {
     let mut python = Command::new("python3");
-    let status = python.args(["-m", "zipfile", "-e"]).arg(zip).arg(directory).status().context("run python3")?;
+    let status = python
+        .args(["-m", "zipfile", "-e"])
+        .arg(zip)
+        .arg(directory)
+        .status()
+        .context("run python3")?;
     ensure!(status.success(), "{} cannot be unpacked; `make bench` builds it", zip.display());
     let binary = directory.join("bootstrap");
-    fs::set_permissions(&binary, Permissions::from_mode(0o755)).context("make the binary executable")?;
+    fs::set_permissions(&binary, Permissions::from_mode(0o755))
+        .context("make the binary executable")?;
     Ok(binary)
 }

@@ -21,7 +21,8 @@ const PROCESSES: usize = 11;
 const WARM: usize = 30;
 const SWITCHES: usize = 5;
 
-/// For growth and round trips every answer of AWS takes this long, which is in the order of what it takes in a Region.
+/// For growth and round trips every answer of AWS takes this long, which is in the order of what it
+/// takes in a Region.
 pub(crate) const LATENCY: Duration = Duration::from_millis(10);
 const SIZES: [usize; 2] = [1, 10];
 const GROWTH_PROCESSES: usize = 5;
@@ -31,8 +32,8 @@ const GROWTH_WARM: usize = 7;
 struct World<'a> {
     dns: &'a DnsServer,
     aws: &'a Aws,
-    /// How often the writer has moved. Every writer has an address that no group has held before, so that nothing has
-    /// to be waited for.
+    /// How often the writer has moved. Every writer has an address that no group has held before,
+    /// so that nothing has to be waited for.
     moves: u8,
 }
 
@@ -91,7 +92,8 @@ fn growth(binary: &Path, dns: &DnsServer, aws: &Aws) -> Result<Vec<Figure>> {
     let mut one = None;
     let largest = world.largest();
     for size in SIZES.into_iter().chain([largest]) {
-        let [mut init, mut first, mut warm, mut switch] = std::array::from_fn(|_| Samples::default());
+        let [mut init, mut first, mut warm, mut switch] =
+            std::array::from_fn(|_| Samples::default());
         let mut memory = Vec::new();
         for _ in 0..GROWTH_PROCESSES {
             let (mut function, cost) = world.start(binary, size)?;
@@ -112,8 +114,10 @@ fn growth(binary: &Path, dns: &DnsServer, aws: &Aws) -> Result<Vec<Figure>> {
             }
             memory.push(mebibytes(function.peak_memory()?));
         }
-        let name = |what: &str| format!("{size} binding{}: {what}", if size == 1 { "" } else { "s" });
-        let shown = |what: &str, samples: Vec<f64>| Figure::new(name(what), "ms", samples, Budget::None);
+        let name =
+            |what: &str| format!("{size} binding{}: {what}", if size == 1 { "" } else { "s" });
+        let shown =
+            |what: &str, samples: Vec<f64>| Figure::new(name(what), "ms", samples, Budget::None);
         let wall = shown("warm in sync, wall", warm.wall);
         let median = wall.median();
         let one = *one.get_or_insert(median);
@@ -167,18 +171,24 @@ impl World<'_> {
     /// A function with so many bindings, whose groups all hold the writer.
     fn start(&self, binary: &Path, bindings: usize) -> Result<(Function, Cost)> {
         self.settle();
-        Function::start(binary, &self.variables(bindings).into_iter().chain(self.aws.variables()).collect::<Vec<_>>())
+        Function::start(
+            binary,
+            &self.variables(bindings).into_iter().chain(self.aws.variables()).collect::<Vec<_>>(),
+        )
     }
 
     /// How many bindings Lambda takes.
     fn largest(&self) -> usize {
-        (1..).find(|count| lambda_size(&self.variables(count + 1)) > VARIABLES_LIMIT).unwrap_or_default()
+        (1..)
+            .find(|count| lambda_size(&self.variables(count + 1)) > VARIABLES_LIMIT)
+            .unwrap_or_default()
     }
 
     fn variables(&self, bindings: usize) -> Vec<(&'static str, String)> {
         let binding = |number: usize| {
-            let group =
-                format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db-{number}/0123456789abcdef");
+            let group = format!(
+                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db-{number}/0123456789abcdef"
+            );
             json!({"name": format!("db-{number}"), "endpoint": ENDPOINT, "port": 5432, "id": "orders", "targetGroupArn": group})
         };
         let bindings: Value = (0..bindings).map(binding).collect();

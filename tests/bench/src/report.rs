@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 /// What a figure may be at most.
 #[derive(Clone, Copy)]
 pub(crate) enum Budget {
-    /// A time: a busy machine makes single runs slower and never faster. It is missed when the lower quartile is over
-    /// it; when only the median is, the machine was too busy to tell.
+    /// A time: a busy machine makes single runs slower and never faster. It is missed when the
+    /// lower quartile is over it; when only the median is, the machine was too busy to tell.
     Noisy(f64),
     /// A size or a count, which is the same in every run.
     Exact(f64),
@@ -34,7 +34,12 @@ enum Verdict {
 
 impl Figure {
     /// Of at least one sample.
-    pub(crate) fn new(name: impl Into<String>, unit: &'static str, mut samples: Vec<f64>, budget: Budget) -> Figure {
+    pub(crate) fn new(
+        name: impl Into<String>,
+        unit: &'static str,
+        mut samples: Vec<f64>,
+        budget: Budget,
+    ) -> Figure {
         samples.sort_by(f64::total_cmp);
         Figure { name: name.into(), unit, samples, budget }
     }
@@ -91,14 +96,20 @@ impl Verdict {
 
 /// The figures as a Markdown table.
 pub(crate) fn table(figures: &[Figure]) -> String {
-    let mut text = String::from("| | median | fastest | slowest | budget | |\n|---|--:|--:|--:|--:|---|\n");
+    let mut text =
+        String::from("| | median | fastest | slowest | budget | |\n|---|--:|--:|--:|--:|---|\n");
     for figure in figures {
         let [median, fastest, slowest] =
-            [figure.median(), figure.quantile(0, 1), figure.quantile(1, 1)].map(|value| shown(value, figure.unit));
+            [figure.median(), figure.quantile(0, 1), figure.quantile(1, 1)]
+                .map(|value| shown(value, figure.unit));
         let budget = figure.limit().map(|limit| shown(limit, figure.unit)).unwrap_or_default();
         let verdict = figure.verdict().map_or("", Verdict::word);
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "| {} | {median} | {fastest} | {slowest} | {budget} | {verdict} |", figure.name);
+        let _ = writeln!(
+            text,
+            "| {} | {median} | {fastest} | {slowest} | {budget} | {verdict} |",
+            figure.name
+        );
     }
     text
 }
@@ -109,7 +120,9 @@ pub(crate) fn json(figures: &[Figure]) -> Value {
 }
 
 fn shown(value: f64, unit: &str) -> String {
-    if value.fract() == 0.0 { format!("{value:.0} {unit}") } else { format!("{value:.2} {unit}") }.trim_end().to_owned()
+    if value.fract() == 0.0 { format!("{value:.0} {unit}") } else { format!("{value:.2} {unit}") }
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -126,7 +139,10 @@ mod tests {
             (&[2.0], Budget::Exact(2.0), Some(Verdict::Met)),
             (&[9.0], Budget::None, None),
         ] {
-            assert!(Figure::new("", "", samples.to_vec(), budget).verdict() == expected, "{samples:?}");
+            assert!(
+                Figure::new("", "", samples.to_vec(), budget).verdict() == expected,
+                "{samples:?}"
+            );
         }
     }
 }

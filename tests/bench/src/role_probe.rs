@@ -16,7 +16,8 @@ use crate::function::Function;
 use crate::measure::{ENDPOINT, INSTANCES, mebibytes};
 use crate::report::{Budget, Figure};
 
-const GROUP: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const GROUP: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 const PROCESSES: usize = 7;
 const WARM: usize = 30;
 
@@ -36,9 +37,17 @@ impl Database {
     }
 }
 
-/// With a login: a start, the first run and those with the periodic look, which ask the database, and those without it.
-pub(crate) fn figures(binary: &Path, dns: &DnsServer, aws: &Aws, database: &Database) -> Result<Vec<Figure>> {
-    let IpAddr::V4(address) = database.pair.address(0).ip() else { unreachable!("the lab's servers have IPv4") };
+/// With a login: a start, the first run and those with the periodic look, which ask the database,
+/// and those without it.
+pub(crate) fn figures(
+    binary: &Path,
+    dns: &DnsServer,
+    aws: &Aws,
+    database: &Database,
+) -> Result<Vec<Figure>> {
+    let IpAddr::V4(address) = database.pair.address(0).ip() else {
+        unreachable!("the lab's servers have IPv4")
+    };
     let port = database.pair.port();
     dns.set(INSTANCES[0], Answer::v4(address.octets()));
     dns.set(ENDPOINT, Answer::alias(INSTANCES[0]));
@@ -55,7 +64,8 @@ pub(crate) fn figures(binary: &Path, dns: &DnsServer, aws: &Aws, database: &Data
         ("BINDINGS", bindings.to_string()),
         ("DNS_SERVERS", dns.addr().to_string()),
         ("ALLOWED_CIDRS", "127.0.0.0/8".to_owned()),
-        // The lab's servers let this user in whatever the password, such as a token that they could not check.
+        // The lab's servers let this user in whatever the password, such as a token that they could
+        // not check.
         ("PROBE_USER", USER.to_owned()),
         ("CA_BUNDLE", database.authority.display().to_string()),
     ];
@@ -71,7 +81,10 @@ pub(crate) fn figures(binary: &Path, dns: &DnsServer, aws: &Aws, database: &Data
         for _ in 0..WARM {
             let (answer, cost) = function.invoke(&json!({}))?;
             let binding = answer["bindings"].get(0).context("the answer has no binding")?;
-            ensure!(binding["state"] == "in-sync" && binding.get("databases").is_none(), "not in sync: {answer}");
+            ensure!(
+                binding["state"] == "in-sync" && binding.get("databases").is_none(),
+                "not in sync: {answer}"
+            );
             warm.push(cost.cpu.as_secs_f64() * 1000.0);
         }
         memory.push(mebibytes(function.peak_memory()?));

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
+};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::{Resolver, TokioResolver};
@@ -19,7 +21,9 @@ async fn an_alias_carries_the_chain_and_the_addresses_of_the_family() {
     let dns = server().await;
     dns.set("writer.lab", Answer::alias("instance.lab"));
     dns.set("instance.lab", Answer::addresses([ONE, TWO, SIX]));
-    for resolver in [resolver(&dns, ConnectionConfig::udp()), resolver(&dns, ConnectionConfig::tcp())] {
+    for resolver in
+        [resolver(&dns, ConnectionConfig::udp()), resolver(&dns, ConnectionConfig::tcp())]
+    {
         let lookup = resolver.lookup("Writer.lab.", RecordType::A).await.expect("an answer");
         let types: Vec<_> = lookup.answers().iter().map(|record| record.record_type()).collect();
         assert_eq!(types, [RecordType::CNAME, RecordType::A, RecordType::A]);
@@ -27,7 +31,13 @@ async fn an_alias_carries_the_chain_and_the_addresses_of_the_family() {
     }
     assert_eq!(addresses(&dns, "writer.lab.").await, [ONE, TWO]);
     assert_eq!((dns.queries("writer.lab"), dns.queries("instance.lab")), (3, 0));
-    assert_eq!((dns.queries_of("writer.lab.", RecordType::A), dns.queries_of("writer.lab", RecordType::AAAA)), (3, 0));
+    assert_eq!(
+        (
+            dns.queries_of("writer.lab.", RecordType::A),
+            dns.queries_of("writer.lab", RecordType::AAAA)
+        ),
+        (3, 0)
+    );
 }
 
 #[tokio::test]
@@ -77,7 +87,10 @@ async fn failures_reach_the_client_as_what_they_are() {
 async fn silence_is_a_timeout() {
     let dns = server().await;
     dns.set("silent.lab", Answer::Silent);
-    let error = resolver(&dns, ConnectionConfig::udp()).lookup_ip("silent.lab.").await.expect_err("no answer comes");
+    let error = resolver(&dns, ConnectionConfig::udp())
+        .lookup_ip("silent.lab.")
+        .await
+        .expect_err("no answer comes");
     assert!(error.to_string().contains("timed out"), "{error}");
     assert!(dns.queries("silent.lab") >= 1);
 }
@@ -106,12 +119,15 @@ async fn addresses(dns: &DnsServer, name: &str) -> Vec<IpAddr> {
 
 /// The code of an answer that holds no address.
 async fn failure(dns: &DnsServer, name: &str) -> Option<ResponseCode> {
-    let error = resolver(dns, ConnectionConfig::udp()).lookup_ip(name).await.expect_err("no address");
+    let error =
+        resolver(dns, ConnectionConfig::udp()).lookup_ip(name).await.expect_err("no address");
     match error {
-        hickory_resolver::net::NetError::Dns(hickory_resolver::net::DnsError::NoRecordsFound(none)) => {
-            Some(none.response_code)
-        }
-        hickory_resolver::net::NetError::Dns(hickory_resolver::net::DnsError::ResponseCode(code)) => Some(code),
+        hickory_resolver::net::NetError::Dns(hickory_resolver::net::DnsError::NoRecordsFound(
+            none,
+        )) => Some(none.response_code),
+        hickory_resolver::net::NetError::Dns(hickory_resolver::net::DnsError::ResponseCode(
+            code,
+        )) => Some(code),
         other => panic!("not an answer: {other}"),
     }
 }

@@ -51,7 +51,8 @@ impl Zone {
         let name = key(name);
         let state = self.state();
         let of_name = state.asked.iter().filter(|((asked, _), _)| *asked == name);
-        let of_type = of_name.filter(|((_, asked), _)| record_type.is_none_or(|wanted| wanted == *asked));
+        let of_type =
+            of_name.filter(|((_, asked), _)| record_type.is_none_or(|wanted| wanted == *asked));
         of_type.map(|(_, count)| count).sum()
     }
 
@@ -62,7 +63,8 @@ impl Zone {
         state.reply(name.clone(), record_type)
     }
 
-    /// A test that panicked while it held the lock has failed already; the zone itself is never half written.
+    /// A test that panicked while it held the lock has failed already; the zone itself is never
+    /// half written.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,14 +83,20 @@ impl State {
             match self.step(&known, record_type) {
                 Answer::Alias { target, ttl } => {
                     let Ok(target) = Name::from_utf8(format!("{}.", key(&target))) else {
-                        // Only a typing mistake in a test gets here; it must not look like a healthy answer.
+                        // Only a typing mistake in a test gets here; it must not look like a
+                        // healthy answer.
                         return Reply::Message(ResponseCode::FormErr, Vec::new());
                     };
-                    records.push(Record::from_rdata(name, ttl, RData::CNAME(CNAME(target.clone()))));
+                    records.push(Record::from_rdata(
+                        name,
+                        ttl,
+                        RData::CNAME(CNAME(target.clone())),
+                    ));
                     name = target;
                 }
                 Answer::Addresses { addresses, ttl } => {
-                    let rdata = addresses.into_iter().filter_map(|address| rdata(address, record_type));
+                    let rdata =
+                        addresses.into_iter().filter_map(|address| rdata(address, record_type));
                     records.extend(rdata.map(|rdata| Record::from_rdata(name.clone(), ttl, rdata)));
                     return Reply::Message(ResponseCode::NoError, records);
                 }
@@ -103,7 +111,8 @@ impl State {
         }
     }
 
-    /// What `name` answers now; a sequence moves on. An empty sequence, or one inside another, has no records.
+    /// What `name` answers now; a sequence moves on. An empty sequence, or one inside another, has
+    /// no records.
     fn step(&mut self, name: &str, record_type: RecordType) -> Answer {
         let (steps, wrap) = match self.answers.get(name) {
             None => return Answer::NxDomain,
@@ -130,7 +139,11 @@ impl Handler {
 
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut responses: R) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut responses: R,
+    ) -> ResponseInfo {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.recursion_available = true;
         let nothing_sent = ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
@@ -143,7 +156,13 @@ impl RequestHandler for Handler {
             return nothing_sent;
         };
         metadata.response_code = code;
-        let message = MessageResponseBuilder::from_message_request(request).build(metadata, &records, [], [], []);
+        let message = MessageResponseBuilder::from_message_request(request).build(
+            metadata,
+            &records,
+            [],
+            [],
+            [],
+        );
         // A client that has gone away is the client's business.
         responses.send_response(message).await.unwrap_or(nothing_sent)
     }

@@ -120,11 +120,19 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     (headers, event.to_string()).into_response()
 }
 
-async fn response(State(shared): State<Arc<Shared>>, Path(_): Path<String>, body: String) -> StatusCode {
+async fn response(
+    State(shared): State<Arc<Shared>>,
+    Path(_): Path<String>,
+    body: String,
+) -> StatusCode {
     answer(&shared, serde_json::from_str(&body).map(Outcome::Result))
 }
 
-async fn error(State(shared): State<Arc<Shared>>, Path(_): Path<String>, body: String) -> StatusCode {
+async fn error(
+    State(shared): State<Arc<Shared>>,
+    Path(_): Path<String>,
+    body: String,
+) -> StatusCode {
     answer(&shared, read_error(&body))
 }
 

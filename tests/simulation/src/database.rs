@@ -1,4 +1,5 @@
-//! A database: who its writer is, who else is there, and what DNS and the RDS API say about it when.
+//! A database: who its writer is, who else is there, and what DNS and the RDS API say about it
+//! when.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -89,8 +90,8 @@ pub enum What {
     Failover,
     /// A member's host is replaced: the address behind an unchanged name changes.
     Replacement,
-    /// Green takes the names of blue: the addresses behind all names change. Until `renamed` the RDS API knows no such
-    /// cluster.
+    /// Green takes the names of blue: the addresses behind all names change. Until `renamed` the
+    /// RDS API knows no such cluster.
     Switchover {
         /// When the RDS API knows the names again.
         renamed: Moment,
@@ -112,9 +113,16 @@ pub enum What {
 }
 
 impl Change {
-    /// The host that it is about: the new writer's, or that of the reader which comes, goes or restarts.
+    /// The host that it is about: the new writer's, or that of the reader which comes, goes or
+    /// restarts.
     pub fn host(&self) -> Host {
-        let reader = self.replaced.iter().chain(&self.restarts).chain(&self.lost).chain(self.roster.last()).next();
+        let reader = self
+            .replaced
+            .iter()
+            .chain(&self.restarts)
+            .chain(&self.lost)
+            .chain(self.roster.last())
+            .next();
         reader.copied().filter(|_| !self.moves_the_writer()).unwrap_or(self.to)
     }
 
@@ -137,7 +145,10 @@ impl Database {
 
     /// The writer's address at a moment.
     pub fn writer(&self, at: Moment) -> Host {
-        self.moves().rev().find(|change| change.moved <= at).map_or(self.first_writer, |change| change.to)
+        self.moves()
+            .rev()
+            .find(|change| change.moved <= at)
+            .map_or(self.first_writer, |change| change.to)
     }
 
     /// The writer's address at a moment.
@@ -148,8 +159,13 @@ impl Database {
     /// The addresses of every member that serves at a moment, the writer's among them.
     pub fn serving(&self, at: Moment) -> Vec<IpAddr> {
         let now = self.changes.iter().rev().find(|change| change.moved <= at);
-        let first = || self.members.iter().filter(|member| member.is_first).map(|member| member.host).collect();
-        now.map_or_else(first, |change| change.roster.clone()).into_iter().map(|host| self.hosts[host].0).collect()
+        let first = || {
+            self.members.iter().filter(|member| member.is_first).map(|member| member.host).collect()
+        };
+        now.map_or_else(first, |change| change.roster.clone())
+            .into_iter()
+            .map(|host| self.hosts[host].0)
+            .collect()
     }
 
     /// What a resolver answers for the writer's name, and for how long it will keep the answer.
@@ -180,13 +196,16 @@ impl Database {
         (self.known_member(member, resolver, refill), expires - at)
     }
 
-    /// The readers that the authority of the reader endpoint knew when the resolver asked it; the writer if there is none.
+    /// The readers that the authority of the reader endpoint knew when the resolver asked it; the
+    /// writer if there is none.
     pub fn known_readers(&self, resolver: usize, refill: Moment) -> Vec<IpAddr> {
         let writer = self.known_writer(resolver, refill);
         let has_role = |member: usize| self.is_secondary || member != self.hosts[writer].1;
-        let is_reader = |member: &usize| has_role(*member) && self.is_known(*member, resolver, refill);
+        let is_reader =
+            |member: &usize| has_role(*member) && self.is_known(*member, resolver, refill);
         let readers = (0..self.members.len()).filter(is_reader);
-        let mut readers: Vec<Host> = readers.map(|member| self.known_member(member, resolver, refill)).collect();
+        let mut readers: Vec<Host> =
+            readers.map(|member| self.known_member(member, resolver, refill)).collect();
         if readers.is_empty() {
             readers.push(writer);
         }
@@ -200,10 +219,15 @@ impl Database {
     }
 
     fn known_member(&self, member: usize, resolver: usize, refill: Moment) -> Host {
-        // A member's address changes only when its host is replaced, and DNS tells of that as of any other change.
-        let new = |change: &Change| change.replaced.iter().copied().find(|host| self.hosts[*host].1 == member);
-        let replaced = self.changes.iter().rev().filter_map(|change| new(change).map(|host| (change, host)));
-        let mut heard = replaced.filter(|(change, _)| self.resolvers.knows(change.dns, resolver, refill));
+        // A member's address changes only when its host is replaced, and DNS tells of that as of
+        // any other change.
+        let new = |change: &Change| {
+            change.replaced.iter().copied().find(|host| self.hosts[*host].1 == member)
+        };
+        let replaced =
+            self.changes.iter().rev().filter_map(|change| new(change).map(|host| (change, host)));
+        let mut heard =
+            replaced.filter(|(change, _)| self.resolvers.knows(change.dns, resolver, refill));
         heard.next().map_or(self.members[member].host, |(_, host)| host)
     }
 
@@ -214,8 +238,13 @@ impl Database {
             What::Leaves { member: leaves } if leaves == member => Some(false),
             _ => None,
         };
-        let told = self.changes.iter().rev().filter_map(|change| tells(change).map(|is_there| (change, is_there)));
-        let mut heard = told.filter(|(change, _)| self.resolvers.knows(change.dns, resolver, refill));
+        let told = self
+            .changes
+            .iter()
+            .rev()
+            .filter_map(|change| tells(change).map(|is_there| (change, is_there)));
+        let mut heard =
+            told.filter(|(change, _)| self.resolvers.knows(change.dns, resolver, refill));
         heard.next().map_or(self.members[member].is_first, |(_, is_there)| is_there)
     }
 
@@ -241,10 +270,12 @@ impl Database {
         self.members.iter().enumerate().filter_map(member).collect()
     }
 
-    /// What the RDS API says about an instance, if it lists it: a failover restarts the old and the new writer.
+    /// What the RDS API says about an instance, if it lists it: a failover restarts the old and the
+    /// new writer.
     pub fn status(&self, member: usize, at: Moment) -> Option<&'static str> {
         let is_part = |change: &&Change| {
-            self.engine == Engine::Instance || change.restarts.iter().any(|host| self.hosts[*host].1 == member)
+            self.engine == Engine::Instance
+                || change.restarts.iter().any(|host| self.hosts[*host].1 == member)
         };
         let is_busy = |change: &Change| match change.what {
             What::Switchover { .. } => false,
@@ -272,12 +303,15 @@ impl Database {
     /// While it is created, an instance has no endpoint at first.
     fn has_endpoint(&self, member: usize, at: Moment) -> bool {
         self.changes.iter().all(|change| match change.what {
-            What::Joins { member: joins, created } if joins == member => created + (change.moved - created) / 2 <= at,
+            What::Joins { member: joins, created } if joins == member => {
+                created + (change.moved - created) / 2 <= at
+            }
             _ => true,
         })
     }
 
-    /// Whether the RDS API knows no such cluster, because its name is on its way from blue to green.
+    /// Whether the RDS API knows no such cluster, because its name is on its way from blue to
+    /// green.
     pub fn is_being_renamed(&self, at: Moment) -> bool {
         self.changes.iter().any(|change| match change.what {
             What::Switchover { renamed } => (change.moved..renamed).contains(&at),
@@ -285,7 +319,8 @@ impl Database {
         })
     }
 
-    /// Whether the health checks of an address fail: its database restarts around a change, is not there yet, or is gone.
+    /// Whether the health checks of an address fail: its database restarts around a change, is not
+    /// there yet, or is gone.
     pub fn is_down(&self, address: IpAddr, at: Moment) -> bool {
         let is_it = |host: &Host| self.hosts[*host].0 == address;
         self.changes.iter().any(|change| {
@@ -300,7 +335,9 @@ impl Database {
 pub(crate) fn address(network: u8, host: usize, family: Family) -> IpAddr {
     match family {
         Family::Ipv4 => Ipv4Addr::new(10, network, host as u8, 10).into(),
-        Family::Ipv6 => Ipv6Addr::new(0xfd00, 0, 0, u16::from(network), 0, 0, host as u16, 0x10).into(),
+        Family::Ipv6 => {
+            Ipv6Addr::new(0xfd00, 0, 0, u16::from(network), 0, 0, host as u16, 0x10).into()
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub struct Delivery {
     pub names: Option<(Host, Moment)>,
     /// Its number and text, or what it is.
     pub text: String,
-    /// Whether it belongs to the categories "failover" and "failure", which is all that the AWS sample subscribes to.
+    /// Whether it belongs to the categories "failover" and "failure", which is all that the AWS
+    /// sample subscribes to.
     pub is_failover: bool,
 }
 
@@ -52,15 +53,20 @@ pub(crate) fn deliver(scenario: &Scenario, rng: &mut Rng) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     let down = if scenario.kind == Kind::StuckDns { dk::STUCK_PATH_DOWN } else { d::PATH_DOWN };
     let is_down = [chance(rng, down), chance(rng, down)];
-    // The subscription of a cluster does not hold the events of its instances, nor any those of deployments; the rule
-    // does.
-    let subscribed = if scenario.database.engine.is_cluster() { Source::Cluster } else { Source::Instance };
+    // The subscription of a cluster does not hold the events of its instances, nor any those of
+    // deployments; the rule does.
+    let subscribed =
+        if scenario.database.engine.is_cluster() { Source::Cluster } else { Source::Instance };
     for happening in happenings(scenario, rng) {
         for (path, is_down) in [Path::Sns, Path::EventBridge].into_iter().zip(is_down) {
             let is_subscribed = path == Path::EventBridge || happening.event.source == subscribed;
             if is_subscribed && !is_down && !chance(rng, d::LOST) {
                 let first = happening.event.time + d::delivery(rng);
-                let copies = if chance(rng, d::DOUBLED) { vec![first, first + d::delivery(rng)] } else { vec![first] };
+                let copies = if chance(rng, d::DOUBLED) {
+                    vec![first, first + d::delivery(rng)]
+                } else {
+                    vec![first]
+                };
                 let delivery = on_its_way(&happening, path, rng);
                 deliveries.extend(copies.into_iter().map(|at| Delivery { at, ..delivery.clone() }));
             }
@@ -87,7 +93,14 @@ fn on_its_way(happening: &Happening, path: Path, rng: &mut Rng) -> Delivery {
         };
         names = None;
     }
-    Delivery { at: 0, path, payload: Arc::new(payload), names, text, is_failover: happening.is_failover }
+    Delivery {
+        at: 0,
+        path,
+        payload: Arc::new(payload),
+        names,
+        text,
+        is_failover: happening.is_failover,
+    }
 }
 
 fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
@@ -98,7 +111,13 @@ fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
         let member = database.hosts[change.host()].1;
         let instance = if is_cluster { database.members[member].id.clone() } else { ID.to_owned() };
         let of_instance = |number, message: &str, time| Happening {
-            event: Event { number, message: message.to_owned(), source: Source::Instance, id: instance.clone(), time },
+            event: Event {
+                number,
+                message: message.to_owned(),
+                source: Source::Instance,
+                id: instance.clone(),
+                time,
+            },
             names: None,
             is_failover: false,
         };
@@ -121,7 +140,11 @@ fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
         let failover = |happening| Happening { is_failover: true, ..happening };
         match change.what {
             What::Replacement => {
-                all.push(of_instance("0422", "RDS will replace the host of the DB instance", change.started));
+                all.push(of_instance(
+                    "0422",
+                    "RDS will replace the host of the DB instance",
+                    change.started,
+                ));
                 all.push(of_instance("0006", "DB instance restarted", change.moved));
             }
             What::Failover if is_cluster => {
@@ -132,21 +155,46 @@ fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
                 };
                 all.push(of_cluster(id, text, change.to, change.started));
                 all.push(of_instance("0006", "DB instance restarted", change.moved));
-                all.push(of_cluster("0071", "Completed failover to DB instance", change.to, change.completed));
-                all.push(of_instance("0385", TOPOLOGY_UPDATED, change.moved + between(rng, 0.0, 60.0)));
+                all.push(of_cluster(
+                    "0071",
+                    "Completed failover to DB instance",
+                    change.to,
+                    change.completed,
+                ));
+                all.push(of_instance(
+                    "0385",
+                    TOPOLOGY_UPDATED,
+                    change.moved + between(rng, 0.0, 60.0),
+                ));
             }
             What::Failover => {
-                all.push(failover(of_instance("0013", "Multi-AZ instance failover started.", change.started)));
+                all.push(failover(of_instance(
+                    "0013",
+                    "Multi-AZ instance failover started.",
+                    change.started,
+                )));
                 all.push(of_instance("0006", "DB instance restarted", change.moved));
-                all.push(failover(of_instance("0049", "Multi-AZ instance failover completed", change.completed)));
+                all.push(failover(of_instance(
+                    "0049",
+                    "Multi-AZ instance failover completed",
+                    change.completed,
+                )));
             }
             What::Switchover { .. } => {
-                let (id, text) = if is_cluster { ("0260", "cluster") } else { ("0251", "instance") };
-                all.push(of_deployment(id, &format!("Switchover completed. Renamed the green {text}")));
+                let (id, text) =
+                    if is_cluster { ("0260", "cluster") } else { ("0251", "instance") };
+                all.push(of_deployment(
+                    id,
+                    &format!("Switchover completed. Renamed the green {text}"),
+                ));
                 all.push(of_deployment("0248", "Switchover completed on blue/green deployment"));
             }
             What::Joins { .. } | What::Leaves { .. } => {
-                all.push(of_instance("0385", TOPOLOGY_UPDATED, change.moved + between(rng, 0.0, 60.0)));
+                all.push(of_instance(
+                    "0385",
+                    TOPOLOGY_UPDATED,
+                    change.moved + between(rng, 0.0, 60.0),
+                ));
             }
             What::Reboot => all.push(of_instance("0006", "DB instance restarted", change.moved)),
         }
@@ -159,11 +207,26 @@ fn happenings(scenario: &Scenario, rng: &mut Rng) -> Vec<Happening> {
             if database.changes.get(number + 1).is_none_or(|next| given_up < next.started) {
                 if let Some(other) = other.filter(|_| is_cluster) {
                     let other = database.members[other].host;
-                    all.push(of_cluster("0073", "Started cross AZ failover to DB instance", other, begun));
-                    all.push(of_cluster("0070", "Promoting previous primary again", change.to, given_up));
+                    all.push(of_cluster(
+                        "0073",
+                        "Started cross AZ failover to DB instance",
+                        other,
+                        begun,
+                    ));
+                    all.push(of_cluster(
+                        "0070",
+                        "Promoting previous primary again",
+                        change.to,
+                        given_up,
+                    ));
                 } else if !is_cluster {
-                    all.push(failover(of_instance("0013", "Multi-AZ instance failover started.", begun)));
-                    let text = "Abandoning user requested failover since a failover recently occurred";
+                    all.push(failover(of_instance(
+                        "0013",
+                        "Multi-AZ instance failover started.",
+                        begun,
+                    )));
+                    let text =
+                        "Abandoning user requested failover since a failover recently occurred";
                     all.push(failover(of_instance("0034", text, given_up)));
                 }
             }
@@ -180,16 +243,33 @@ fn noise(scenario: &Scenario, rng: &mut Rng, deliveries: &mut Vec<Delivery>) {
     let end = scenario.database.changes.last().map_or(0.0, |change| change.completed as f64 / 1e3);
     let mut push = |rng: &mut Rng, path, payload, text: &str| {
         let (at, text) = (between(rng, 0.0, end), text.to_owned());
-        deliveries.push(Delivery { at, path, payload: Arc::new(payload), names: None, text, is_failover: false });
+        deliveries.push(Delivery {
+            at,
+            path,
+            payload: Arc::new(payload),
+            names: None,
+            text,
+            is_failover: false,
+        });
     };
     if chance(rng, 0.3) {
         push(rng, Path::Sns, subscription_test(), "subscription test, no JSON");
     }
     if chance(rng, 0.3) {
-        push(rng, Path::EventBridge, without_id(&scenario.database.members[0].id), "an event without an id");
+        push(
+            rng,
+            Path::EventBridge,
+            without_id(&scenario.database.members[0].id),
+            "an event without an id",
+        );
     }
     if chance(rng, 0.3) {
-        push(rng, Path::Console, json!({"key1": "value1", "key2": "value2", "key3": "value3"}), "hello world");
+        push(
+            rng,
+            Path::Console,
+            json!({"key1": "value1", "key2": "value2", "key3": "value3"}),
+            "hello world",
+        );
     }
     if chance(rng, 0.1) {
         push(rng, Path::Console, json!({"dryRun": true}), "dry run");

@@ -1,6 +1,8 @@
-//! Chance without state: what happens depends on the seed, the topic and the moment, never on who asked before.
+//! Chance without state: what happens depends on the seed, the topic and the moment, never on who
+//! asked before.
 //!
-//! So every strategy lives in the same world, however often it asks, and one seed replays one world.
+//! So every strategy lives in the same world, however often it asks, and one seed replays one
+//! world.
 
 use fastrand::Rng;
 
@@ -39,8 +41,8 @@ pub enum Topic {
     Trouble,
     /// What the databases say around a move, and whether they can be asked: move; or host, second.
     Role,
-    /// What is wrong with the sources in some worlds; whether a name server fails: second; how long it takes: invocation,
-    /// call.
+    /// What is wrong with the sources in some worlds; whether a name server fails: second; how long
+    /// it takes: invocation, call.
     Fault,
 }
 
@@ -52,7 +54,8 @@ impl Dice {
 
     /// The numbers for this topic at these keys.
     pub fn of(self, topic: Topic, keys: [u64; 3]) -> Rng {
-        let hash = keys.iter().fold(scramble(self.0 ^ topic as u64), |hash, key| scramble(hash ^ key));
+        let hash =
+            keys.iter().fold(scramble(self.0 ^ topic as u64), |hash, key| scramble(hash ^ key));
         Rng::with_seed(hash)
     }
 }

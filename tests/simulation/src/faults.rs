@@ -92,17 +92,24 @@ impl Faults {
                     true => Second::KnowsNothing,
                     false => Second::Outdated(d::staleness(rng)),
                 };
-                Faults { second: Some(second), silences: around(database, rng, d::server_hang), ..none }
+                Faults {
+                    second: Some(second),
+                    silences: around(database, rng, d::server_hang),
+                    ..none
+                }
             }
             Kind::SlowDescriptions => Faults { is_group_slow: true, ..none },
             Kind::UnresolvedMember => {
-                let served = if chance(rng, d::UNANSWERED) { Served::Silent } else { Served::NoSuchName };
+                let served =
+                    if chance(rng, d::UNANSWERED) { Served::Silent } else { Served::NoSuchName };
                 Faults { unresolved: Some((rng.usize(..database.members.len()), served)), ..none }
             }
             Kind::UnclearReaders if database.is_secondary => {
                 Faults { flags: vec![(0..Moment::MAX, Flags::None)], ..none }
             }
-            Kind::UnclearWriter | Kind::UnclearReaders => Faults { flags: flags(database, rng), ..none },
+            Kind::UnclearWriter | Kind::UnclearReaders => {
+                Faults { flags: flags(database, rng), ..none }
+            }
             Kind::BlueTakesWrites => Faults { grudges: grudges(database, rng), ..none },
             _ => none,
         }
@@ -112,7 +119,8 @@ impl Faults {
     pub(crate) fn over(&self) -> Moment {
         let ends = self.silences.iter().map(|silence| silence.end);
         let ends = ends.chain(self.flags.iter().map(|(range, _)| range.end));
-        let ends = ends.chain(self.grudges.iter().flat_map(|grudge| [grudge.blue_until, grudge.green_until]));
+        let ends = ends
+            .chain(self.grudges.iter().flat_map(|grudge| [grudge.blue_until, grudge.green_until]));
         let stale = match self.second {
             Some(Second::Outdated(by)) => by,
             _ => 0,
@@ -130,7 +138,11 @@ impl Faults {
         let is_silent = self.silences.iter().any(|silence| silence.contains(&at));
         match (server, self.second) {
             (0, _) if is_silent => Served::Silent,
-            (0, Some(_)) if chance(&mut dice.of(Topic::Fault, [1, at / SECOND, 0]), d::SERVER_FAILS) => Served::Fails,
+            (0, Some(_))
+                if chance(&mut dice.of(Topic::Fault, [1, at / SECOND, 0]), d::SERVER_FAILS) =>
+            {
+                Served::Fails
+            }
             (0, _) | (_, None) => Served::AsOf(at),
             (_, Some(Second::KnowsNothing)) => Served::NoSuchName,
             (_, Some(Second::Outdated(by))) => Served::AsOf(at.saturating_sub(by)),
@@ -177,13 +189,17 @@ impl Faults {
         if self.insists(host, at) {
             return Some(Role::Writer);
         }
-        let is_shut = |grudge: &Grudge| grudge.green.contains(&host) && (grudge.from..grudge.green_until).contains(&at);
+        let is_shut = |grudge: &Grudge| {
+            grudge.green.contains(&host) && (grudge.from..grudge.green_until).contains(&at)
+        };
         role.filter(|_| !self.grudges.iter().any(is_shut))
     }
 
     /// Whether the database of this host says that it takes writes, whatever has become of it.
     pub(crate) fn insists(&self, host: Host, at: Moment) -> bool {
-        self.grudges.iter().any(|grudge| grudge.blue == host && (grudge.from..grudge.blue_until).contains(&at))
+        self.grudges
+            .iter()
+            .any(|grudge| grudge.blue == host && (grudge.from..grudge.blue_until).contains(&at))
     }
 
     /// Whether any database does for good.
@@ -208,16 +224,25 @@ impl Faults {
             tell(0, Moment::MAX, format!("there is a second name server: {second:?}"));
         }
         if let Some((member, served)) = self.unresolved {
-            tell(0, Moment::MAX, format!("the name of {} leads nowhere: {served:?}", database.members[member].id));
+            tell(
+                0,
+                Moment::MAX,
+                format!("the name of {} leads nowhere: {served:?}", database.members[member].id),
+            );
         }
         for (range, flags) in &self.flags {
             tell(range.start, range.end, format!("the RDS API flags {flags:?}"));
         }
         for grudge in self.grudges.iter().filter(|grudge| grudge.from < grudge.blue_until) {
-            tell(grudge.from, grudge.blue_until, format!("{} says that it takes writes", name(grudge.blue)));
+            tell(
+                grudge.from,
+                grudge.blue_until,
+                format!("{} says that it takes writes", name(grudge.blue)),
+            );
         }
         for grudge in self.grudges.iter().filter(|grudge| grudge.from < grudge.green_until) {
-            let green: Vec<String> = grudge.green.iter().map(|host| name(*host).to_string()).collect();
+            let green: Vec<String> =
+                grudge.green.iter().map(|host| name(*host).to_string()).collect();
             tell(grudge.from, grudge.green_until, format!("{} let nobody in", green.join(", ")));
         }
         story
@@ -229,7 +254,11 @@ impl Faults {
 }
 
 /// What may happen around each change of the database, in milliseconds from its begin.
-fn around(database: &Database, rng: &mut Rng, draw: fn(&mut Rng) -> Option<Range<i64>>) -> Vec<Range<Moment>> {
+fn around(
+    database: &Database,
+    rng: &mut Rng,
+    draw: fn(&mut Rng) -> Option<Range<i64>>,
+) -> Vec<Range<Moment>> {
     let moment = |change: &Change, offset: i64| change.started.saturating_add_signed(offset);
     let drawn = database.changes.iter().filter_map(|change| draw(rng).map(|range| (change, range)));
     drawn.map(|(change, Range { start, end })| moment(change, start)..moment(change, end)).collect()
@@ -252,7 +281,9 @@ fn flags(database: &Database, rng: &mut Rng) -> Vec<(Range<Moment>, Flags)> {
 
 fn grudges(database: &Database, rng: &mut Rng) -> Vec<Grudge> {
     let mut grudges = Vec::new();
-    for change in database.changes.iter().filter(|change| matches!(change.what, What::Switchover { .. })) {
+    for change in
+        database.changes.iter().filter(|change| matches!(change.what, What::Switchover { .. }))
+    {
         let mut until = |chance_of_it: f64| match chance(rng, chance_of_it) {
             true => d::stubbornness(rng).map_or(Moment::MAX, |time| change.moved + time),
             false => change.started,

@@ -1,4 +1,5 @@
-//! The target group as ELBv2 keeps it: members, draining targets, and descriptions that lag behind writes.
+//! The target group as ELBv2 keeps it: members, draining targets, and descriptions that lag behind
+//! writes.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -38,7 +39,12 @@ impl Group {
     pub fn new(members: &[Target], delay: Moment) -> Group {
         let entry = |target: &Target| Entry { target: *target, since: 0, drained: None };
         let entries: Vec<Entry> = members.iter().map(entry).collect();
-        Group { delay, shown: VecDeque::from([(0, entries.clone())]), entries, history: vec![(0, members.to_vec())] }
+        Group {
+            delay,
+            shown: VecDeque::from([(0, entries.clone())]),
+            entries,
+            history: vec![(0, members.to_vec())],
+        }
     }
 
     /// The members now.
@@ -63,7 +69,11 @@ impl Group {
     }
 
     /// What a description shows now; health is asked for by address.
-    pub fn describe(&mut self, now: Moment, is_down: impl Fn(IpAddr) -> bool) -> Vec<DescribedTarget> {
+    pub fn describe(
+        &mut self,
+        now: Moment,
+        is_down: impl Fn(IpAddr) -> bool,
+    ) -> Vec<DescribedTarget> {
         while self.shown.get(1).is_some_and(|(from, _)| *from <= now) {
             self.shown.pop_front();
         }
@@ -72,8 +82,12 @@ impl Group {
         let describe = |entry: &Entry| {
             let (state, reason) = match entry.drained {
                 Some(_) => (TargetState::Draining, Some("Target.DeregistrationInProgress")),
-                None if now < entry.since + INITIAL => (TargetState::Initial, Some("Elb.InitialHealthChecking")),
-                None if is_down(entry.target.address) => (TargetState::Unhealthy, Some("Target.FailedHealthChecks")),
+                None if now < entry.since + INITIAL => {
+                    (TargetState::Initial, Some("Elb.InitialHealthChecking"))
+                }
+                None if is_down(entry.target.address) => {
+                    (TargetState::Unhealthy, Some("Target.FailedHealthChecks"))
+                }
                 None => (TargetState::Healthy, None),
             };
             let Target { address, port } = entry.target;
@@ -95,7 +109,11 @@ impl Group {
 
     /// Deregisters; a target that is no member is passed over without an error, as ELBv2 does.
     pub fn deregister(&mut self, now: Moment, shown_from: Moment, targets: &[Target]) {
-        for entry in self.entries.iter_mut().filter(|entry| entry.is_member() && targets.contains(&entry.target)) {
+        for entry in self
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.is_member() && targets.contains(&entry.target))
+        {
             entry.drained = Some(now + self.delay);
         }
         self.changed(now, shown_from);

@@ -17,7 +17,8 @@ pub enum Kind {
     MultiAzCluster,
     /// As `writer`, in a target group of IPv6 addresses.
     WriterIpv6,
-    /// The writer of a cluster or an instance that blue/green deployments switch over, besides failovers.
+    /// The writer of a cluster or an instance that blue/green deployments switch over, besides
+    /// failovers.
     BlueGreen,
     /// The readers of an Aurora cluster that grows and shrinks, or of a Multi-AZ DB cluster.
     Readers,
@@ -27,38 +28,44 @@ pub enum Kind {
     Proxy,
     /// A name of one's own with one or several addresses.
     Hostname,
-    /// Writer, readers, proxy and a name of one's own in one function; one binding is slow and another one broken.
+    /// Writer, readers, proxy and a name of one's own in one function; one binding is slow and
+    /// another one broken.
     Several,
-    /// The writer of an Aurora cluster whose name leads to an old writer from some move on, for good, while the RDS API
-    /// follows as ever: a resolver of one's own, a forgotten hosts zone, a zone of the name that is associated with the
-    /// function's VPC.
+    /// The writer of an Aurora cluster whose name leads to an old writer from some move on, for
+    /// good, while the RDS API follows as ever: a resolver of one's own, a forgotten hosts zone, a
+    /// zone of the name that is associated with the function's VPC.
     ///
-    /// Nine changes in ten converge here, not all: once the events of a move are lost, nothing remains but DNS and the RDS
-    /// API, two that disagree, and no rule can tell which of them is right. Then the function has to say that it waits. It
-    /// also waits where the name leads to an address that is no member's any more, because its host was replaced: there
-    /// an event and the RDS API are one witness, who names a member by its name.
+    /// Nine changes in ten converge here, not all: once the events of a move are lost, nothing
+    /// remains but DNS and the RDS API, two that disagree, and no rule can tell which of them is
+    /// right. Then the function has to say that it waits. It also waits where the name leads to an
+    /// address that is no member's any more, because its host was replaced: there an event and the
+    /// RDS API are one witness, who names a member by its name.
     StuckDns,
-    /// A custom endpoint of a cluster, whose answers each name a part of its members. One that it names no more may be well.
+    /// A custom endpoint of a cluster, whose answers each name a part of its members. One that it
+    /// names no more may be well.
     Custom,
     /// As `writer`, and around most changes DNS answers nothing, and does not refuse either.
     HangingDns,
-    /// As `writer`, with two name servers: the first fails or hangs now and then; the second does not know the names, or
-    /// its answers are minutes old.
+    /// As `writer`, with two name servers: the first fails or hangs now and then; the second does
+    /// not know the names, or its answers are minutes old.
     TwoDnsServers,
     /// As `writer`, and each description of the target group takes about six seconds.
     SlowDescriptions,
-    /// The writer of a cluster with a member whose name leads nowhere, be it the writer's or another one's.
+    /// The writer of a cluster with a member whose name leads nowhere, be it the writer's or
+    /// another one's.
     UnresolvedMember,
-    /// The writer of an Aurora cluster of which the RDS API flags two members around a failover, or none.
+    /// The writer of an Aurora cluster of which the RDS API flags two members around a failover, or
+    /// none.
     UnclearWriter,
-    /// The readers of an Aurora cluster of which the RDS API flags two members around a failover, or none; or of one that
-    /// has no writer, because it is the secondary of a global database.
+    /// The readers of an Aurora cluster of which the RDS API flags two members around a failover,
+    /// or none; or of one that has no writer, because it is the secondary of a global database.
     UnclearReaders,
-    /// As `blue-green`, in a cluster; after a switchover blue may go on saying that it takes writes, and green may let
-    /// nobody in, each for a while or for good.
+    /// As `blue-green`, in a cluster; after a switchover blue may go on saying that it takes
+    /// writes, and green may let nobody in, each for a while or for good.
     ///
-    /// With the role probe not all changes converge here: nothing leads away from a registered database that says that
-    /// it takes writes. A process that has heard DNS and the RDS API name another one for long has to say that it waits.
+    /// With the role probe not all changes converge here: nothing leads away from a registered
+    /// database that says that it takes writes. A process that has heard DNS and the RDS API name
+    /// another one for long has to say that it waits.
     BlueTakesWrites,
 }
 
@@ -94,8 +101,8 @@ impl Kind {
         Kind::StuckDns,
     ];
 
-    /// The kinds that came later: in nearly all of them a source is wrong for longer than an outage lasts. What is drawn for
-    /// the others, and how much of each, stays what it was.
+    /// The kinds that came later: in nearly all of them a source is wrong for longer than an outage
+    /// lasts. What is drawn for the others, and how much of each, stays what it was.
     pub const LATER: [Kind; 8] = [
         Kind::Custom,
         Kind::HangingDns,
@@ -109,9 +116,12 @@ impl Kind {
 
     /// The kinds of its bindings; that of a writer depends on the engine.
     pub fn bindings(self, engine: Engine) -> Vec<binding::Kind> {
-        let writer = if engine.is_cluster() { binding::Kind::Cluster } else { binding::Kind::Instance };
+        let writer =
+            if engine.is_cluster() { binding::Kind::Cluster } else { binding::Kind::Instance };
         match self {
-            Kind::Readers | Kind::ReadersIpv6 | Kind::UnclearReaders => vec![binding::Kind::Readers],
+            Kind::Readers | Kind::ReadersIpv6 | Kind::UnclearReaders => {
+                vec![binding::Kind::Readers]
+            }
             Kind::Proxy => vec![binding::Kind::Proxy],
             Kind::Custom => vec![binding::Kind::Custom],
             Kind::Hostname => vec![binding::Kind::Hostname],
@@ -150,8 +160,9 @@ impl Kind {
         !matches!(self, Kind::StuckDns | Kind::BlueTakesWrites)
     }
 
-    /// A change after which the group is not right within this time has not converged. Where one answer of DNS names a
-    /// part of the addresses and nothing else knows the rest, a scheduled run a minute sees one part each.
+    /// A change after which the group is not right within this time has not converged. Where one
+    /// answer of DNS names a part of the addresses and nothing else knows the rest, a scheduled run
+    /// a minute sees one part each.
     pub fn convergence_limit(self) -> Moment {
         match self {
             Kind::Readers | Kind::ReadersIpv6 | Kind::UnclearReaders => 3_600 * SECOND,
@@ -163,9 +174,11 @@ impl Kind {
     pub(crate) fn engine(self, rng: &mut Rng) -> Engine {
         match self {
             Kind::MultiAzCluster => Engine::MultiAzCluster,
-            Kind::Several | Kind::StuckDns | Kind::UnclearWriter | Kind::UnclearReaders | Kind::BlueTakesWrites => {
-                Engine::Aurora
-            }
+            Kind::Several
+            | Kind::StuckDns
+            | Kind::UnclearWriter
+            | Kind::UnclearReaders
+            | Kind::BlueTakesWrites => Engine::Aurora,
             Kind::UnresolvedMember if chance(rng, 0.25) => Engine::MultiAzCluster,
             Kind::UnresolvedMember => Engine::Aurora,
             Kind::Readers | Kind::ReadersIpv6 if chance(rng, 0.25) => Engine::MultiAzCluster,

@@ -36,7 +36,8 @@ pub type Invocation = Pin<Box<dyn Future<Output = Ending> + Send>>;
 /// How an invocation ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// What it says of each binding that it did not fail for: its number, and whether its group is right.
+    /// What it says of each binding that it did not fail for: its number, and whether its group is
+    /// right.
     pub claims: Vec<(usize, Done)>,
     /// Its error, for which Lambda tries it again.
     pub error: Option<String>,
@@ -64,7 +65,8 @@ pub struct Life {
 /// The function keeps this back from its time limit for its own error.
 const MARGIN: Moment = SECOND;
 
-/// A scheduled run observes for 45 s at most; two of them and a little more must be enough in the end.
+/// A scheduled run observes for 45 s at most; two of them and a little more must be enough in the
+/// end.
 const TWO_RUNS: Moment = 2 * d::SCHEDULE + 50 * SECOND;
 
 /// A world in which invocations do not come to their end ends so long after it should have.
@@ -72,7 +74,8 @@ const PATIENCE: Moment = 3_600 * SECOND;
 
 /// Lets a strategy live in a world.
 pub fn live(scenario: &Arc<Scenario>, strategy: &Arc<dyn Strategy>, is_traced: bool) -> Life {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime without I/O").block_on(async {
         let world = World::new(Arc::clone(scenario), &**strategy, is_traced);
         trace::follow(is_traced.then_some(&world));
@@ -112,15 +115,20 @@ impl Lambda {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers every message and keeps the schedule until the world is over; then judges the group.
+    /// Delivers every message and keeps the schedule until the world is over; then judges the
+    /// group.
     async fn serve(self: &Arc<Self>, end: Moment) {
         let scenario = Arc::clone(&self.world.scenario);
-        let mut deliveries = scenario.deliveries.iter().filter(|delivery| self.receives(delivery)).peekable();
+        let mut deliveries =
+            scenario.deliveries.iter().filter(|delivery| self.receives(delivery)).peekable();
         let mut tick = scenario.first_tick;
         let mut judged_at = None;
         loop {
             let now = self.world.now();
-            if judged_at.is_none() && now >= end && (self.fleet().pending == 0 || now >= end + PATIENCE) {
+            if judged_at.is_none()
+                && now >= end
+                && (self.fleet().pending == 0 || now >= end + PATIENCE)
+            {
                 judged_at = Some(self.world.state().drained().max(now) + TWO_RUNS);
             }
             if judged_at.is_some_and(|judged_at| now >= judged_at || !self.strategy.is_checked()) {
@@ -130,7 +138,11 @@ impl Lambda {
             match deliveries.next_if(|delivery| delivery.at <= next_tick) {
                 Some(delivery) => {
                     sleep_until(self.world.instant(delivery.at)).await;
-                    self.world.note(format_args!("{:<9} delivers: {}", format!("{:?}", delivery.path), delivery.text));
+                    self.world.note(format_args!(
+                        "{:<9} delivers: {}",
+                        format!("{:?}", delivery.path),
+                        delivery.text
+                    ));
                     let payload = self.strategy.receive(delivery, &self.world);
                     self.fleet().pending += 1;
                     tokio::spawn(Arc::clone(self).with_retries(payload, delivery.names, true));
@@ -138,7 +150,11 @@ impl Lambda {
                 None => {
                     sleep_until(self.world.instant(tick)).await;
                     if self.strategy.schedule().is_some() {
-                        tokio::spawn(Arc::clone(self).with_retries(Arc::clone(&self.scheduled), None, false));
+                        tokio::spawn(Arc::clone(self).with_retries(
+                            Arc::clone(&self.scheduled),
+                            None,
+                            false,
+                        ));
                     }
                     tick += self.strategy.schedule().unwrap_or(d::SCHEDULE);
                 }
@@ -158,20 +174,27 @@ impl Lambda {
         }
     }
 
-    /// Each group is what it should be if the sources agree, and two more runs write nothing. A binding in trouble may be
-    /// as it is.
+    /// Each group is what it should be if the sources agree, and two more runs write nothing. A
+    /// binding in trouble may be as it is.
     async fn judge(self: &Arc<Self>) {
         let scenario = &self.world.scenario;
         let sound: Vec<usize> = scenario.sound().collect();
         sound.iter().for_each(|binding| self.judge_members(*binding));
         let _ = self.once(Arc::clone(&self.scheduled), None).await;
         // What a custom endpoint has lacked for long leaves when its time has come.
-        let is_counted = |binding: &&usize| scenario.config.bindings[**binding].kind != binding::Kind::Custom;
-        let writes =
-            || sound.iter().filter(is_counted).map(|binding| self.world.state().kept[*binding].writes).sum::<u32>();
+        let is_counted =
+            |binding: &&usize| scenario.config.bindings[**binding].kind != binding::Kind::Custom;
+        let writes = || {
+            sound
+                .iter()
+                .filter(is_counted)
+                .map(|binding| self.world.state().kept[*binding].writes)
+                .sum::<u32>()
+        };
         let before = writes();
         let ending = self.once(Arc::clone(&self.scheduled), None).await;
-        // Where databases disagree for good, one of them may be silent in one run and not in the next.
+        // Where databases disagree for good, one of them may be silent in one run and not in the
+        // next.
         if writes() != before && !scenario.faults.is_disputed() {
             self.world.violate(Invariant::Idempotent, "a run right after another one wrote");
         }
@@ -179,18 +202,22 @@ impl Lambda {
         sound.iter().for_each(|binding| self.judge_claim(*binding, &claims));
     }
 
-    /// Others in trouble do not keep the last run from saying that a binding is right. Where DNS is stuck, the group may be
-    /// wrong in the end, and the last run has to say that it waits.
+    /// Others in trouble do not keep the last run from saying that a binding is right. Where DNS is
+    /// stuck, the group may be wrong in the end, and the last run has to say that it waits.
     fn judge_claim(&self, binding: usize, claims: &[(usize, Done)]) {
         let scenario = &self.world.scenario;
         let name = &scenario.config.bindings[binding].name;
         if scenario.is_troubled() && !claims.contains(&(binding, Done::InSync)) {
-            let text = format_args!("nothing is wrong with {name} and the last run does not say that it is right");
+            let text = format_args!(
+                "nothing is wrong with {name} and the last run does not say that it is right"
+            );
             self.world.violate(Invariant::OthersUndisturbed, text);
         }
         let is_wrong = scenario.database.is_stuck() && !self.world.is_right(binding);
         if is_wrong && !claims.contains(&(binding, Done::NotInSync)) {
-            let text = format_args!("{name} is wrong in the end and the last run does not say that it waits");
+            let text = format_args!(
+                "{name} is wrong in the end and the last run does not say that it waits"
+            );
             self.world.violate(Invariant::RdsApiCounts, text);
         }
     }
@@ -200,23 +227,36 @@ impl Lambda {
         if self.world.is_right(binding) || scenario.is_disputed() {
             return;
         }
-        let (wanted, members) = (scenario.subjects[binding].wanted(self.world.now()), self.world.members(binding));
-        let has_writer =
-            members.contains(&Target { address: scenario.database.writer_address(self.world.now()), port: PORT });
+        let (wanted, members) =
+            (scenario.subjects[binding].wanted(self.world.now()), self.world.members(binding));
+        let has_writer = members.contains(&Target {
+            address: scenario.database.writer_address(self.world.now()),
+            port: PORT,
+        });
         let invariant = match scenario.config.bindings[binding].kind {
             binding::Kind::Readers if has_writer => Invariant::WriterIsNoReader,
             _ if scenario.is_troubled() => Invariant::OthersUndisturbed,
             _ => Invariant::EventuallyStable,
         };
         let members: Vec<String> = members.iter().map(Target::to_string).collect();
-        let text = format!("{} should be members and [{}] are", list(&wanted.needed), members.join(", "));
+        let text =
+            format!("{} should be members and [{}] are", list(&wanted.needed), members.join(", "));
         self.world.violate(invariant, text);
     }
 
     /// An asynchronous invocation: what fails or is killed is tried again.
-    async fn with_retries(self: Arc<Self>, payload: Arc<Value>, names: Option<(Host, Moment)>, is_event: bool) {
+    async fn with_retries(
+        self: Arc<Self>,
+        payload: Arc<Value>,
+        names: Option<(Host, Moment)>,
+        is_event: bool,
+    ) {
         let mut waits = d::RETRIES.into_iter().take(self.strategy.retries());
-        while self.once(Arc::clone(&payload), names).await.is_none_or(|ending| ending.error.is_some()) {
+        while self
+            .once(Arc::clone(&payload), names)
+            .await
+            .is_none_or(|ending| ending.error.is_some())
+        {
             let Some(wait) = waits.next() else { break };
             sleep(Duration::from_millis(wait)).await;
         }
@@ -228,7 +268,8 @@ impl Lambda {
         let (invocation, process, is_cold) = self.take_process();
         let (ports, process) = process;
         if is_cold {
-            let wait = d::cold_start(&mut self.world.scenario.dice().of(Topic::Death, [invocation, 2, 0]));
+            let wait =
+                d::cold_start(&mut self.world.scenario.dice().of(Topic::Death, [invocation, 2, 0]));
             sleep(Duration::from_millis(wait)).await;
         }
         ports.begin(invocation, names);
@@ -247,7 +288,10 @@ impl Lambda {
         let claims = ending.claims.iter();
         claims.clone().for_each(|(binding, done)| {
             let name = &self.world.scenario.config.bindings[*binding].name;
-            self.world.note(format_args!("p{:<3} i{invocation:<4} ends: {name} {done:?}", ports.number()));
+            self.world.note(format_args!(
+                "p{:<3} i{invocation:<4} ends: {name} {done:?}",
+                ports.number()
+            ));
         });
         if let Some(error) = &ending.error {
             self.world.note(format_args!("p{:<3} i{invocation:<4} fails: {error}", ports.number()));
@@ -264,7 +308,8 @@ impl Lambda {
         let invocation = fleet.invocations;
         fleet.invocations += 1;
         let mut idle = fleet.idle.pop();
-        if chance(&mut self.world.scenario.dice().of(Topic::Death, [invocation, 1, 0]), d::RECYCLED) {
+        if chance(&mut self.world.scenario.dice().of(Topic::Death, [invocation, 1, 0]), d::RECYCLED)
+        {
             idle = None;
         }
         let is_cold = idle.is_none();

@@ -75,7 +75,10 @@ fn simulate(
         Some(strategy) => {
             let mut outcome = Outcome::default();
             for (kind, changes) in &shares {
-                outcome.add(*kind, campaign::run(*kind, &[Arc::clone(&strategy)], *changes, seed, progress));
+                outcome.add(
+                    *kind,
+                    campaign::run(*kind, &[Arc::clone(&strategy)], *changes, seed, progress),
+                );
             }
             outcome
         }
@@ -85,12 +88,14 @@ fn simulate(
         writeln!(io::stderr(), "\r{:40}\r", "")?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    let shares: Vec<String> = shares.iter().map(|(kind, changes)| format!("{kind} {changes}")).collect();
+    let shares: Vec<String> =
+        shares.iter().map(|(kind, changes)| format!("{kind} {changes}")).collect();
     writeln!(out, "changes: {}; seed {seed}, {seconds:.0} s\n\n{outcome}", shares.join(", "))?;
     explain(&outcome, &mut out)?;
     let path = target().join("simulation/report.json");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::write(&path, format!("{:#}\n", outcome.json(failovers, seed))).context("writing the report")?;
+    fs::write(&path, format!("{:#}\n", outcome.json(failovers, seed)))
+        .context("writing the report")?;
     writeln!(out, "report: {}", path.display())?;
     Ok(if outcome.missed().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -101,8 +106,8 @@ fn explain(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
     if let Some(ours) = outcome.of(&Ours) {
         writeln!(
             out,
-            "from the second honest witness to the switch: p50 {:.1} s; \
-             wrong-way switches although the honest witnesses were not outvoted: {}, with any honest witness: {}",
+            "from the second honest witness to the switch: p50 {:.1} s; wrong-way switches \
+             although the honest witnesses were not outvoted: {}, with any honest witness: {}",
             ours.promptness(50.0),
             ours.wrong_ways_despite_witnesses,
             ours.wrong_ways_with_honest_witness
@@ -112,17 +117,23 @@ fn explain(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "MISSED: {missed}")?;
     }
     let mut counts = BTreeMap::new();
-    outcome.violations.iter().for_each(|violation| *counts.entry(violation.invariant).or_insert(0_usize) += 1);
+    outcome
+        .violations
+        .iter()
+        .for_each(|violation| *counts.entry(violation.invariant).or_insert(0_usize) += 1);
     for (invariant, count) in counts {
         writeln!(out, "{count} violations of invariant {invariant}")?;
     }
     for violation in outcome.violations.iter().take(10) {
         let Violation { seed, kind, strategy, .. } = violation;
-        let command = format!("cargo run -p simulation -- --world {seed} --kind {kind} --strategy {strategy}");
+        let command = format!(
+            "cargo run -p simulation -- --world {seed} --kind {kind} --strategy {strategy}"
+        );
         writeln!(out, "{violation}\n  replay: {command}")?;
     }
     for (kind, seed, name) in outcome.misled.iter().take(10) {
-        let command = format!("cargo run -p simulation -- --world {seed} --kind {kind} --strategy {name}");
+        let command =
+            format!("cargo run -p simulation -- --world {seed} --kind {kind} --strategy {name}");
         writeln!(out, "{name} was misled in {kind} world {seed}\n  replay: {command}")?;
     }
     Ok(())
@@ -142,12 +153,18 @@ fn replay(kind: Kind, seed: u64, strategy: &Arc<dyn Strategy>) -> anyhow::Result
         writeln!(out, "{:>9.3} {line}", *at as f64 / 1e3)?;
     }
     let is_clean = life.violations.is_empty() && life.measures.wrong_ways_despite_witnesses == 0;
-    writeln!(out, "\n{} violations, {} wrong-way switches", life.violations.len(), life.measures.wrong_ways)?;
+    writeln!(
+        out,
+        "\n{} violations, {} wrong-way switches",
+        life.violations.len(),
+        life.measures.wrong_ways
+    )?;
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The workspace's target directory: the binary lies two levels below it.
 fn target() -> PathBuf {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| manifest.join("../../target"), PathBuf::from)
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| manifest.join("../../target"), PathBuf::from)
 }

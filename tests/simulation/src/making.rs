@@ -1,4 +1,5 @@
-//! How a database's life is made: one change after the other, each with the times at which the witnesses tell of it.
+//! How a database's life is made: one change after the other, each with the times at which the
+//! witnesses tell of it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,7 +57,11 @@ impl Maker {
     }
 
     /// The whole life, and when services were out around its changes.
-    pub(crate) fn live(mut self, resolvers: Arc<Resolvers>, rng: &mut Rng) -> (Database, Vec<Outage>) {
+    pub(crate) fn live(
+        mut self,
+        resolvers: Arc<Resolvers>,
+        rng: &mut Rng,
+    ) -> (Database, Vec<Outage>) {
         let (first_writer, mut changes, mut outages) = (self.writer, Vec::new(), Vec::new());
         let mut started = between(rng, 150.0, 210.0);
         for number in 0..CHANGES as u64 {
@@ -72,7 +77,11 @@ impl Maker {
             changes.push(change);
         }
         let stuck_from = (self.kind == Kind::StuckDns).then(|| changes[rng.usize(..CHANGES)].moved);
-        let writer = if self.engine.is_cluster() { format!("{ID}.cluster-{ZONE}") } else { format!("{ID}.{ZONE}") };
+        let writer = if self.engine.is_cluster() {
+            format!("{ID}.cluster-{ZONE}")
+        } else {
+            format!("{ID}.{ZONE}")
+        };
         let database = Database {
             engine: self.engine,
             hosts: self.hosts,
@@ -116,10 +125,15 @@ impl Maker {
 
     fn step(&mut self, started: Moment, rng: &mut Rng) -> Step {
         if self.kind.has_readers() {
-            let (readers, is_fixed) = (self.roster.len() - 1, self.engine == Engine::MultiAzCluster);
+            let (readers, is_fixed) =
+                (self.roster.len() - 1, self.engine == Engine::MultiAzCluster);
             return match dk::turn(rng) {
-                Turn::Replaced => self.replacement(self.roster[rng.usize(..self.roster.len())], rng),
-                Turn::Joins if !is_fixed && readers + 1 < dk::MEMBERS_AT_MOST => self.joining(started, rng),
+                Turn::Replaced => {
+                    self.replacement(self.roster[rng.usize(..self.roster.len())], rng)
+                }
+                Turn::Joins if !is_fixed && readers + 1 < dk::MEMBERS_AT_MOST => {
+                    self.joining(started, rng)
+                }
                 Turn::Leaves if !is_fixed && readers > 0 => self.leaving(rng),
                 Turn::Reboots if readers > 0 => self.reboot(rng),
                 _ if readers > 0 => self.failover(rng),
@@ -136,14 +150,31 @@ impl Maker {
     }
 
     fn failover(&mut self, rng: &mut Rng) -> Step {
-        let others: Vec<usize> =
-            self.roster.iter().filter(|host| **host != self.writer).map(|host| self.member_of(*host)).collect();
-        // Two in three failovers of larger clusters go back to where they came from, if they came from there.
+        let others: Vec<usize> = self
+            .roster
+            .iter()
+            .filter(|host| **host != self.writer)
+            .map(|host| self.member_of(*host))
+            .collect();
+        // Two in three failovers of larger clusters go back to where they came from, if they came
+        // from there.
         let back = self.before.filter(|back| others.contains(back) && chance(rng, 0.66));
         let member = back.unwrap_or(others[rng.usize(..others.len())]);
-        let to = self.roster.iter().copied().find(|host| self.member_of(*host) == member).expect("one of them");
+        let to = self
+            .roster
+            .iter()
+            .copied()
+            .find(|host| self.member_of(*host) == member)
+            .expect("one of them");
         let restarts = vec![self.writer, to];
-        Step { what: What::Failover, course: self.course(rng), to, replaced: Vec::new(), restarts, lost: Vec::new() }
+        Step {
+            what: What::Failover,
+            course: self.course(rng),
+            to,
+            replaced: Vec::new(),
+            restarts,
+            lost: Vec::new(),
+        }
     }
 
     fn replacement(&mut self, old: Host, rng: &mut Rng) -> Step {
@@ -152,7 +183,14 @@ impl Maker {
         // To the health checks of a writer nothing happens: what they see must not matter there.
         let lost = if self.kind.has_readers() { vec![old] } else { Vec::new() };
         let course = self.course(rng);
-        Step { what: What::Replacement, course, to, replaced: vec![new], restarts: vec![old, new], lost }
+        Step {
+            what: What::Replacement,
+            course,
+            to,
+            replaced: vec![new],
+            restarts: vec![old, new],
+            lost,
+        }
     }
 
     /// Blue goes on answering, under other names and read-only.
@@ -161,7 +199,11 @@ impl Maker {
         let what = What::Switchover { renamed: started + course.moved + dk::renaming(rng) };
         let (blue, writer) = (self.roster.clone(), self.member_of(self.writer));
         let green: Vec<Host> = blue.into_iter().map(|host| self.replace(host)).collect();
-        let to = green.iter().copied().find(|host| self.member_of(*host) == writer).expect("one of them");
+        let to = green
+            .iter()
+            .copied()
+            .find(|host| self.member_of(*host) == writer)
+            .expect("one of them");
         Step { what, course, to, replaced: green, restarts: Vec::new(), lost: Vec::new() }
     }
 
@@ -171,7 +213,14 @@ impl Maker {
         let course = dk::joining_course(rng);
         let created = (started + course.moved).saturating_sub(dk::creation(rng));
         let what = What::Joins { member: self.member_of(host), created };
-        Step { what, course, to: self.writer, replaced: Vec::new(), restarts: Vec::new(), lost: Vec::new() }
+        Step {
+            what,
+            course,
+            to: self.writer,
+            replaced: Vec::new(),
+            restarts: Vec::new(),
+            lost: Vec::new(),
+        }
     }
 
     fn leaving(&mut self, rng: &mut Rng) -> Step {
@@ -179,17 +228,32 @@ impl Maker {
         self.roster.retain(|other| *other != host);
         let what = What::Leaves { member: self.member_of(host) };
         let course = dk::leaving_course(rng);
-        Step { what, course, to: self.writer, replaced: Vec::new(), restarts: Vec::new(), lost: vec![host] }
+        Step {
+            what,
+            course,
+            to: self.writer,
+            replaced: Vec::new(),
+            restarts: Vec::new(),
+            lost: vec![host],
+        }
     }
 
     fn reboot(&mut self, rng: &mut Rng) -> Step {
         let restarts = vec![self.any_reader(rng)];
         let course = dk::reboot_course(rng);
-        Step { what: What::Reboot, course, to: self.writer, replaced: Vec::new(), restarts, lost: Vec::new() }
+        Step {
+            what: What::Reboot,
+            course,
+            to: self.writer,
+            replaced: Vec::new(),
+            restarts,
+            lost: Vec::new(),
+        }
     }
 
     fn any_reader(&self, rng: &mut Rng) -> Host {
-        let readers: Vec<Host> = self.roster.iter().copied().filter(|host| *host != self.writer).collect();
+        let readers: Vec<Host> =
+            self.roster.iter().copied().filter(|host| *host != self.writer).collect();
         readers[rng.usize(..readers.len())]
     }
 

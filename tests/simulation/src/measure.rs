@@ -10,19 +10,19 @@ use crate::scenario::Scenario;
 use crate::subject::Subject;
 use crate::world::{Kept, State};
 
-/// The numbers of one strategy in one or many worlds. A change is a moment at which a group should have other members:
-/// for a writer, a move to another address.
+/// The numbers of one strategy in one or many worlds. A change is a moment at which a group should
+/// have other members: for a writer, a move to another address.
 #[derive(Clone, Debug, Default)]
 pub struct Measures {
     /// How many changes there were.
     pub changes: usize,
-    /// Seconds from the real change until the group was what it should be at that moment, for each change that converged.
-    /// When another change comes before, the clock goes on.
+    /// Seconds from the real change until the group was what it should be at that moment, for each
+    /// change that converged. When another change comes before, the clock goes on.
     pub converged: Vec<f32>,
     /// Seconds after which a change has not converged.
     pub limit: f32,
-    /// Seconds from the first moment at which two witnesses named the new writer until the group was exactly that
-    /// writer, for each failover in which both came.
+    /// Seconds from the first moment at which two witnesses named the new writer until the group
+    /// was exactly that writer, for each failover in which both came.
     pub pair_to_switch: Vec<f32>,
     /// Seconds in which a target that should not be one was a member.
     pub wrong_s: f64,
@@ -58,15 +58,25 @@ impl Measures {
             changes: changes.len(),
             limit: seconds(limit),
             wrong_ways: kept.wrong_ways.len(),
-            wrong_ways_despite_witnesses: kept.wrong_ways.iter().filter(|way| way.is_despite_witnesses()).count(),
-            wrong_ways_with_honest_witness: kept.wrong_ways.iter().filter(|way| way.honest > 0).count(),
+            wrong_ways_despite_witnesses: kept
+                .wrong_ways
+                .iter()
+                .filter(|way| way.is_despite_witnesses())
+                .count(),
+            wrong_ways_with_honest_witness: kept
+                .wrong_ways
+                .iter()
+                .filter(|way| way.honest > 0)
+                .count(),
             writes: kept.writes as usize,
             ..Measures::default()
         };
         let right_from = measures.watch_members(subject, kept, first, end);
         for change in &changes {
             let right = right_from.iter().find(|at| **at >= *change);
-            measures.converged.extend(right.map(|at| at - change).filter(|time| *time <= limit).map(seconds));
+            measures
+                .converged
+                .extend(right.map(|at| at - change).filter(|time| *time <= limit).map(seconds));
         }
         if scenario.kind != Kind::Writer {
             measures.unserved_s = unserved(subject, &kept.group.history, first, end);
@@ -77,8 +87,15 @@ impl Measures {
         measures
     }
 
-    /// Adds up for how long the members were not what they should be. Returns when they began to be.
-    fn watch_members(&mut self, subject: &dyn Subject, kept: &Kept, first: Moment, end: Moment) -> Vec<Moment> {
+    /// Adds up for how long the members were not what they should be. Returns when they began to
+    /// be.
+    fn watch_members(
+        &mut self,
+        subject: &dyn Subject,
+        kept: &Kept,
+        first: Moment,
+        end: Moment,
+    ) -> Vec<Moment> {
         let mut moments: Vec<Moment> = kept.group.history.iter().map(|(at, _)| *at).collect();
         moments.extend(subject.changes());
         moments.retain(|at| (first..end).contains(at));
@@ -108,7 +125,8 @@ impl Measures {
         for (number, change) in moves.iter().enumerate() {
             let next = moves.get(number + 1).copied();
             let superseded = next.map_or(end, |next| next.moved);
-            let switch = kept.switches.iter().find(|switch| (change.moved..superseded).contains(&switch.at));
+            let switch =
+                kept.switches.iter().find(|switch| (change.moved..superseded).contains(&switch.at));
             if let Some(switch) = switch
                 && let Some(pair) = second_witness(scenario, change, next, switch.resolver)
             {
@@ -137,7 +155,8 @@ impl Measures {
         100.0 * self.converged.len() as f64 / self.changes.max(1) as f64
     }
 
-    /// A percentile of the seconds to convergence. A change that did not converge counts as the limit.
+    /// A percentile of the seconds to convergence. A change that did not converge counts as the
+    /// limit.
     pub fn convergence(&self, percent: f64) -> f64 {
         let mut times = self.converged.clone();
         times.resize(self.changes, self.limit);
@@ -160,8 +179,14 @@ impl Measures {
     }
 }
 
-/// When a second witness named the new writer: DNS at that resolver, the RDS API, or an event that was delivered.
-fn second_witness(scenario: &Scenario, change: &Change, next: Option<&Change>, resolver: usize) -> Option<Moment> {
+/// When a second witness named the new writer: DNS at that resolver, the RDS API, or an event that
+/// was delivered.
+fn second_witness(
+    scenario: &Scenario,
+    change: &Change,
+    next: Option<&Change>,
+    resolver: usize,
+) -> Option<Moment> {
     let database = &scenario.database;
     let limit = next.map_or(Moment::MAX, |next| next.moved);
     let dns = (change.moved..limit.min(change.dns.steady + 20 * SECOND))
@@ -170,30 +195,37 @@ fn second_witness(scenario: &Scenario, change: &Change, next: Option<&Change>, r
     let is_named = database.engine.is_cluster() && change.what == What::Failover;
     let topology = is_named.then_some(change.topology);
     let about = change.started..next.map_or(Moment::MAX, |next| next.started);
-    let event = scenario
-        .deliveries
-        .iter()
-        .find(|delivery| delivery.names.is_some_and(|(host, time)| host == change.to && about.contains(&time)));
+    let event = scenario.deliveries.iter().find(|delivery| {
+        delivery.names.is_some_and(|(host, time)| host == change.to && about.contains(&time))
+    });
     let event = event.map(|delivery| delivery.at.max(change.moved));
-    let mut witnesses: Vec<Moment> = [dns, topology, event].into_iter().flatten().filter(|at| *at < limit).collect();
+    let mut witnesses: Vec<Moment> =
+        [dns, topology, event].into_iter().flatten().filter(|at| *at < limit).collect();
     witnesses.sort_unstable();
     witnesses.get(1).copied()
 }
 
 /// Seconds in which no member was healthy, in steps of one.
-fn unserved(subject: &dyn Subject, history: &[(Moment, Vec<Target>)], first: Moment, end: Moment) -> f64 {
+fn unserved(
+    subject: &dyn Subject,
+    history: &[(Moment, Vec<Target>)],
+    first: Moment,
+    end: Moment,
+) -> f64 {
     let mut since: Vec<(Target, Moment)> = Vec::new();
     let mut coming = history.iter().peekable();
     let mut unserved = 0.0;
     for at in (0..end).step_by(SECOND as usize) {
         while let Some((from, members)) = coming.next_if(|(from, _)| *from <= at) {
             since.retain(|(target, _)| members.contains(target));
-            let new = members.iter().filter(|member| !since.iter().any(|(target, _)| target == *member));
+            let new =
+                members.iter().filter(|member| !since.iter().any(|(target, _)| target == *member));
             let new: Vec<(Target, Moment)> = new.map(|member| (*member, *from)).collect();
             since.extend(new);
         }
-        let is_healthy =
-            |(target, from): &(Target, Moment)| from + INITIAL <= at && !subject.is_down(target.address, at);
+        let is_healthy = |(target, from): &(Target, Moment)| {
+            from + INITIAL <= at && !subject.is_down(target.address, at)
+        };
         if at >= first && !since.iter().any(is_healthy) {
             unserved += 1.0;
         }

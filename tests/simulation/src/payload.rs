@@ -1,4 +1,5 @@
-//! What the function is invoked with: the payloads that SNS, EventBridge and the scheduler really send.
+//! What the function is invoked with: the payloads that SNS, EventBridge and the scheduler really
+//! send.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -114,8 +115,8 @@ impl Event {
 /// A record of SNS whose message is no RDS event: what RDS sends when a subscription is made.
 pub fn subscription_test() -> Value {
     sns_record(
-        "This is a message to notify that RDS will attempt to send you event notifications of type db-cluster to the \
-         topic arn:aws:sns:eu-west-1:123456789012:failover-sync.",
+        "This is a message to notify that RDS will attempt to send you event notifications of type \
+         db-cluster to the topic arn:aws:sns:eu-west-1:123456789012:failover-sync.",
     )
 }
 

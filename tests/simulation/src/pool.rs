@@ -1,4 +1,5 @@
-//! A name with addresses of its own: a proxy, a custom endpoint, or whatever a name of one's own leads to.
+//! A name with addresses of its own: a proxy, a custom endpoint, or whatever a name of one's own
+//! leads to.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,7 +66,16 @@ impl Pool {
             Draft { after: now.clone(), lost, lag: dk::proxy_lag(rng, comes) }
         });
         let name = format!("{ID}.proxy-{ZONE}");
-        Pool { name, number: number.into(), size, ttl: d::TTL, lets_stay: false, first, turns, resolvers }
+        Pool {
+            name,
+            number: number.into(),
+            size,
+            ttl: d::TTL,
+            lets_stay: false,
+            first,
+            turns,
+            resolvers,
+        }
     }
 
     /// A custom endpoint: one member at a time comes, or goes, whether or not it is still well.
@@ -79,10 +89,23 @@ impl Pool {
             let left = if comes { Vec::new() } else { vec![now.remove(rng.usize(..now.len()))] };
             now.extend(fresh.by_ref().take(usize::from(comes)));
             let is_dead = chance(rng, dk::LEFT_OUT_DEAD);
-            Draft { after: now.clone(), lost: if is_dead { left } else { Vec::new() }, lag: dk::proxy_lag(rng, comes) }
+            Draft {
+                after: now.clone(),
+                lost: if is_dead { left } else { Vec::new() },
+                lag: dk::proxy_lag(rng, comes),
+            }
         });
         let name = format!("any.cluster-custom-{ZONE}");
-        Pool { name, number: number.into(), size, ttl: d::TTL, lets_stay: true, first, turns, resolvers }
+        Pool {
+            name,
+            number: number.into(),
+            size,
+            ttl: d::TTL,
+            lets_stay: true,
+            first,
+            turns,
+            resolvers,
+        }
     }
 
     /// A name of one's own, whose whole set changes, and sometimes goes back to the one before.
@@ -98,7 +121,8 @@ impl Pool {
                 let kept = now[..rng.usize(..now.len())].iter().copied();
                 kept.chain(fresh.by_ref().take(dk::hostname_size(rng))).collect()
             });
-            let left: Vec<IpAddr> = now.iter().copied().filter(|address| !after.contains(address)).collect();
+            let left: Vec<IpAddr> =
+                now.iter().copied().filter(|address| !after.contains(address)).collect();
             let dead = chance(rng, dk::LEFT_DEAD);
             before = (!dead).then(|| std::mem::replace(&mut now, after.clone()));
             now.clone_from(&after);
@@ -117,7 +141,12 @@ impl Pool {
     }
 
     fn now(&self, is_named: impl Fn(&Turn) -> bool) -> Vec<IpAddr> {
-        self.turns.iter().rev().find(|turn| is_named(turn)).map_or(&self.first, |turn| &turn.after).clone()
+        self.turns
+            .iter()
+            .rev()
+            .find(|turn| is_named(turn))
+            .map_or(&self.first, |turn| &turn.after)
+            .clone()
     }
 }
 
@@ -134,10 +163,14 @@ impl Subject for Pool {
     }
 
     fn wanted(&self, at: Moment) -> Wanted {
-        let known =
-            self.first.iter().chain(self.turns.iter().take_while(|turn| turn.moved <= at).flat_map(|turn| &turn.after));
+        let known = self.first.iter().chain(
+            self.turns.iter().take_while(|turn| turn.moved <= at).flat_map(|turn| &turn.after),
+        );
         let stays = |address: &&IpAddr| self.lets_stay && !self.is_down(**address, at);
-        Wanted { needed: self.now(|turn| turn.moved <= at), tolerated: known.filter(stays).copied().collect() }
+        Wanted {
+            needed: self.now(|turn| turn.moved <= at),
+            tolerated: known.filter(stays).copied().collect(),
+        }
     }
 
     fn changes(&self) -> Vec<Moment> {
@@ -148,17 +181,22 @@ impl Subject for Pool {
         self.turns.iter().any(|turn| turn.moved <= at && turn.lost.contains(&address))
     }
 
-    /// Every address that the name has is a database that takes writes. One that it had lives on as a standby, or is dead.
+    /// Every address that the name has is a database that takes writes. One that it had lives on as
+    /// a standby, or is dead.
     fn role(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Role> {
         let mut role = self.first.contains(&address).then_some(Role::Writer);
         let mut before = &self.first;
         for turn in self.turns.iter().take_while(|turn| turn.moved <= at) {
             let times = dd::role_change(&mut dice.of(Topic::Role, [turn.dns.number, 0, 0]));
             match (before.contains(&address), turn.after.contains(&address)) {
-                (false, true) => role = (at >= turn.moved + times.new_answers).then_some(Role::Writer),
-                (true, false) if times.old_is_fenced.is_some_and(|fenced| at < turn.moved + fenced) => {}
+                (false, true) => {
+                    role = (at >= turn.moved + times.new_answers).then_some(Role::Writer)
+                }
+                (true, false)
+                    if times.old_is_fenced.is_some_and(|fenced| at < turn.moved + fenced) => {}
                 (true, false) => {
-                    let is_back = at >= turn.moved + times.old_returns && !turn.lost.contains(&address);
+                    let is_back =
+                        at >= turn.moved + times.old_returns && !turn.lost.contains(&address);
                     role = is_back.then_some(Role::Reader);
                 }
                 _ => {}
@@ -176,7 +214,10 @@ impl Subject for Pool {
         let tell = |turn: &Turn| {
             let addresses = list(&turn.after);
             let moved = format!("world     {} HAS {addresses} from now on", self.name);
-            [(turn.moved, moved), (turn.dns.steady, format!("world     DNS knows {addresses}, but for caches"))]
+            [
+                (turn.moved, moved),
+                (turn.dns.steady, format!("world     DNS knows {addresses}, but for caches")),
+            ]
         };
         self.turns.iter().flat_map(tell).collect()
     }

@@ -97,9 +97,20 @@ impl Ports {
             self.record_event(self.scenario().database.hosts[host].0);
         }
         let mut audit = self.audit();
-        let Audit { unanswered_at, located, told, named, answered_since, .. } = std::mem::take(&mut *audit);
+        let Audit { unanswered_at, located, told, named, answered_since, .. } =
+            std::mem::take(&mut *audit);
         let new = Audit::new(self.scenario().subjects.len());
-        *audit = Audit { invocation, dies_at, names, unanswered_at, located, told, named, answered_since, ..new };
+        *audit = Audit {
+            invocation,
+            dies_at,
+            names,
+            unanswered_at,
+            located,
+            told,
+            named,
+            answered_since,
+            ..new
+        };
     }
 
     /// Resolves when the process was killed.
@@ -117,12 +128,20 @@ impl Ports {
         let state = &mut *self.world().state();
         if let Some(trace) = &mut state.trace {
             let invocation = self.audit().invocation;
-            trace.push((self.world().now(), format!("p{:<3} i{invocation:<4} {line}", self.number())));
+            trace.push((
+                self.world().now(),
+                format!("p{:<3} i{invocation:<4} {line}", self.number()),
+            ));
         }
     }
 
     /// The same answer as before is not worth a line.
-    pub(crate) fn note_answer(&self, service: impl Debug, name: &dyn Display, answer: impl FnOnce() -> String) {
+    pub(crate) fn note_answer(
+        &self,
+        service: impl Debug,
+        name: &dyn Display,
+        answer: impl FnOnce() -> String,
+    ) {
         if self.world().state().trace.is_some() {
             let (asked, answer) = (format!("{service:?} {name}"), answer());
             let is_new = self.audit().last_answers.insert(asked.clone(), answer.clone());
@@ -158,7 +177,8 @@ impl Ports {
         self.scenario().dice().of(topic, [audit.invocation, u64::from(audit.calls), 0])
     }
 
-    /// Waits until the call reaches the service, for a read until its answer is back, and says what becomes of it.
+    /// Waits until the call reaches the service, for a read until its answer is back, and says what
+    /// becomes of it.
     async fn call(&self, service: Service, trouble: Option<Trouble>) -> (Fate, fastrand::Rng) {
         self.step().await;
         let mut rng = self.dice_of_call(Topic::Call);
@@ -183,7 +203,11 @@ impl Ports {
     }
 
     /// Waits as long as the calls of a slow binding do.
-    pub(crate) async fn suffer(&self, trouble: Option<Trouble>, slowly: impl Fn(&mut fastrand::Rng) -> Moment) {
+    pub(crate) async fn suffer(
+        &self,
+        trouble: Option<Trouble>,
+        slowly: impl Fn(&mut fastrand::Rng) -> Moment,
+    ) {
         match trouble {
             Some(Trouble::Slow) => {
                 let wait = slowly(&mut self.dice_of_call(Topic::Trouble));
@@ -203,11 +227,18 @@ impl Ports {
     /// The binding that keeps the group, and what is wrong with it.
     pub(crate) fn keeper_of(&self, group: &TargetGroupArn) -> (usize, Option<Trouble>) {
         let mut bindings = self.scenario().config.bindings.iter();
-        let binding = bindings.position(|binding| binding.target_group == *group).expect("a group of this world");
+        let binding = bindings
+            .position(|binding| binding.target_group == *group)
+            .expect("a group of this world");
         (binding, self.scenario().troubles[binding])
     }
 
-    async fn write(&self, group: &TargetGroupArn, write: Write, targets: &[Target]) -> Result<(), AwsError> {
+    async fn write(
+        &self,
+        group: &TargetGroupArn,
+        write: Write,
+        targets: &[Target],
+    ) -> Result<(), AwsError> {
         let (binding, trouble) = self.keeper_of(group);
         let (mut fate, mut rng) = self.call(Service::Write, trouble).await;
         let action = match write {
@@ -241,13 +272,20 @@ impl Ports {
         sleep(Duration::from_millis(d::latency(&mut rng, false))).await;
         if matches!(fate, Fate::AnswerLost) {
             self.note(format_args!("{action} {}: done, but the answer is lost", names.join(", ")));
-            return self.answer(Err(AwsError::incomplete(action, names.join(", "), "the connection was reset"))).await;
+            return self
+                .answer(Err(AwsError::incomplete(
+                    action,
+                    names.join(", "),
+                    "the connection was reset",
+                )))
+                .await;
         }
         self.note(format_args!("{action} {}: done", names.join(", ")));
         self.answer(Ok(())).await
     }
 
-    /// What becomes of a question to DNS, once that is known: the name servers are asked in the function's order.
+    /// What becomes of a question to DNS, once that is known: the name servers are asked in the
+    /// function's order.
     async fn serve(&self, name: Name) -> Served {
         let scenario = self.scenario();
         let faults = &scenario.faults;
@@ -261,10 +299,13 @@ impl Ports {
         let rng = &mut self.dice_of_call(Topic::Fault);
         let mut served = Served::Silent;
         for server in self.0.name_servers.of(faults.servers()) {
-            served = nowhere.unwrap_or_else(|| faults.serve(scenario.dice(), server, self.world().now()));
+            served = nowhere
+                .unwrap_or_else(|| faults.serve(scenario.dice(), server, self.world().now()));
             match served {
                 Served::Silent => sleep(share_of(faults.servers())).await,
-                _ if faults.servers() > 1 => sleep(Duration::from_millis(df::server_latency(rng, server == 0))).await,
+                _ if faults.servers() > 1 => {
+                    sleep(Duration::from_millis(df::server_latency(rng, server == 0))).await
+                }
                 _ => {}
             }
             if served.is_answer() {
@@ -275,24 +316,28 @@ impl Ports {
         served
     }
 
-    /// Whether the name server that answers first, if all are asked at once, says that there is no such name.
+    /// Whether the name server that answers first, if all are asked at once, says that there is no
+    /// such name.
     pub fn hears_no_first(&self) -> bool {
         let (faults, rng) = (&self.scenario().faults, &mut self.dice_of_call(Topic::Fault));
         let served = (0..faults.servers()).map(|server| {
             let latency = df::server_latency(rng, server == 0);
             (latency, faults.serve(self.scenario().dice(), server, self.world().now()))
         });
-        let first = served.filter(|(_, served)| served.is_answer()).min_by_key(|(latency, _)| *latency);
+        let first =
+            served.filter(|(_, served)| served.is_answer()).min_by_key(|(latency, _)| *latency);
         first.is_some_and(|(_, served)| served == Served::NoSuchName)
     }
 
-    /// What a resolver answers for a name in a family. A database with IPv6 addresses has IPv4 addresses too.
+    /// What a resolver answers for a name in a family. A database with IPv6 addresses has IPv4
+    /// addresses too.
     fn look_up(&self, name: Name, family: Family, now: Moment) -> Option<CachedAnswer> {
         let told = self.scenario().answer(name, self.0.resolver, now);
         if told.addresses.iter().all(|address| family.has(&address)) {
             return Some(told);
         }
-        let in_family = |address: IpAddr| if family == Family::Ipv4 { beside(address) } else { address };
+        let in_family =
+            |address: IpAddr| if family == Family::Ipv4 { beside(address) } else { address };
         let addresses = told.addresses.iter().map(in_family).filter(|address| family.has(address));
         Some(CachedAnswer { addresses: Addresses::new(addresses)?, ..told })
     }
@@ -304,7 +349,8 @@ fn refusal(fate: &Fate, action: &'static str, resource: String) -> Option<AwsErr
         Fate::Succeeds | Fate::AnswerLost => None,
         Fate::Refused => Some(AwsError::incomplete(action, resource, "Rate exceeded")),
         Fate::NotFound => {
-            let mut error = AwsError::incomplete(action, resource, "One or more target groups not found");
+            let mut error =
+                AwsError::incomplete(action, resource, "One or more target groups not found");
             error.code = Some("TargetGroupNotFound".to_owned());
             Some(error)
         }
@@ -323,7 +369,9 @@ impl Ports {
         let (scenario, asked) = (self.scenario(), name);
         let name = scenario.name(asked).expect("a name of this world");
         let trouble = match name {
-            Name::Endpoint(binding) => scenario.troubles[binding].filter(|trouble| *trouble != Trouble::Hangs),
+            Name::Endpoint(binding) => {
+                scenario.troubles[binding].filter(|trouble| *trouble != Trouble::Hangs)
+            }
             Name::Member(_) => None,
         };
         self.suffer(trouble, dk::slow_lookup).await;
@@ -339,14 +387,21 @@ impl Ports {
         };
         match answered {
             Ok(CachedAnswer { addresses, expires_in }) => {
-                self.note_answer(Service::Dns, &asked, || list(&addresses.iter().collect::<Vec<_>>()));
+                self.note_answer(Service::Dns, &asked, || {
+                    list(&addresses.iter().collect::<Vec<_>>())
+                });
                 self.record_dns(name, &addresses);
                 Ok(DnsAnswer { addresses, ttl: Duration::from_secs(expires_in.div_ceil(1_000)) })
             }
             Err(answer) => {
                 self.note_answer(Service::Dns, &asked, || answer.to_string());
                 self.record_no_answer(name);
-                Err(DnsError { name: asked.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer })
+                Err(DnsError {
+                    name: asked.to_owned(),
+                    family,
+                    servers: "10.0.0.2:53".to_owned(),
+                    answer,
+                })
             }
         }
     }
@@ -366,8 +421,13 @@ impl TargetGroups for Ports {
         let subject = &self.scenario().subjects[binding];
         let is_down = |address| subject.is_down(address, now);
         let shown = self.world().state().kept[binding].group.describe(now, is_down);
-        let states =
-            || shown.iter().map(|target| format!("{target} {:?}", target.state)).collect::<Vec<_>>().join(", ");
+        let states = || {
+            shown
+                .iter()
+                .map(|target| format!("{target} {:?}", target.state))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         self.note_answer(Service::Describe, &self.scenario().config.bindings[binding].name, states);
         self.audit().bindings[binding].shown = Some(shown.clone());
         self.answer(Ok(shown)).await
@@ -377,7 +437,11 @@ impl TargetGroups for Ports {
         self.write(group, Write::Register, targets).await
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
         let (binding, _) = self.keeper_of(group);
         self.examine_request(binding, targets);
         let targets: Vec<Target> = targets.iter().filter_map(DescribedTarget::target).collect();

@@ -9,10 +9,12 @@ use crate::kinds::Kind;
 use crate::measure::Measures;
 use crate::strategy::{Ours, Strategy, WithRoleProbe};
 
-/// From the second honest witness to the switch, the half of all failovers must not take longer. Seconds.
+/// From the second honest witness to the switch, the half of all failovers must not take longer.
+/// Seconds.
 pub const PROMPT: f64 = 2.0;
 
-/// With the role probe, the half of all failovers must not take longer from the real move on. Seconds.
+/// With the role probe, the half of all failovers must not take longer from the real move on.
+/// Seconds.
 const ROLE_PROBE_P50: f64 = 3.5;
 
 /// Nor 99 in 100 of them. In one world in ten no database can be asked. Seconds.
@@ -27,8 +29,11 @@ const ENOUGH: usize = 20_000;
 impl Outcome {
     /// What `target/simulation/report.json` holds.
     pub fn json(&self, failovers: usize, seed: u64) -> Value {
-        let strategies: Map<String, Value> =
-            self.strategies.iter().map(|(name, measures)| ((*name).to_owned(), numbers(measures))).collect();
+        let strategies: Map<String, Value> = self
+            .strategies
+            .iter()
+            .map(|(name, measures)| ((*name).to_owned(), numbers(measures)))
+            .collect();
         let mut kinds = Map::new();
         for (kind, strategy, m) in &self.kinds {
             let of_kind = kinds.entry(kind.to_string()).or_insert_with(|| json!({}));
@@ -49,7 +54,10 @@ impl Outcome {
 
     /// What became of a strategy in the worlds that the rivals know too.
     pub fn of(&self, strategy: &dyn Strategy) -> Option<&Measures> {
-        self.strategies.iter().find(|(name, _)| *name == strategy.name()).map(|(_, measures)| measures)
+        self.strategies
+            .iter()
+            .find(|(name, _)| *name == strategy.name())
+            .map(|(_, measures)| measures)
     }
 
     /// What failover-sync promises and this outcome does not show, each in a sentence.
@@ -71,17 +79,24 @@ impl Outcome {
         }
         let misled = ours.wrong_ways_despite_witnesses;
         if misled > 0 {
-            missed.push(format!("{misled} wrong-way switches although the honest witnesses were not outvoted"));
+            missed.push(format!(
+                "{misled} wrong-way switches although the honest witnesses were not outvoted"
+            ));
         }
         if ours.promptness(50.0) > PROMPT {
-            missed.push(format!("p50 from the second witness to the switch is {:.1} s", ours.promptness(50.0)));
+            missed.push(format!(
+                "p50 from the second witness to the switch is {:.1} s",
+                ours.promptness(50.0)
+            ));
         }
         let is_ours = |name: &str| [Ours.name(), WithRoleProbe.name()].contains(&name);
         for (name, other) in self.strategies.iter().filter(|(name, _)| !is_ours(name)) {
             // The same loop without events is no rival: fewer switches in haste is what it is for.
             let [our_wrong_ways, theirs] = [ours, other].map(Measures::wrong_ways_in_100_000);
             if *name != "schedule-only" && our_wrong_ways >= theirs && ours.wrong_ways > 0 {
-                missed.push(format!("{our_wrong_ways:.0} wrong-way switches in 100,000, {name} has {theirs:.0}"));
+                missed.push(format!(
+                    "{our_wrong_ways:.0} wrong-way switches in 100,000, {name} has {theirs:.0}"
+                ));
             }
             if ours.convergence(99.0) >= other.convergence(99.0) {
                 let (ours, theirs) = (ours.convergence(99.0), other.convergence(99.0));
@@ -100,7 +115,9 @@ fn missed_with_role_probe(m: &Measures) -> Vec<String> {
     }
     let misled = m.wrong_ways_despite_witnesses;
     if misled > 0 {
-        missed.push(format!("{name}: {misled} wrong-way switches although the honest witnesses were not outvoted"));
+        missed.push(format!(
+            "{name}: {misled} wrong-way switches although the honest witnesses were not outvoted"
+        ));
     }
     if m.changes >= ENOUGH {
         for (percent, limit) in [(50.0, ROLE_PROBE_P50), (99.0, ROLE_PROBE_P99)] {
@@ -112,7 +129,8 @@ fn missed_with_role_probe(m: &Measures) -> Vec<String> {
         let wrong_ways = m.wrong_ways_in_100_000();
         if wrong_ways > ROLE_PROBE_WRONG_WAYS {
             missed.push(format!(
-                "{name}: {wrong_ways:.0} wrong-way switches in 100,000, more than {ROLE_PROBE_WRONG_WAYS}"
+                "{name}: {wrong_ways:.0} wrong-way switches in 100,000, more than \
+                 {ROLE_PROBE_WRONG_WAYS}"
             ));
         }
     }
@@ -143,13 +161,14 @@ impl fmt::Display for Outcome {
             "", ":", ":", ":", ":", ":", ":", ":", ":"
         )?;
         for (name, m) in &self.strategies {
-            let (converged, p50, p99) = (m.converged_pct(), m.convergence(50.0), m.convergence(99.0));
+            let (converged, p50, p99) =
+                (m.converged_pct(), m.convergence(50.0), m.convergence(99.0));
             let (nonwriter, empty) = (m.mean(m.wrong_s), m.mean(m.empty_s));
             let writes = m.mean(m.writes as f64);
             writeln!(
                 f,
-                "| {name:<14} | {:>9} | {converged:>7.2} % | {p50:>5.1} s | {p99:>4.0} s | {nonwriter:>10.1} s | {empty:>5.2} s | \
-                 {:>26.0} | {writes:>8.2} |",
+                "| {name:<14} | {:>9} | {converged:>7.2} % | {p50:>5.1} s | {p99:>4.0} s | \
+                 {nonwriter:>10.1} s | {empty:>5.2} s | {:>26.0} | {writes:>8.2} |",
                 m.changes,
                 m.wrong_ways_in_100_000()
             )?;
@@ -165,7 +184,8 @@ impl Outcome {
         }
         writeln!(
             f,
-            "\n| {:<16} | {:<13} | {:>7} | {:>9} | {:>6} | {:>6} | {:>12} | {:>7} | {:>10} | {:>6} | {:>10} |",
+            "\n| {:<16} | {:<13} | {:>7} | {:>9} | {:>6} | {:>6} | {:>12} | {:>7} | {:>10} | {:>6} \
+             | {:>10} |",
             "kind of world",
             "strategy",
             "changes",
@@ -184,13 +204,17 @@ impl Outcome {
             "", "", ":", ":", ":", ":", ":", ":", ":", ":", ":"
         )?;
         for (kind, strategy, m) in &self.kinds {
-            let (converged, p50, p99) = (m.converged_pct(), m.convergence(50.0), m.convergence(99.0));
-            let [wrong, empty, unserved] = [m.wrong_s, m.empty_s, m.unserved_s].map(|total| m.mean(total));
-            let (writes, violations) = (m.mean(m.writes as f64), self.violations_in(*kind, strategy));
+            let (converged, p50, p99) =
+                (m.converged_pct(), m.convergence(50.0), m.convergence(99.0));
+            let [wrong, empty, unserved] =
+                [m.wrong_s, m.empty_s, m.unserved_s].map(|total| m.mean(total));
+            let (writes, violations) =
+                (m.mean(m.writes as f64), self.violations_in(*kind, strategy));
             writeln!(
                 f,
-                "| {:<16} | {strategy:<13} | {:>7} | {converged:>7.2} % | {p50:>4.1} s | {p99:>4.0} s | {wrong:>10.1} s | \
-                 {empty:>5.2} s | {unserved:>8.1} s | {writes:>6.2} | {violations:>10} |",
+                "| {:<16} | {strategy:<13} | {:>7} | {converged:>7.2} % | {p50:>4.1} s | \
+                 {p99:>4.0} s | {wrong:>10.1} s | {empty:>5.2} s | {unserved:>8.1} s | \
+                 {writes:>6.2} | {violations:>10} |",
                 kind.to_string(),
                 m.changes
             )?;
@@ -222,11 +246,20 @@ mod tests {
 
     /// Each change converged after so long.
     fn measures(changes: usize, seconds: f32, wrong_ways: usize) -> Measures {
-        Measures { changes, converged: vec![seconds; changes], limit: 900.0, wrong_ways, ..Measures::default() }
+        Measures {
+            changes,
+            converged: vec![seconds; changes],
+            limit: 900.0,
+            wrong_ways,
+            ..Measures::default()
+        }
     }
 
     fn missed(with_role_probe: Measures) -> Vec<String> {
-        let strategies = vec![("failover-sync", measures(20_000, 20.0, 300)), (WithRoleProbe.name(), with_role_probe)];
+        let strategies = vec![
+            ("failover-sync", measures(20_000, 20.0, 300)),
+            (WithRoleProbe.name(), with_role_probe),
+        ];
         Outcome { strategies, ..Outcome::default() }.missed()
     }
 
@@ -237,7 +270,11 @@ mod tests {
         slow.converged[..201].fill(96.0);
         for (title, with_role_probe, expected) in [
             ("better than ours", measures(20_000, 3.0, 60), &[][..]),
-            ("as slow as ours", measures(20_000, 20.0, 60), &["with-role-probe: p50 is 20.0 s, more than 3.5 s"]),
+            (
+                "as slow as ours",
+                measures(20_000, 20.0, 60),
+                &["with-role-probe: p50 is 20.0 s, more than 3.5 s"],
+            ),
             ("one in a hundred is slow", slow, &["with-role-probe: p99 is 96.0 s, more than 95 s"]),
             (
                 "often wrong",
@@ -253,7 +290,8 @@ mod tests {
             (
                 "misled",
                 misled,
-                &["with-role-probe: 1 wrong-way switches although the honest witnesses were not outvoted"],
+                &["with-role-probe: 1 wrong-way switches although the honest witnesses were not \
+                     outvoted"],
             ),
         ] {
             assert_eq!(missed(with_role_probe), expected, "{title}");

@@ -1,4 +1,5 @@
-//! The resolvers of a world: they lag behind the authority, flap while it changes, and keep what they were told.
+//! The resolvers of a world: they lag behind the authority, flap while it changes, and keep what
+//! they were told.
 
 use std::net::IpAddr;
 
@@ -53,8 +54,8 @@ impl Resolvers {
         self.phases.len()
     }
 
-    /// When the resolver asked the authority last, and when it will ask again. Others ask it too, so that it refills its
-    /// cache at every expiry.
+    /// When the resolver asked the authority last, and when it will ask again. Others ask it too,
+    /// so that it refills its cache at every expiry.
     pub fn refill(&self, resolver: usize, at: Moment, ttl: Moment) -> (Moment, Moment) {
         let phase = self.phases[resolver] * ttl / d::TTL;
         let refill = at.saturating_sub((at + ttl - phase) % ttl);
@@ -67,7 +68,8 @@ impl Resolvers {
             return false;
         }
         let keys = [spread.number, resolver as u64, 0];
-        let refill_there = refill.saturating_sub(d::resolver_lag(&mut self.dice.of(Topic::ResolverLag, keys)));
+        let refill_there =
+            refill.saturating_sub(d::resolver_lag(&mut self.dice.of(Topic::ResolverLag, keys)));
         if refill_there < spread.first || refill_there >= spread.steady {
             return refill_there >= spread.steady;
         }

@@ -1,4 +1,5 @@
-//! What the databases of a world say when they are asked whether they take writes, and the sessions in which they are.
+//! What the databases of a world say when they are asked whether they take writes, and the sessions
+//! in which they are.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,15 +25,19 @@ impl Database {
             true => Some(Role::Writer),
             false => is_reader.then_some(Role::Reader),
         };
-        for (number, change) in self.moves().enumerate().take_while(|(_, change)| change.started <= at) {
+        for (number, change) in
+            self.moves().enumerate().take_while(|(_, change)| change.started <= at)
+        {
             let times = d::role_change(&mut dice.of(Topic::Role, [number as u64, 0, 0]));
             let is_fenced = |fenced: Moment| at < change.moved + fenced;
             if change.to == host {
                 role = (at >= change.moved + times.new_answers).then_some(Role::Writer);
             } else if change.from == host {
-                let takes_writes = at < change.started + times.old_stops || times.old_is_fenced.is_some_and(is_fenced);
-                let is_back =
-                    self.engine.is_cluster() && at >= change.moved + times.old_returns && change.roster.contains(&host);
+                let takes_writes = at < change.started + times.old_stops
+                    || times.old_is_fenced.is_some_and(is_fenced);
+                let is_back = self.engine.is_cluster()
+                    && at >= change.moved + times.old_returns
+                    && change.roster.contains(&host);
                 role = match (takes_writes, is_back) {
                     (true, _) => Some(Role::Writer),
                     (false, is_back) => is_back.then_some(Role::Reader),
@@ -67,7 +72,11 @@ impl RoleProbe for Ports {
 }
 
 impl ProbeSessions for Probing<'_> {
-    fn probe<'a>(&'a self, address: IpAddr, _name: &'a str) -> BoxFuture<'a, Result<Role, Failure>> {
+    fn probe<'a>(
+        &'a self,
+        address: IpAddr,
+        _name: &'a str,
+    ) -> BoxFuture<'a, Result<Role, Failure>> {
         Box::pin(async move {
             let Probing { ports, binding } = *self;
             let (world, dice) = (ports.world(), ports.scenario().dice());
@@ -88,7 +97,8 @@ impl ProbeSessions for Probing<'_> {
             if let Some(role) = role {
                 ports.record_role(binding, address, role);
             }
-            let no_session = || Failure { kind: "ConnectionFailed", message: "no session".to_owned() };
+            let no_session =
+                || Failure { kind: "ConnectionFailed", message: "no session".to_owned() };
             ports.answer(role.ok_or_else(no_session)).await
         })
     }

@@ -1,6 +1,8 @@
-//! What happens in a world whatever the function does: the database, what its bindings follow, and what fails when.
+//! What happens in a world whatever the function does: the database, what its bindings follow, and
+//! what fails when.
 //!
-//! Everything here is a function of the seed and the moment, so that all strategies meet the same world.
+//! Everything here is a function of the seed and the moment, so that all strategies meet the same
+//! world.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +24,8 @@ use crate::pool::Pool;
 use crate::resolvers::{CachedAnswer, Resolvers};
 use crate::subject::{Readers, Subject, Writer};
 
-/// How many times something changes in each world, for the database and for each name with addresses of its own.
+/// How many times something changes in each world, for the database and for each name with
+/// addresses of its own.
 pub const CHANGES: usize = 5;
 
 /// The port of the database.
@@ -48,7 +51,8 @@ pub struct Scenario {
     pub settled: Moment,
     /// The function's configuration.
     pub config: Config,
-    /// The port that a leftover registration in each group is on, in worlds that begin with a mistake.
+    /// The port that a leftover registration in each group is on, in worlds that begin with a
+    /// mistake.
     pub leftover_port: Option<u16>,
     /// What is wrong with the sources for longer than an outage.
     pub(crate) faults: Faults,
@@ -111,11 +115,12 @@ impl Scenario {
         let first_tick = between(rng, 0.0, 60.0);
         let leftover_port = chance(rng, 0.1).then_some(PORT + 1);
         let is_always_readable = kind == Kind::StuckDns;
-        let topology_is_readable = engine.is_cluster() && (is_always_readable || !chance(rng, d::TOPOLOGY_UNREADABLE));
+        let topology_is_readable =
+            engine.is_cluster() && (is_always_readable || !chance(rng, d::TOPOLOGY_UNREADABLE));
         let resolvers = Arc::new(Resolvers::new(dice, rng));
         let (mut database, outages) = maker.live(Arc::clone(&resolvers), rng);
-        database.is_secondary =
-            kind == Kind::UnclearReaders && chance(&mut dice.of(Topic::Fault, [2, 0, 0]), df::SECONDARY);
+        database.is_secondary = kind == Kind::UnclearReaders
+            && chance(&mut dice.of(Topic::Fault, [2, 0, 0]), df::SECONDARY);
         let (faults, database) = (Faults::new(kind, &database, dice), Arc::new(database));
         let bindings = kind.bindings(engine);
         let subject = |kind: &binding::Kind| -> Box<dyn Subject> {
@@ -155,7 +160,8 @@ impl Scenario {
         let heard = scenario.deliveries.iter().map(|delivery| delivery.at);
         let agreed = scenario.subjects.iter().map(|subject| subject.agreed());
         let over = scenario.outages.iter().map(|outage| outage.until);
-        scenario.settled = heard.chain(agreed).chain(over).chain([scenario.faults.over()]).max().unwrap_or(0);
+        scenario.settled =
+            heard.chain(agreed).chain(over).chain([scenario.faults.over()]).max().unwrap_or(0);
         Arc::new(scenario)
     }
 
@@ -184,7 +190,8 @@ impl Scenario {
 
     /// When the last real change is, and how long a group may take to follow it.
     pub fn end(&self) -> Moment {
-        let last = self.subjects.iter().filter_map(|subject| subject.changes().last().copied()).max();
+        let last =
+            self.subjects.iter().filter_map(|subject| subject.changes().last().copied()).max();
         self.settled.max(last.unwrap_or(0) + self.kind.convergence_limit())
     }
 
@@ -216,9 +223,12 @@ impl Scenario {
         if at >= self.settled {
             return false;
         }
-        let is_out = |outage: &Outage| outage.service == service && (outage.from..outage.until).contains(&at);
+        let is_out = |outage: &Outage| {
+            outage.service == service && (outage.from..outage.until).contains(&at)
+        };
         let keys = [service as u64, at / SECOND, 0];
-        self.outages.iter().any(is_out) || chance(&mut self.dice.of(Topic::Refusal, keys), d::REFUSED_SECOND)
+        self.outages.iter().any(is_out)
+            || chance(&mut self.dice.of(Topic::Refusal, keys), d::REFUSED_SECOND)
     }
 
     /// The dice of this world.
@@ -243,16 +253,25 @@ impl Scenario {
                 let host = self.database.hosts[change.host()].0;
                 story.push((change.started, format!("world     {what} at {host} begins")));
                 story.push((change.moved, format!("world     it is real from now on at {host}")));
-                story.push((change.dns.steady, format!("world     DNS knows of the {what}, but for caches")));
+                story.push((
+                    change.dns.steady,
+                    format!("world     DNS knows of the {what}, but for caches"),
+                ));
                 continue;
             }
             story.push((change.started, format!("world     {what} from {from} to {to} begins")));
             story.push((change.moved, format!("world     THE WRITER IS {to} from now on")));
             if !self.database.is_followed(change) {
-                story.push((change.moved, "world     DNS is stuck and will not tell of it".to_owned()));
+                story.push((
+                    change.moved,
+                    "world     DNS is stuck and will not tell of it".to_owned(),
+                ));
             } else {
                 if change.dns.first < change.dns.steady {
-                    story.push((change.dns.first, format!("world     DNS begins to flap between {from} and {to}")));
+                    story.push((
+                        change.dns.first,
+                        format!("world     DNS begins to flap between {from} and {to}"),
+                    ));
                 }
                 story.push((change.dns.steady, format!("world     DNS says {to}, but for caches")));
             }
@@ -266,15 +285,19 @@ impl Scenario {
             story.push((*until, format!("world     {service:?} is back")));
         }
         for (binding, trouble) in self.config.bindings.iter().zip(&self.troubles) {
-            story.extend(trouble.map(|trouble| (0, format!("world     {} is in trouble: {trouble:?}", binding.name))));
+            story.extend(trouble.map(|trouble| {
+                (0, format!("world     {} is in trouble: {trouble:?}", binding.name))
+            }));
         }
-        let agree = if self.is_disputed() { "sources disagree for good" } else { "all sources agree" };
+        let agree =
+            if self.is_disputed() { "sources disagree for good" } else { "all sources agree" };
         story.push((self.settled, format!("world     {agree} and nothing fails from now on")));
         story
     }
 }
 
-/// A number that stays what it is whatever kinds come: with another one, the worlds would be others.
+/// A number that stays what it is whatever kinds come: with another one, the worlds would be
+/// others.
 fn stream(kind: binding::Kind) -> u64 {
     match kind {
         binding::Kind::Cluster => 0,
@@ -290,7 +313,9 @@ fn stream(kind: binding::Kind) -> u64 {
 fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], family: Family) -> Config {
     let binding = |kind: &binding::Kind, subject: &dyn Subject| {
         let name = if kind.is_single_writer() { "writer".to_owned() } else { kind.to_string() };
-        let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef");
+        let arn = format!(
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef"
+        );
         let mut binding = json!({
             "name": name, "endpoint": subject.endpoint(), "port": PORT, "kind": kind.to_string(),
             "targetGroupArn": arn, "ipAddressType": family.to_string(),
@@ -300,9 +325,14 @@ fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], family: 
         }
         binding
     };
-    let bindings =
-        json!(bindings.iter().zip(subjects).map(|(kind, subject)| binding(kind, &**subject)).collect::<Vec<_>>())
-            .to_string();
+    let bindings = json!(
+        bindings
+            .iter()
+            .zip(subjects)
+            .map(|(kind, subject)| binding(kind, &**subject))
+            .collect::<Vec<_>>()
+    )
+    .to_string();
     Config::parse(|name| match name {
         "BINDINGS" => Some(bindings.clone()),
         "ALLOWED_CIDRS" if family == Family::Ipv6 => Some("fd00::/8".to_owned()),

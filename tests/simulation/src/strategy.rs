@@ -81,16 +81,31 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Loop<D, G, T, C> {
     }
 
     /// A process of the function with a configuration of its own.
-    pub fn configured(config: Config, dns: D, groups: G, topology: T, clock: C) -> Arc<Loop<D, G, T, C>> {
+    pub fn configured(
+        config: Config,
+        dns: D,
+        groups: G,
+        topology: T,
+        clock: C,
+    ) -> Arc<Loop<D, G, T, C>> {
         Arc::new(Loop(Arc::new(Synchronizer::new(config, dns, groups, topology, clock))))
     }
 
     /// A process of the function that asks the databases too.
-    pub fn probing(ports: &Ports, dns: D, groups: G, topology: T, clock: C, role_probe: impl RoleProbe) -> Arc<Self> {
+    pub fn probing(
+        ports: &Ports,
+        dns: D,
+        groups: G,
+        topology: T,
+        clock: C,
+        role_probe: impl RoleProbe,
+    ) -> Arc<Self> {
         let mut config = ports.scenario().config.clone();
-        config.bindings.iter_mut().filter(|binding| binding.kind.can_probe_role()).for_each(|binding| {
-            binding.engine = Some(Engine::Postgres);
-        });
+        config.bindings.iter_mut().filter(|binding| binding.kind.can_probe_role()).for_each(
+            |binding| {
+                binding.engine = Some(Engine::Postgres);
+            },
+        );
         let synchronizer = Synchronizer::new(config, dns, groups, topology, clock);
         Arc::new(Loop(Arc::new(synchronizer.with_role_probe(Arc::new(role_probe)))))
     }
@@ -106,7 +121,11 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Process for Loop<D, G, T, C
             match self.0.run(&trigger, deadline).await {
                 Ok(report) => Ending { claims: claims(&report.bindings), error: None },
                 Err(error) => {
-                    let reports = if let RunError::Bindings(report) = &error { &report.bindings[..] } else { &[] };
+                    let reports = if let RunError::Bindings(report) = &error {
+                        &report.bindings[..]
+                    } else {
+                        &[]
+                    };
                     Ending { claims: claims(reports), error: Some(chain(&error)) }
                 }
             }
@@ -150,7 +169,14 @@ impl Strategy for WithRoleProbe {
     }
 
     fn process(&self, ports: Ports) -> Arc<dyn Process> {
-        Loop::probing(&ports, ports.clone(), ports.clone(), ports.clone(), ports.clone(), ports.clone())
+        Loop::probing(
+            &ports,
+            ports.clone(),
+            ports.clone(),
+            ports.clone(),
+            ports.clone(),
+            ports.clone(),
+        )
     }
 
     fn is_checked(&self) -> bool {

@@ -59,7 +59,8 @@ impl Wanted {
 
     /// Whether the target should not be a member.
     pub fn is_wrong(&self, member: Target) -> bool {
-        member.port != PORT || !self.needed.iter().chain(&self.tolerated).any(|address| *address == member.address)
+        member.port != PORT
+            || !self.needed.iter().chain(&self.tolerated).any(|address| *address == member.address)
     }
 }
 
@@ -109,7 +110,8 @@ pub struct Readers {
     pub size: usize,
     /// How long a resolver keeps an answer.
     pub ttl: Moment,
-    /// Whether the RDS API can be read. Without it nobody tells of a healthy member that it is no reader any more.
+    /// Whether the RDS API can be read. Without it nobody tells of a healthy member that it is no
+    /// reader any more.
     pub has_topology: bool,
 }
 
@@ -158,13 +160,15 @@ impl Subject for Readers {
 
     fn agreed(&self) -> Moment {
         // An instance that joins or leaves is described as what it is when its change is over.
-        let listed = self.database.changes.iter().map(|change| change.completed.max(change.available));
+        let listed =
+            self.database.changes.iter().map(|change| change.completed.max(change.available));
         listed.max().unwrap_or(0).max(agreed(&self.database, self.ttl))
     }
 
     fn story(&self) -> Vec<(Moment, String)> {
-        let tell =
-            |at: Moment| (at, format!("world     THE READERS ARE {} from now on", list(&self.wanted(at).needed)));
+        let tell = |at: Moment| {
+            (at, format!("world     THE READERS ARE {} from now on", list(&self.wanted(at).needed)))
+        };
         self.changes().into_iter().map(tell).collect()
     }
 }
@@ -175,5 +179,10 @@ pub(crate) fn list(addresses: &[IpAddr]) -> String {
 }
 
 fn agreed(database: &Database, ttl: Moment) -> Moment {
-    database.changes.iter().map(|change| change.dns.everywhere(ttl).max(change.topology)).max().unwrap_or(0)
+    database
+        .changes
+        .iter()
+        .map(|change| change.dns.everywhere(ttl).max(change.topology))
+        .max()
+        .unwrap_or(0)
 }

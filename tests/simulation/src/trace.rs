@@ -16,10 +16,11 @@ thread_local! {
     static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
 }
 
-/// From here on each verdict that the loop logs on this thread is a line of the trace of this world, or of none.
+/// From here on each verdict that the loop logs on this thread is a line of the trace of this
+/// world, or of none.
 ///
-/// The subscriber is that of the whole process: whether a line of the log is wanted is remembered where it is written, and
-/// must not depend on which thread came there first.
+/// The subscriber is that of the whole process: whether a line of the log is wanted is remembered
+/// where it is written, and must not depend on which thread came there first.
 pub(crate) fn follow(world: Option<&Arc<World>>) {
     static SUBSCRIBER: Once = Once::new();
     if world.is_some() {

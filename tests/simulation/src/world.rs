@@ -47,7 +47,8 @@ pub struct Kept {
     named: Vec<IpAddr>,
 }
 
-/// A switch to an address that was not the writer, and how many witnesses that could be read said what.
+/// A switch to an address that was not the writer, and how many witnesses that could be read said
+/// what.
 #[derive(Clone, Debug)]
 pub struct WrongWay {
     /// When.
@@ -61,8 +62,9 @@ pub struct WrongWay {
 }
 
 impl WrongWay {
-    /// Whether at least as many witnesses were honest as misleading. No rule that lets two witnesses act against a third
-    /// can be right when the two are the ones that mislead, nor one that believes a database that does not know itself.
+    /// Whether at least as many witnesses were honest as misleading. No rule that lets two
+    /// witnesses act against a third can be right when the two are the ones that mislead, nor one
+    /// that believes a database that does not know itself.
     pub fn is_despite_witnesses(&self) -> bool {
         !self.is_by_role && self.honest > 0 && self.honest >= self.misleading
     }
@@ -88,7 +90,8 @@ impl World {
     pub fn new(scenario: Arc<Scenario>, strategy: &dyn Strategy, is_traced: bool) -> Arc<World> {
         let delay = strategy.deregistration_delay();
         let kept = scenario.subjects.iter().map(|subject| {
-            let first = subject.wanted(0).needed.into_iter().map(|address| Target { address, port: PORT });
+            let first =
+                subject.wanted(0).needed.into_iter().map(|address| Target { address, port: PORT });
             let mut members: Vec<Target> = first.collect();
             members.extend(scenario.leftover_port.map(|port| Target { port, ..members[0] }));
             let (wrong_ways, switches, named) = (Vec::new(), Vec::new(), Vec::new());
@@ -96,7 +99,12 @@ impl World {
         });
         let trace = is_traced.then(|| scenario.story());
         let state = State { kept: kept.collect(), violations: Vec::new(), trace };
-        Arc::new(World { scenario, strategy: strategy.name(), start: Instant::now(), state: Mutex::new(state) })
+        Arc::new(World {
+            scenario,
+            strategy: strategy.name(),
+            start: Instant::now(),
+            state: Mutex::new(state),
+        })
     }
 
     /// Milliseconds since the world began.

@@ -20,27 +20,42 @@ const REGRESSIONS: [(Kind, u64, &str); 14] = [
     (
         Kind::Readers,
         10_000_129,
-        "the writer stayed among the readers, because a run that saw no drift never asked the RDS API",
+        "the writer stayed among the readers, because a run that saw no drift never asked the RDS \
+         API",
     ),
     (Kind::Readers, 10_000_256, "as 10000129"),
     (Kind::Readers, 20_000_623, "a failback while the description still showed who had just left"),
-    (Kind::Readers, 20_000_640, "the RDS API changed its mind between two runs, while the description lagged"),
+    (
+        Kind::Readers,
+        20_000_640,
+        "the RDS API changed its mind between two runs, while the description lagged",
+    ),
     (Kind::ReadersIpv6, 10_000_791, "as 20000640"),
     (Kind::Several, 10_000_387, "as 10000014, in a function with more bindings"),
     (Kind::Several, 10_000_415, "as 10000129, in a function with more bindings"),
     (
         Kind::StuckDns,
         10_010_000_024,
-        "a registered database that was asked and silent passed for the check, and the RDS API was asked too late",
+        "a registered database that was asked and silent passed for the check, and the RDS API was \
+         asked too late",
     ),
     (
         Kind::BlueGreen,
         10_000_454,
-        "the writer came back to what the run had just left, and the description still called that a member",
+        "the writer came back to what the run had just left, and the description still called that \
+         a member",
     ),
     (Kind::StuckDns, 10_000_166, "as 10000454, in a cluster"),
-    (Kind::Hostname, 10_001_076, "two runs that heard opposite answers for as long took away each other's target"),
-    (Kind::Hostname, 10_000_000, "what was to leave, and still showed, was registered again although it was read only"),
+    (
+        Kind::Hostname,
+        10_001_076,
+        "two runs that heard opposite answers for as long took away each other's target",
+    ),
+    (
+        Kind::Hostname,
+        10_000_000,
+        "what was to leave, and still showed, was registered again although it was read only",
+    ),
 ];
 
 /// What is drawn in the first twenty worlds of each kind.
@@ -59,7 +74,11 @@ const FINGERPRINTS: [(Kind, u64); 10] = [
 
 fn assert_holds(kind: Kind, changes: usize) {
     for (name, measures) in assert_keeps_invariants(kind, changes) {
-        assert_eq!(measures.converged.len(), measures.changes, "{kind}, {name}: not every change converged");
+        assert_eq!(
+            measures.converged.len(),
+            measures.changes,
+            "{kind}, {name}: not every change converged"
+        );
     }
 }
 
@@ -67,7 +86,9 @@ fn assert_holds(kind: Kind, changes: usize) {
 fn assert_keeps_invariants(kind: Kind, changes: usize) -> Vec<(&'static str, Measures)> {
     let outcome = campaign::run(kind, &strategies_in(kind), changes, 1_001, |_| ());
     let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
-    let replay = format!("replay with cargo run -p simulation -- --kind {kind} --world SEED --strategy NAME");
+    let replay = format!(
+        "replay with cargo run -p simulation -- --kind {kind} --world SEED --strategy NAME"
+    );
     assert!(violations.is_empty(), "{replay}\n{}", violations.join("\n"));
     assert!(outcome.misled.is_empty(), "{replay}\nwrong-way switches in {:?}", outcome.misled);
     outcome.strategies
@@ -115,7 +136,8 @@ fn the_worlds_of_a_seed_stay_what_they_are() {
     let fingerprint = |kind| {
         let lines = (1..=20).flat_map(|seed| {
             let scenario = Scenario::new(kind, seed);
-            let messages = scenario.deliveries.iter().map(|delivery| (delivery.at, delivery.text.clone()));
+            let messages =
+                scenario.deliveries.iter().map(|delivery| (delivery.at, delivery.text.clone()));
             scenario.story().into_iter().chain(messages.collect::<Vec<_>>())
         });
         lines.fold(0, |sum: u64, (at, line)| {

@@ -9,21 +9,24 @@ pub(super) async fn probe(connection: &mut Connection) -> Result<Role, ConnectEr
     role(&variables)
 }
 
-/// A list and not `SELECT @@…`: a variable that the server does not know is an error there, and no row here. It needs no
-/// privilege.
+/// A list and not `SELECT @@…`: a variable that the server does not know is an error there, and no
+/// row here. It needs no privilege.
 ///
-/// Source: "Determining which DB instance you are connected to" in the Aurora user guide; ProxySQL and MaxScale for Aurora,
-/// where a reader has `innodb_read_only` on and `read_only` off; "read_only" and "transaction_read_only" (MariaDB before 11.1:
-/// "tx_read_only") in the manuals of MySQL and MariaDB.
+/// Source: "Determining which DB instance you are connected to" in the Aurora user guide; ProxySQL
+/// and MaxScale for Aurora, where a reader has `innodb_read_only` on and `read_only` off;
+/// "read_only" and "transaction_read_only" (MariaDB before 11.1: "tx_read_only") in the manuals of
+/// MySQL and MariaDB.
 const ROLE_QUERY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('aurora_version', 'innodb_read_only', 'read_only', 'transaction_read_only', 'tx_read_only')";
 
-/// On Aurora only `innodb_read_only` tells a reader; elsewhere a replica has `read_only`, which is an enumeration in newer
-/// MariaDB. A writer that is read only for every new session, on Aurora by `read_only` and anywhere by a default for
-/// transactions, is unknown: an operator or a switchover has made it so.
+/// On Aurora only `innodb_read_only` tells a reader; elsewhere a replica has `read_only`, which is
+/// an enumeration in newer MariaDB. A writer that is read only for every new session, on Aurora by
+/// `read_only` and anywhere by a default for transactions, is unknown: an operator or a switchover
+/// has made it so.
 fn role(variables: &[(String, String)]) -> Result<Role, ConnectError> {
-    let value =
-        |name: &str| variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    let value = |name: &str| {
+        variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    };
     let is_on = |value: &String| !matches!(value.to_ascii_uppercase().as_str(), "OFF" | "0");
     let unknown = || ConnectError::Protocol("it shows no variable read_only".to_owned());
     let is_aurora = value("aurora_version").is_some();
@@ -32,7 +35,9 @@ fn role(variables: &[(String, String)]) -> Result<Role, ConnectError> {
         .map(is_on)
         .ok_or_else(unknown)
         .or_else(|error| if is_aurora { Ok(false) } else { Err(error) })?;
-    let by_default = ["transaction_read_only", "tx_read_only"].into_iter().any(|name| value(name).is_some_and(is_on));
+    let by_default = ["transaction_read_only", "tx_read_only"]
+        .into_iter()
+        .any(|name| value(name).is_some_and(is_on));
     Ok(match (innodb, read_only, is_aurora) {
         (true, _, _) | (false, true, false) => Role::Reader,
         (false, true, true) => Role::Unknown,
@@ -52,16 +57,28 @@ mod tests {
             (vec![("innodb_read_only", "OFF"), ("read_only", "ON")], Some(Role::Reader)),
             (vec![("innodb_read_only", "ON"), ("read_only", "OFF")], Some(Role::Reader)),
             (vec![("read_only", "NO_LOCK_NO_ADMIN")], Some(Role::Reader)),
-            (vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "ON")], Some(Role::Unknown)),
-            (vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "OFF")], Some(Role::Writer)),
+            (
+                vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "ON")],
+                Some(Role::Unknown),
+            ),
+            (
+                vec![("aurora_version", "3.08"), ("innodb_read_only", "OFF"), ("read_only", "OFF")],
+                Some(Role::Writer),
+            ),
             (vec![("read_only", "OFF"), ("transaction_read_only", "ON")], Some(Role::Unknown)),
             (vec![("read_only", "OFF"), ("tx_read_only", "ON")], Some(Role::Unknown)),
             (vec![("read_only", "OFF"), ("tx_read_only", "OFF")], Some(Role::Writer)),
             (vec![("read_only", "ON"), ("tx_read_only", "ON")], Some(Role::Reader)),
-            (vec![("aurora_version", "3.08"), ("innodb_read_only", "ON"), ("read_only", "OFF")], Some(Role::Reader)),
+            (
+                vec![("aurora_version", "3.08"), ("innodb_read_only", "ON"), ("read_only", "OFF")],
+                Some(Role::Reader),
+            ),
             (vec![], None),
         ] {
-            let owned: Vec<_> = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let owned: Vec<_> = variables
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect();
             assert_eq!(role(&owned).ok(), expected, "{variables:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! ELBv2 and RDS on loopback, over the Query protocol: one target group and one cluster, with the states that an
-//! emulator leaves out, and faults on demand.
+//! ELBv2 and RDS on loopback, over the Query protocol: one target group and one cluster, with the
+//! states that an emulator leaves out, and faults on demand.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,7 +27,8 @@ pub(crate) struct Aws {
 pub(crate) struct Group {
     /// State by `(Id, port)`.
     pub(crate) targets: BTreeMap<(String, String), &'static str>,
-    /// Which of `orders-a` and `orders-b` is the cluster's writer; without one the cluster does not exist.
+    /// Which of `orders-a` and `orders-b` is the cluster's writer; without one the cluster does not
+    /// exist.
     pub(crate) writer: Option<&'static str>,
     /// The IAM actions in the order of the calls.
     pub(crate) calls: Vec<String>,
@@ -45,7 +46,8 @@ impl Aws {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let counted = Arc::clone(&group);
-        let listener = listener.tap_io(move |_| counted.lock().expect("not poisoned").connections += 1);
+        let listener =
+            listener.tap_io(move |_| counted.lock().expect("not poisoned").connections += 1);
         tokio::spawn(async move { axum::serve(listener, router).await });
         let aws = Aws { address, group };
         for target in targets {
@@ -66,7 +68,11 @@ impl Aws {
 
     /// The targets, each as `address:port state`, in order.
     pub(crate) fn targets(&self) -> Vec<String> {
-        self.state().targets.iter().map(|((id, port), state)| format!("{id}:{port} {state}")).collect()
+        self.state()
+            .targets
+            .iter()
+            .map(|((id, port), state)| format!("{id}:{port} {state}"))
+            .collect()
     }
 
     /// Lets an action answer with what it answers now up to this text, as if that were all.
@@ -79,12 +85,17 @@ impl Aws {
 
     /// Lets an action answer with an error of AWS.
     pub(crate) fn refuse(&self, action: &'static str, status: u16, code: &str) {
-        let body = include_str!("../xml/error.xml").replace("CODE", code).replace("MESSAGE", "the message of AWS");
+        let body = include_str!("../xml/error.xml")
+            .replace("CODE", code)
+            .replace("MESSAGE", "the message of AWS");
         self.state().faults.insert(action, (status, body));
     }
 }
 
-async fn answer(State(group): State<Arc<Mutex<Group>>>, Form(form): Form<BTreeMap<String, String>>) -> Response {
+async fn answer(
+    State(group): State<Arc<Mutex<Group>>>,
+    Form(form): Form<BTreeMap<String, String>>,
+) -> Response {
     let mut group = group.lock().expect("not poisoned");
     let action = form.get("Action").cloned().unwrap_or_default();
     let service = if action.starts_with("DescribeDB") { "rds" } else { "elasticloadbalancing" };
@@ -115,9 +126,18 @@ impl Group {
             "DescribeDBClusters" if self.writer.is_some() => {
                 let cluster = include_str!("../xml/describe-db-clusters.xml");
                 // The document's writer is `orders-b`, and its only other member is `orders-a`.
-                (200, if self.writer == Some("orders-b") { cluster.to_owned() } else { swapped(cluster) })
+                (
+                    200,
+                    if self.writer == Some("orders-b") {
+                        cluster.to_owned()
+                    } else {
+                        swapped(cluster)
+                    },
+                )
             }
-            "DescribeDBInstances" => (200, include_str!("../xml/describe-db-instances.xml").to_owned()),
+            "DescribeDBInstances" => {
+                (200, include_str!("../xml/describe-db-instances.xml").to_owned())
+            }
             _ => (404, include_str!("../xml/error.xml").replace("CODE", "DBClusterNotFoundFault")),
         }
     }
@@ -135,7 +155,9 @@ impl Group {
             .iter()
             .map(|((id, port), state)| {
                 let health = match state.split_once('/') {
-                    Some((state, reason)) => format!("<State>{state}</State><Reason>{reason}</Reason>"),
+                    Some((state, reason)) => {
+                        format!("<State>{state}</State><Reason>{reason}</Reason>")
+                    }
                     None => format!("<State>{state}</State>"),
                 };
                 format!(
@@ -144,27 +166,33 @@ impl Group {
                 )
             })
             .collect();
-        envelope("DescribeTargetHealth", &format!("<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"))
+        envelope(
+            "DescribeTargetHealth",
+            &format!("<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"),
+        )
     }
 }
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
-         <{action}Result>{result}</{action}Result>\
-         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response \
+         xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
     )
 }
 
 fn swapped(cluster: &str) -> String {
-    cluster.replace("orders-a", "orders-x").replace("orders-b", "orders-a").replace("orders-x", "orders-b")
+    cluster
+        .replace("orders-a", "orders-x")
+        .replace("orders-b", "orders-a")
+        .replace("orders-x", "orders-b")
 }
 
 /// `Targets.member.N.Id` and `.Port`; a missing port is the group's, as with the real one.
 fn targets_of(form: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let target = |number: usize| {
         let id = form.get(&format!("Targets.member.{number}.Id"))?;
-        let port = form.get(&format!("Targets.member.{number}.Port")).map_or("5432", String::as_str);
+        let port =
+            form.get(&format!("Targets.member.{number}.Port")).map_or("5432", String::as_str);
         Some((id.clone(), port.to_owned()))
     };
     (1..).map_while(target).collect()

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use aws::Aws;
 
 /// The ARN of the target group that the bindings of these tests keep.
-pub(crate) const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+pub(crate) const ARN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 
 /// The ARN of another target group, which the stand-in answers for as well.
 pub(crate) const OTHER_ARN: &str =
@@ -28,8 +29,7 @@ pub(crate) struct Settings {
 impl Settings {
     /// One binding `writer`, resolved by this DNS server.
     pub(crate) fn new(dns: std::net::SocketAddr) -> Settings {
-        let bindings =
-            json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
+        let bindings = json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
         Settings { bindings, variables: vec![("DNS_SERVERS", dns.to_string())] }
     }
 

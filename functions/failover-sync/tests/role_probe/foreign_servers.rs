@@ -40,7 +40,10 @@ async fn foreign_server(says: Vec<u8>, waits: bool) -> u16 {
 #[tokio::test]
 async fn what_is_no_database_is_a_named_silence() {
     let run = Run::new().unwrap();
-    let files = Authority::new().unwrap().issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let files = Authority::new()
+        .unwrap()
+        .issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap())
+        .unwrap();
     let garbage = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
     for (engine, says, waits, kind) in [
         ("postgres", garbage.clone(), true, "TlsRefused"),
@@ -63,22 +66,35 @@ async fn what_is_no_database_is_a_named_silence() {
 #[tokio::test]
 async fn nobody_at_the_address_is_a_named_silence() {
     let run = Run::new().unwrap();
-    let files = Authority::new().unwrap().issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let files = Authority::new()
+        .unwrap()
+        .issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap())
+        .unwrap();
     let free = TcpListener::bind((ADDRESS, 0)).await.unwrap().local_addr().unwrap().port();
     for engine in ["postgres", "mysql"] {
         let prober = Prober::new(engine, free, &files.authority).await;
-        assert_failed(prober.probe(ADDRESS, "db.example").await, "ConnectionFailed", &["security group"]);
+        assert_failed(
+            prober.probe(ADDRESS, "db.example").await,
+            "ConnectionFailed",
+            &["security group"],
+        );
     }
 }
 
 #[tokio::test]
 async fn a_server_that_accepts_and_says_nothing_is_waited_for_by_the_loop_alone() {
     let run = Run::new().unwrap();
-    let files = Authority::new().unwrap().issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let files = Authority::new()
+        .unwrap()
+        .issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap())
+        .unwrap();
     let listener = TcpListener::bind((ADDRESS, 0)).await.unwrap();
     for engine in ["postgres", "mysql"] {
-        let prober = Prober::new(engine, listener.local_addr().unwrap().port(), &files.authority).await;
-        let said = tokio::time::timeout(Duration::from_millis(200), prober.probe(ADDRESS, "db.example")).await;
+        let prober =
+            Prober::new(engine, listener.local_addr().unwrap().port(), &files.authority).await;
+        let said =
+            tokio::time::timeout(Duration::from_millis(200), prober.probe(ADDRESS, "db.example"))
+                .await;
         assert!(said.is_err(), "{engine}: {said:?}");
     }
 }

@@ -84,7 +84,8 @@ async fn forward(client: TcpStream, server: TcpStream, mut held: watch::Receiver
     answers.abort();
 }
 
-/// A question that is given up must leave no session, and one whose session is only being opened no second one.
+/// A question that is given up must leave no session, and one whose session is only being opened no
+/// second one.
 async fn is_held(server: SocketAddr, engine: &str, name: &str, authority: &std::path::Path) {
     let relay = Relay::start(server).await;
     let prober = Prober::new(engine, relay.port, authority).await;
@@ -103,7 +104,11 @@ async fn is_held(server: SocketAddr, engine: &str, name: &str, authority: &std::
     assert!(said.is_err(), "{engine}: {said:?}");
     relay.until_ended(1).await;
     relay.hold(false);
-    assert_eq!(sessions.probe(ADDRESS, name).await, Ok(Role::Writer), "{engine}: it is dialled anew");
+    assert_eq!(
+        sessions.probe(ADDRESS, name).await,
+        Ok(Role::Writer),
+        "{engine}: it is dialled anew"
+    );
     sessions.close().await;
     relay.until_ended(2).await;
 }
@@ -118,7 +123,10 @@ async fn a_question_to_postgresql_that_is_given_up_leaves_no_session() {
 async fn a_question_to_mariadb_that_is_given_up_leaves_no_session() {
     let run = Run::new().unwrap();
     let server = Server::mariadb(&run, "mariadb", &Options::default()).await.unwrap();
-    server.sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL")).await.unwrap();
+    server
+        .sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL"))
+        .await
+        .unwrap();
     is_held(server.addr(), "mariadb", mariadb::NAME, server.authority()).await;
 }
 
@@ -126,7 +134,10 @@ async fn a_question_to_mariadb_that_is_given_up_leaves_no_session() {
 async fn a_refused_login_lets_the_secret_be_fetched_again_once() {
     let run = Run::new().unwrap();
     let server = Server::mariadb(&run, "mariadb", &Options::default()).await.unwrap();
-    server.sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL")).await.unwrap();
+    server
+        .sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL"))
+        .await
+        .unwrap();
     let prober = Prober::new("mariadb", server.addr().port(), server.authority()).await;
     let ask = |sessions| probe_twice(sessions, server.addr().ip());
     prober.secrets.set_secret(USER, "the-password-before-the-rotation");
@@ -140,10 +151,17 @@ async fn a_refused_login_lets_the_secret_be_fetched_again_once() {
     let sessions = prober.probe.sessions(&prober.binding);
     assert_eq!(ask(&*sessions).await, [false, false]);
     assert_eq!(ask(&*sessions).await, [false, false]);
-    assert_eq!(prober.secrets.account().calls.len() - before, 2, "it is not fetched for every refusal");
+    assert_eq!(
+        prober.secrets.account().calls.len() - before,
+        2,
+        "it is not fetched for every refusal"
+    );
 }
 
-async fn probe_twice(sessions: &dyn failover_sync::ports::ProbeSessions, address: IpAddr) -> [bool; 2] {
+async fn probe_twice(
+    sessions: &dyn failover_sync::ports::ProbeSessions,
+    address: IpAddr,
+) -> [bool; 2] {
     let mut said = [false; 2];
     for said in &mut said {
         *said = sessions.probe(address, mariadb::NAME).await.is_ok();

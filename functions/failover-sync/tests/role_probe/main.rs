@@ -1,6 +1,8 @@
-//! What databases say of themselves, and what keeps them from it: real servers, and things that are none.
+//! What databases say of themselves, and what keeps them from it: real servers, and things that are
+//! none.
 //!
-//! PostgreSQL and MariaDB run here; Secrets Manager is a stand-in. Aurora's variables are in a table of the code.
+//! PostgreSQL and MariaDB run here; Secrets Manager is a stand-in. Aurora's variables are in a
+//! table of the code.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -63,7 +65,9 @@ impl Prober {
     /// Asks once, in a run of its own.
     async fn probe(&self, address: IpAddr, name: &str) -> Outcome {
         let sessions = self.probe.sessions(&self.binding);
-        let said = timeout(Duration::from_secs(30), sessions.probe(address, name)).await.expect("an answer");
+        let said = timeout(Duration::from_secs(30), sessions.probe(address, name))
+            .await
+            .expect("an answer");
         sessions.close().await;
         said
     }
@@ -81,7 +85,10 @@ fn binding(engine: &str, port: u16) -> Binding {
         _ => None,
     });
     let binding = config.unwrap().bindings.remove(0);
-    assert_eq!(binding.engine, Some(if engine == "postgres" { Engine::Postgres } else { Engine::MySql }));
+    assert_eq!(
+        binding.engine,
+        Some(if engine == "postgres" { Engine::Postgres } else { Engine::MySql })
+    );
     binding
 }
 

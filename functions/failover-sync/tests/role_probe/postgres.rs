@@ -16,7 +16,8 @@ use crate::{PASSWORD, Prober, USER, assert_failed};
 pub(crate) const NAME: &str = "orders.example";
 
 /// What the server demands of each account, instead of letting everybody in.
-const ACCESS: &str = "hostssl all probe 127.0.0.0/8 scram-sha-256\nhost all postgres 127.0.0.0/8 trust\n\
+const ACCESS: &str = "hostssl all probe 127.0.0.0/8 scram-sha-256\nhost all postgres 127.0.0.0/8 \
+                      trust\n\
                       host replication all 127.0.0.0/8 trust\n";
 
 pub(crate) struct Stage {
@@ -47,7 +48,8 @@ impl Stage {
     /// How many sessions the function has with the primary.
     async fn sessions(&self) -> i64 {
         let client = connect(self.pair.address(self.pair.primary())).await.unwrap();
-        let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'failover-sync'";
+        let count =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'failover-sync'";
         client.query_one(count, &[]).await.unwrap().get(0)
     }
 }
@@ -74,13 +76,25 @@ async fn the_primary_takes_writes_and_the_standby_is_read_only_until_it_is_promo
         assert_eq!(sessions.probe(stage.address(server), NAME).await, Ok(expected), "{server}");
     }
     stage.pair.crash_primary().await.unwrap();
-    assert_failed(sessions.probe(stage.address(0), NAME).await, "ConnectionFailed", &["could not be made, or broke"]);
+    assert_failed(
+        sessions.probe(stage.address(0), NAME).await,
+        "ConnectionFailed",
+        &["could not be made, or broke"],
+    );
     assert_eq!(sessions.probe(stage.address(1), NAME).await, Ok(Role::Reader));
     stage.pair.promote_standby().await.unwrap();
-    assert_eq!(sessions.probe(stage.address(1), NAME).await, Ok(Role::Writer), "the same session says so");
+    assert_eq!(
+        sessions.probe(stage.address(1), NAME).await,
+        Ok(Role::Writer),
+        "the same session says so"
+    );
     stage.pair.rebuild_standby(&stage.run).await.unwrap();
     admit(stage.pair.address(0), ACCESS).await;
-    assert_eq!(sessions.probe(stage.address(0), NAME).await, Ok(Role::Reader), "the old primary is back");
+    assert_eq!(
+        sessions.probe(stage.address(0), NAME).await,
+        Ok(Role::Reader),
+        "the old primary is back"
+    );
 }
 
 #[tokio::test]
@@ -91,15 +105,24 @@ async fn a_run_has_one_session_with_a_database_which_ends_with_it_and_the_secret
         sessions.probe(stage.address(0), NAME).await.unwrap();
     }
     assert_eq!(stage.sessions().await, 1);
-    sql(stage.pair.address(0), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'probe'").await;
-    assert_eq!(sessions.probe(stage.address(0), NAME).await, Ok(Role::Writer), "a session that broke is made anew");
+    sql(
+        stage.pair.address(0),
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'probe'",
+    )
+    .await;
+    assert_eq!(
+        sessions.probe(stage.address(0), NAME).await,
+        Ok(Role::Writer),
+        "a session that broke is made anew"
+    );
     sessions.close().await;
     assert_eq!(stage.sessions().await, 0);
     let calls = stage.prober.secrets.account().calls.len();
     assert_eq!(calls, 1, "one call of GetSecretValue for two sessions");
 }
 
-/// Where the default comes from decides: the server fences everybody, an operator one account or one database.
+/// Where the default comes from decides: the server fences everybody, an operator one account or
+/// one database.
 #[tokio::test]
 async fn a_writer_whose_sessions_are_read_only_by_a_default_of_the_server_is_unknown() {
     let stage = Stage::start().await;
@@ -115,20 +138,31 @@ async fn a_writer_whose_sessions_are_read_only_by_a_default_of_the_server_is_unk
         sql(primary, "SELECT pg_reload_conf()").await;
         assert_eq!(eventually(&stage, expected).await, Ok(expected), "{scope}");
         // The account that takes it back may write again itself.
-        let back =
-            format!("SET default_transaction_read_only = off; ALTER {scope} RESET default_transaction_read_only");
+        let back = format!(
+            "SET default_transaction_read_only = off; ALTER {scope} RESET \
+             default_transaction_read_only"
+        );
         let client = connect(primary).await.unwrap();
         for statement in back.split("; ") {
             client.simple_query(statement).await.unwrap();
         }
         client.simple_query("SELECT pg_reload_conf()").await.unwrap();
-        assert_eq!(eventually(&stage, Role::Writer).await, Ok(Role::Writer), "without the default of {scope}");
+        assert_eq!(
+            eventually(&stage, Role::Writer).await,
+            Ok(Role::Writer),
+            "without the default of {scope}"
+        );
     }
     sql(stage.pair.address(0), "ALTER SYSTEM SET default_transaction_read_only = on").await;
-    assert_eq!(stage.prober.probe(stage.address(1), NAME).await, Ok(Role::Reader), "a standby is no writer");
+    assert_eq!(
+        stage.prober.probe(stage.address(1), NAME).await,
+        Ok(Role::Reader),
+        "a standby is no writer"
+    );
 }
 
-/// What the primary says of itself, once it says what is expected or has not for a while: it reads its file anew on a signal.
+/// What the primary says of itself, once it says what is expected or has not for a while: it reads
+/// its file anew on a signal.
 async fn eventually(stage: &Stage, expected: Role) -> Result<Role, Failure> {
     let mut said = stage.prober.probe(stage.address(0), NAME).await;
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -144,22 +178,45 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
     let (primary, address) = (stage.pair.address(0), stage.address(0));
     let prober = &stage.prober;
 
-    assert_failed(prober.probe(address, "other.example").await, "TlsRefused", &["for another name"]);
-    let foreign_server =
-        Authority::new().unwrap().issue(&[NAME], Flaw::None, &stage.run.scratch("foreign_server").unwrap()).unwrap();
+    assert_failed(
+        prober.probe(address, "other.example").await,
+        "TlsRefused",
+        &["for another name"],
+    );
+    let foreign_server = Authority::new()
+        .unwrap()
+        .issue(&[NAME], Flaw::None, &stage.run.scratch("foreign_server").unwrap())
+        .unwrap();
     let distrustful = Prober::new("postgres", stage.pair.port(), &foreign_server.authority).await;
-    assert_failed(distrustful.probe(address, NAME).await, "TlsRefused", &["signed by nobody whom the function trusts"]);
+    assert_failed(
+        distrustful.probe(address, NAME).await,
+        "TlsRefused",
+        &["signed by nobody whom the function trusts"],
+    );
 
     prober.secrets.set_secret(USER, "a-wrong-password");
-    assert_failed(prober.probe(address, NAME).await, "LoginRefused", &["28P01", "correct the user name or password"]);
+    assert_failed(
+        prober.probe(address, NAME).await,
+        "LoginRefused",
+        &["28P01", "correct the user name or password"],
+    );
     prober.secrets.set_secret("nobody", PASSWORD);
     assert_failed(prober.probe(address, NAME).await, "LoginRefused", &["28000", "pg_hba.conf"]);
     prober.secrets.account().secret = Some("{}".to_owned());
-    assert_failed(prober.probe(address, NAME).await, "SecretUnreadable", &["\"username\" and \"password\""]);
+    assert_failed(
+        prober.probe(address, NAME).await,
+        "SecretUnreadable",
+        &["\"username\" and \"password\""],
+    );
     prober.secrets.set_secret(USER, PASSWORD);
 
     for (change, back, kind, words) in [
-        ("ALTER ROLE probe CONNECTION LIMIT 0", "ALTER ROLE probe CONNECTION LIMIT 5", "ServerRefused", "53300"),
+        (
+            "ALTER ROLE probe CONNECTION LIMIT 0",
+            "ALTER ROLE probe CONNECTION LIMIT 5",
+            "ServerRefused",
+            "53300",
+        ),
         (
             "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
             "GRANT CONNECT ON DATABASE postgres TO PUBLIC",
@@ -173,7 +230,8 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
     }
 
     let mysql = Prober::new("mysql", stage.pair.port(), &stage.files.authority).await;
-    let mute = tokio::time::timeout(std::time::Duration::from_secs(1), mysql.probe(address, NAME)).await;
+    let mute =
+        tokio::time::timeout(std::time::Duration::from_secs(1), mysql.probe(address, NAME)).await;
     assert!(!matches!(mute, Ok(Ok(_))), "PostgreSQL is no MySQL");
     assert_eq!(prober.probe(address, NAME).await, Ok(Role::Writer), "and then all is well");
 }
@@ -181,7 +239,8 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
 #[tokio::test]
 async fn a_server_without_tls_gets_no_password() {
     let run = Run::new().unwrap();
-    let files = Authority::new().unwrap().issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let files =
+        Authority::new().unwrap().issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
     let pair = Pair::start(&run).await.unwrap();
     let prober = Prober::new("postgres", pair.port(), &files.authority).await;
     assert_failed(

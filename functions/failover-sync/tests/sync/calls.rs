@@ -21,12 +21,26 @@ async fn a_run_takes_so_many_round_trips_to_aws_and_no_more() {
         ("in sync: describe", &["10.0.0.2:5432"][..], &schedule, 1),
         ("in sync, watched: describe, and topology meanwhile", &["10.0.0.2:5432"], &watching, 1),
         ("empty: describe, register, verify", &[], &schedule, 3),
-        ("a switch of a watch: describe, register, describe, deregister, verify", &["10.0.0.1:5432"], &watching, 5),
-        ("a switch of a new process, which asks topology beside DNS", &["10.0.0.1:5432"], &schedule, 5),
+        (
+            "a switch of a watch: describe, register, describe, deregister, verify",
+            &["10.0.0.1:5432"],
+            &watching,
+            5,
+        ),
+        (
+            "a switch of a new process, which asks topology beside DNS",
+            &["10.0.0.1:5432"],
+            &schedule,
+            5,
+        ),
     ] {
         let world = failed_over();
         world.group("db", targets);
-        assert_eq!(round_trips(&world, &world.synchronizer(&[("db", "cluster")]), trigger).await, expected, "{title}");
+        assert_eq!(
+            round_trips(&world, &world.synchronizer(&[("db", "cluster")]), trigger).await,
+            expected,
+            "{title}"
+        );
     }
 }
 
@@ -52,7 +66,8 @@ async fn a_process_that_saw_the_group_in_sync_asks_topology_as_soon_as_the_name_
 async fn many_bindings_share_a_few_calls_at_a_time() {
     let names: Vec<String> = (0..30).map(|number| format!("db-{number}")).collect();
     let bindings: Vec<_> = names.iter().map(|name| (name.as_str(), "address")).collect();
-    let groups = |world: &World| names.iter().for_each(|name| world.group(name, &["10.0.0.7:5432"]));
+    let groups =
+        |world: &World| names.iter().for_each(|name| world.group(name, &["10.0.0.7:5432"]));
 
     let world = World::default();
     groups(&world);
@@ -61,11 +76,13 @@ async fn many_bindings_share_a_few_calls_at_a_time() {
     run(&world, &bindings, &Trigger::default()).await.unwrap();
     assert_eq!(began.elapsed(), Duration::from_millis(40), "thirty calls, eight at a time");
 
-    // A call that the SDK tries again keeps its place, so that one that is throttled slows the others down.
+    // A call that the SDK tries again keeps its place, so that one that is throttled slows the
+    // others down.
     let world = World::default();
     groups(&world);
     world.state().hanging.push("describe".into());
-    let outcome = timeout(Duration::from_secs(9), run(&world, &bindings, &Trigger::default())).await;
+    let outcome =
+        timeout(Duration::from_secs(9), run(&world, &bindings, &Trigger::default())).await;
     assert!(outcome.is_err(), "they hang");
     assert_eq!(world.count("describe"), 8);
 }

@@ -1,4 +1,5 @@
-//! Endpoints and clusters that are not as usual: nobody flagged, an empty group, one public address, a custom endpoint.
+//! Endpoints and clusters that are not as usual: nobody flagged, an empty group, one public
+//! address, a custom endpoint.
 
 use super::*;
 
@@ -38,8 +39,16 @@ async fn an_empty_group_is_not_filled_with_a_reader() {
     (world.state().writer, world.state().groups) = (None, Default::default());
     world.group("db", &[]);
     let report = run_db(&world, "cluster").await;
-    assert_eq!((report.state(), report.elapsed.as_secs()), (State::Updated, 30), "the RDS API is silent");
-    assert!(report.why().unwrap().contains("the group has been empty for 30 s"), "{:?}", report.why());
+    assert_eq!(
+        (report.state(), report.elapsed.as_secs()),
+        (State::Updated, 30),
+        "the RDS API is silent"
+    );
+    assert!(
+        report.why().unwrap().contains("the group has been empty for 30 s"),
+        "{:?}",
+        report.why()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -50,7 +59,11 @@ async fn one_public_address_keeps_no_other_out_and_fails_the_run_by_its_name() {
         world.resolve("db.example", &["10.0.0.2", "52.1.2.3"]);
         world.group("db", &["10.0.0.9:5432 unhealthy"]);
         let report = run_db(&world, kind).await;
-        assert_eq!(world.writes(), ["register db 10.0.0.2:5432"], "{kind}: nobody leaves in that run");
+        assert_eq!(
+            world.writes(),
+            ["register db 10.0.0.2:5432"],
+            "{kind}: nobody leaves in that run"
+        );
         let (error, message) = error_of(&report);
         assert!(error == "AddressRefused" && message.contains("52.1.2.3"), "{kind}: {message}");
     }
@@ -62,7 +75,12 @@ async fn a_member_of_a_custom_endpoint_stays_for_twenty_answers_without_it() {
     world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"]);
     let synchronizer = world.synchronizer(&[("db", "custom")]);
     for run in 1..=20 {
-        let report = synchronizer.run(&Trigger::default(), Instant::now() + LONG).await.unwrap().bindings.remove(0);
+        let report = synchronizer
+            .run(&Trigger::default(), Instant::now() + LONG)
+            .await
+            .unwrap()
+            .bindings
+            .remove(0);
         let left: &[&str] = if run < 20 { &[] } else { &["10.0.0.1:5432"] };
         assert_eq!(report.deregistered, left, "run {run}");
         sleep(Duration::from_secs(60)).await;

@@ -1,4 +1,5 @@
-//! One witness that does not answer takes no other with it: each has a limit of its own, and what is heard counts.
+//! One witness that does not answer takes no other with it: each has a limit of its own, and what
+//! is heard counts.
 
 use reconcile::claim::Role;
 
@@ -29,7 +30,8 @@ async fn fail_over_to_b(
 ) -> (Vec<String>, Duration) {
     world.state().writer = Some("orders-b");
     let began = Instant::now();
-    let completed = event(world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(1));
+    let completed =
+        event(world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(1));
     let run = {
         let synchronizer = Arc::clone(synchronizer);
         tokio::spawn(async move { drop(synchronizer.run(&completed, Instant::now() + LONG).await) })
@@ -52,7 +54,8 @@ pub(crate) fn report_of(outcome: Result<Report, RunError>) -> BindingReport {
 const SWITCHED: [&str; 2] = ["register db 10.0.0.2:5432", "deregister db 10.0.0.1:5432"];
 
 #[tokio::test(start_paused = true)]
-async fn an_event_and_the_rds_api_switch_to_an_address_that_was_found_a_minute_ago_while_dns_is_dead() {
+async fn an_event_and_the_rds_api_switch_to_an_address_that_was_found_a_minute_ago_while_dns_is_dead()
+ {
     let (world, synchronizer) = before_a_failover().await;
     silence(&world, &["lookup"]);
     let (writes, took) = fail_over_to_b(&world, &synchronizer).await;
@@ -108,7 +111,12 @@ async fn what_was_found_is_not_believed_when_it_is_old_is_denied_or_may_have_mov
         silence(&world, &["lookup orders"]);
         change(&world);
         world.state().writer = Some("orders-b");
-        let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(1));
+        let completed = event(
+            &world,
+            "0071",
+            "Completed failover to DB instance: orders-b",
+            Duration::from_secs(1),
+        );
         let report = report_of(synchronizer.run(&completed, Instant::now() + LONG).await);
         assert_eq!(report.is_topology_silent, Some(!is_believed), "{title}: {report:?}");
     }
@@ -126,7 +134,9 @@ async fn one_members_name_that_does_not_resolve_hides_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn the_promoted_database_is_followed_whoever_else_hangs() {
-    for hanging in [&["lookup"][..], &["topology"], &["lookup", "topology"], &["lookup orders"], &[]] {
+    for hanging in
+        [&["lookup"][..], &["topology"], &["lookup", "topology"], &["lookup orders"], &[]]
+    {
         for kind in ["cluster", "instance"] {
             let world = failed_over();
             world.resolve("db.example", &["10.0.0.1"]);
@@ -143,13 +153,18 @@ async fn the_promoted_database_is_followed_whoever_else_hangs() {
             let synchronizer = probing(&world, kind, &databases);
             let moved = event(&world, "0385", "", Duration::ZERO);
             let began = Instant::now();
-            let run = tokio::spawn(async move { drop(synchronizer.run(&moved, began + LONG).await) });
+            let run =
+                tokio::spawn(async move { drop(synchronizer.run(&moved, began + LONG).await) });
             while world.count("deregister") == 0 && !run.is_finished() {
                 sleep(Duration::from_millis(50)).await;
             }
             run.abort();
             assert_eq!(world.writes(), SWITCHED, "{kind}, {hanging:?}");
-            assert!(began.elapsed() <= Duration::from_secs(32), "{kind}, {hanging:?}: {:?}", began.elapsed());
+            assert!(
+                began.elapsed() <= Duration::from_secs(32),
+                "{kind}, {hanging:?}: {:?}",
+                began.elapsed()
+            );
         }
     }
 }
@@ -187,11 +202,19 @@ async fn a_switch_that_the_deadline_cut_off_is_no_group_in_sync() {
         world.state().writer = Some("orders-b");
         silence(world, &["describe"]);
     });
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(1));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(1),
+    );
     let outcome = synchronizer.run(&completed, Instant::now() + Duration::from_secs(13)).await;
     let Err(RunError::Bindings(report)) = outcome else { panic!("it did not fail: {outcome:?}") };
     assert_eq!(error_of(&report.bindings[0]).0, "DeadlineNear");
-    assert_eq!((report.bindings[0].state(), report.bindings[0].is_cut_short), (State::Failed, false));
+    assert_eq!(
+        (report.bindings[0].state(), report.bindings[0].is_cut_short),
+        (State::Failed, false)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +237,8 @@ async fn a_function_without_a_way_to_the_rds_api_waits_for_it_a_second_now_and_t
 async fn a_dry_run_hears_everybody_before_it_says_what_it_would_do() {
     let world = failed_over();
     world.state().lookup_time = Duration::from_millis(2_500);
-    let trigger = Trigger { dry_run: true, watch: Some(Duration::from_secs(60)), ..Trigger::default() };
+    let trigger =
+        Trigger { dry_run: true, watch: Some(Duration::from_secs(60)), ..Trigger::default() };
     let report = watch(&world, "instance", &trigger).await;
     assert_eq!(report.resolved.len(), 1, "{report:?}");
 }

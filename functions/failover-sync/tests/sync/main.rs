@@ -27,7 +27,11 @@ use world::World;
 
 const LONG: Duration = Duration::from_secs(240);
 
-async fn run(world: &World, bindings: &[(&str, &str)], trigger: &Trigger) -> Result<Report, RunError> {
+async fn run(
+    world: &World,
+    bindings: &[(&str, &str)],
+    trigger: &Trigger,
+) -> Result<Report, RunError> {
     world.synchronizer(bindings).run(trigger, Instant::now() + LONG).await
 }
 
@@ -40,7 +44,8 @@ async fn run_db(world: &World, kind: &str) -> BindingReport {
     report.bindings.into_iter().next().unwrap()
 }
 
-/// The writer moved from `orders-a`, 10.0.0.1, to `orders-b`, 10.0.0.2. DNS and the RDS API know, the group does not.
+/// The writer moved from `orders-a`, 10.0.0.1, to `orders-b`, 10.0.0.2. DNS and the RDS API know,
+/// the group does not.
 fn failed_over() -> World {
     let world = World::default();
     world.resolve("orders-a.example", &["10.0.0.1"]);
@@ -61,12 +66,18 @@ async fn a_group_in_sync_is_looked_at_once_and_left_alone() {
     let world = failed_over();
     world.group("db", &["10.0.0.2:5432 healthy"]);
     let synchronizer = world.synchronizer(&[("db", "cluster")]);
-    for (title, calls, minutes) in [("a new process asks the RDS API", 5, 1), ("then not", 2, 1), ("for a while", 2, 1)]
-        .into_iter()
-        .chain([("and every three minutes", 5, 1)])
+    for (title, calls, minutes) in
+        [("a new process asks the RDS API", 5, 1), ("then not", 2, 1), ("for a while", 2, 1)]
+            .into_iter()
+            .chain([("and every three minutes", 5, 1)])
     {
         world.state().calls.clear();
-        let report = synchronizer.run(&Trigger::default(), Instant::now() + LONG).await.unwrap().bindings.remove(0);
+        let report = synchronizer
+            .run(&Trigger::default(), Instant::now() + LONG)
+            .await
+            .unwrap()
+            .bindings
+            .remove(0);
         assert_eq!((report.state(), report.observations), (State::InSync, 1), "{title}");
         assert_eq!(strings(&report.kept), ["10.0.0.2:5432"]);
         assert_eq!(world.state().calls.len(), calls, "{title}: {:?}", world.state().calls);
@@ -82,7 +93,8 @@ async fn a_dns_that_is_wrong_for_good_is_no_agreement() {
     let synchronizer = world.synchronizer(&[("db", "cluster")]);
     let trigger = Trigger { binding: Some("db".into()), ..Trigger::default() };
     for _ in 0..3 {
-        let report = synchronizer.run(&trigger, Instant::now() + LONG).await.unwrap().bindings.remove(0);
+        let report =
+            synchronizer.run(&trigger, Instant::now() + LONG).await.unwrap().bindings.remove(0);
         assert_eq!(report.state(), State::Waiting, "{report:?}");
         let reason = report.reason.unwrap().to_string();
         assert_eq!(reason, "contradiction: DNS names 10.0.0.1 and the RDS API names 10.0.0.2");
@@ -111,7 +123,10 @@ async fn a_failover_registers_describes_deregisters_and_verifies() {
             "describe db",
         ]
     );
-    assert_eq!((report.registered, report.deregistered), (vec!["10.0.0.2:5432".into()], vec!["10.0.0.1:5432".into()]));
+    assert_eq!(
+        (report.registered, report.deregistered),
+        (vec!["10.0.0.2:5432".into()], vec!["10.0.0.1:5432".into()])
+    );
     assert!(report.kept.is_empty(), "{:?}", report.kept);
     assert_eq!(report.elapsed, Duration::ZERO, "a switch waits for nothing");
 }
@@ -140,11 +155,17 @@ async fn a_draining_target_is_registered_again_and_never_deregistered_twice() {
     let world = failed_over();
     world.resolve("db.example", &["10.0.0.1"]);
     world.state().writer = Some("orders-a");
-    world.group("db", &["10.0.0.1:5432 draining", "10.0.0.2:5432 healthy", "10.0.0.3:5432 draining"]);
+    world.group(
+        "db",
+        &["10.0.0.1:5432 draining", "10.0.0.2:5432 healthy", "10.0.0.3:5432 draining"],
+    );
     let report = run_db(&world, "cluster").await;
     assert_eq!(report.elapsed.as_secs(), 30, "a step back needs a steady DNS beside topology");
     assert_eq!(world.writes(), ["register db 10.0.0.1:5432", "deregister db 10.0.0.2:5432"]);
-    assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 draining", "10.0.0.3:5432 draining"]);
+    assert_eq!(
+        world.targets("db"),
+        ["10.0.0.1:5432 initial", "10.0.0.2:5432 draining", "10.0.0.3:5432 draining"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +196,10 @@ async fn a_registration_that_cannot_be_verified_deregisters_nothing() {
     world.fail("describe", 1);
     let report = run_db(&world, "cluster").await;
     let (_, message) = error_of(&report);
-    assert!(message.contains("the writer is registered, and nothing was deregistered"), "{message}");
+    assert!(
+        message.contains("the writer is registered, and nothing was deregistered"),
+        "{message}"
+    );
     assert_eq!(world.count("deregister"), 0);
     assert_eq!(report.registered, ["10.0.0.2:5432"], "what was done is told");
 }
@@ -209,9 +233,17 @@ async fn a_failed_deregistration_is_an_error_that_the_next_run_mends() {
 #[tokio::test(start_paused = true)]
 async fn without_dns_or_without_the_group_nothing_is_written() {
     for (failing, kind, words) in [
-        (&["lookup"][..], "EndpointNotResolved", &["db.example", "10.0.0.2:53", "did not answer in time"][..]),
+        (
+            &["lookup"][..],
+            "EndpointNotResolved",
+            &["db.example", "10.0.0.2:53", "did not answer in time"][..],
+        ),
         (&["describe"], "AwsAnswerUnreadable", &["the target group could not be read"]),
-        (&["lookup", "describe"], "EndpointNotResolved", &["neither DNS nor the target group", "it was to fail"]),
+        (
+            &["lookup", "describe"],
+            "EndpointNotResolved",
+            &["neither DNS nor the target group", "it was to fail"],
+        ),
     ] {
         let world = failed_over();
         failing.iter().for_each(|call| world.fail(call, 0));
@@ -252,7 +284,11 @@ async fn witnesses_that_disagree_are_watched_and_then_left_to_the_next_run() {
     let reason = report.reason.unwrap().to_string();
     assert!(reason.contains("10.0.0.2") && reason.contains("10.0.0.1"), "{reason}");
     assert!(world.writes().is_empty());
-    assert!((DRIFT_LIMIT..DRIFT_LIMIT + Duration::from_secs(2)).contains(&report.elapsed), "{:?}", report.elapsed);
+    assert!(
+        (DRIFT_LIMIT..DRIFT_LIMIT + Duration::from_secs(2)).contains(&report.elapsed),
+        "{:?}",
+        report.elapsed
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +310,11 @@ async fn a_topology_that_fails_or_hangs_is_silent() {
     let world = failed_over();
     world.state().writer = None;
     let report = run_db(&world, "cluster").await;
-    assert_eq!((report.state(), report.elapsed.as_secs()), (State::Updated, 10), "DNS alone, once it is steady");
+    assert_eq!(
+        (report.state(), report.elapsed.as_secs()),
+        (State::Updated, 10),
+        "DNS alone, once it is steady"
+    );
 
     let world = failed_over();
     world.state().hanging.push("topology".into());
@@ -321,7 +361,10 @@ async fn a_literal_address_is_kept_registered_without_dns() {
     let world = World::default();
     world.group("ec2", &[]);
     run(&world, &[("ec2", "address")], &Trigger::default()).await.unwrap();
-    assert_eq!((world.writes(), world.count("lookup")), (vec!["register ec2 10.0.0.7:5432".to_owned()], 0));
+    assert_eq!(
+        (world.writes(), world.count("lookup")),
+        (vec!["register ec2 10.0.0.7:5432".to_owned()], 0)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -333,7 +376,8 @@ async fn one_binding_that_fails_hangs_or_panics_does_not_stop_another() {
     world.fail("lookup lost", 0);
     world.state().hanging.push("lookup slow".into());
     world.state().panicking.push("lookup bad".into());
-    let bindings = [("lost", "instance"), ("slow", "instance"), ("bad", "instance"), ("db", "cluster")];
+    let bindings =
+        [("lost", "instance"), ("slow", "instance"), ("bad", "instance"), ("db", "cluster")];
     let error = run(&world, &bindings, &Trigger::default()).await.unwrap_err();
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
 
@@ -355,7 +399,8 @@ async fn a_run_stops_before_the_deadline_and_says_what_is_unfinished() {
         let world = failed_over();
         world.state().hanging.push(hanging.into());
         let deadline = Instant::now() + Duration::from_secs(9);
-        let outcome = world.synchronizer(&[("db", "cluster")]).run(&Trigger::default(), deadline).await;
+        let outcome =
+            world.synchronizer(&[("db", "cluster")]).run(&Trigger::default(), deadline).await;
         assert_eq!(Instant::now(), deadline);
         let Err(RunError::Bindings(report)) = outcome else { panic!("it did not fail") };
         let (kind, message) = error_of(&report.bindings[0]);

@@ -7,7 +7,12 @@ use super::*;
 async fn watch_refused(call: &'static str, code: &'static str) -> (World, BindingReport) {
     let world = failed_over();
     world.state().refusing.push((call, code));
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(5),
+    );
     let report = report_of(run(&world, &[("db", "cluster")], &completed).await);
     (world, report)
 }
@@ -37,7 +42,11 @@ async fn what_the_rds_api_refuses_is_never_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_throttled_account_is_asked_ever_more_rarely_for_the_whole_watch() {
     let (world, report) = watch_refused("describe", "Throttling").await;
-    assert_eq!((error_of(&report).0, report.elapsed >= Duration::from_secs(160)), ("Throttled", true), "{report:?}");
+    assert_eq!(
+        (error_of(&report).0, report.elapsed >= Duration::from_secs(160)),
+        ("Throttled", true),
+        "{report:?}"
+    );
     assert!((10..=25).contains(&world.count("describe")), "{}", world.count("describe"));
 }
 
@@ -47,7 +56,12 @@ async fn an_address_that_stays_refused_ends_a_watch_after_half_a_minute() {
     for name in ["db.example", "orders-b.example"] {
         world.resolve(name, &["52.1.2.3"]);
     }
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(5),
+    );
     let report = report_of(run(&world, &[("db", "cluster")], &completed).await);
     assert_eq!((error_of(&report).0, report.elapsed.as_secs()), ("AddressRefused", 30));
 }
@@ -59,9 +73,18 @@ async fn bindings_of_one_cluster_share_what_the_rds_api_says() {
     world.group("db", &["10.0.0.2:5432 healthy"]);
     world.group("cname", &["10.0.0.2:5432 healthy"]);
     world.state().round_trip = Duration::from_millis(10);
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(5),
+    );
     run(&world, &[("db", "cluster"), ("cname", "cluster")], &completed).await.unwrap();
-    assert!((25..=32).contains(&world.count("topology")), "{} in a minute", world.count("topology"));
+    assert!(
+        (25..=32).contains(&world.count("topology")),
+        "{} in a minute",
+        world.count("topology")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,7 +99,10 @@ async fn a_disagreement_that_stands_is_asked_about_ever_more_rarely() {
         assert_eq!(report.state(), State::Waiting, "{report:?}");
         asked.push(world.count("topology") - before);
     }
-    assert!(asked[0] <= 45 && asked.is_sorted_by(|one, next| one >= next), "{asked:?} in each hundred seconds");
+    assert!(
+        asked[0] <= 45 && asked.is_sorted_by(|one, next| one >= next),
+        "{asked:?} in each hundred seconds"
+    );
     assert!(asked[5] <= 8, "{asked:?} in each hundred seconds");
     world.state().writer = Some("orders-b");
     let report = report_of(synchronizer.run(&Trigger::default(), Instant::now() + LONG).await);

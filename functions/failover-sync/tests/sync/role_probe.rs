@@ -17,7 +17,10 @@ pub(crate) struct FakeDatabases(Arc<Mutex<FakeState>>);
 
 impl Default for FakeDatabases {
     fn default() -> FakeDatabases {
-        FakeDatabases(Arc::new(Mutex::new(FakeState { login: Some(Ok(())), ..FakeState::default() })))
+        FakeDatabases(Arc::new(Mutex::new(FakeState {
+            login: Some(Ok(())),
+            ..FakeState::default()
+        })))
     }
 }
 
@@ -61,7 +64,9 @@ impl ProbeSessions for FakeDatabases {
                 state.login
             };
             match login {
-                Some(login) => login.map_err(|kind| Failure { kind, message: "no secret".to_owned() }),
+                Some(login) => {
+                    login.map_err(|kind| Failure { kind, message: "no secret".to_owned() })
+                }
                 None => std::future::pending().await,
             }
         })
@@ -99,7 +104,10 @@ pub(crate) fn probing(
     Arc::new(synchronizer.with_role_probe(Arc::new(databases.clone())))
 }
 
-async fn run_once(synchronizer: &Arc<Synchronizer<World, World, World, World>>, trigger: &Trigger) -> BindingReport {
+async fn run_once(
+    synchronizer: &Arc<Synchronizer<World, World, World, World>>,
+    trigger: &Trigger,
+) -> BindingReport {
     match synchronizer.run(trigger, Instant::now() + LONG).await {
         Ok(report) | Err(RunError::Bindings(report)) => report.bindings.into_iter().next().unwrap(),
         Err(other) => panic!("{other}"),
@@ -178,15 +186,23 @@ async fn a_stale_dns_leads_nobody_back_to_a_database_that_is_read_only() {
 #[tokio::test(start_paused = true)]
 async fn silence_ends_as_without_the_databases_and_costs_no_more_than_its_limit() {
     let limit = Duration::from_secs(1);
-    for said in [None, Some(Err("LoginRefused")), Some(Err("TlsRefused")), Some(Err("ProtocolMismatch"))] {
+    for said in
+        [None, Some(Err("LoginRefused")), Some(Err("TlsRefused")), Some(Err("ProtocolMismatch"))]
+    {
         let databases = FakeDatabases::default();
-        for (address, said) in ["10.0.0.1", "10.0.0.2"].into_iter().filter_map(|address| Some((address, said?))) {
+        for (address, said) in
+            ["10.0.0.1", "10.0.0.2"].into_iter().filter_map(|address| Some((address, said?)))
+        {
             databases.set_role(address, said);
         }
         let (asked, unasked) = (failed_over(), failed_over());
         let report = run_once(&probing(&asked, "cluster", &databases), &Trigger::default()).await;
         let without = run_db(&unasked, "cluster").await;
-        assert_eq!((report.state(), asked.writes()), (without.state(), unasked.writes()), "{said:?}");
+        assert_eq!(
+            (report.state(), asked.writes()),
+            (without.state(), unasked.writes()),
+            "{said:?}"
+        );
         assert!(report.elapsed <= without.elapsed + 2 * limit, "{said:?}: {:?}", report.elapsed);
         assert_eq!(report.error, None);
         let metrics = report.metrics("function", 0).unwrap();
@@ -211,7 +227,11 @@ async fn behind_a_name_of_ones_own_a_database_that_takes_writes_needs_no_patienc
         databases.set_role("10.0.0.2", Ok(said));
         let report = run_once(&probing(&world, "hostname", &databases), &Trigger::default()).await;
         assert_eq!(report.registered, registered, "{said:?}");
-        assert!(said == Role::Reader || report.elapsed < Duration::from_secs(3), "{:?}", report.elapsed);
+        assert!(
+            said == Role::Reader || report.elapsed < Duration::from_secs(3),
+            "{:?}",
+            report.elapsed
+        );
     }
 }
 
@@ -222,8 +242,16 @@ async fn a_secret_that_is_not_fetched_costs_nobody_else_time_and_is_no_silence_o
         databases.state().login = login;
         let trigger = Trigger { watch: Some(Duration::from_secs(30)), ..Trigger::default() };
         let report = run_once(&probing(&world, "cluster", &databases), &trigger).await;
-        assert_eq!((databases.probed("10.0.0.1"), databases.probed("10.0.0.2")), (0, 0), "{login:?}");
-        assert!((2..=4).contains(&databases.state().fetched), "{login:?}: {} times", databases.state().fetched);
+        assert_eq!(
+            (databases.probed("10.0.0.1"), databases.probed("10.0.0.2")),
+            (0, 0),
+            "{login:?}"
+        );
+        assert!(
+            (2..=4).contains(&databases.state().fetched),
+            "{login:?}: {} times",
+            databases.state().fetched
+        );
         assert!(report.observations >= 15, "{login:?}: {} looks", report.observations);
         assert_eq!(report.metrics("function", 0).unwrap()["ProbeSilent"], 1, "{login:?}");
     }
@@ -242,7 +270,8 @@ async fn a_secret_that_comes_late_is_of_use_from_then_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_database_is_asked_every_second_at_first_and_later_only_now_and_then_unless_it_is_registered() {
+async fn a_silent_database_is_asked_every_second_at_first_and_later_only_now_and_then_unless_it_is_registered()
+ {
     let (world, databases) = promoted_unnoticed();
     world.state().writer = Some("orders-b");
     databases.set_role("10.0.0.1", Err("ConnectionFailed"));
@@ -256,7 +285,10 @@ async fn a_silent_database_is_asked_every_second_at_first_and_later_only_now_and
     };
     sleep(Duration::from_secs(60)).await;
     let first = (asked("10.0.0.1"), asked("10.0.0.2"));
-    assert!((50..=64).contains(&first.0) && (50..=64).contains(&first.1), "{first:?} in the first minute");
+    assert!(
+        (50..=64).contains(&first.0) && (50..=64).contains(&first.1),
+        "{first:?} in the first minute"
+    );
     sleep(Duration::from_secs(120)).await;
     run.abort();
     let later = (asked("10.0.0.1") - first.0, asked("10.0.0.2") - first.1);

@@ -38,7 +38,12 @@ pub(crate) fn later(world: &World, after: u64, change: impl FnOnce(&World) + Sen
 #[tokio::test(start_paused = true)]
 async fn an_event_is_watched_until_all_have_agreed_for_a_while() {
     let world = failed_over();
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(5),
+    );
     let report = watch(&world, "cluster", &completed).await;
     assert_eq!(report.state(), State::Updated);
     assert_eq!(report.event, Some(vec!["10.0.0.2".parse().unwrap()]));
@@ -96,12 +101,22 @@ async fn a_watch_ends_after_three_minutes_whatever_it_saw() {
 async fn a_dry_run_of_an_event_that_fails_is_over_at_once() {
     let world = failed_over();
     world.state().refusing.push(("describe", "InternalFailure"));
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(5),
+    );
     let report = watch(&world, "cluster", &Trigger { dry_run: true, ..completed }).await;
-    assert_eq!((report.state(), world.count("describe")), (State::Failed, 1), "it watches nothing: {report:?}");
+    assert_eq!(
+        (report.state(), world.count("describe")),
+        (State::Failed, 1),
+        "it watches nothing: {report:?}"
+    );
 }
 
-/// The group was seen right six seconds after the event; what comes after that takes nothing from it.
+/// The group was seen right six seconds after the event; what comes after that takes nothing from
+/// it.
 #[tokio::test(start_paused = true)]
 async fn a_switch_is_timed_whatever_becomes_of_the_run_after_it() {
     type Change = fn(&World);
@@ -113,7 +128,12 @@ async fn a_switch_is_timed_whatever_becomes_of_the_run_after_it() {
         let world = failed_over();
         world.state().round_trip = Duration::from_millis(100);
         later(&world, 20, change);
-        let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+        let completed = event(
+            &world,
+            "0071",
+            "Completed failover to DB instance: orders-b",
+            Duration::from_secs(5),
+        );
         let report = watch(&world, "cluster", &completed).await;
         let metrics = report.metrics("function", 0).unwrap();
         assert_eq!((report.state(), &metrics["Switches"]), (state, &1.into()), "{metrics}");
@@ -127,7 +147,12 @@ async fn an_old_event_starts_no_watch() {
     let world = World::default();
     world.resolve("db.example", &["10.0.0.1"]);
     world.group("db", &["10.0.0.1:5432 healthy"]);
-    let old = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(601));
+    let old = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(601),
+    );
     let report = watch(&world, "cluster", &old).await;
     assert_eq!((report.observations, world.count("topology")), (1, 1), "the look of a new process");
 }
@@ -136,7 +161,12 @@ async fn an_old_event_starts_no_watch() {
 async fn two_witnesses_are_believed_while_dns_is_gone() {
     let world = failed_over();
     world.state().names.remove("db.example");
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(5),
+    );
     let report = watch(&world, "cluster", &completed).await;
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
     assert!(report.dns_failures > 0);
@@ -149,7 +179,12 @@ async fn in_a_watch_an_error_is_not_the_end() {
         world.fail(call, 1);
         world.fail(call, 0);
     }
-    let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+    let completed = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-b",
+        Duration::from_secs(5),
+    );
     let report = watch(&world, "cluster", &completed).await;
     assert_eq!(report.state(), State::Updated, "{report:?}");
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
@@ -180,10 +215,19 @@ async fn a_target_that_was_left_is_taken_back_at_once_when_a_newer_event_names_i
     sleep(Duration::from_secs(20)).await;
     world.group("db", &["10.0.0.1:5432 draining", "10.0.0.2:5432 healthy"]);
     world.state().writer = Some("orders-a");
-    let back = event(&world, "0071", "Completed failover to DB instance: orders-a", Duration::from_secs(1));
+    let back = event(
+        &world,
+        "0071",
+        "Completed failover to DB instance: orders-a",
+        Duration::from_secs(1),
+    );
     let trigger = Trigger { watch: Some(Duration::ZERO), ..back };
     synchronizer.run(&trigger, Instant::now() + LONG).await.unwrap();
-    assert_eq!(world.targets("db"), ["10.0.0.1:5432 initial", "10.0.0.2:5432 draining"], "DNS lags, two others agree");
+    assert_eq!(
+        world.targets("db"),
+        ["10.0.0.1:5432 initial", "10.0.0.2:5432 draining"],
+        "DNS lags, two others agree"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +259,10 @@ async fn an_ill_member_makes_a_scheduled_run_ask_topology() {
     world.resolve("db.example", &["10.0.0.1"]);
     world.state().writer = Some("orders-a");
     let report = run_db(&world, "cluster").await;
-    assert_eq!((report.state(), world.count("topology"), report.observations), (State::InSync, 1, 1));
+    assert_eq!(
+        (report.state(), world.count("topology"), report.observations),
+        (State::InSync, 1, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,14 +280,25 @@ async fn readers_that_dns_gives_one_at_a_time_are_all_registered_and_stay() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_is_cut_short_while_all_is_right_is_no_failure() {
-    for (drift, state) in [(&["10.0.0.2:5432 healthy"], State::InSync), (&["10.0.0.1:5432 healthy"], State::Updated)] {
+    for (drift, state) in
+        [(&["10.0.0.2:5432 healthy"], State::InSync), (&["10.0.0.1:5432 healthy"], State::Updated)]
+    {
         let world = failed_over();
         world.group("db", drift);
-        let completed = event(&world, "0071", "Completed failover to DB instance: orders-b", Duration::from_secs(5));
+        let completed = event(
+            &world,
+            "0071",
+            "Completed failover to DB instance: orders-b",
+            Duration::from_secs(5),
+        );
         let synchronizer = world.synchronizer(&[("db", "cluster")]);
-        let report = synchronizer.run(&completed, Instant::now() + Duration::from_secs(20)).await.unwrap();
+        let report =
+            synchronizer.run(&completed, Instant::now() + Duration::from_secs(20)).await.unwrap();
         let report = &report.bindings[0];
-        assert_eq!((report.state(), report.is_cut_short, report.targets_wrong), (state, true, Some(0)));
+        assert_eq!(
+            (report.state(), report.is_cut_short, report.targets_wrong),
+            (state, true, Some(0))
+        );
         assert_eq!(report.elapsed.as_secs(), 20);
     }
 }
@@ -270,5 +328,9 @@ async fn a_write_that_succeeded_and_does_not_show_is_repeated_after_growing_paus
     let world = failed_over();
     world.state().stale_describes = usize::MAX;
     run_db(&world, "cluster").await;
-    assert_eq!(world.writes(), ["register db 10.0.0.2:5432"; 4], "after 10, 20 and 40 s, in a hundred seconds");
+    assert_eq!(
+        world.writes(),
+        ["register db 10.0.0.2:5432"; 4],
+        "after 10, 20 and 40 s, in a hundred seconds"
+    );
 }

@@ -1,4 +1,5 @@
-//! A world for the loop: DNS, target groups and the RDS API as state that a test sets and the loop changes.
+//! A world for the loop: DNS, target groups and the RDS API as state that a test sets and the loop
+//! changes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -72,7 +73,10 @@ impl World {
     }
 
     /// A loop over this world that keeps a group for each `(name, kind)`.
-    pub(crate) fn synchronizer(&self, bindings: &[(&str, &str)]) -> Arc<Synchronizer<World, World, World, World>> {
+    pub(crate) fn synchronizer(
+        &self,
+        bindings: &[(&str, &str)],
+    ) -> Arc<Synchronizer<World, World, World, World>> {
         let [dns, groups, topology, clock] = [(); 4].map(|()| self.clone());
         Arc::new(Synchronizer::new(self.config(bindings), dns, groups, topology, clock))
     }
@@ -91,7 +95,8 @@ impl World {
             })
             .collect();
         let bindings = serde_json::Value::from(bindings).to_string();
-        Config::parse(|name| (name == "BINDINGS").then(|| bindings.clone())).expect("a valid configuration")
+        Config::parse(|name| (name == "BINDINGS").then(|| bindings.clone()))
+            .expect("a valid configuration")
     }
 
     /// Lets the call that begins with the text fail once, after so many of them succeeded.
@@ -113,15 +118,18 @@ impl World {
     /// A group's targets, each as `address:port state`, in order.
     pub(crate) fn targets(&self, name: &str) -> Vec<String> {
         let state = self.state();
-        let mut targets: Vec<String> =
-            state.groups[name].iter().map(|target| format!("{target} {:?}", target.state).to_lowercase()).collect();
+        let mut targets: Vec<String> = state.groups[name]
+            .iter()
+            .map(|target| format!("{target} {:?}", target.state).to_lowercase())
+            .collect();
         targets.sort();
         targets
     }
 
     /// The calls that changed something.
     pub(crate) fn writes(&self) -> Vec<String> {
-        let is_write = |call: &&String| call.starts_with("register") || call.starts_with("deregister");
+        let is_write =
+            |call: &&String| call.starts_with("register") || call.starts_with("deregister");
         self.state().calls.iter().filter(is_write).cloned().collect()
     }
 
@@ -135,18 +143,29 @@ impl World {
         let (round_trip, slow) = {
             let mut state = self.state();
             let slow = state.slow.take_if(|(text, _)| call.starts_with(*text));
-            (state.round_trip, slow.or(state.slow_calls.filter(|(text, _)| call.starts_with(*text))))
+            (
+                state.round_trip,
+                slow.or(state.slow_calls.filter(|(text, _)| call.starts_with(*text))),
+            )
         };
         sleep(slow.map_or(round_trip, |(_, time)| time)).await;
-        let code = self.state().refusing.iter().find(|(text, _)| call.starts_with(text)).map(|(_, code)| *code);
+        let code = self
+            .state()
+            .refusing
+            .iter()
+            .find(|(text, _)| call.starts_with(text))
+            .map(|(_, code)| *code);
         if let Some(code) = code {
-            let mut error = AwsError::incomplete("elasticloadbalancing:Test", call, "it was refused");
+            let mut error =
+                AwsError::incomplete("elasticloadbalancing:Test", call, "it was refused");
             error.code = Some(code.to_owned());
             return Err(error);
         }
         match fate {
             Fate::Succeeds => Ok(()),
-            Fate::Fails => Err(AwsError::incomplete("elasticloadbalancing:Test", call, "it was to fail")),
+            Fate::Fails => {
+                Err(AwsError::incomplete("elasticloadbalancing:Test", call, "it was to fail"))
+            }
             Fate::Hangs => std::future::pending().await,
         }
     }
@@ -165,7 +184,9 @@ impl World {
         });
         if let Some((_, target)) = state.interfering.take_if(|(text, _)| call.starts_with(*text)) {
             let entries = state.groups.values_mut().flatten();
-            entries.filter(|entry| entry.to_string() == target).for_each(|entry| entry.state = TargetState::Draining);
+            entries
+                .filter(|entry| entry.to_string() == target)
+                .for_each(|entry| entry.state = TargetState::Draining);
         }
         state.calls.push(call);
         drop(state);
@@ -201,7 +222,12 @@ impl Dns for World {
     async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         let time = self.state().lookup_time;
         sleep(time).await;
-        let error = |answer| DnsError { name: name.to_owned(), family, servers: "10.0.0.2:53".to_owned(), answer };
+        let error = |answer| DnsError {
+            name: name.to_owned(),
+            family,
+            servers: "10.0.0.2:53".to_owned(),
+            answer,
+        };
         match self.fate_of(format!("lookup {name}")) {
             Fate::Succeeds => {}
             Fate::Fails => return Err(error(DnsFailure::Timeout)),
@@ -235,14 +261,21 @@ impl TargetGroups for World {
         Ok(())
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
-        let names: Vec<String> = targets.iter().map(|target| format!("{}:{}", target.id, target.port)).collect();
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
+        let names: Vec<String> =
+            targets.iter().map(|target| format!("{}:{}", target.id, target.port)).collect();
         self.call(format!("deregister {} {}", name_of(group), names.join(" "))).await?;
         let mut state = self.state();
         state.before_write();
         let entries = state.groups.entry(name_of(group).to_owned()).or_default();
         for gone in targets {
-            for entry in entries.iter_mut().filter(|entry| entry.id == gone.id && entry.port == gone.port) {
+            for entry in
+                entries.iter_mut().filter(|entry| entry.id == gone.id && entry.port == gone.port)
+            {
                 entry.state = TargetState::Draining;
             }
         }
@@ -254,7 +287,8 @@ impl Clusters for World {
     async fn members(&self, cluster: &str) -> Result<Vec<ClusterMember>, AwsError> {
         self.call(format!("topology {cluster}")).await?;
         let writer = self.state().writer;
-        let missing = || AwsError::incomplete("rds:DescribeDBClusters", cluster, "no member is the writer");
+        let missing =
+            || AwsError::incomplete("rds:DescribeDBClusters", cluster, "no member is the writer");
         let writer = writer.ok_or_else(missing)?;
         let member = |id: &str| ClusterMember {
             id: id.to_owned(),

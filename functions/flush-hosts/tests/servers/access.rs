@@ -52,7 +52,8 @@ async fn a_secret_that_is_missing_refused_or_without_a_password_is_an_error_that
     stage.rds.account().secret = None;
     let (_, message) = function.invoke(&json!({})).await.error();
     assert_words(&message, &[SECRET_ARN, "ResourceNotFoundException"]);
-    stage.rds.account().secret = Some(format!("{{\"username\": \"{USER}\", \"passwort\": \"{PASSWORD}\"}}"));
+    stage.rds.account().secret =
+        Some(format!("{{\"username\": \"{USER}\", \"passwort\": \"{PASSWORD}\"}}"));
     let (_, message) = function.invoke(&json!({})).await.error();
     assert_words(&message, &[SECRET_ARN, "password"]);
     assert!(!message.contains(PASSWORD), "{message}");
@@ -61,7 +62,8 @@ async fn a_secret_that_is_missing_refused_or_without_a_password_is_an_error_that
     assert_words(&message, &[SECRET_ARN, "AccessDenied"]);
 }
 
-/// RDS asks for an IAM token as MariaDB's PAM plugin asks for a password: in clear text, inside TLS.
+/// RDS asks for an IAM token as MariaDB's PAM plugin asks for a password: in clear text, inside
+/// TLS.
 #[tokio::test]
 async fn an_iam_token_logs_in_through_the_clear_text_plugin() {
     let stage = Stage::start(Options { clear_text_login: true, ..Options::default() }).await;
@@ -76,7 +78,10 @@ async fn an_iam_token_logs_in_through_the_clear_text_plugin() {
     assert_eq!(result["instances"][0]["state"], "flushed", "{result}");
     assert!(!stage.balancer_is_blocked().await);
     let lines = function.stop().await;
-    assert!(lines.iter().all(|line| !line.contains("X-Amz-") && !line.contains(&session)), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| !line.contains("X-Amz-") && !line.contains(&session)),
+        "{lines:?}"
+    );
     assert!(!stage.rds.account().calls.iter().any(|call| call.starts_with("secretsmanager:")));
 }
 
@@ -85,7 +90,8 @@ async fn no_log_and_no_answer_tells_the_environment_or_the_password_even_at_the_
     let stage = Stage::start(Options::default()).await;
     let marked: Vec<(&str, String)> = marked().collect();
     let marked = marked.iter().map(|(name, value)| (*name, value.as_str()));
-    let variables: Vec<_> = marked.chain([("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace")]).collect();
+    let variables: Vec<_> =
+        marked.chain([("AWS_LAMBDA_LOG_LEVEL", "TRACE"), ("RUST_LOG", "trace")]).collect();
     let function = stage.function_with(&variables).await;
     let mut answers = function.invoke(&json!({})).await.result().to_string();
     stage.rds.set_secret(USER, "a-wrong-password");

@@ -9,11 +9,14 @@ use serde_json::{Value, json};
 use crate::fake::{Fake, Manner};
 use crate::stage::{PASSWORD, Stage, USER, assert_words, metrics};
 
-const AS_CLUSTER: [(&str, &str); 2] = [("DATABASE_KIND", "cluster"), ("DATABASE_IDENTIFIER", CLUSTER)];
+const AS_CLUSTER: [(&str, &str); 2] =
+    [("DATABASE_KIND", "cluster"), ("DATABASE_IDENTIFIER", CLUSTER)];
 
 async fn second_server(run: &Run) -> Server {
     let server = Server::mariadb(run, "second", &Options::default()).await.unwrap();
-    let create = format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; GRANT RELOAD ON *.* TO {USER}@'%'");
+    let create = format!(
+        "CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; GRANT RELOAD ON *.* TO {USER}@'%'"
+    );
     server.sql(&create).await.unwrap();
     server
 }
@@ -21,14 +24,22 @@ async fn second_server(run: &Run) -> Server {
 /// What the report says about an instance.
 fn reported<'a>(result: &'a Value, id: &str) -> &'a Value {
     let instances = result["instances"].as_array().unwrap();
-    instances.iter().find(|instance| instance["instance"] == id).unwrap_or_else(|| panic!("no {id} in {result}"))
+    instances
+        .iter()
+        .find(|instance| instance["instance"] == id)
+        .unwrap_or_else(|| panic!("no {id} in {result}"))
 }
 
 #[tokio::test]
 async fn every_instance_of_a_cluster_is_flushed() {
     let stage = Stage::start(Options::default()).await;
     let second = second_server(&stage.run).await;
-    stage.rds.account().instances.push(Instance::available("orders-2", "mariadb", NAME, second.addr().port()));
+    stage.rds.account().instances.push(Instance::available(
+        "orders-2",
+        "mariadb",
+        NAME,
+        second.addr().port(),
+    ));
     for server in [&stage.server, &second] {
         block(BALANCER, server.addr()).await.unwrap();
     }
@@ -37,7 +48,8 @@ async fn every_instance_of_a_cluster_is_flushed() {
     let read = |server: &Server| std::fs::read_to_string(server.authority()).unwrap();
     std::fs::write(&both, read(&stage.server) + &read(&second)).unwrap();
     let [kind, identifier] = AS_CLUSTER;
-    let function = stage.function_with(&[kind, identifier, ("CA_BUNDLE", both.to_str().unwrap())]).await;
+    let function =
+        stage.function_with(&[kind, identifier, ("CA_BUNDLE", both.to_str().unwrap())]).await;
     let result = function.invoke(&json!({})).await.result();
     assert_eq!(result["database"], CLUSTER);
     for id in ["orders-1", "orders-2"] {
@@ -61,7 +73,10 @@ async fn an_instance_out_of_reach_is_named_after_the_others_are_done() {
     block(BALANCER, stage.server.addr()).await.unwrap();
     let function = stage.function_with(&AS_CLUSTER).await;
     let (_, message) = function.invoke(&json!({})).await.error();
-    assert_words(&message, &["orders-closed: ", "refused", "orders-silent: ", "orders-unknown: ", "failed to lookup"]);
+    assert_words(
+        &message,
+        &["orders-closed: ", "refused", "orders-silent: ", "orders-unknown: ", "failed to lookup"],
+    );
     assert!(!stage.balancer_is_blocked().await);
     let lines = function.stop().await;
     assert_eq!(metrics(&lines)[0]["FlushFailed"], json!(3), "{lines:?}");
@@ -75,7 +90,8 @@ async fn an_instance_that_cannot_answer_yet_or_any_more_is_skipped_with_its_stat
         // One in creation has no endpoint; the others keep theirs, and nobody listens there.
         let endpoint = (status != "creating").then(|| (NAME.to_owned(), 1));
         let id = format!("orders-{status}");
-        let instance = Instance { id, status: status.to_owned(), engine: "mariadb".to_owned(), endpoint };
+        let instance =
+            Instance { id, status: status.to_owned(), engine: "mariadb".to_owned(), endpoint };
         stage.rds.account().instances.push(instance);
     }
     let function = stage.function_with(&AS_CLUSTER).await;
@@ -83,7 +99,11 @@ async fn an_instance_that_cannot_answer_yet_or_any_more_is_skipped_with_its_stat
     assert_eq!(reported(&result, "orders-1")["state"], "flushed", "{result}");
     for status in statuses {
         let instance = reported(&result, &format!("orders-{status}"));
-        assert_eq!((&instance["state"], &instance["status"]), (&json!("skipped"), &json!(status)), "{result}");
+        assert_eq!(
+            (&instance["state"], &instance["status"]),
+            (&json!("skipped"), &json!(status)),
+            "{result}"
+        );
         assert_eq!(instance["error"], Value::Null);
     }
 }

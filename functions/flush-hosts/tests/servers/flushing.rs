@@ -27,11 +27,18 @@ async fn a_block_is_lifted_and_nothing_is_written_to_the_binary_log() {
         let end = stage.end_of_binlog(END_OF_BINLOG).await;
         let result = function.invoke(&json!({})).await.result();
         let instance = &result["instances"][0];
-        assert_eq!((&instance["instance"], &instance["state"]), (&json!(INSTANCE), &json!("flushed")), "{result}");
+        assert_eq!(
+            (&instance["instance"], &instance["state"]),
+            (&json!(INSTANCE), &json!("flushed")),
+            "{result}"
+        );
         assert_eq!((&instance["statement"], &instance["error"]), (&json!(FLUSH), &Value::Null));
         assert_words(instance["version"].as_str().unwrap(), &["MariaDB"]);
         for address in [BALANCER, BYSTANDER] {
-            assert!(!is_blocked(address, stage.server.addr()).await.unwrap(), "{address} {options:?}");
+            assert!(
+                !is_blocked(address, stage.server.addr()).await.unwrap(),
+                "{address} {options:?}"
+            );
         }
         assert_eq!(stage.end_of_binlog(END_OF_BINLOG).await, end, "{options:?}");
     }
@@ -54,21 +61,35 @@ async fn what_the_server_holds_against_an_address_is_read_before_it_is_flushed()
     let result = function.invoke(&json!({})).await.result();
     let instance = &result["instances"][0];
     assert_eq!(instance["cacheReadable"], json!(true), "{result}");
-    assert_eq!((&instance["maxConnectErrors"], &instance["blocked"]), (&json!(5), &json!(["127.0.0.2"])));
+    assert_eq!(
+        (&instance["maxConnectErrors"], &instance["blocked"]),
+        (&json!(5), &json!(["127.0.0.2"]))
+    );
     assert!(instance["fillPercent"].as_f64().unwrap() >= 100.0, "{result}");
     assert!(instance["errorsPerHour"].as_f64().unwrap() > 0.0, "{result}");
 
     let result = function.invoke(&json!({})).await.result();
     let instance = &result["instances"][0];
-    assert_eq!((&instance["blocked"], instance["fillPercent"].as_f64()), (&json!([]), Some(0.0)), "{result}");
+    assert_eq!(
+        (&instance["blocked"], instance["fillPercent"].as_f64()),
+        (&json!([]), Some(0.0)),
+        "{result}"
+    );
 
     let lines = function.stop().await;
     let secrets = [PASSWORD, SECRET_ACCESS_KEY];
-    assert!(lines.iter().all(|line| secrets.iter().all(|secret| !line.contains(secret))), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| secrets.iter().all(|secret| !line.contains(secret))),
+        "{lines:?}"
+    );
     let metrics = metrics(&lines);
     assert_eq!(metrics.len(), 2, "{lines:?}");
     for (line, blocked) in [(&metrics[0], 1), (&metrics[1], 0)] {
-        assert_eq!((&line["HostsBlocked"], &line["FlushFailed"]), (&json!(blocked), &json!(0)), "{line}");
+        assert_eq!(
+            (&line["HostsBlocked"], &line["FlushFailed"]),
+            (&json!(blocked), &json!(0)),
+            "{line}"
+        );
         assert_eq!(line["HostCacheFill"].as_f64().unwrap() >= 100.0, blocked > 0, "{line}");
         assert_eq!(line["Database"], json!(INSTANCE));
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
@@ -86,13 +107,26 @@ async fn a_server_that_shows_nothing_is_flushed_and_the_report_says_that_it_show
     let function = stage.function().await;
     let result = function.invoke(&json!({})).await.result();
     let instance = &result["instances"][0];
-    assert_eq!((&instance["state"], &instance["cacheReadable"]), (&json!("flushed"), &json!(false)), "{result}");
+    assert_eq!(
+        (&instance["state"], &instance["cacheReadable"]),
+        (&json!("flushed"), &json!(false)),
+        "{result}"
+    );
     assert_eq!(instance["maxConnectErrors"], json!(5));
     assert!(!stage.balancer_is_blocked().await);
     let lines = function.stop().await;
     let metrics = &metrics(&lines)[0];
-    assert_eq!((&metrics["FlushFailed"], metrics.get("HostsBlocked")), (&json!(0), None), "{lines:?}");
-    assert!(lines.iter().any(|line| line.contains("WARN") && line.contains("performance_schema is OFF")), "{lines:?}");
+    assert_eq!(
+        (&metrics["FlushFailed"], metrics.get("HostsBlocked")),
+        (&json!(0), None),
+        "{lines:?}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("WARN") && line.contains("performance_schema is OFF")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -102,7 +136,11 @@ async fn a_dry_run_looks_and_leaves_the_block() {
         block(BALANCER, stage.server.addr()).await.unwrap();
         let result = stage.function().await.invoke(&json!({"dryRun": true})).await.result();
         let instance = &result["instances"][0];
-        assert_eq!((&result["dryRun"], &instance["state"]), (&json!(true), &json!("would-flush")), "{result}");
+        assert_eq!(
+            (&result["dryRun"], &instance["state"]),
+            (&json!(true), &json!("would-flush")),
+            "{result}"
+        );
         assert_eq!(instance["blocked"].as_array().map_or(0, Vec::len), blocked, "{result}");
         assert!(stage.balancer_is_blocked().await);
     }
@@ -114,9 +152,10 @@ async fn a_payload_with_a_binding_or_a_watch_flushes_nothing() {
     let stage = Stage::start(Options::default()).await;
     block(BALANCER, stage.server.addr()).await.unwrap();
     let function = stage.function().await;
-    for (key, payload) in
-        [("binding", json!({"binding": "writer"})), ("watchSeconds", json!({"watchSeconds": 0, "key1": 1}))]
-    {
+    for (key, payload) in [
+        ("binding", json!({"binding": "writer"})),
+        ("watchSeconds", json!({"watchSeconds": 0, "key1": 1})),
+    ] {
         let (kind, message) = function.invoke(&payload).await.error();
         assert_eq!(kind, "BadPayload", "{message}");
         assert_words(&message, &[key, "nothing was done"]);
@@ -148,6 +187,10 @@ async fn without_the_privilege_to_look_it_still_flushes() {
     block(BALANCER, stage.server.addr()).await.unwrap();
     let result = stage.function().await.invoke(&json!({})).await.result();
     let instance = &result["instances"][0];
-    assert_eq!((&instance["state"], &instance["cacheReadable"]), (&json!("flushed"), &json!(false)), "{result}");
+    assert_eq!(
+        (&instance["state"], &instance["cacheReadable"]),
+        (&json!("flushed"), &json!(false)),
+        "{result}"
+    );
     assert!(!stage.balancer_is_blocked().await);
 }

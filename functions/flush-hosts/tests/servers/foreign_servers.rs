@@ -22,7 +22,8 @@ async fn function_for(fake: &Fake) -> (Function, lab::rds::RdsApi, Run) {
 
 #[tokio::test]
 async fn a_server_that_blocks_our_own_address_is_said_to_do_exactly_that() {
-    let text = "Host '10.0.7.9' is blocked because of many connection errors; unblock with 'mariadb-admin flush-hosts'";
+    let text = "Host '10.0.7.9' is blocked because of many connection errors; unblock with \
+                'mariadb-admin flush-hosts'";
     let fake = Fake::start(Manner::Says(error_packet(1129, text))).await;
     let (function, _rds, _run) = function_for(&fake).await;
     let (_, message) = function.invoke(&json!({})).await.error();
@@ -38,7 +39,8 @@ async fn a_server_that_lets_no_account_in_from_here_is_quoted() {
     assert_words(&message, &[INSTANCE, "1130", "10.0.7.9"]);
 }
 
-/// PostgreSQL waits for the client to begin, as our driver waits for the server: nothing happens until we give up.
+/// PostgreSQL waits for the client to begin, as our driver waits for the server: nothing happens
+/// until we give up.
 #[tokio::test]
 async fn something_that_is_no_mysql_server_is_an_error_before_the_deadline() {
     let postgresql = b"E\0\0\0\x1eSFATAL\0C08P01\0Mbad packet\0\0".to_vec();

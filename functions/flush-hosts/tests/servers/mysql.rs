@@ -20,8 +20,12 @@ async fn stage(performance_schema: bool, grants: &str) -> Option<Stage> {
     let run = Run::new().unwrap();
     let options = Options { performance_schema, ..Options::default() };
     let Some(server) = Server::mysql(&run, &options).await.unwrap() else {
-        let command = format!("as root, run make mysql, then {CHROOT_VARIABLE}=$PWD/target/mysql make test");
-        #[expect(clippy::explicit_write, reason = "what eprintln! prints is not shown when a test passes")]
+        let command =
+            format!("as root, run make mysql, then {CHROOT_VARIABLE}=$PWD/target/mysql make test");
+        #[expect(
+            clippy::explicit_write,
+            reason = "what eprintln! prints is not shown when a test passes"
+        )]
         writeln!(std::io::stderr(), "SKIPPED, no MySQL server is here: {command}").unwrap();
         return None;
     };
@@ -44,8 +48,15 @@ async fn a_block_is_lifted_and_nothing_is_written_to_the_binary_log() {
         assert!(stage.balancer_is_blocked().await);
         let result = function.invoke(&json!({})).await.result();
         let instance = &result["instances"][0];
-        assert_eq!((&instance["state"], &instance["error"]), (&json!("flushed"), &Value::Null), "{result}");
-        assert_eq!((&instance["statement"], &instance["cacheReadable"]), (&json!(TRUNCATE), &json!(true)));
+        assert_eq!(
+            (&instance["state"], &instance["error"]),
+            (&json!("flushed"), &Value::Null),
+            "{result}"
+        );
+        assert_eq!(
+            (&instance["statement"], &instance["cacheReadable"]),
+            (&json!(TRUNCATE), &json!(true))
+        );
         assert!(!stage.balancer_is_blocked().await);
         assert_eq!(stage.end_of_binlog(END_OF_BINLOG).await, end);
     }

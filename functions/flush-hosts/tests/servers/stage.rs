@@ -29,8 +29,10 @@ impl Stage {
         let run = Run::new().unwrap();
         let server = Server::mariadb(&run, "mariadb", &options).await.unwrap();
         let create = format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'");
-        let grants =
-            format!("GRANT RELOAD ON *.* TO {USER}@'%'; GRANT SELECT ON performance_schema.host_cache TO {USER}@'%'");
+        let grants = format!(
+            "GRANT RELOAD ON *.* TO {USER}@'%'; GRANT SELECT ON performance_schema.host_cache TO \
+             {USER}@'%'"
+        );
         server.sql(&format!("{create}; {grants}")).await.unwrap();
         Stage::with(run, server, "mariadb").await
     }
@@ -66,13 +68,21 @@ impl Stage {
     }
 }
 
-/// Starts the function for the instance of an RDS API: the binary that was built with these tests, or the one that
-/// `BOOTSTRAP` names.
-pub(crate) async fn start(rds: &RdsApi, authority: &Path, changes: &[(&'static str, &str)]) -> Function {
+/// Starts the function for the instance of an RDS API: the binary that was built with these tests,
+/// or the one that `BOOTSTRAP` names.
+pub(crate) async fn start(
+    rds: &RdsApi,
+    authority: &Path,
+    changes: &[(&'static str, &str)],
+) -> Function {
     let mut variables = rds.variables(INSTANCE, authority);
     // Of two values for a name the later one stands.
     variables.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    let absent = changes.iter().filter(|(_, value)| value.is_empty()).map(|(name, _)| *name).collect::<Vec<_>>();
+    let absent = changes
+        .iter()
+        .filter(|(_, value)| value.is_empty())
+        .map(|(name, _)| *name)
+        .collect::<Vec<_>>();
     variables.retain(|(name, _)| !absent.contains(name));
     let built = env!("CARGO_BIN_EXE_flush-hosts").to_owned();
     let binary = std::env::var("BOOTSTRAP").unwrap_or(built);

@@ -30,7 +30,8 @@ async fn a_server_with_a_certificate_for_another_name_is_refused() {
 async fn a_server_that_is_known_by_its_address_only_is_refused() {
     let stage = Stage::start(Options::default()).await;
     let port = stage.server.addr().port();
-    stage.rds.account().instances = vec![Instance::available(INSTANCE, "mariadb", "127.0.0.1", port)];
+    stage.rds.account().instances =
+        vec![Instance::available(INSTANCE, "mariadb", "127.0.0.1", port)];
     let (_, message) = stage.function().await.invoke(&json!({})).await.error();
     assert_words(&message, &[INSTANCE, "certificate"]);
 }

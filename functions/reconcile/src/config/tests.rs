@@ -2,7 +2,8 @@ use std::collections::HashMap;
 
 use super::*;
 
-const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
+const ARN: &str =
+    "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 
 fn parse(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
@@ -21,7 +22,8 @@ fn binding(change: &str, value: Value) -> String {
 #[test]
 fn what_the_template_writes_is_read() {
     let bindings = binding("id", "orders".into());
-    let config = parse(&[("BINDINGS", &bindings), ("ALLOWED_CIDRS", ""), ("DNS_SERVERS", " ")]).expect("valid");
+    let config = parse(&[("BINDINGS", &bindings), ("ALLOWED_CIDRS", ""), ("DNS_SERVERS", " ")])
+        .expect("valid");
     assert_eq!(config.bindings.len(), 1);
     let binding = &config.bindings[0];
     assert_eq!(binding.kind, Kind::Cluster, "inferred from the endpoint");
@@ -34,10 +36,16 @@ fn what_the_template_writes_is_read() {
 #[test]
 fn servers_and_networks_are_lists() {
     let bindings = binding("kind", "hostname".into());
-    let variables =
-        [("BINDINGS", &*bindings), ("ALLOWED_CIDRS", "10.0.0.0/16"), ("DNS_SERVERS", "10.0.0.2, [::1]:5353")];
+    let variables = [
+        ("BINDINGS", &*bindings),
+        ("ALLOWED_CIDRS", "10.0.0.0/16"),
+        ("DNS_SERVERS", "10.0.0.2, [::1]:5353"),
+    ];
     let config = parse(&variables).expect("valid");
-    assert_eq!(config.dns_servers, ["10.0.0.2:53".parse().expect("v4"), "[::1]:5353".parse().expect("v6")]);
+    assert_eq!(
+        config.dns_servers,
+        ["10.0.0.2:53".parse().expect("v4"), "[::1]:5353".parse().expect("v6")]
+    );
     assert_eq!(config.allowed.to_string(), "10.0.0.0/16");
 }
 
@@ -80,7 +88,8 @@ fn a_mistake_names_its_binding_and_field_and_the_remedy() {
         ("name", Value::Null, "BINDINGS[0].name: ".into(), "is missing"),
         ("name", "the writer".into(), "BINDINGS[0] \"the writer\".name: ".into(), "not a name"),
     ] {
-        let message = parse(&[("BINDINGS", &binding(field, value.clone()))]).expect_err(field).to_string();
+        let message =
+            parse(&[("BINDINGS", &binding(field, value.clone()))]).expect_err(field).to_string();
         assert!(message.starts_with("1 mistake in the configuration:\n- "), "{message}");
         assert!(message.contains(&place) && message.contains(word), "{field} = {value}: {message}");
     }
@@ -103,7 +112,8 @@ fn a_literal_address_needs_its_kind_and_family() {
 #[test]
 fn the_deregistration_delay_is_up_to_an_hour_and_one_that_an_event_outlives_is_told() {
     let bindings = binding("kind", "hostname".into());
-    let with = |delay: &str| parse(&[("BINDINGS", &bindings), ("DEREGISTRATION_DELAY_SECONDS", delay)]);
+    let with =
+        |delay: &str| parse(&[("BINDINGS", &bindings), ("DEREGISTRATION_DELAY_SECONDS", delay)]);
     for (delay, seconds, is_told) in [
         ("", 120, false),
         ("0", 0, true),
@@ -116,11 +126,19 @@ fn the_deregistration_delay_is_up_to_an_hour_and_one_that_an_event_outlives_is_t
         assert_eq!(config.deregistration_delay, Duration::from_secs(seconds));
         let note = config.note_on_delay();
         assert_eq!(note.is_some(), is_told, "{delay}: {note:?}");
-        assert!(note.is_none_or(|note| note.contains(&format!("{seconds} s")) && note.contains("Seconds")), "{delay}");
+        assert!(
+            note.is_none_or(
+                |note| note.contains(&format!("{seconds} s")) && note.contains("Seconds")
+            ),
+            "{delay}"
+        );
     }
     for wrong in ["3601", "-1", "two minutes"] {
         let message = with(wrong).expect_err(wrong).to_string();
-        assert!(message.contains("DEREGISTRATION_DELAY_SECONDS") && message.contains("from 0 to 3600"), "{message}");
+        assert!(
+            message.contains("DEREGISTRATION_DELAY_SECONDS") && message.contains("from 0 to 3600"),
+            "{message}"
+        );
     }
 }
 
@@ -133,12 +151,20 @@ fn a_kind_that_contradicts_the_form_of_the_name_is_refused_with_both_remedies() 
         ("cluster-custom-", vec![Kind::Custom, Kind::Readers]),
         ("proxy-", vec![Kind::Proxy]),
         ("", vec![Kind::Instance, Kind::Hostname]),
-        ("global-", Kind::NAMES.into_iter().map(|(_, kind)| kind).filter(|kind| *kind != Kind::Address).collect()),
+        (
+            "global-",
+            Kind::NAMES
+                .into_iter()
+                .map(|(_, kind)| kind)
+                .filter(|kind| *kind != Kind::Address)
+                .collect(),
+        ),
     ];
     for (form, fitting) in forms {
         let endpoint = endpoint(form);
         for (name, kind) in Kind::NAMES {
-            let json = binding("kind", name.into()).replace("orders.cluster-c1.eu-west-1.rds.amazonaws.com", &endpoint);
+            let json = binding("kind", name.into())
+                .replace("orders.cluster-c1.eu-west-1.rds.amazonaws.com", &endpoint);
             let parsed = parse(&[("BINDINGS", &json)]);
             assert_eq!(parsed.is_ok(), fitting.contains(&kind), "{endpoint} as {name}: {parsed:?}");
         }
@@ -207,7 +233,8 @@ fn all_mistakes_are_reported_at_once_where_fields_depend_on_each_other() {
         {"name": "no name", "endpoint": "10.0.0.7", "kind": "readers", "port": 0, "targetGroupArn": "x", "engine": "mysql"},
         {"name": "b", "endpoint": "db.example", "kind": "address", "port": 1, "targetGroupArn": ARN, "id": "a b"},
     ]);
-    let message = parse(&[("BINDINGS", &bindings.to_string())]).expect_err("eight mistakes").to_string();
+    let message =
+        parse(&[("BINDINGS", &bindings.to_string())]).expect_err("eight mistakes").to_string();
     for words in [
         "[0] \"no name\".name: ",
         "[0] \"no name\".port: ",
@@ -234,7 +261,10 @@ fn the_space_around_a_variable_does_not_count() {
     ];
     let config = parse(&variables).expect("valid");
     assert_eq!(config.login, Some(LoginMethod::Iam("witness".into())));
-    assert_eq!((config.ca_bundle, config.watch), (Some("/opt/ca.pem".into()), Duration::from_secs(9)));
+    assert_eq!(
+        (config.ca_bundle, config.watch),
+        (Some("/opt/ca.pem".into()), Duration::from_secs(9))
+    );
 }
 
 #[test]
@@ -247,7 +277,8 @@ fn without_an_identifier_it_is_said_what_does_not_work() {
     };
     for kind in ["cluster", "readers"] {
         assert!(
-            of(kind, "db.example").is_some_and(|what| what.contains("event") && what.contains("RDS API")),
+            of(kind, "db.example")
+                .is_some_and(|what| what.contains("event") && what.contains("RDS API")),
             "{kind}"
         );
     }
@@ -261,11 +292,16 @@ fn databases_are_asked_with_a_login_and_an_engine() {
     const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:probe-AbCdEf";
     let with = |engine: Value, changes: &[(&str, &str)]| {
         let bindings = binding("engine", engine);
-        let variables: Vec<_> = [("BINDINGS", &*bindings)].into_iter().chain(changes.iter().copied()).collect();
+        let variables: Vec<_> =
+            [("BINDINGS", &*bindings)].into_iter().chain(changes.iter().copied()).collect();
         parse(&variables).map_err(|error| error.to_string())
     };
-    for (engine, expected) in [("postgres", Engine::Postgres), ("mysql", Engine::MySql), ("mariadb", Engine::MySql)] {
-        let config = with(engine.into(), &[("PROBE_USER", "witness"), ("CA_BUNDLE", "/opt/ca.pem")]).expect(engine);
+    for (engine, expected) in
+        [("postgres", Engine::Postgres), ("mysql", Engine::MySql), ("mariadb", Engine::MySql)]
+    {
+        let config =
+            with(engine.into(), &[("PROBE_USER", "witness"), ("CA_BUNDLE", "/opt/ca.pem")])
+                .expect(engine);
         assert_eq!(config.bindings[0].engine, Some(expected));
         assert_eq!(config.login, Some(LoginMethod::Iam("witness".into())));
         assert_eq!(config.ca_bundle, Some("/opt/ca.pem".into()));
@@ -273,18 +309,36 @@ fn databases_are_asked_with_a_login_and_an_engine() {
     let config = with("postgres".into(), &[("PROBE_SECRET_ARN", SECRET)]).expect("a secret");
     assert_eq!(config.login, Some(LoginMethod::Secret(SECRET.into())));
     for (engine, changes, expected) in [
-        ("sqlserver".into(), vec![("PROBE_USER", "witness")], "engine: \"sqlserver\" is not an engine"),
+        (
+            "sqlserver".into(),
+            vec![("PROBE_USER", "witness")],
+            "engine: \"sqlserver\" is not an engine",
+        ),
         (Value::Null, vec![("PROBE_USER", "witness")], "no binding has an \"engine\""),
         ("postgres".into(), vec![], "there is no login to ask its databases with"),
-        ("postgres".into(), vec![("PROBE_USER", "a&b")], "PROBE_USER: \"a&b\" cannot log in with IAM"),
-        ("postgres".into(), vec![("PROBE_SECRET_ARN", "x")], "PROBE_SECRET_ARN: \"x\" is not the ARN"),
-        ("postgres".into(), vec![("PROBE_USER", "w"), ("PROBE_SECRET_ARN", SECRET)], "are both set"),
+        (
+            "postgres".into(),
+            vec![("PROBE_USER", "a&b")],
+            "PROBE_USER: \"a&b\" cannot log in with IAM",
+        ),
+        (
+            "postgres".into(),
+            vec![("PROBE_SECRET_ARN", "x")],
+            "PROBE_SECRET_ARN: \"x\" is not the ARN",
+        ),
+        (
+            "postgres".into(),
+            vec![("PROBE_USER", "w"), ("PROBE_SECRET_ARN", SECRET)],
+            "are both set",
+        ),
     ] {
         let message = with(engine, &changes).expect_err(expected);
         assert!(message.contains(expected) && message.starts_with("1 mistake in"), "{message}");
     }
-    let json = binding("engine", "postgres".into()).replace("orders.cluster-", "orders.cluster-ro-");
-    let message = parse(&[("BINDINGS", &json), ("PROBE_USER", "witness")]).expect_err("readers").to_string();
+    let json =
+        binding("engine", "postgres".into()).replace("orders.cluster-", "orders.cluster-ro-");
+    let message =
+        parse(&[("BINDINGS", &json), ("PROBE_USER", "witness")]).expect_err("readers").to_string();
     assert!(message.contains("the kind readers are not asked"), "{message}");
 }
 
@@ -295,6 +349,8 @@ fn more_dns_servers_than_a_lookup_has_time_for_are_refused() {
     for (servers, is_accepted) in [(three.to_owned(), true), (format!("{three},10.0.0.5"), false)] {
         let config = parse(&[("BINDINGS", &bindings), ("DNS_SERVERS", &servers)]);
         assert_eq!(config.is_ok(), is_accepted, "{servers}");
-        assert!(config.is_ok() || config.expect_err("four").to_string().contains("names 4 servers"));
+        assert!(
+            config.is_ok() || config.expect_err("four").to_string().contains("names 4 servers")
+        );
     }
 }

@@ -76,7 +76,9 @@ fn writers_are_told_once_every_member_was_asked() {
     ] {
         let mut evidence = evidence(&[]);
         evidence.group.update(group.iter().map(|text| described(text)).collect(), at(10));
-        heard.iter().for_each(|(host, role, ago)| evidence.record_probe(ip(*host), *role, at(10 + ago)));
+        heard
+            .iter()
+            .for_each(|(host, role, ago)| evidence.record_probe(ip(*host), *role, at(10 + ago)));
         let writers = evidence.writers(at(10));
         assert_eq!(hosts(writers.iter().flat_map(Addresses::iter)), expected, "{title}");
     }
@@ -87,12 +89,21 @@ fn a_database_may_be_wherever_a_witness_saw_one_or_the_group_had_a_target() {
     let mut evidence = evidence(&[1]);
     assert_eq!(hosts(evidence.candidates().collect::<BTreeSet<_>>()), ["1"], "it was left");
     evidence.record_dns(DnsAnswer { addresses: ip(2).into(), ttl: Duration::from_secs(5) }, at(0));
-    evidence.group.update(vec![described("10.0.0.3:5432"), described("10.0.0.4:5432 draining")], at(0));
-    let member =
-        |id: &str, is_writer| ClusterMember { id: id.into(), is_writer, endpoint: None, status: "available".into() };
+    evidence
+        .group
+        .update(vec![described("10.0.0.3:5432"), described("10.0.0.4:5432 draining")], at(0));
+    let member = |id: &str, is_writer| ClusterMember {
+        id: id.into(),
+        is_writer,
+        endpoint: None,
+        status: "available".into(),
+    };
     let members = vec![(member("a", true), ip(5).into()), (member("b", false), ip(6).into())];
     evidence.record_topology(Some(Topology(members)), at(0));
-    assert_eq!(hosts(evidence.candidates().collect::<BTreeSet<_>>()), ["1", "2", "3", "4", "5", "6"]);
+    assert_eq!(
+        hosts(evidence.candidates().collect::<BTreeSet<_>>()),
+        ["1", "2", "3", "4", "5", "6"]
+    );
     evidence.record_topology(None, at(1));
     assert_eq!(
         hosts(evidence.candidates().collect::<BTreeSet<_>>()),
@@ -104,7 +115,12 @@ fn a_database_may_be_wherever_a_witness_saw_one_or_the_group_had_a_target() {
 #[test]
 fn a_long_silence_of_the_rds_api_breaks_the_row_of_its_readers() {
     let told = |reader: u8| {
-        let member = ClusterMember { id: "r".into(), is_writer: false, endpoint: None, status: "available".into() };
+        let member = ClusterMember {
+            id: "r".into(),
+            is_writer: false,
+            endpoint: None,
+            status: "available".into(),
+        };
         Some(Topology(vec![(member, ip(reader).into())]))
     };
     for (title, heard, expected) in [
@@ -112,20 +128,34 @@ fn a_long_silence_of_the_rds_api_breaks_the_row_of_its_readers() {
         ("every two seconds", &[(0, told(1)), (2, told(1)), (4, told(1))], 4),
         ("a silence of five seconds", &[(0, told(1)), (2, None), (5, told(1))], 5),
         ("a silence of six", &[(0, told(1)), (6, told(1)), (8, told(1))], 2),
-        ("it does not count while nobody answers", &[(0, told(1)), (2, told(1)), (4, None), (9, None)], 2),
+        (
+            "it does not count while nobody answers",
+            &[(0, told(1)), (2, told(1)), (4, None), (9, None)],
+            2,
+        ),
         ("others", &[(0, told(1)), (2, told(2))], 0),
     ] {
         let mut evidence = evidence(&[]);
-        heard.iter().for_each(|(second, topology)| evidence.record_topology(topology.clone(), at(*second)));
+        heard
+            .iter()
+            .for_each(|(second, topology)| evidence.record_topology(topology.clone(), at(*second)));
         assert_eq!(evidence.readers_stable_for().as_secs(), expected, "{title}");
     }
 }
 
 #[test]
-fn what_the_rds_api_said_contradicts_until_it_is_asked_again_and_ten_seconds_longer_than_it_is_silent() {
-    for (is_silent, now, vetoes) in [(false, 20, true), (false, 21, false), (true, 10, true), (true, 11, false)] {
+fn what_the_rds_api_said_contradicts_until_it_is_asked_again_and_ten_seconds_longer_than_it_is_silent()
+ {
+    for (is_silent, now, vetoes) in
+        [(false, 20, true), (false, 21, false), (true, 10, true), (true, 11, false)]
+    {
         let mut evidence = evidence(&[]);
-        let member = ClusterMember { id: "a".into(), is_writer: true, endpoint: None, status: "available".into() };
+        let member = ClusterMember {
+            id: "a".into(),
+            is_writer: true,
+            endpoint: None,
+            status: "available".into(),
+        };
         evidence.record_topology(Some(Topology(vec![(member, ip(1).into())])), at(0));
         if is_silent {
             evidence.record_topology(None, at(2));

@@ -30,8 +30,14 @@ fn the_state_says_how_the_run_ended_whatever_was_done_before() {
         (State::InSync, report(|report| report.dry_run = true)),
         (State::Updated, report(|report| report.registered = registered())),
         (State::Updated, report(|report| report.deregistered = registered())),
-        (State::WouldUpdate, report(|report| (report.registered, report.dry_run) = (registered(), true))),
-        (State::Waiting, report(|report| (report.registered, report.is_waiting) = (registered(), true))),
+        (
+            State::WouldUpdate,
+            report(|report| (report.registered, report.dry_run) = (registered(), true)),
+        ),
+        (
+            State::Waiting,
+            report(|report| (report.registered, report.is_waiting) = (registered(), true)),
+        ),
         (State::Failed, report(|report| (report.is_waiting, report.error) = (true, failure()))),
     ] {
         assert_eq!(report.state(), expected, "{report:?}");
@@ -46,7 +52,8 @@ fn the_result_begins_with_what_a_person_looks_for() {
     assert!(json.starts_with(start), "{json}");
 }
 
-/// The line of a binding names the events that are its own, and not those of another one of the same function.
+/// The line of a binding names the events that are its own, and not those of another one of the
+/// same function.
 #[test]
 fn the_events_of_a_binding_are_its_own() {
     let event = |id: &str, arn: &str| crate::event::RdsEvent {
@@ -64,7 +71,8 @@ fn the_events_of_a_binding_are_its_own() {
         event("0073", "us-east-1:123456789012:cluster:orders"),
         event("0006", "eu-west-1:123456789012:db:orders-b"),
     ];
-    let report = BindingReport::new(&binding(Kind::Cluster), &Trigger { events, ..Trigger::default() });
+    let report =
+        BindingReport::new(&binding(Kind::Cluster), &Trigger { events, ..Trigger::default() });
     assert_eq!(report.rds_events, ["RDS-EVENT-0071", "RDS-EVENT-0001", "RDS-EVENT-0006"]);
 }
 
@@ -74,15 +82,37 @@ fn only_a_group_that_is_right_counts_as_in_sync() {
     for (in_sync, switches, report) in [
         (1, 0, report(|_| {})),
         (1, 1, report(changed)),
-        (0, 0, report(|report| (report.dry_run, report.registered) = (true, vec!["10.0.0.2:5432".to_owned()]))),
+        (
+            0,
+            0,
+            report(|report| {
+                (report.dry_run, report.registered) = (true, vec!["10.0.0.2:5432".to_owned()])
+            }),
+        ),
         (0, 0, report(|report| report.is_waiting = true)),
         (0, 0, report(|report| report.error = failure())),
         // What was done counts, whatever became of the run after it.
-        (0, 1, report(|report| (report.registered, report.is_waiting) = (vec!["10.0.0.2:5432".to_owned()], true))),
-        (0, 1, report(|report| (report.deregistered, report.error) = (vec!["10.0.0.1:5432".to_owned()], failure()))),
+        (
+            0,
+            1,
+            report(|report| {
+                (report.registered, report.is_waiting) = (vec!["10.0.0.2:5432".to_owned()], true)
+            }),
+        ),
+        (
+            0,
+            1,
+            report(|report| {
+                (report.deregistered, report.error) = (vec!["10.0.0.1:5432".to_owned()], failure())
+            }),
+        ),
     ] {
         let metrics = metrics(&report);
-        assert_eq!((&metrics["InSync"], &metrics["Switches"]), (&json!(in_sync), &json!(switches)), "{report:?}");
+        assert_eq!(
+            (&metrics["InSync"], &metrics["Switches"]),
+            (&json!(in_sync), &json!(switches)),
+            "{report:?}"
+        );
     }
 }
 
@@ -99,14 +129,16 @@ fn a_metric_that_nobody_knows_is_left_out() {
         report.switch_latency = Some(Duration::from_secs(3));
         report.topology = Some(Vec::new());
     };
-    for (report, expected) in
-        [(report(|_| {}), [None; 4]), (report(known), [Some(2.0), Some(2.5), Some(3000.0), Some(0.0)])]
-    {
+    for (report, expected) in [
+        (report(|_| {}), [None; 4]),
+        (report(known), [Some(2.0), Some(2.5), Some(3000.0), Some(0.0)]),
+    ] {
         let metrics = metrics(&report);
         let names = ["TargetsWrong", "ObserveLatency", "SwitchLatency", "WitnessDisagreement"];
         assert_eq!(names.map(|name| metrics[name].as_f64()), expected, "{metrics}");
         let directive = &metrics["_aws"]["CloudWatchMetrics"][0]["Metrics"];
-        let named: Vec<_> = directive.as_array().expect("metrics").iter().map(|metric| &metric["Name"]).collect();
+        let named: Vec<_> =
+            directive.as_array().expect("metrics").iter().map(|metric| &metric["Name"]).collect();
         for (name, value) in names.iter().zip(expected) {
             assert_eq!(named.contains(&&json!(name)), value.is_some(), "{metrics}");
         }
@@ -117,15 +149,19 @@ fn ip(host: u8) -> IpAddr {
     [10, 0, 0, host].into()
 }
 
-/// A report of a run in which each database said this when it was asked, at one second after the other.
+/// A report of a run in which each database said this when it was asked, at one second after the
+/// other.
 fn asked(roles: &[(u8, Option<Role>)]) -> BindingReport {
-    let at = |second: usize| DateTime::from_timestamp(1_795_260_000 + second as i64, 0).expect("a time");
+    let at =
+        |second: usize| DateTime::from_timestamp(1_795_260_000 + second as i64, 0).expect("a time");
     let binding = binding(Kind::Instance);
     let mut evidence = Evidence::new(&binding, &[], Default::default(), at(0));
     for (second, (host, role)) in roles.iter().enumerate() {
         evidence.record_probe(ip(*host), *role, at(second));
     }
-    report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), at(roles.len())))
+    report(|report| {
+        report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), at(roles.len()))
+    })
 }
 
 #[test]
@@ -174,7 +210,9 @@ fn the_rds_api_is_silent_if_it_gave_no_answer_the_last_time() {
         let binding = binding(Kind::Cluster);
         let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
         answers.iter().for_each(|answer| evidence.record_topology(answer.clone(), now));
-        let report = report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now));
+        let report = report(|report| {
+            report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now)
+        });
         assert_eq!(metrics(&report)["TopologySilent"].as_f64(), expected, "{answers:?}");
     }
 }
@@ -190,8 +228,14 @@ fn the_result_names_the_members_that_the_load_balancer_sends_nothing() {
         let binding = binding(Kind::Cluster);
         let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
         evidence.group.update(vec![described(target)], now);
-        let report = report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now));
-        assert_eq!(serde_json::to_value(report).expect("JSON").get("notInUse"), expected.as_ref(), "{target}");
+        let report = report(|report| {
+            report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now)
+        });
+        assert_eq!(
+            serde_json::to_value(report).expect("JSON").get("notInUse"),
+            expected.as_ref(),
+            "{target}"
+        );
     }
 }
 
@@ -221,7 +265,11 @@ fn witnesses_disagree_by_what_they_said_whatever_rule_won() {
         status: "available".to_owned(),
     };
     let topology = |writer: &str| {
-        Topology([("a", ip(1)), ("b", ip(2))].map(|(id, address)| (member(id, id == writer), address.into())).into())
+        Topology(
+            [("a", ip(1)), ("b", ip(2))]
+                .map(|(id, address)| (member(id, id == writer), address.into()))
+                .into(),
+        )
     };
     for (title, dns, writer, roles, expected) in [
         ("nobody but DNS", 1, None, &[][..], None),
@@ -242,7 +290,11 @@ fn witnesses_disagree_by_what_they_said_whatever_rule_won() {
             roles.iter().for_each(|(host, role)| evidence.record_probe(ip(*host), *role, now));
             let by_role = Verdict::InSync(Reason::Role { address: ip(2) });
             let report = report(|report| report.record(&binding, &evidence, &by_role, now));
-            assert_eq!(metrics(&report)["WitnessDisagreement"].as_f64(), expected, "{kind}: {title}");
+            assert_eq!(
+                metrics(&report)["WitnessDisagreement"].as_f64(),
+                expected,
+                "{kind}: {title}"
+            );
         }
     }
 }
@@ -254,7 +306,9 @@ fn the_reason_says_why_the_rds_api_has_no_say_although_it_answers() {
     let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
     evidence.record_members(&[], now);
     evidence.record_topology(Some(Topology(Vec::new())), now);
-    let report = report(|report| report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now));
+    let report = report(|report| {
+        report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now)
+    });
     let why = "no-answer: DNS does not answer; the RDS API flags no member as the writer";
     assert_eq!(serde_json::to_value(&report).expect("JSON")["reason"], why);
     assert_eq!(metrics(&report)["TopologySilent"], 0);
@@ -264,7 +318,11 @@ fn the_reason_says_why_the_rds_api_has_no_say_although_it_answers() {
 fn a_reason_begins_with_its_rule_and_names_the_databases() {
     let addresses = || Addresses::new([ip(1), ip(2)]).expect("not empty");
     for (reason, is_contradiction, text) in [
-        (Reason::Role { address: ip(1) }, false, "role: the database at 10.0.0.1 takes writes, and no other does"),
+        (
+            Reason::Role { address: ip(1) },
+            false,
+            "role: the database at 10.0.0.1 takes writes, and no other does",
+        ),
         (
             Reason::ReadOnly { address: ip(1) },
             true,
@@ -276,6 +334,9 @@ fn a_reason_begins_with_its_rule_and_names_the_databases() {
             "contradiction: the databases at 10.0.0.1, 10.0.0.2 take writes at once",
         ),
     ] {
-        assert_eq!((reason.is_contradiction(), reason.to_string()), (is_contradiction, text.to_owned()));
+        assert_eq!(
+            (reason.is_contradiction(), reason.to_string()),
+            (is_contradiction, text.to_owned())
+        );
     }
 }

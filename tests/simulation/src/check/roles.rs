@@ -13,9 +13,11 @@ use crate::ports::Ports;
 const COUNTS: Moment = 5 * SECOND;
 
 impl Ports {
-    /// Notes what a database says of itself. Where there is one writer, the one that takes writes is named by its own answer.
+    /// Notes what a database says of itself. Where there is one writer, the one that takes writes
+    /// is named by its own answer.
     pub(crate) fn record_role(&self, binding: usize, address: IpAddr, role: Role) {
-        let names = role == Role::Writer && self.scenario().config.bindings[binding].kind.is_single_writer();
+        let names = role == Role::Writer
+            && self.scenario().config.bindings[binding].kind.is_single_writer();
         if names {
             self.world().state().kept[binding].name(address);
         }
@@ -25,11 +27,13 @@ impl Ports {
         audit.writer_reported |= names;
     }
 
-    /// Checks a registration that was carried out. What the process got a moment before it, it got before it decided.
+    /// Checks a registration that was carried out. What the process got a moment before it, it got
+    /// before it decided.
     pub(super) fn examine_roles(&self, binding: usize, targets: &[Target]) {
         let is_reader = |target: &&Target| self.has_reported(binding, target.address, Role::Reader);
         if let Some(reader) = targets.iter().find(is_reader) {
-            let text = format_args!("{reader} was registered a moment after it said that it is read only");
+            let text =
+                format_args!("{reader} was registered a moment after it said that it is read only");
             self.world().violate(Invariant::ReaderIsNotRegistered, text);
         }
     }
@@ -37,6 +41,9 @@ impl Ports {
     /// Whether this is the last role that the database at this address reported, a moment ago.
     pub(super) fn has_reported(&self, binding: usize, address: IpAddr, role: Role) -> bool {
         let (now, audit) = (self.world().now(), self.audit());
-        audit.bindings[binding].roles.get(&address).is_some_and(|(said, at)| *said == role && now <= at + COUNTS)
+        audit.bindings[binding]
+            .roles
+            .get(&address)
+            .is_some_and(|(said, at)| *said == role && now <= at + COUNTS)
     }
 }

@@ -1,4 +1,5 @@
-//! What must hold where a group has several members: readers, proxies, custom endpoints and names of one's own.
+//! What must hold where a group has several members: readers, proxies, custom endpoints and names
+//! of one's own.
 
 use std::net::IpAddr;
 
@@ -11,14 +12,15 @@ use crate::dice::{Moment, SECOND};
 use crate::ports::Ports;
 use crate::scenario::PORT;
 
-/// An answer of a name of one's own must have been the only one for this long before a member leaves.
+/// An answer of a name of one's own must have been the only one for this long before a member
+/// leaves.
 const STEADY: Moment = 10 * SECOND;
 
 /// A healthy member of a custom endpoint leaves when all answers have lacked it for so long.
 const ABSENT: Moment = 600 * SECOND;
 
-/// What the RDS API said is the reason for what a process does for so long: it is asked before each write, and a
-/// description of the group lies in between.
+/// What the RDS API said is the reason for what a process does for so long: it is asked before each
+/// write, and a description of the group lies in between.
 const API_COUNTS: Moment = 15 * SECOND;
 
 impl Ports {
@@ -27,7 +29,11 @@ impl Ports {
         let kind = self.scenario().config.bindings[binding].kind;
         let named: Vec<IpAddr> = {
             let audit = self.audit();
-            audit.bindings[binding].answer.iter().flat_map(|(addresses, _)| addresses.iter()).collect()
+            audit.bindings[binding]
+                .answer
+                .iter()
+                .flat_map(|(addresses, _)| addresses.iter())
+                .collect()
         };
         let absent: Vec<&DescribedTarget> = targets
             .iter()
@@ -37,13 +43,19 @@ impl Ports {
         self.examine_last_healthy(binding, targets);
         let problem = match kind {
             Kind::Proxy => absent.into_iter().find(|target| !target.is_unhealthy()),
-            Kind::Custom => absent.into_iter().find(|target| !target.is_unhealthy() && !self.is_long_absent(target)),
-            Kind::Readers => {
-                absent.into_iter().find(|target| !target.is_unhealthy() && !self.is_no_reader_by_api(target))
-            }
-            Kind::Hostname if !self.is_steady(binding) && !self.all_take_writes(binding, &named) => {
+            Kind::Custom => absent
+                .into_iter()
+                .find(|target| !target.is_unhealthy() && !self.is_long_absent(target)),
+            Kind::Readers => absent
+                .into_iter()
+                .find(|target| !target.is_unhealthy() && !self.is_no_reader_by_api(target)),
+            Kind::Hostname
+                if !self.is_steady(binding) && !self.all_take_writes(binding, &named) =>
+            {
                 if let Some(target) = absent.first() {
-                    let text = format_args!("{target} was deregistered when DNS had only begun to lack it");
+                    let text = format_args!(
+                        "{target} was deregistered when DNS had only begun to lack it"
+                    );
                     self.world().violate(Invariant::NoFlapOnOneAnswer, text);
                 }
                 None
@@ -58,8 +70,11 @@ impl Ports {
 
     /// The members that were shown as healthy must not all leave.
     fn examine_last_healthy(&self, binding: usize, targets: &[DescribedTarget]) {
-        let is_healthy = |target: &&DescribedTarget| target.state == TargetState::Healthy && target.port == PORT;
-        let leaves = |target: &DescribedTarget| targets.iter().any(|other| other.id == target.id && other.port == PORT);
+        let is_healthy =
+            |target: &&DescribedTarget| target.state == TargetState::Healthy && target.port == PORT;
+        let leaves = |target: &DescribedTarget| {
+            targets.iter().any(|other| other.id == target.id && other.port == PORT)
+        };
         let (healthy, all_leave) = {
             let audit = self.audit();
             let healthy = audit.bindings[binding].shown.iter().flatten().filter(is_healthy);
@@ -71,14 +86,16 @@ impl Ports {
         }
     }
 
-    /// Whether every answer of a custom endpoint that this process has heard for ten minutes lacked the target.
+    /// Whether every answer of a custom endpoint that this process has heard for ten minutes lacked
+    /// the target.
     fn is_long_absent(&self, target: &DescribedTarget) -> bool {
         let (now, audit) = (self.world().now(), self.audit());
         let named = target.target().and_then(|target| audit.named.get(&target.address).copied());
         named.max(audit.answered_since).is_some_and(|since| since + ABSENT <= now)
     }
 
-    /// Whether the RDS API said a moment ago who the readers are, and this address is none of theirs.
+    /// Whether the RDS API said a moment ago who the readers are, and this address is none of
+    /// theirs.
     fn is_no_reader_by_api(&self, target: &DescribedTarget) -> bool {
         let (now, audit) = (self.world().now(), self.audit());
         let is_current = audit.api_answered_at.is_some_and(|at| now < at + API_COUNTS);

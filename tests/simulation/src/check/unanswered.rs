@@ -1,7 +1,9 @@
-//! What must hold where DNS is wrong for good: the RDS API is asked although DNS agrees with the group, and is heard.
+//! What must hold where DNS is wrong for good: the RDS API is asked although DNS agrees with the
+//! group, and is heard.
 //!
-//! It does not matter who is right. Two that disagree are no reason to change anything, and none to call the group right:
-//! for hours a group that held what DNS said was called right, because nobody asked anybody else.
+//! It does not matter who is right. Two that disagree are no reason to change anything, and none to
+//! call the group right: for hours a group that held what DNS said was called right, because nobody
+//! asked anybody else.
 
 use std::net::IpAddr;
 
@@ -21,9 +23,10 @@ const ASKED_EVERY: Moment = 180 * SECOND;
 /// A watch ends when all have agreed for so long.
 const WATCH_ENDS: Moment = 30 * SECOND;
 
-/// The RDS API may say otherwise for so long before a process must have noticed: what it asked a moment before counts for
-/// [`ASKED_EVERY`], the run in which it asks again comes up to an interval of the schedule later, and a run that goes on
-/// looking says what it found when its watch ends. In 2,000 changes no claim was further behind than [`ASKED_EVERY`].
+/// The RDS API may say otherwise for so long before a process must have noticed: what it asked a
+/// moment before counts for [`ASKED_EVERY`], the run in which it asks again comes up to an interval
+/// of the schedule later, and a run that goes on looking says what it found when its watch ends. In
+/// 2,000 changes no claim was further behind than [`ASKED_EVERY`].
 const NOTICED_WITHIN: Moment = ASKED_EVERY + d::SCHEDULE + WATCH_ENDS;
 
 /// What DNS said counts for so long.
@@ -33,7 +36,8 @@ const COUNTS: Moment = 5 * SECOND;
 const GAP: Moment = 330 * SECOND;
 
 impl Ports {
-    /// Notes that the RDS API did not answer, or that a member was not located: the process cannot tell who the writer is.
+    /// Notes that the RDS API did not answer, or that a member was not located: the process cannot
+    /// tell who the writer is.
     pub(crate) fn record_no_topology(&self) {
         let now = self.world().now();
         self.audit().unanswered_at = Some(now);
@@ -44,21 +48,27 @@ impl Ports {
         let now = self.world().now();
         let named = self.named_by_api(now);
         let mut audit = self.audit();
-        let named =
-            named.filter(|named| audit.dns_named.is_some_and(|(told, at)| told == *named && now <= at + COUNTS));
-        let known = audit.told.take().filter(|(address, told)| named == Some(*address) && now <= told.end + GAP);
+        let named = named.filter(|named| {
+            audit.dns_named.is_some_and(|(told, at)| told == *named && now <= at + COUNTS)
+        });
+        let known = audit
+            .told
+            .take()
+            .filter(|(address, told)| named == Some(*address) && now <= told.end + GAP);
         audit.told = named.map(|named| (named, known.map_or(now, |(_, told)| told.start)..now));
     }
 
-    /// Checks a claim that the group is right. An answer that was asked for in vain is no answer, and what was asked then
-    /// is asked again as late as after any other: each process has a memory of its own, and a new one asks in its first run.
+    /// Checks a claim that the group is right. An answer that was asked for in vain is no answer,
+    /// and what was asked then is asked again as late as after any other: each process has a memory
+    /// of its own, and a new one asks in its first run.
     pub(super) fn examine_agreement(&self, number: usize) {
         let (world, now) = (self.world(), self.world().now());
         let mut answered_since = self.audit().unanswered_at.unwrap_or(0);
         let is_against_a_database = self.scenario().kind == Kind::BlueTakesWrites;
         if is_against_a_database {
             // Then the process must have heard the others itself, and for a while.
-            answered_since = answered_since.max(self.audit().told.as_ref().map_or(now, |(_, told)| told.start));
+            answered_since =
+                answered_since.max(self.audit().told.as_ref().map_or(now, |(_, told)| told.start));
         }
         let named_now = self.named_by_api(now);
         let denies = |named| self.has_reported(number, named, Role::Reader);
@@ -71,28 +81,38 @@ impl Ports {
         }
         let is_contradicted = |at: Moment| {
             let (named, state) = (self.named_by_api(at), world.state());
-            let is_named = |named| state.kept[number].group.members_at(at).iter().any(|member| member.address == named);
-            // And for as long both must have named the same, and the group must have had the same member.
-            let is_doubted = |named: IpAddr| {
-                let dns = self.scenario().answer(Name::Endpoint(number), self.resolver(), at).addresses;
-                let group = &state.kept[number].group;
-                Some(named) != named_now || dns != named.into() || group.members_at(at) != group.members_at(now)
+            let is_named = |named| {
+                state.kept[number].group.members_at(at).iter().any(|member| member.address == named)
             };
-            named.is_some_and(|named| !(is_named(named) || is_against_a_database && is_doubted(named)))
+            // And for as long both must have named the same, and the group must have had the same
+            // member.
+            let is_doubted = |named: IpAddr| {
+                let dns =
+                    self.scenario().answer(Name::Endpoint(number), self.resolver(), at).addresses;
+                let group = &state.kept[number].group;
+                Some(named) != named_now
+                    || dns != named.into()
+                    || group.members_at(at) != group.members_at(now)
+            };
+            named.is_some_and(|named| {
+                !(is_named(named) || is_against_a_database && is_doubted(named))
+            })
         };
         let mut moments = (0..=NOTICED_WITHIN / SECOND).map(|ago| now - ago * SECOND);
         if moments.all(is_contradicted) {
             let (invocation, limit) = (self.audit().invocation, NOTICED_WITHIN / SECOND);
-            let named = self.named_by_api(now).map(|address| address.to_string()).unwrap_or_default();
+            let named =
+                self.named_by_api(now).map(|address| address.to_string()).unwrap_or_default();
             let text = format_args!(
-                "invocation {invocation} says that the group is right, and for {limit} s the RDS API has named no member \
-                 of it, but {named} now"
+                "invocation {invocation} says that the group is right, and for {limit} s the RDS \
+                 API has named no member of it, but {named} now"
             );
             world.violate(Invariant::RdsApiCounts, text);
         }
     }
 
-    /// The writer's address as this process would be told it if it asked the RDS API, and that were clear.
+    /// The writer's address as this process would be told it if it asked the RDS API, and that were
+    /// clear.
     fn named_by_api(&self, at: Moment) -> Option<IpAddr> {
         let Scenario { database, faults, .. } = self.scenario();
         let named = database.hosts[database.writer_by_members(self.resolver(), at)].0;
@@ -102,8 +122,10 @@ impl Ports {
     /// DNS gave no address. Where a member is, a process must know to tell who the writer is.
     pub(crate) fn record_no_answer(&self, name: Name) {
         let Scenario { database, faults, .. } = self.scenario();
-        let is_needed =
-            |member| faults.nowhere(member).is_none() || database.writer_by_topology(self.world().now()) == member;
+        let is_needed = |member| {
+            faults.nowhere(member).is_none()
+                || database.writer_by_topology(self.world().now()) == member
+        };
         if let Name::Member(member) = name
             && is_needed(member)
         {

@@ -1,8 +1,9 @@
 //! How databases answer when they are asked whether they take writes.
 //!
-//! Nobody publishes these numbers: all are *assumed*, wide, and were chosen before the first run. What is known: an Aurora
-//! writer that is failed over restarts, so that its sessions end; the old primary of a Multi-AZ instance is fenced from its
-//! volume and becomes a standby that nobody reaches.
+//! Nobody publishes these numbers: all are *assumed*, wide, and were chosen before the first run.
+//! What is known: an Aurora writer that is failed over restarts, so that its sessions end; the old
+//! primary of a Multi-AZ instance is fenced from its volume and becomes a standby that nobody
+//! reaches.
 
 use fastrand::Rng;
 
@@ -18,7 +19,8 @@ pub const REFUSED_SECOND: f64 = 0.02;
 pub struct RoleChange {
     /// From the begin of the move until the old writer falls silent.
     pub old_stops: Moment,
-    /// From the move until the old writer stops to say that it takes writes, if it does not know that it is fenced.
+    /// From the move until the old writer stops to say that it takes writes, if it does not know
+    /// that it is fenced.
     pub old_is_fenced: Option<Moment>,
     /// From the move until the old writer answers again, as a reader.
     pub old_returns: Moment,
@@ -34,7 +36,8 @@ pub fn role_change(rng: &mut Rng) -> RoleChange {
     RoleChange { old_stops, old_is_fenced, old_returns, new_answers }
 }
 
-/// From the begin of a session to its answer: connecting, TLS, login and one query. Assumed: one in twenty is slow.
+/// From the begin of a session to its answer: connecting, TLS, login and one query. Assumed: one in
+/// twenty is slow.
 pub fn session(rng: &mut Rng) -> Moment {
     if chance(rng, 0.05) { between(rng, 0.2, 3.0) } else { between(rng, 0.02, 0.2) }
 }

@@ -23,22 +23,28 @@ use crate::{as_sent, outcome_in, whole_in};
 /// So many changes show each breakage.
 const CHANGES: usize = 300;
 
-/// What a measure is for a variant, and for the function as it is, with or without the role probe as the variant is, in the
-/// same worlds.
+/// What a measure is for a variant, and for the function as it is, with or without the role probe
+/// as the variant is, in the same worlds.
 fn measured<T>(
     kind: Kind,
     probes_roles: bool,
     broken: fn(Ports) -> Arc<dyn Process>,
     measure: fn(&Measures) -> T,
 ) -> [T; 2] {
-    let (broken, whole) = (outcome_in(kind, CHANGES, broken, as_sent), whole_in(kind, CHANGES, probes_roles));
+    let (broken, whole) =
+        (outcome_in(kind, CHANGES, broken, as_sent), whole_in(kind, CHANGES, probes_roles));
     [&broken, &whole].map(|outcome| measure(&outcome.strategies[0].1))
 }
 
-/// Asserts that in these worlds wrong targets are registered so many times as long as with the rule.
+/// Asserts that in these worlds wrong targets are registered so many times as long as with the
+/// rule.
 fn assert_prolongs(kind: Kind, times: f64, process: fn(Ports) -> Arc<dyn Process>) {
-    let [broken, whole] = measured(kind, false, process, |measures| measures.mean(measures.wrong_s));
-    assert!(broken >= times * whole, "a wrong target for {broken:.1} s, {whole:.1} s with the rule");
+    let [broken, whole] =
+        measured(kind, false, process, |measures| measures.mean(measures.wrong_s));
+    assert!(
+        broken >= times * whole,
+        "a wrong target for {broken:.1} s, {whole:.1} s with the rule"
+    );
 }
 
 fn no_answer(cluster: &str) -> AwsError {
@@ -55,9 +61,17 @@ fn first_flagged(mut members: Vec<ClusterMember>) -> Vec<ClusterMember> {
 
 #[test]
 fn believing_the_first_of_two_flags_is_caught() {
-    let broken: fn(Ports) -> Arc<dyn Process> =
-        |ports| Loop::new(&ports, ports.clone(), ports.clone(), Retold(ports.clone(), first_flagged), ports.clone());
-    let [broken, whole] = measured(Kind::UnclearWriter, false, broken, |measures| measures.wrong_ways);
+    let broken: fn(Ports) -> Arc<dyn Process> = |ports| {
+        Loop::new(
+            &ports,
+            ports.clone(),
+            ports.clone(),
+            Retold(ports.clone(), first_flagged),
+            ports.clone(),
+        )
+    };
+    let [broken, whole] =
+        measured(Kind::UnclearWriter, false, broken, |measures| measures.wrong_ways);
     assert!(2 * broken > 3 * whole, "{broken} wrong-way switches, {whole} with the rule");
 }
 
@@ -74,8 +88,9 @@ impl Clusters for OneWriter {
 
 #[test]
 fn needing_a_writer_to_know_the_readers_is_caught() {
-    let broken: fn(Ports) -> Arc<dyn Process> =
-        |ports| Loop::new(&ports, ports.clone(), ports.clone(), OneWriter(ports.clone()), ports.clone());
+    let broken: fn(Ports) -> Arc<dyn Process> = |ports| {
+        Loop::new(&ports, ports.clone(), ports.clone(), OneWriter(ports.clone()), ports.clone())
+    };
     // 44 s and 39 s in these worlds: most of the time is that of DNS, which both need.
     assert_prolongs(Kind::UnclearReaders, 1.1, broken);
 }
@@ -87,7 +102,12 @@ impl Dns for AtOnce {
     async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         if self.0.hears_no_first() {
             let servers = "10.0.0.3:53".to_owned();
-            return Err(DnsError { name: name.to_owned(), family, servers, answer: DnsFailure::NoSuchName });
+            return Err(DnsError {
+                name: name.to_owned(),
+                family,
+                servers,
+                answer: DnsFailure::NoSuchName,
+            });
         }
         self.0.lookup(name, family).await
     }
@@ -95,8 +115,9 @@ impl Dns for AtOnce {
 
 #[test]
 fn asking_all_name_servers_at_once_is_caught() {
-    let broken: fn(Ports) -> Arc<dyn Process> =
-        |ports| Loop::new(&ports, AtOnce(ports.clone()), ports.clone(), ports.clone(), ports.clone());
+    let broken: fn(Ports) -> Arc<dyn Process> = |ports| {
+        Loop::new(&ports, AtOnce(ports.clone()), ports.clone(), ports.clone(), ports.clone())
+    };
     assert_prolongs(Kind::TwoDnsServers, 1.3, broken);
 }
 
@@ -141,7 +162,11 @@ impl TargetGroups for OneQuestion {
         self.0.register(group, targets).await
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
         TargetGroups::deregister(&self.0, group, targets).await
     }
 }
@@ -194,7 +219,8 @@ impl Clusters for AllMembers {
 
 #[test]
 fn needing_the_address_of_each_member_is_caught() {
-    let broken: fn(Ports) -> Arc<dyn Process> =
-        |ports| Loop::new(&ports, ports.clone(), ports.clone(), AllMembers(ports.clone()), ports.clone());
+    let broken: fn(Ports) -> Arc<dyn Process> = |ports| {
+        Loop::new(&ports, ports.clone(), ports.clone(), AllMembers(ports.clone()), ports.clone())
+    };
     assert_prolongs(Kind::UnresolvedMember, 1.2, broken);
 }

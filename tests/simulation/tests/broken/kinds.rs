@@ -1,4 +1,5 @@
-//! What the function knows about readers, proxies, names of one's own, IPv6, blue/green deployments and several bindings.
+//! What the function knows about readers, proxies, names of one's own, IPv6, blue/green deployments
+//! and several bindings.
 
 use std::sync::Arc;
 
@@ -38,10 +39,18 @@ fn measures(outcome: &Outcome) -> &Measures {
 }
 
 /// Asserts that the variant breaks the invariant so often, and the loop as it is far less.
-fn assert_breaks(kind: Kind, invariant: Invariant, at_least: usize, process: fn(Ports) -> Arc<dyn Process>) {
+fn assert_breaks(
+    kind: Kind,
+    invariant: Invariant,
+    at_least: usize,
+    process: fn(Ports) -> Arc<dyn Process>,
+) {
     let broken = count(&outcome_of(kind, process), invariant);
     let whole = count(&whole_in(kind, CHANGES, false), invariant);
-    assert!(broken >= at_least && broken >= 10 * whole, "invariant {invariant}: {broken} times, {whole} with the rule");
+    assert!(
+        broken >= at_least && broken >= 10 * whole,
+        "invariant {invariant}: {broken} times, {whole} with the rule"
+    );
 }
 
 /// The loop as if every binding were of this kind.
@@ -55,7 +64,10 @@ fn configured(ports: &Ports, config: Config) -> Arc<dyn Process> {
     Loop::configured(config, ports.clone(), ports.clone(), ports.clone(), ports.clone())
 }
 
-fn with_topology(ports: Ports, retell: fn(Vec<ClusterMember>) -> Vec<ClusterMember>) -> Arc<dyn Process> {
+fn with_topology(
+    ports: Ports,
+    retell: fn(Vec<ClusterMember>) -> Vec<ClusterMember>,
+) -> Arc<dyn Process> {
     let topology = Retold(ports.clone(), retell);
     Loop::new(&ports, ports.clone(), ports.clone(), topology, ports.clone())
 }
@@ -70,8 +82,11 @@ fn taking_one_answer_for_all_readers_is_caught() {
 fn counting_the_writer_among_the_readers_is_caught() {
     assert_breaks(Kind::Readers, Invariant::WriterIsNoReader, 10, |ports| {
         with_topology(ports, |mut members| {
-            let writers: Vec<ClusterMember> = members.iter().filter(|member| member.is_writer).cloned().collect();
-            members.extend(writers.into_iter().map(|writer| ClusterMember { is_writer: false, ..writer }));
+            let writers: Vec<ClusterMember> =
+                members.iter().filter(|member| member.is_writer).cloned().collect();
+            members.extend(
+                writers.into_iter().map(|writer| ClusterMember { is_writer: false, ..writer }),
+            );
             members
         })
     });
@@ -124,20 +139,26 @@ fn keeping_what_a_name_of_ones_own_lacks_is_caught() {
 /// Registers what is new in one answer, and deregisters what it lacks.
 async fn follow_one_answer(ports: Ports) -> Result<(), String> {
     let binding = &ports.scenario().config.bindings[0];
-    let answer =
-        ports.lookup(&binding.endpoint.to_string(), binding.family).await.map_err(|error| error.to_string())?;
-    let wanted: Vec<Target> = answer.addresses.iter().map(|address| Target { address, port: PORT }).collect();
+    let answer = ports
+        .lookup(&binding.endpoint.to_string(), binding.family)
+        .await
+        .map_err(|error| error.to_string())?;
+    let wanted: Vec<Target> =
+        answer.addresses.iter().map(|address| Target { address, port: PORT }).collect();
     let registered = TargetGroups::register(&ports, &binding.target_group, &wanted).await;
     registered.map_err(|error| error.to_string())?;
-    let is_old =
-        |target: &DescribedTarget| target.is_registered() && target.target().is_none_or(|it| !wanted.contains(&it));
-    let old: Vec<DescribedTarget> = describe(&ports, binding).await?.into_iter().filter(is_old).collect();
+    let is_old = |target: &DescribedTarget| {
+        target.is_registered() && target.target().is_none_or(|it| !wanted.contains(&it))
+    };
+    let old: Vec<DescribedTarget> =
+        describe(&ports, binding).await?.into_iter().filter(is_old).collect();
     deregister(&ports, binding, &old).await
 }
 
 #[test]
 fn following_a_name_of_ones_own_at_once_is_caught() {
-    let process: fn(Ports) -> Arc<dyn Process> = |ports| Arc::new(Script { ports, run: follow_one_answer });
+    let process: fn(Ports) -> Arc<dyn Process> =
+        |ports| Arc::new(Script { ports, run: follow_one_answer });
     assert_breaks(Kind::Hostname, Invariant::NoFlapOnOneAnswer, 100, process);
     assert_breaks(Kind::Hostname, Invariant::LastHealthyStays, 10, process);
 }
@@ -156,14 +177,21 @@ fn asking_for_ipv4_addresses_is_caught() {
     assert_breaks(Kind::WriterIpv6, Invariant::EventuallyStable, 10, |ports| {
         let mut config = ports.scenario().config.clone();
         config.allowed = AllowedNetworks::default();
-        Loop::configured(config, OnlyIpv4(ports.clone()), ports.clone(), ports.clone(), ports.clone())
+        Loop::configured(
+            config,
+            OnlyIpv4(ports.clone()),
+            ports.clone(),
+            ports.clone(),
+            ports.clone(),
+        )
     });
 }
 
 #[test]
 fn taking_only_the_private_networks_of_ipv4_is_caught() {
     assert_breaks(Kind::ReadersIpv6, Invariant::EventuallyStable, 10, |ports| {
-        let allowed = AllowedNetworks::parse("10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16").expect("networks");
+        let allowed =
+            AllowedNetworks::parse("10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16").expect("networks");
         configured(&ports, Config { allowed, ..ports.scenario().config.clone() })
     });
 }
@@ -188,7 +216,8 @@ fn going_back_to_blue_at_once_is_caught() {
     assert!(2 * broken > 3 * whole, "{broken} wrong-way switches, {whole} with the rule");
 }
 
-/// Asks the RDS API only in invocations whose event names an instance, or where DNS does not agree with the group.
+/// Asks the RDS API only in invocations whose event names an instance, or where DNS does not agree
+/// with the group.
 struct Forgetful(Ports);
 
 impl Clusters for Forgetful {
@@ -224,7 +253,8 @@ impl Process for InTurn {
         Box::pin(async move {
             let mut whole = Ending { claims: Vec::new(), error: None };
             for (number, one) in self.loops.iter().enumerate() {
-                let Ending { claims, error } = Arc::clone(one).invoke(Arc::clone(&payload), deadline).await;
+                let Ending { claims, error } =
+                    Arc::clone(one).invoke(Arc::clone(&payload), deadline).await;
                 whole.claims.extend(claims.into_iter().map(|(_, done)| (number, done)));
                 whole.error = whole.error.or(error);
                 if whole.error.is_some() && self.ends_at_an_error {
@@ -238,8 +268,9 @@ impl Process for InTurn {
 
 fn in_turn(ports: &Ports, ends_at_an_error: bool) -> Arc<dyn Process> {
     let config = &ports.scenario().config;
-    let one =
-        |binding: &binding::Binding| configured(ports, Config { bindings: vec![binding.clone()], ..config.clone() });
+    let one = |binding: &binding::Binding| {
+        configured(ports, Config { bindings: vec![binding.clone()], ..config.clone() })
+    };
     Arc::new(InTurn { loops: config.bindings.iter().map(one).collect(), ends_at_an_error })
 }
 
@@ -267,7 +298,11 @@ impl TargetGroups for OneCall {
         TargetGroups::register(&self.0, group, targets).await
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
         let _place = self.1.lock().await;
         TargetGroups::deregister(&self.0, group, targets).await
     }
@@ -281,9 +316,14 @@ fn one_call_at_a_time_for_all_bindings_is_caught() {
     });
 }
 
-/// Bindings that nothing is wrong with are not what they should be in the end, and changes do not converge.
+/// Bindings that nothing is wrong with are not what they should be in the end, and changes do not
+/// converge.
 fn assert_disturbs(process: fn(Ports) -> Arc<dyn Process>) {
     let outcome = outcome_in(Kind::Several, 150, process, as_sent);
-    let (disturbed, converged) = (count(&outcome, Invariant::OthersUndisturbed), measures(&outcome).converged_pct());
-    assert!(disturbed >= 5 && converged < 98.0, "{disturbed} disturbed bindings, {converged:.1} % converged");
+    let (disturbed, converged) =
+        (count(&outcome, Invariant::OthersUndisturbed), measures(&outcome).converged_pct());
+    assert!(
+        disturbed >= 5 && converged < 98.0,
+        "{disturbed} disturbed bindings, {converged:.1} % converged"
+    );
 }

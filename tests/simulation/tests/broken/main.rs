@@ -1,6 +1,7 @@
 //! failover-sync with one rule broken at a time: the simulation must notice each.
 //!
-//! The breakage is put around the ports, into the configuration, or in place of the loop, never into the loop itself.
+//! The breakage is put around the ports, into the configuration, or in place of the loop, never
+//! into the loop itself.
 
 mod faults;
 mod kinds;
@@ -67,13 +68,16 @@ fn outcome_in(
     campaign::run(kind, &[Arc::new(Broken { process, receive })], changes, 2_000, |_| ())
 }
 
-/// What the function as it is, with or without the role probe, becomes in so many changes of a kind. Several variants
-/// are compared with it.
+/// What the function as it is, with or without the role probe, becomes in so many changes of a
+/// kind. Several variants are compared with it.
 fn whole_in(kind: Kind, changes: usize, probes_roles: bool) -> Arc<Outcome> {
     type Once = Arc<OnceLock<Arc<Outcome>>>;
     static KNOWN: Mutex<BTreeMap<(Kind, usize, bool), Once>> = Mutex::new(BTreeMap::new());
-    let known = Arc::clone(KNOWN.lock().expect("not poisoned").entry((kind, changes, probes_roles)).or_default());
-    let process: fn(Ports) -> _ = if probes_roles { |ports| probing(&ports, ports.clone()) } else { sound };
+    let known = Arc::clone(
+        KNOWN.lock().expect("not poisoned").entry((kind, changes, probes_roles)).or_default(),
+    );
+    let process: fn(Ports) -> _ =
+        if probes_roles { |ports| probing(&ports, ports.clone()) } else { sound };
     Arc::clone(known.get_or_init(|| Arc::new(outcome_in(kind, changes, process, as_sent))))
 }
 

@@ -22,7 +22,11 @@ use tokio::time::{Instant, timeout};
 use crate::{as_sent, count, outcome_in, probing, whole_in};
 
 /// What becomes of the variant, and of the function as it is, in the same worlds.
-fn with_and_without(kind: Kind, changes: usize, broken: fn(Ports) -> Arc<dyn Process>) -> [Arc<Outcome>; 2] {
+fn with_and_without(
+    kind: Kind,
+    changes: usize,
+    broken: fn(Ports) -> Arc<dyn Process>,
+) -> [Arc<Outcome>; 2] {
     [Arc::new(outcome_in(kind, changes, broken, as_sent)), whole_in(kind, changes, true)]
 }
 
@@ -34,15 +38,20 @@ fn assert_breaks(
     at_least: usize,
     process: fn(Ports) -> Arc<dyn Process>,
 ) {
-    let [broken, whole] = with_and_without(kind, changes, process).map(|outcome| count(&outcome, invariant));
-    assert!(broken >= at_least && whole == 0, "invariant {invariant}: {broken} times, {whole} with the rule");
+    let [broken, whole] =
+        with_and_without(kind, changes, process).map(|outcome| count(&outcome, invariant));
+    assert!(
+        broken >= at_least && whole == 0,
+        "invariant {invariant}: {broken} times, {whole} with the rule"
+    );
 }
 
 fn no_session() -> Failure {
     Failure { kind: "ConnectionFailed", message: "no session".to_owned() }
 }
 
-/// Whoever has not answered by then is silent. The loop waits a little longer, and would not see it.
+/// Whoever has not answered by then is silent. The loop waits a little longer, and would not see
+/// it.
 const A_MOMENT: Duration = Duration::from_millis(350);
 
 /// Changes what the databases say, and what their silence means.
@@ -126,7 +135,8 @@ impl ProbeSessions for FirstSessions<'_> {
 
 #[test]
 fn believing_one_of_two_writers_is_caught() {
-    let [broken, whole] = with_and_without(Kind::Writer, 1_000, |ports| probing(&ports, First(ports.clone())));
+    let [broken, whole] =
+        with_and_without(Kind::Writer, 1_000, |ports| probing(&ports, First(ports.clone())));
     let [broken, whole] = [&broken, &whole].map(|outcome| outcome.strategies[0].1.wrong_ways);
     // Three times as many in 3,000 worlds, 45 and 15; the few of 1,000 vary.
     assert!(broken > 2 * whole, "{broken} wrong-way switches, {whole} with the rule");
@@ -144,11 +154,21 @@ impl RoleProbe for Balanced {
 }
 
 impl ProbeSessions for BalancedSessions<'_> {
-    fn probe<'a>(&'a self, _address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>> {
+    fn probe<'a>(
+        &'a self,
+        _address: IpAddr,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Role, Failure>> {
         Box::pin(async move {
             let BalancedSessions(ports, binding, sessions) = self;
             let is_it = |known: &Binding| known.target_group == binding.target_group;
-            let number = ports.scenario().config.bindings.iter().position(is_it).expect("a binding of this world");
+            let number = ports
+                .scenario()
+                .config
+                .bindings
+                .iter()
+                .position(is_it)
+                .expect("a binding of this world");
             let target: Target = *ports.world().members(number).first().ok_or_else(no_session)?;
             sessions.probe(target.address, name).await
         })
@@ -161,7 +181,9 @@ impl ProbeSessions for BalancedSessions<'_> {
 
 #[test]
 fn asking_through_the_load_balancer_is_caught() {
-    assert_breaks(Kind::Writer, 300, Invariant::EventuallyStable, 8, |ports| probing(&ports, Balanced(ports.clone())));
+    assert_breaks(Kind::Writer, 300, Invariant::EventuallyStable, 8, |ports| {
+        probing(&ports, Balanced(ports.clone()))
+    });
 }
 
 /// An RDS API that is asked and not heard.
@@ -177,6 +199,13 @@ impl Clusters for Unheard {
 #[test]
 fn hearing_nobody_but_a_database_that_takes_writes_is_caught() {
     assert_breaks(Kind::BlueTakesWrites, 300, Invariant::RdsApiCounts, 10, |ports| {
-        Loop::probing(&ports, ports.clone(), ports.clone(), Unheard(ports.clone()), ports.clone(), ports.clone())
+        Loop::probing(
+            &ports,
+            ports.clone(),
+            ports.clone(),
+            Unheard(ports.clone()),
+            ports.clone(),
+            ports.clone(),
+        )
     });
 }

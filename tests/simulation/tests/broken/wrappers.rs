@@ -11,7 +11,10 @@ use reconcile::target::{DescribedTarget, Target};
 use simulation::ports::Ports;
 
 /// Changes what descriptions show.
-pub(crate) struct Altered(pub(crate) Ports, pub(crate) fn(DescribedTarget) -> Option<DescribedTarget>);
+pub(crate) struct Altered(
+    pub(crate) Ports,
+    pub(crate) fn(DescribedTarget) -> Option<DescribedTarget>,
+);
 
 impl TargetGroups for Altered {
     async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
@@ -23,7 +26,11 @@ impl TargetGroups for Altered {
         self.0.register(group, targets).await
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
         TargetGroups::deregister(&self.0, group, targets).await
     }
 }

@@ -28,7 +28,10 @@ use crate::{as_sent, count, outcome_in, sound, whole_in};
 /// So many changes show each breakage.
 const CHANGES: usize = 1_000;
 
-fn outcome_of(process: fn(Ports) -> Arc<dyn Process>, receive: fn(&Delivery, &World) -> Arc<Value>) -> Outcome {
+fn outcome_of(
+    process: fn(Ports) -> Arc<dyn Process>,
+    receive: fn(&Delivery, &World) -> Arc<Value>,
+) -> Outcome {
     outcome_in(Kind::Writer, CHANGES, process, receive)
 }
 
@@ -42,16 +45,24 @@ impl TargetGroups for DeregisterFirst {
 
     async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
         let listed = TargetGroups::describe(&self.0, group).await?;
-        let is_wanted = |target: &DescribedTarget| target.target().is_some_and(|target| targets.contains(&target));
-        let old: Vec<DescribedTarget> =
-            listed.into_iter().filter(|target| target.is_registered() && !is_wanted(target)).collect();
+        let is_wanted = |target: &DescribedTarget| {
+            target.target().is_some_and(|target| targets.contains(&target))
+        };
+        let old: Vec<DescribedTarget> = listed
+            .into_iter()
+            .filter(|target| target.is_registered() && !is_wanted(target))
+            .collect();
         if !old.is_empty() {
             TargetGroups::deregister(&self.0, group, &old).await?;
         }
         self.0.register(group, targets).await
     }
 
-    async fn deregister(&self, group: &TargetGroupArn, targets: &[DescribedTarget]) -> Result<(), AwsError> {
+    async fn deregister(
+        &self,
+        group: &TargetGroupArn,
+        targets: &[DescribedTarget],
+    ) -> Result<(), AwsError> {
         TargetGroups::deregister(&self.0, group, targets).await
     }
 }
@@ -59,7 +70,15 @@ impl TargetGroups for DeregisterFirst {
 #[test]
 fn deregistering_first_is_caught() {
     let outcome = outcome_of(
-        |ports| Loop::new(&ports, ports.clone(), DeregisterFirst(ports.clone()), ports.clone(), ports.clone()),
+        |ports| {
+            Loop::new(
+                &ports,
+                ports.clone(),
+                DeregisterFirst(ports.clone()),
+                ports.clone(),
+                ports.clone(),
+            )
+        },
         as_sent,
     );
     assert!(count(&outcome, Invariant::AMemberStays) > 100);
@@ -107,7 +126,8 @@ async fn apply_an_empty_set(ports: Ports) -> Result<(), String> {
         return resolve_once(ports.clone()).await;
     }
     let listed = describe(&ports, binding).await?;
-    let members: Vec<DescribedTarget> = listed.into_iter().filter(DescribedTarget::is_registered).collect();
+    let members: Vec<DescribedTarget> =
+        listed.into_iter().filter(DescribedTarget::is_registered).collect();
     deregister(&ports, binding, &members).await
 }
 
@@ -117,7 +137,8 @@ fn applying_an_empty_set_is_caught() {
     assert!(count(&outcome, Invariant::AMemberStays) > 10);
 }
 
-/// An event that starts a run and no watch: the run ends as soon as everything agrees, on the old address too.
+/// An event that starts a run and no watch: the run ends as soon as everything agrees, on the old
+/// address too.
 fn without_a_watch(delivery: &Delivery, _world: &World) -> Arc<Value> {
     if delivery.path == Path::Console { Arc::clone(&delivery.payload) } else { Arc::new(json!({})) }
 }
@@ -129,7 +150,8 @@ fn ending_the_watch_when_all_agree_on_the_old_address_is_caught() {
     assert!(p50 > 2.0 * PROMPT, "from the second witness to the switch: {p50:.1} s");
 }
 
-/// An unnamed event, however late, vouches for whatever DNS says: it takes the place of the second witness.
+/// An unnamed event, however late, vouches for whatever DNS says: it takes the place of the second
+/// witness.
 struct Vouching(Ports);
 
 impl Clusters for Vouching {
@@ -151,9 +173,13 @@ impl Process for Credulous {
     fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
         let ports = self.0.clone();
         let events = Trigger::parse(&payload).map(|trigger| trigger.events).unwrap_or_default();
-        if events.iter().any(|event| matches!(event.kind(), EventKind::Failover | EventKind::AddressChange)) {
+        if events
+            .iter()
+            .any(|event| matches!(event.kind(), EventKind::Failover | EventKind::AddressChange))
+        {
             let topology = Vouching(ports.clone());
-            Loop::new(&ports, ports.clone(), ports.clone(), topology, ports.clone()).invoke(payload, deadline)
+            Loop::new(&ports, ports.clone(), ports.clone(), topology, ports.clone())
+                .invoke(payload, deadline)
         } else {
             sound(ports).invoke(payload, deadline)
         }
@@ -165,7 +191,8 @@ fn a_late_unnamed_event_as_a_witness_is_caught() {
     assert_misleads_more(|ports| Arc::new(Credulous(ports)));
 }
 
-/// Goes back to an address that was left a moment ago as soon as DNS names it, and then does as ever.
+/// Goes back to an address that was left a moment ago as soon as DNS names it, and then does as
+/// ever.
 pub(crate) struct Hasty(pub(crate) Ports);
 
 impl Process for Hasty {
@@ -182,16 +209,24 @@ impl Process for Hasty {
 
 async fn go_back(ports: &Ports) -> Result<(), String> {
     let binding = &ports.scenario().config.bindings[0];
-    let named = ports.lookup(&binding.endpoint.to_string(), binding.family).await.map_err(|error| error.to_string())?;
+    let named = ports
+        .lookup(&binding.endpoint.to_string(), binding.family)
+        .await
+        .map_err(|error| error.to_string())?;
     let listed = describe(ports, binding).await?;
-    let is_named = |entry: &&DescribedTarget| entry.target().is_some_and(|it| named.addresses.contains(it.address));
-    let Some(left) = listed.iter().filter(is_named).find(|entry| entry.state == TargetState::Draining) else {
+    let is_named = |entry: &&DescribedTarget| {
+        entry.target().is_some_and(|it| named.addresses.contains(it.address))
+    };
+    let Some(left) =
+        listed.iter().filter(is_named).find(|entry| entry.state == TargetState::Draining)
+    else {
         return Ok(());
     };
     let wanted: Vec<Target> = left.target().into_iter().collect();
     let registered = TargetGroups::register(ports, &binding.target_group, &wanted).await;
     registered.map_err(|error| error.to_string())?;
-    let old: Vec<_> = listed.iter().filter(|entry| entry.is_registered() && !is_named(entry)).cloned().collect();
+    let old: Vec<_> =
+        listed.iter().filter(|entry| entry.is_registered() && !is_named(entry)).cloned().collect();
     deregister(ports, binding, &old).await
 }
 
@@ -200,7 +235,8 @@ fn going_back_to_a_draining_address_at_once_is_caught() {
     assert_misleads_more(|ports| Arc::new(Hasty(ports)));
 }
 
-/// A rule that only guards against rare coincidences shows in the number of wrong-way switches in the same worlds.
+/// A rule that only guards against rare coincidences shows in the number of wrong-way switches in
+/// the same worlds.
 fn assert_misleads_more(process: fn(Ports) -> Arc<dyn Process>) {
     let (broken, whole) = (outcome_of(process, as_sent), whole_in(Kind::Writer, CHANGES, false));
     let [broken, whole] = [&broken, &whole].map(|outcome| outcome.strategies[0].1.wrong_ways);

@@ -43,7 +43,9 @@ prop_compose! {
 fn any_roles() -> impl Strategy<Value = Vec<Probed<'static>>> {
     let role = select(vec![None, Some(Role::Writer), Some(Role::Reader), Some(Role::Reader)]);
     let roles = proptest::collection::btree_map((select(ADDRESSES.to_vec()), 0..8i64), role, 0..8);
-    roles.prop_map(|roles| roles.into_iter().map(|((address, ago), role)| (address, role, ago)).collect())
+    roles.prop_map(|roles| {
+        roles.into_iter().map(|((address, ago), role)| (address, role, ago)).collect()
+    })
 }
 
 fn any_group() -> impl Strategy<Value = Vec<DescribedTarget>> {
@@ -51,7 +53,10 @@ fn any_group() -> impl Strategy<Value = Vec<DescribedTarget>> {
     let target = (select(ADDRESSES.to_vec()), select(states.to_vec()));
     proptest::collection::vec(target, 0..4).prop_map(|targets| {
         let targets: BTreeMap<_, _> = targets.into_iter().collect();
-        targets.iter().map(|(address, state)| described(&format!("{address}:5432 {state}"))).collect()
+        targets
+            .iter()
+            .map(|(address, state)| described(&format!("{address}:5432 {state}")))
+            .collect()
     })
 }
 
@@ -63,12 +68,16 @@ fn decide(kind: Kind, given: &Given, group: &[DescribedTarget]) -> Verdict {
 }
 
 fn takes_writes(given: &Given, address: IpAddr) -> bool {
-    given.roles.iter().any(|(known, role, _)| *role == Some(Role::Writer) && address.to_string() == **known)
+    given
+        .roles
+        .iter()
+        .any(|(known, role, _)| *role == Some(Role::Writer) && address.to_string() == **known)
 }
 
 /// What was said, but by no database that takes writes, and nothing by those at these addresses.
 fn without_writers(given: &Given<'static>, silent: &[&str]) -> &'static [Probed<'static>] {
-    let is_left = |(address, role, _): &&Probed| *role != Some(Role::Writer) && !silent.contains(address);
+    let is_left =
+        |(address, role, _): &&Probed| *role != Some(Role::Writer) && !silent.contains(address);
     Vec::leak(given.roles.iter().filter(is_left).copied().collect())
 }
 

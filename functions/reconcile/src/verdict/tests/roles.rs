@@ -17,7 +17,8 @@ const NAMES_A: (&str, &str, i64) = ("0071", "Completed failover to DB instance: 
 #[test]
 fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say() {
     let only_b = Given { roles: &[(A, SILENT, 0), (B, WRITES, 0)], ..Given::default() };
-    let all_name_a = Given { dns: &[A], steady: 600, writer: Some("a"), events: &[NAMES_A], ..only_b };
+    let all_name_a =
+        Given { dns: &[A], steady: 600, writer: Some("a"), events: &[NAMES_A], ..only_b };
     for (title, given, group, expected) in [
         ("nobody else answers", only_b, &["10.0.0.1:5432"][..], BY_ROLE),
         ("all others name another", all_name_a, &["10.0.0.1:5432"], BY_ROLE),
@@ -45,7 +46,11 @@ fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say
             assert_eq!(explain(kind, &given, group), expected, "{title}, {kind}");
         }
     }
-    assert_eq!(check(Kind::Cluster, &all_name_a, &["10.0.0.1:5432"]), SWITCH, "it takes the place of the other");
+    assert_eq!(
+        check(Kind::Cluster, &all_name_a, &["10.0.0.1:5432"]),
+        SWITCH,
+        "it takes the place of the other"
+    );
 }
 
 #[test]
@@ -54,8 +59,18 @@ fn what_a_database_said_before_another_member_appeared_proves_nothing() {
     for (title, responded_ago, saw, is_proof) in [
         ("it was seen first now", 1, &[(2, &["10.0.0.2:5432"][..])][..], false),
         ("it was seen after the response", 3, &[(9, &["10.0.0.2:5432"]), (2, both)], false),
-        ("it was seen as soon as the response came", 2, &[(9, &["10.0.0.2:5432"]), (2, both)], false),
-        ("it was seen five seconds before the response", 1, &[(9, &["10.0.0.2:5432"]), (6, both)], false),
+        (
+            "it was seen as soon as the response came",
+            2,
+            &[(9, &["10.0.0.2:5432"]), (2, both)],
+            false,
+        ),
+        (
+            "it was seen five seconds before the response",
+            1,
+            &[(9, &["10.0.0.2:5432"]), (6, both)],
+            false,
+        ),
         ("it was seen earlier", 1, &[(9, &["10.0.0.2:5432"]), (7, both)], true),
         ("it is new at the first look", 0, &[], false),
     ] {
@@ -63,7 +78,11 @@ fn what_a_database_said_before_another_member_appeared_proves_nothing() {
         let given = Given { dns: &[A], writer: Some("a"), roles: &roles, saw, ..Given::default() };
         for kind in [Kind::Cluster, Kind::Instance] {
             let decided = check(kind, &given, both);
-            assert_eq!(decided == "deregister 10.0.0.1:5432", is_proof, "{title}, {kind}: {decided}");
+            assert_eq!(
+                decided == "deregister 10.0.0.1:5432",
+                is_proof,
+                "{title}, {kind}: {decided}"
+            );
         }
     }
 }
@@ -73,7 +92,13 @@ fn what_a_database_said_before_a_mixed_group_was_seen_for_a_while_proves_nothing
     let both: &[&str] = &["10.0.0.1:5432", "10.0.0.2:5432"];
     for (saw, is_proof) in [(0, false), (6, false), (7, true)] {
         let roles = [(A, SILENT, 0), (B, WRITES, 1)];
-        let given = Given { dns: &[A], writer: Some("a"), roles: &roles, saw: &[(saw, both)], ..Given::default() };
+        let given = Given {
+            dns: &[A],
+            writer: Some("a"),
+            roles: &roles,
+            saw: &[(saw, both)],
+            ..Given::default()
+        };
         let decided = check(Kind::Cluster, &given, both);
         assert_eq!(decided == "deregister 10.0.0.1:5432", is_proof, "{saw} s ago: {decided}");
     }
@@ -82,12 +107,23 @@ fn what_a_database_said_before_a_mixed_group_was_seen_for_a_while_proves_nothing
 #[test]
 fn nobody_switches_away_from_a_registered_writer_whose_role_has_yet_to_settle() {
     let both: &[&str] = &["10.0.0.1:5432", "10.0.0.2:5432"];
-    for (events, who) in [(&[][..], "DNS and the RDS API name"), (&[NAMES_A], "a failover event names")] {
+    for (events, who) in
+        [(&[][..], "DNS and the RDS API name"), (&[NAMES_A], "a failover event names")]
+    {
         let roles = [(A, SILENT, 0), (B, WRITES, 1)];
         let saw = &[(30, &["10.0.0.2:5432"][..]), (0, both)];
-        let given = Given { dns: &[A], steady: 60, writer: Some("a"), events, roles: &roles, saw, ..Given::default() };
+        let given = Given {
+            dns: &[A],
+            steady: 60,
+            writer: Some("a"),
+            events,
+            roles: &roles,
+            saw,
+            ..Given::default()
+        };
         let disputed = format!(
-            "wait, contradiction: the database at 10.0.0.2 takes writes, but {who} 10.0.0.1, which does not say that it does"
+            "wait, contradiction: the database at 10.0.0.2 takes writes, but {who} 10.0.0.1, which \
+             does not say that it does"
         );
         assert_eq!(explain(Kind::Cluster, &given, both), disputed);
         let without_roles = Given { roles: &[], ..given };
@@ -103,12 +139,19 @@ fn a_database_that_takes_writes_where_none_may_be_is_refused() {
 }
 
 #[test]
-fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_one_without_answer() {
-    let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but a failover event names 10.0.0.1, which \
-                    does not say that it does";
+fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_one_without_answer()
+{
+    let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but a failover \
+                    event names 10.0.0.1, which does not say that it does";
     let right = "in sync, role: the database at 10.0.0.2 takes writes, and no other does";
     let only_b: &[Probed] = &[(A, SILENT, 0), (B, WRITES, 0)];
-    let given = Given { dns: &[A], writer: Some("a"), events: &[NAMES_A], roles: only_b, ..Given::default() };
+    let given = Given {
+        dns: &[A],
+        writer: Some("a"),
+        events: &[NAMES_A],
+        roles: only_b,
+        ..Given::default()
+    };
     let names_b = Given { events: &[NAMES_B], ..given };
     let unknown = Given { roles: &[(A, Some(Role::Unknown), 0), (B, WRITES, 0)], ..given };
     let read_only = Given { roles: &[(A, READS, 0), (B, WRITES, 0)], ..given };
@@ -123,11 +166,16 @@ fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_o
     }
     let both = ["10.0.0.1:5432", "10.0.0.2:5432"];
     let given = Given { saw: &[(9, &both)], ..given };
-    assert_eq!(check(Kind::Cluster, &given, &both), "deregister 10.0.0.1:5432", "a switch to it stays what it is");
+    assert_eq!(
+        check(Kind::Cluster, &given, &both),
+        "deregister 10.0.0.1:5432",
+        "a switch to it stays what it is"
+    );
 }
 
 #[test]
-fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a_silent_one_for_90_s() {
+fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a_silent_one_for_90_s()
+ {
     let binding = binding(Kind::Cluster);
     let decide = |silent: Option<Role>, runs: &[(i64, &str)]| {
         let mut history = History::default();
@@ -135,7 +183,10 @@ fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a
         // One look a run, as the schedule makes them.
         for (second, writer) in runs {
             let mut evidence = Evidence::new(&binding, &[], history, at(*second));
-            evidence.record_dns(DnsAnswer { addresses: addresses(&[A]), ttl: Duration::from_secs(5) }, at(*second));
+            evidence.record_dns(
+                DnsAnswer { addresses: addresses(&[A]), ttl: Duration::from_secs(5) },
+                at(*second),
+            );
             evidence.record_topology(Some(topology(writer)), at(*second));
             evidence.record_probe(A.parse().expect("an address"), silent, at(*second));
             evidence.record_probe(B.parse().expect("an address"), WRITES, at(*second));
@@ -144,11 +195,13 @@ fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a
             history = evidence.history();
         }
         decided
-            .and_then(|decided| decided.reason().map(|reason| format!("{}, {reason}", decided.name())))
+            .and_then(|decided| {
+                decided.reason().map(|reason| format!("{}, {reason}", decided.name()))
+            })
             .expect("a run")
     };
-    let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but DNS and the RDS API name 10.0.0.1, \
-                    which does not say that it does";
+    let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but DNS and the \
+                    RDS API name 10.0.0.1, which does not say that it does";
     let right = "in sync, role: the database at 10.0.0.2 takes writes, and no other does";
     for (title, silent, runs, expected) in [
         ("one look", SILENT, &[(0, "a")][..], right),
@@ -169,13 +222,18 @@ fn what_dns_and_the_rds_api_named_before_a_switch_is_no_reason_to_doubt_it_for_9
     let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
     let mut decide = |second: i64, dns: Option<&str>, described: &[&str]| {
         if let Some(dns) = dns {
-            evidence.record_dns(DnsAnswer { addresses: addresses(&[dns]), ttl: Duration::from_secs(5) }, at(second));
+            evidence.record_dns(
+                DnsAnswer { addresses: addresses(&[dns]), ttl: Duration::from_secs(5) },
+                at(second),
+            );
             evidence.record_topology(Some(topology("a")), at(second));
         }
         for (address, role) in [(A, SILENT), (B, WRITES)] {
             evidence.record_probe(address.parse().expect("an address"), role, at(second));
         }
-        evidence.group.update(described.iter().map(|target| self::described(target)).collect(), at(second));
+        evidence
+            .group
+            .update(described.iter().map(|target| self::described(target)).collect(), at(second));
         verdict(&binding, &AllowedNetworks::default(), &evidence, at(second)).name()
     };
     let [old, new] = [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"]];
@@ -206,17 +264,30 @@ fn a_registered_database_that_cannot_tell_is_as_one_that_was_not_asked() {
             assert_eq!(decided == BY_ROLE, is_by_role, "{kind} {roles:?}: {decided}");
         }
     }
-    let unknown = Given { dns: &[B], writer: Some("b"), roles: &[(B, Some(Role::Unknown), 0)], ..Given::default() };
-    assert_eq!(check(Kind::Cluster, &unknown, &["10.0.0.1:5432"]), SWITCH, "it is not ruled out either");
+    let unknown = Given {
+        dns: &[B],
+        writer: Some("b"),
+        roles: &[(B, Some(Role::Unknown), 0)],
+        ..Given::default()
+    };
+    assert_eq!(
+        check(Kind::Cluster, &unknown, &["10.0.0.1:5432"]),
+        SWITCH,
+        "it is not ruled out either"
+    );
 }
 
 #[test]
 fn two_databases_that_take_writes_are_no_reason_to_change_anything_nor_to_call_it_right() {
-    let all_name_b = Given { dns: &[B], steady: 600, writer: Some("b"), events: &[NAMES_B], ..Given::default() };
+    let all_name_b =
+        Given { dns: &[B], steady: 600, writer: Some("b"), events: &[NAMES_B], ..Given::default() };
     let given = Given { roles: &[(A, WRITES, 0), (B, WRITES, 0)], ..all_name_b };
     for kind in [Kind::Cluster, Kind::Instance] {
-        for group in [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"], &["10.0.0.1:5432", "10.0.0.2:5432"], &[]] {
-            let expected = "wait, contradiction: the databases at 10.0.0.1, 10.0.0.2 take writes at once";
+        for group in
+            [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"], &["10.0.0.1:5432", "10.0.0.2:5432"], &[]]
+        {
+            let expected =
+                "wait, contradiction: the databases at 10.0.0.1, 10.0.0.2 take writes at once";
             assert_eq!(explain(kind, &given, group), expected, "{kind} {group:?}");
         }
     }
@@ -258,8 +329,13 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
     ] {
         for (_, kind) in Kind::NAMES {
             for group in [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"], &[]] {
-                let silent = Given { roles: &[(A, SILENT, 0), (B, SILENT, 0), (C, SILENT, 0)], ..given };
-                assert_eq!(decided(kind, &silent, group), decided(kind, &given, group), "{kind} {given:?} {group:?}");
+                let silent =
+                    Given { roles: &[(A, SILENT, 0), (B, SILENT, 0), (C, SILENT, 0)], ..given };
+                assert_eq!(
+                    decided(kind, &silent, group),
+                    decided(kind, &given, group),
+                    "{kind} {given:?} {group:?}"
+                );
             }
         }
     }
@@ -267,7 +343,9 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
 
 #[test]
 fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_not() {
-    let rule = |given: &Given| decided(Kind::Cluster, given, &["10.0.0.1:5432"]).reason().map(Reason::rule);
+    let rule = |given: &Given| {
+        decided(Kind::Cluster, given, &["10.0.0.1:5432"]).reason().map(Reason::rule)
+    };
     for (role, ago, is_silent_since, expected) in [
         (WRITES, 5, false, "role"),
         (WRITES, 5, true, "role"),
@@ -281,9 +359,18 @@ fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_no
         let mut roles = vec![(A, SILENT, 0), (B, role, ago)];
         roles.extend(is_silent_since.then_some((B, SILENT, 0)));
         let given = Given { dns: &[B], writer: Some("b"), roles: &roles, ..Given::default() };
-        assert_eq!(rule(&given), Some(expected), "{role:?} {ago} s ago, silent since: {is_silent_since}");
+        assert_eq!(
+            rule(&given),
+            Some(expected),
+            "{role:?} {ago} s ago, silent since: {is_silent_since}"
+        );
     }
-    let changed = Given { dns: &[B], writer: Some("b"), roles: &[(B, WRITES, 2), (B, READS, 0)], ..Given::default() };
+    let changed = Given {
+        dns: &[B],
+        writer: Some("b"),
+        roles: &[(B, WRITES, 2), (B, READS, 0)],
+        ..Given::default()
+    };
     assert_eq!(rule(&changed), Some("contradiction"), "the last response counts");
 }
 
@@ -296,7 +383,8 @@ fn a_writer_counts_only_if_every_member_was_asked_a_moment_ago() {
         ("one was not for a while", &[(B, WRITES, 0), (A, SILENT, 0), (C, READS, 6)], false),
         ("none was", &[(B, WRITES, 0)], false),
     ] {
-        let given = Given { dns: &[A], writer: Some("a"), roles, saw: &[(9, &group)], ..Given::default() };
+        let given =
+            Given { dns: &[A], writer: Some("a"), roles, saw: &[(9, &group)], ..Given::default() };
         let decided = explain(Kind::Cluster, &given, &group);
         assert_eq!(decided == BY_ROLE, counts, "{title}: {decided}");
     }
@@ -310,7 +398,13 @@ fn a_host_name_is_followed_at_once_to_databases_that_take_writes() {
     let patience = "wait: patience: DNS alone names 10.0.0.2 for 0 of 10 s";
     for (title, dns, roles, group, expected) in [
         ("it takes writes", &[B][..], &[(B, WRITES, 5)][..], "10.0.0.1:5432 unhealthy", SWITCH),
-        ("a healthy target waits for it", &[B], &[(B, WRITES, 0)], "10.0.0.1:5432", "register 10.0.0.2:5432"),
+        (
+            "a healthy target waits for it",
+            &[B],
+            &[(B, WRITES, 0)],
+            "10.0.0.1:5432",
+            "register 10.0.0.2:5432",
+        ),
         ("its response is old", &[B], &[(B, WRITES, 6)], "10.0.0.1:5432 unhealthy", patience),
         ("it is silent", &[B], &[(B, SILENT, 0)], "10.0.0.1:5432 unhealthy", patience),
         ("only another does", &[B], &[(C, WRITES, 0)], "10.0.0.1:5432 unhealthy", patience),
@@ -328,7 +422,13 @@ fn a_host_name_is_followed_at_once_to_databases_that_take_writes() {
             "10.0.0.1:5432 unhealthy",
             "wait: contradiction: the database at 10.0.0.3 says that it is read only",
         ),
-        ("the one that leaves is read only", &[B], &[(A, READS, 0)], "10.0.0.1:5432 unhealthy", patience),
+        (
+            "the one that leaves is read only",
+            &[B],
+            &[(A, READS, 0)],
+            "10.0.0.1:5432 unhealthy",
+            patience,
+        ),
         (
             "the one that leaves takes writes too",
             &[B],
@@ -337,7 +437,11 @@ fn a_host_name_is_followed_at_once_to_databases_that_take_writes() {
             patience,
         ),
     ] {
-        assert_eq!(check(Kind::Hostname, &Given { dns, roles, ..Given::default() }, &[group]), expected, "{title}");
+        assert_eq!(
+            check(Kind::Hostname, &Given { dns, roles, ..Given::default() }, &[group]),
+            expected,
+            "{title}"
+        );
     }
     let both = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
     let given = Given { dns: &[B], roles: &[(B, WRITES, 0)], ..Given::default() };
@@ -349,10 +453,15 @@ fn the_other_kinds_use_no_role_of_a_database() {
     let all_respond = [(A, WRITES, 0), (B, READS, 0), (C, WRITES, 0)];
     for kind in [Kind::Readers, Kind::Proxy, Kind::Custom, Kind::Address] {
         assert!(!kind.can_probe_role());
-        for group in [&["10.0.0.1:5432"][..], &["10.0.0.1:5432 unhealthy"], &["10.0.0.2:5432"], &[]] {
+        for group in [&["10.0.0.1:5432"][..], &["10.0.0.1:5432 unhealthy"], &["10.0.0.2:5432"], &[]]
+        {
             let unasked = Given { dns: &[B], writer: Some("a"), ..Given::default() };
             let probed = Given { roles: &all_respond, ..unasked };
-            assert_eq!(decided(kind, &probed, group), decided(kind, &unasked, group), "{kind} {group:?}");
+            assert_eq!(
+                decided(kind, &probed, group),
+                decided(kind, &unasked, group),
+                "{kind} {group:?}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Groups with several members: custom endpoints, an address that may not be registered, a writer that stands in for readers.
+//! Groups with several members: custom endpoints, an address that may not be registered, a writer
+//! that stands in for readers.
 
 use super::*;
 
@@ -10,7 +11,11 @@ fn an_address_that_may_not_be_registered_keeps_no_other_out_and_is_told_once_the
     for kind in KINDS {
         assert_eq!(check(kind, &given, &[]), "register 10.0.0.2:5432", "{kind}");
         let ill = "10.0.0.9:5432 unhealthy";
-        assert_eq!(check(kind, &given, &[ill]), "register 10.0.0.2:5432", "{kind}: nobody leaves in that run");
+        assert_eq!(
+            check(kind, &given, &[ill]),
+            "register 10.0.0.2:5432",
+            "{kind}: nobody leaves in that run"
+        );
         let refused = check(kind, &given, &["10.0.0.2:5432 healthy", ill]);
         assert!(refused.starts_with("refuse: 52.1.2.3"), "{kind}: {refused}");
     }
@@ -26,9 +31,11 @@ fn a_reader_of_the_rds_api_that_may_not_be_registered_keeps_no_other_out() {
     let mut members = topology("c").0;
     members[0].1 = addresses(&["52.1.2.3"]);
     let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
-    evidence.record_dns(DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(0));
+    evidence
+        .record_dns(DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(0));
     evidence.record_topology(Some(Topology(members)), at(0));
-    let decide = |evidence: &Evidence| verdict(&binding, &AllowedNetworks::default(), evidence, at(0));
+    let decide =
+        |evidence: &Evidence| verdict(&binding, &AllowedNetworks::default(), evidence, at(0));
     evidence.group.update(vec![], at(0));
     let Verdict::Switch(plan, _) = decide(&evidence) else { panic!("the other joins") };
     assert_eq!(plan.to_string(), "register 10.0.0.2:5432");
@@ -44,28 +51,41 @@ fn a_reader_without_an_address_keeps_its_target() {
     let decided = |topology_age: &[(ClusterMember, Addresses)]| {
         let topology_age: Vec<_> = topology_age.iter().map(|(member, _)| member.clone()).collect();
         let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
-        evidence.group.update(vec![described("10.0.0.1:5432 healthy"), described("10.0.0.2:5432 healthy")], at(0));
+        evidence.group.update(
+            vec![described("10.0.0.1:5432 healthy"), described("10.0.0.2:5432 healthy")],
+            at(0),
+        );
         for second in 0..=30 {
-            evidence.record_dns(DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, at(second));
+            evidence.record_dns(
+                DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO },
+                at(second),
+            );
             evidence.record_members(&topology_age, at(second));
             evidence.record_topology(Some(Topology(members[1..].to_vec())), at(second));
         }
         verdict(&binding, &AllowedNetworks::default(), &evidence, at(30))
     };
     assert!(matches!(decided(&members), Verdict::Wait(_)), "{:?}", decided(&members));
-    let Verdict::Switch(plan, _) = decided(&members[1..]) else { panic!("{:?}", decided(&members[1..])) };
+    let Verdict::Switch(plan, _) = decided(&members[1..]) else {
+        panic!("{:?}", decided(&members[1..]))
+    };
     assert_eq!(plan.to_string(), "deregister 10.0.0.1:5432");
 }
 
-/// What is judged of a custom endpoint whose answers name 10.0.0.2, one after each pause, since they named both.
+/// What is judged of a custom endpoint whose answers name 10.0.0.2, one after each pause, since
+/// they named both.
 fn custom(answers: i64, pause: i64, group: &[&str]) -> String {
     let binding = binding(Kind::Custom);
-    let answer = |texts: &[&str]| DnsAnswer { addresses: addresses(texts), ttl: Duration::from_secs(1) };
+    let answer =
+        |texts: &[&str]| DnsAnswer { addresses: addresses(texts), ttl: Duration::from_secs(1) };
     let mut history = History::default();
     for number in 0..=answers {
         let now = at(number * pause);
         let mut evidence = Evidence::new(&binding, &[], history, now);
-        evidence.record_dns(if number == 0 { answer(&["10.0.0.1", "10.0.0.2"]) } else { answer(&["10.0.0.2"]) }, now);
+        evidence.record_dns(
+            if number == 0 { answer(&["10.0.0.1", "10.0.0.2"]) } else { answer(&["10.0.0.2"]) },
+            now,
+        );
         history = evidence.history();
     }
     let now = at(answers * pause);
@@ -81,7 +101,11 @@ fn custom(answers: i64, pause: i64, group: &[&str]) -> String {
 #[test]
 fn a_member_of_a_custom_endpoint_leaves_after_ten_minutes_and_twenty_answers_or_when_it_is_ill() {
     let both = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
-    assert_eq!(custom(1, 60, &["10.0.0.1:5432 healthy"]), "register 10.0.0.2:5432", "what DNS names joins at once");
+    assert_eq!(
+        custom(1, 60, &["10.0.0.1:5432 healthy"]),
+        "register 10.0.0.2:5432",
+        "what DNS names joins at once"
+    );
     for (title, answers, pause, expected) in [
         ("nine minutes, and many answers", 100, 5, "in sync"),
         ("ten minutes, and few answers", 10, 60, "in sync"),
@@ -94,7 +118,11 @@ fn a_member_of_a_custom_endpoint_leaves_after_ten_minutes_and_twenty_answers_or_
     }
     let five = [1, 2, 3, 4, 5].map(|host| format!("10.0.0.{host}:5432 healthy"));
     let five = five.each_ref().map(String::as_str);
-    assert_eq!(custom(47, 60, &five), "in sync", "of five members, 49 answers of one each may lack any of them");
+    assert_eq!(
+        custom(47, 60, &five),
+        "in sync",
+        "of five members, 49 answers of one each may lack any of them"
+    );
     assert!(custom(49, 60, &five).starts_with("deregister 10.0.0.1:5432"), "ten answers for each");
     let ill = ["10.0.0.1:5432 unhealthy", "10.0.0.2:5432 initial"];
     assert_eq!(custom(1, 1, &ill), "deregister 10.0.0.1:5432", "as with a proxy");
@@ -110,7 +138,10 @@ fn a_new_process_counts_the_absence_from_its_own_first_answer() {
     for number in 0..=20 {
         let now = at(number * 60);
         let mut evidence = Evidence::new(&binding, &[], history, now);
-        evidence.record_dns(DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO }, now);
+        evidence.record_dns(
+            DnsAnswer { addresses: addresses(&["10.0.0.2"]), ttl: Duration::ZERO },
+            now,
+        );
         evidence.group.update(both(), now);
         let decided = verdict(&binding, &AllowedNetworks::default(), &evidence, now);
         assert_eq!(matches!(decided, Verdict::Switch(..)), number >= 19, "answer {number}");
@@ -126,10 +157,16 @@ fn of_readers(dns: &str, joined: i64, looks: &[(i64, &[&str])]) -> String {
     let mut evidence = Evidence::new(&binding, &[], History::default(), at(0));
     let last = looks[looks.len() - 1].0;
     for second in 0..=last {
-        evidence.record_dns(DnsAnswer { addresses: addresses(&[dns]), ttl: Duration::ZERO }, at(second));
+        evidence.record_dns(
+            DnsAnswer { addresses: addresses(&[dns]), ttl: Duration::ZERO },
+            at(second),
+        );
         evidence.record_topology(Some(topology("a")), at(second));
         if second == joined {
-            evidence.record_registration(&[Target { address: [10, 0, 0, 1].into(), port: 5432 }], at(second));
+            evidence.record_registration(
+                &[Target { address: [10, 0, 0, 1].into(), port: 5432 }],
+                at(second),
+            );
         }
         let look = looks.iter().find(|(at, _)| *at == second);
         look.iter().for_each(|(_, group)| {
@@ -138,7 +175,11 @@ fn of_readers(dns: &str, joined: i64, looks: &[(i64, &[&str])]) -> String {
     }
     match verdict(&binding, &AllowedNetworks::default(), &evidence, at(last)) {
         Verdict::Switch(plan, _) => plan.to_string(),
-        decided => format!("{}, {}", decided.name(), decided.reason().map(Reason::to_string).unwrap_or_default()),
+        decided => format!(
+            "{}, {}",
+            decided.name(),
+            decided.reason().map(Reason::to_string).unwrap_or_default()
+        ),
     }
 }
 
@@ -146,10 +187,19 @@ fn of_readers(dns: &str, joined: i64, looks: &[(i64, &[&str])]) -> String {
 fn the_writer_stands_in_while_dns_names_it_and_no_reader_is_healthy() {
     let restarts = "10.0.0.2:5432 unhealthy";
     assert_eq!(of_readers("10.0.0.1", -1, &[(0, &[restarts])]), "register 10.0.0.1:5432");
-    assert!(of_readers("10.0.0.2", -1, &[(0, &[restarts])]).starts_with("in sync"), "DNS does not name the writer");
-    assert!(of_readers("10.0.0.1", -1, &[(0, &["10.0.0.2:5432"])]).starts_with("in sync"), "the reader is healthy");
+    assert!(
+        of_readers("10.0.0.2", -1, &[(0, &[restarts])]).starts_with("in sync"),
+        "DNS does not name the writer"
+    );
+    assert!(
+        of_readers("10.0.0.1", -1, &[(0, &["10.0.0.2:5432"])]).starts_with("in sync"),
+        "the reader is healthy"
+    );
     let both_ill = ["10.0.0.1:5432", restarts];
-    assert!(of_readers("10.0.0.2", -1, &[(20, &both_ill)]).starts_with("in sync"), "it leaves for a healthy one only");
+    assert!(
+        of_readers("10.0.0.2", -1, &[(20, &both_ill)]).starts_with("in sync"),
+        "it leaves for a healthy one only"
+    );
 }
 
 #[test]
@@ -159,10 +209,16 @@ fn the_writer_that_stood_in_leaves_once_a_reader_has_been_healthy_for_ten_second
     let waits = "wait, patience: the RDS API alone names 10.0.0.2 for 9 of 10 s";
     for dns in ["10.0.0.1", "10.0.0.2"] {
         assert_eq!(of_readers(dns, 0, &[(0, ill), (20, back), (29, back)]), waits);
-        assert_eq!(of_readers(dns, 0, &[(0, ill), (20, back), (30, back)]), "deregister 10.0.0.1:5432");
+        assert_eq!(
+            of_readers(dns, 0, &[(0, ill), (20, back), (30, back)]),
+            "deregister 10.0.0.1:5432"
+        );
         let flaps = of_readers(dns, 0, &[(0, ill), (20, back), (25, ill), (30, back)]);
         assert!(flaps.starts_with("wait, patience"), "{flaps}");
     }
     let promoted = of_readers("10.0.0.2", -1, &[(0, ill), (20, back)]);
-    assert_eq!(promoted, "deregister 10.0.0.1:5432", "a reader that became the writer leaves as ever");
+    assert_eq!(
+        promoted, "deregister 10.0.0.1:5432",
+        "a reader that became the writer leaves as ever"
+    );
 }
