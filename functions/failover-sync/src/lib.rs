@@ -10,12 +10,12 @@
 //! in the crate `reconcile`.
 
 mod context;
+mod databases;
 pub mod dns;
 pub mod elbv2;
 pub mod error;
 pub mod handler;
 mod limit;
-mod observer;
 pub mod ports;
 mod process_state;
 mod questions;

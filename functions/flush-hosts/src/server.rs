@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use platform::connect_error::{ConnectError, HostPort};
+use base::database::HostPort;
+use platform::connect_error::ConnectError;
 use platform::login::CredentialProvider;
 use platform::mysql::{ConnectOptions, Connection};
 use tokio::time::timeout;

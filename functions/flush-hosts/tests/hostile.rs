@@ -3,10 +3,10 @@
 //!
 //! `make fuzz` tries many more cases, from another seed.
 
+use base::login::LoginMethod;
 use flush_hosts::config::{Config, VARIABLES};
 use flush_hosts::version::Statement;
 use proptest::prelude::*;
-use reconcile::login::LoginMethod;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
 

@@ -1,31 +1,14 @@
-//! A session with a database server, whatever protocol it speaks: where the server is, and what
-//! keeps a function from one.
+//! A session with a database server, whatever protocol it speaks: what keeps a function from one.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 
-use reconcile::report::Failure;
+use base::report::Failure;
 use thiserror::Error;
 
 use crate::error::chain;
 use crate::login::LoginError;
 use crate::server_error::Hint;
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// The name, which is also the one in the server's certificate.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
 
 /// Why there is no session with a server, or none any more.
 #[derive(Debug, Error)]

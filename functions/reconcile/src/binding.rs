@@ -39,7 +39,10 @@ impl Binding {
     /// The cluster that the RDS API is asked about; the other kinds have nothing there that names
     /// an address.
     pub fn cluster(&self) -> Option<&str> {
-        self.id.as_deref().filter(|_| matches!(self.kind, Kind::Cluster | Kind::Readers))
+        match self.kind {
+            Kind::Cluster | Kind::Readers => self.id.as_deref(),
+            _ => None,
+        }
     }
 
     /// What does not work because the database's identifier is not known.
@@ -225,27 +228,6 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Reads the identifier of a DB cluster or instance; upper and lower case do not matter, as in RDS.
-///
-/// The rule is RDS's: letters, digits and single hyphens, 63 at most, first a letter, last no
-/// hyphen (RDS API, `CreateDBInstance`, `CreateDBCluster`).
-///
-/// # Errors
-/// Says what is wrong with it in words that follow the name of what it was given for.
-pub fn identifier(text: &str) -> Result<String, String> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let is_identifier = is_plain
-        && (1..=63).contains(&text.len())
-        && text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && !text.ends_with('-')
-        && !text.contains("--");
-    is_identifier.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
-        format!(
-            "{text:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN"
-        )
-    })
-}
-
 /// An address family. Immutable for a target group, so it belongs to the binding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Family {
@@ -392,28 +374,6 @@ pub(crate) mod tests {
         ] {
             let problem = Endpoint::parse(text).expect_err(text);
             assert!(problem.contains(word), "{text:?}: {problem}");
-        }
-    }
-
-    #[test]
-    fn an_identifier_is_what_rds_takes() {
-        let longest = "a".repeat(63);
-        for text in ["orders", "Orders-1", "o", &longest] {
-            assert_eq!(identifier(text), Ok(text.to_ascii_lowercase()));
-        }
-        for text in [
-            "",
-            " orders",
-            "1orders",
-            "-orders",
-            "orders-",
-            "or--ders",
-            "orders.c1.eu-west-1.rds.amazonaws.com",
-            "arn:aws:rds:eu-west-1:123456789012:cluster:orders",
-            "o_rders",
-            &"a".repeat(64),
-        ] {
-            assert!(identifier(text).expect_err(text).contains("neither an endpoint nor an ARN"));
         }
     }
 

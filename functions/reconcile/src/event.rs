@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::binding::{Binding, Kind};
-use crate::evidence::Topology;
+use crate::topology::Topology;
 
 /// An event of RDS, as far as its two delivery forms agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl RdsEvent {
 mod tests {
     use super::*;
     use crate::binding::tests::binding;
-    use crate::evidence::ClusterMember;
+    use base::database::ClusterMember;
 
     fn event(id: &str, message: &str) -> RdsEvent {
         RdsEvent {

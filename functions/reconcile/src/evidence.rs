@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 
 use crate::binding::{Binding, Kind};
@@ -15,6 +16,7 @@ use crate::event::{EventKind, RdsEvent};
 use crate::history::{Agreement, AnswerHistory, History};
 use crate::target::{Addresses, Target};
 use crate::target_group::TargetGroupView;
+use crate::topology::Topology;
 
 /// What DNS, the RDS API or a database said counts as long as it is not older than this. DNS and
 /// databases are asked every second, the RDS API every two, and a call to AWS between an answer and
@@ -50,10 +52,8 @@ pub struct Evidence {
     is_topology_silent: Option<bool>,
     /// The readers that the RDS API named last, and for how long it has named no others.
     readers: Option<StableReaders>,
-    /// How many members the RDS API flagged as the writer, when it answered last.
-    flagged: Option<usize>,
-    /// The readers that could serve by its last answer, whether or not they have addresses.
-    serving: BTreeSet<String>,
+    /// The members in its last answer, whether or not they have addresses.
+    members: Option<Vec<ClusterMember>>,
     /// When the RDS API last flagged a member as the only writer.
     writers: BTreeMap<String, DateTime<Utc>>,
     /// The addresses of writers that this process registered among the readers, because no reader
@@ -103,71 +103,6 @@ struct StableReaders {
     last: DateTime<Utc>,
 }
 
-/// An instance of a cluster as the RDS API describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterMember {
-    /// The DB instance identifier.
-    pub id: String,
-    /// Whether it is the writer.
-    pub is_writer: bool,
-    /// The name of its endpoint; absent while it is being created.
-    pub endpoint: Option<String>,
-    /// Such as `available` or `creating`.
-    pub status: String,
-}
-
-impl ClusterMember {
-    /// Whether it may take connections: everything but an instance that is not there yet, or is not
-    /// there any more.
-    pub fn can_serve(&self) -> bool {
-        const OUT: [&str; 8] = [
-            "creating",
-            "deleting",
-            "stopped",
-            "stopping",
-            "starting",
-            "failed",
-            "inaccessible-encryption-credentials",
-            "inaccessible-encryption-credentials-recoverable",
-        ];
-        !OUT.contains(&self.status.as_str()) && !self.status.starts_with("incompatible-")
-    }
-}
-
-/// A cluster's members with the addresses behind their endpoints; a member without a resolvable one
-/// is left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Topology(pub Vec<(ClusterMember, Addresses)>);
-
-impl Topology {
-    /// The writer's addresses, if one member is flagged as the writer. A secondary cluster of a
-    /// global database has none, another has none for a moment of a failover, and the API has been
-    /// seen to flag two.
-    pub fn writer(&self) -> Option<&Addresses> {
-        let mut flagged = self.0.iter().filter(|(member, _)| member.is_writer);
-        let (_, addresses) = flagged.next()?;
-        flagged.next().is_none().then_some(addresses)
-    }
-
-    /// The addresses of every member that is not flagged as the writer and can serve.
-    pub fn readers(&self) -> Option<Addresses> {
-        let readers = self.0.iter().filter(|(member, _)| !member.is_writer && member.can_serve());
-        Addresses::new(readers.flat_map(|(_, addresses)| addresses.iter()))
-    }
-
-    /// Whether the address belongs to a member.
-    pub fn has(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|(_, addresses)| addresses.contains(address))
-    }
-
-    fn member(&self, id: &str) -> Option<&Addresses> {
-        self.0
-            .iter()
-            .find(|(member, _)| member.id.eq_ignore_ascii_case(id))
-            .map(|(_, addresses)| addresses)
-    }
-}
-
 #[derive(Clone, Debug)]
 struct TopologySnapshot {
     topology: Topology,
@@ -196,7 +131,7 @@ impl Evidence {
         let group = TargetGroupView::new(binding.port, targets);
         let mut evidence =
             Evidence { group, writers, stand_ins, agreement, answers, ..Evidence::default() };
-        for event in events.iter().filter(|event| event.concerns(binding)) {
+        for event in events {
             // Without a time it cannot be told from one that comes late: no witness.
             let Some(time) = event.time.map(|time| time.min(now)) else { continue };
             if let EventKind::NewWriter(id) = event.kind() {
@@ -238,14 +173,12 @@ impl Evidence {
 
     /// The RDS API listed the cluster's members, whether or not they have addresses.
     pub fn record_members(&mut self, members: &[ClusterMember], now: DateTime<Utc>) {
-        let flagged: Vec<_> = members.iter().filter(|member| member.is_writer).collect();
-        self.flagged = Some(flagged.len());
-        if let [writer] = flagged[..] {
+        let mut flagged = members.iter().filter(|member| member.is_writer);
+        if let (Some(writer), None) = (flagged.next(), flagged.next()) {
             self.writers.insert(writer.id.clone(), now);
         }
         self.writers.retain(|_, at| age(*at, now) <= WAS_WRITER);
-        let serving = members.iter().filter(|member| !member.is_writer && member.can_serve());
-        self.serving = serving.map(|member| member.id.clone()).collect();
+        self.members = Some(members.to_vec());
     }
 
     /// The RDS API answered, or gave no answer.
@@ -254,10 +187,11 @@ impl Evidence {
         if let Some(readers) = topology.as_ref().and_then(Topology::readers) {
             // A reader without an address is no reason for its target to leave: such an answer
             // begins a row.
-            let has_address = |id: &String| {
-                topology.as_ref().is_some_and(|topology| topology.member(id).is_some())
-            };
-            let is_complete = self.serving.iter().all(has_address);
+            let mut serving = { self.members.iter().flatten() }
+                .filter(|member| !member.is_writer && member.can_serve());
+            let is_complete = serving.all(|member| {
+                topology.as_ref().is_some_and(|topology| topology.member(&member.id).is_some())
+            });
             let goes_on = |row: &StableReaders| {
                 is_complete && row.readers == readers && age(row.last, now) <= CURRENT
             };
@@ -335,11 +269,16 @@ impl Evidence {
 
     /// Why the RDS API names no writer although it answered, in words.
     pub fn without_writer(&self) -> Option<&'static str> {
-        match self.flagged? {
+        match self.members.as_ref()?.iter().filter(|member| member.is_writer).count() {
             0 => Some("the RDS API flags no member as the writer"),
             1 => None,
             _ => Some("the RDS API flags several members as the writer"),
         }
+    }
+
+    /// The writer's addresses in an answer of the RDS API, unless a newer one flags none or several.
+    fn flagged_in<'a>(&self, snapshot: &'a TopologySnapshot) -> Option<&'a Addresses> {
+        if self.without_writer().is_some() { None } else { snapshot.topology.writer() }
     }
 
     /// The addresses of the cluster's readers. Where the RDS API flags none or several as the
@@ -401,7 +340,10 @@ impl Evidence {
         };
         let takes_writes = |address: &IpAddr| self.role(*address, now) == Some(Role::Writer);
         let writers = self.probes.keys().copied().filter(takes_writes);
-        Addresses::new(writers).filter(|_| self.group.registered().all(was_asked))
+        if !self.group.registered().all(was_asked) {
+            return None;
+        }
+        Addresses::new(writers)
     }
 
     /// Where a database may be that can say whether it takes writes: every address that a witness
@@ -442,9 +384,7 @@ impl Evidence {
                 <= if snapshot.is_silent { VETO_WHILE_FAILING } else { VETO_WHILE_UNASKED }
         };
         let snapshot = self.topology.as_ref().filter(counts);
-        let writer = snapshot
-            .and_then(|snapshot| snapshot.topology.writer())
-            .filter(|_| self.without_writer().is_none());
+        let writer = snapshot.and_then(|snapshot| self.flagged_in(snapshot));
         let topology = writer.map(|addresses| Claim {
             witness: Witness::Topology,
             addresses,
@@ -484,13 +424,10 @@ impl Evidence {
 
     /// Why what was said so far proves nothing for these addresses, in no order.
     pub fn doubts(&self, named: &Addresses, now: DateTime<Utc>) -> impl Iterator<Item = Doubt> {
-        let is_other = |snapshot: &&TopologySnapshot| {
-            snapshot.topology.writer().is_some_and(|writer| writer != named)
-        };
-        let contradicted =
-            self.topology.as_ref().filter(is_other).filter(|_| self.without_writer().is_none());
-        let contradicted = contradicted
-            .map(|snapshot| Doubt { since: snapshot.at, cause: DoubtCause::Contradicted });
+        let contradicted = self.topology.as_ref().and_then(|snapshot| {
+            self.flagged_in(snapshot).filter(|writer| *writer != named)?;
+            Some(Doubt { since: snapshot.at, cause: DoubtCause::Contradicted })
+        });
         // Databases that can be asked soon know more than memory. With it the simulation saw a
         // quarter more wrong-way switches, on the claims of an event and the RDS API while the
         // databases had not answered yet.

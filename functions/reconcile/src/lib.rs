@@ -18,8 +18,6 @@ mod envelope;
 pub mod event;
 pub mod evidence;
 pub mod history;
-pub mod login;
-pub mod metrics;
 pub mod network;
 pub mod partition;
 pub mod pending_writes;
@@ -29,9 +27,7 @@ pub mod reason;
 pub mod report;
 pub mod target;
 pub mod target_group;
+pub mod topology;
 pub mod trigger;
 pub mod verdict;
 pub mod watch;
-
-/// The version of this project: all of its crates have the same.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");

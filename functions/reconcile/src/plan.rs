@@ -2,7 +2,39 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::target::{Addresses, DescribedTarget, Target};
+
+/// Whether a run carries its plans out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Act,
+    /// It only says what it would do, as in a dry run.
+    Observe,
+}
+
+impl Mode {
+    /// What of a plan is carried out.
+    pub fn permit(self, plan: Plan) -> Plan {
+        match self {
+            Mode::Act => plan,
+            Mode::Observe => Plan { keep: plan.keep, ..Plan::default() },
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Act => "act",
+            Mode::Observe => "observe",
+        })
+    }
+}
 
 /// What to do to a target group. It leaves nothing to decide when it is applied.
 ///

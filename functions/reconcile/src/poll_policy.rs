@@ -104,7 +104,9 @@ impl PollPolicy {
     pub fn new(binding: &Binding, is_watching: bool, mut last_in_sync: LastInSync) -> PollPolicy {
         let has_topology = binding.cluster().is_some();
         let probes_roles = binding.engine.is_some();
-        last_in_sync.disagreed = last_in_sync.disagreed.filter(|_| !is_watching);
+        if is_watching {
+            last_in_sync.disagreed = None;
+        }
         PollPolicy {
             kind: binding.kind,
             has_topology,
@@ -226,13 +228,8 @@ impl PollPolicy {
     /// Until the next look, if the last one took so long: half as long while a write does not show
     /// yet, and while no database says that it takes writes. Databases may leave all the time
     /// unused that they are given, which must not make the looks rare.
-    pub fn pause(
-        &self,
-        evidence: &Evidence,
-        took: Duration,
-        is_pending: bool,
-        now: DateTime<Utc>,
-    ) -> Duration {
+    pub fn pause(&self, evidence: &Evidence, took: Duration, now: DateTime<Utc>) -> Duration {
+        let is_pending = !evidence.group.pending_writes.is_empty();
         let is_out = self.probes_roles && self.is_watching && evidence.writers(now).is_none();
         let pause = if is_pending || is_out { PAUSE / 2 } else { PAUSE };
         if self.probes_roles { pause.saturating_sub(took).max(PAUSE / 4) } else { pause }
@@ -273,7 +270,7 @@ impl PollPolicy {
         last_in_sync.addresses = answer.cloned();
         // The registered database, which may not answer, is no check in place of the RDS API: that
         // would put it off.
-        let probed_at = self.probed_at.filter(|_| !self.has_topology);
+        let probed_at = if self.has_topology { None } else { self.probed_at };
         last_in_sync.checked = self.topology_at.or(probed_at).or(last_in_sync.checked);
         if self.topology_at.is_some() {
             last_in_sync.unanswered_checks =

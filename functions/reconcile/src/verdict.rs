@@ -8,11 +8,12 @@ use chrono::{DateTime, Utc};
 
 use crate::binding::{Binding, Kind};
 use crate::claim::{Claim, Doubt, DoubtCause, Role, Witness, age};
-use crate::evidence::{Evidence, StableAnswer, Topology};
+use crate::evidence::{Evidence, StableAnswer};
 use crate::network::{AddressRefusal, AllowedNetworks};
 use crate::plan::Plan;
 use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget, TargetState};
+use crate::topology::Topology;
 
 /// What should become of a target group, and which rule says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,11 @@ impl Verdict {
             Verdict::Wait(_) => "wait",
             Verdict::Refuse(_) => "refuse",
         }
+    }
+
+    /// The plan, if something is to be changed.
+    pub fn plan(&self) -> Option<&Plan> {
+        if let Verdict::Switch(plan, _) = self { Some(plan) } else { None }
     }
 
     /// Which rule says so; a refusal gives its own reason.
@@ -266,11 +272,15 @@ impl Decider<'_> {
     /// **Quorum.** Two claims for the same addresses are enough at once if they are independent,
     /// nobody contradicts them, and no doubt is newer than they are.
     ///
-    /// | claims               | independent                                     | newer than                        |
-    /// |----------------------|-------------------------------------------------|-----------------------------------|
-    /// | event and topology   | unless the address behind a name moves          | doubts from before the event      |
-    /// | event and DNS        | always                                          | doubts from before the event      |
-    /// | topology and DNS     | if another member's address is to leave         | no doubt: both lag                |
+    /// | claims           | independent                             | newer than                   |
+    /// |------------------|-----------------------------------------|------------------------------|
+    /// | DNS and event    | always                                  | doubts from before the event |
+    /// | DNS and topology | if another member's address is to leave | no doubt: both lag           |
+    /// | topology, event  | unless the address behind a name moves  | doubts from before the event |
+    ///
+    /// When only an address behind an unchanged name moves, all who name a member by its name are
+    /// one witness and a lookup that may be stale. It shows in an address that is no member's: the
+    /// one that DNS names, or the one that leaves.
     ///
     /// What the simulation taught (`tests/simulation`):
     ///
@@ -284,35 +294,45 @@ impl Decider<'_> {
     ///   conditional write, so that only time keeps them apart: the one that wants the older target
     ///   back needs more of it.
     fn quorum<'c>(&self, claims: &[Claim<'c>]) -> Option<(&'c Addresses, [Witness; 2])> {
-        let proofs = || claims.iter().filter(|claim| claim.supports);
-        let pairs = proofs().flat_map(|one| proofs().map(move |other| (one, other)));
-        let mut pairs = pairs
-            .filter(|(one, other)| one.witness < other.witness && one.addresses == other.addresses);
-        let (one, other) = pairs.find(|(one, other)| {
-            let named = one.addresses;
-            let moment = one.as_of.max(other.as_of);
-            self.read_only(named).is_none()
-                && self.are_independent([one.witness, other.witness], named)
-                && !claims.iter().any(|claim| claim.vetoes && claim.addresses != named)
-                && self.evidence.doubts(named, self.now).all(|doubt| doubt.is_older_than(moment))
-        })?;
-        Some((one.addresses, [one.witness, other.witness]))
+        let of = |witness| claims.iter().find(|claim| claim.supports && claim.witness == witness);
+        let (dns, topology, event) = (of(Witness::Dns), of(Witness::Topology), of(Witness::Event));
+        let known = self.evidence.topology(self.now);
+        let is_members = |address| known.is_some_and(|topology| topology.has(address));
+
+        if let (Some(dns), Some(event)) = (dns, event)
+            && self.agree(dns, event, event.as_of, claims)
+        {
+            return Some((dns.addresses, [Witness::Dns, Witness::Event]));
+        }
+        if let (Some(dns), Some(topology)) = (dns, topology)
+            && self.unwanted(dns.addresses).all(is_members)
+            && self.agree(dns, topology, None, claims)
+        {
+            return Some((dns.addresses, [Witness::Dns, Witness::Topology]));
+        }
+        if let (Some(topology), Some(event)) = (topology, event)
+            && dns.is_none_or(|dns| dns.addresses.iter().all(is_members))
+            && self.agree(topology, event, event.as_of, claims)
+        {
+            return Some((topology.addresses, [Witness::Topology, Witness::Event]));
+        }
+        None
     }
 
-    /// When only an address behind an unchanged name moves, all who name a member by its name are
-    /// one witness and a lookup that may be stale. It shows in an address that is no member's: the
-    /// one that DNS names, or the one that leaves.
-    fn are_independent(&self, witnesses: [Witness; 2], named: &Addresses) -> bool {
-        let topology = self.evidence.topology(self.now);
-        let is_members = |address| topology.is_some_and(|topology| topology.has(address));
-        match witnesses {
-            [Witness::Topology, Witness::Event] => self
-                .evidence
-                .dns(self.now)
-                .is_none_or(|dns| dns.answer.addresses.iter().all(is_members)),
-            [Witness::Dns, Witness::Topology] => self.unwanted(named).all(is_members),
-            _ => true,
-        }
+    /// Whether both name the same, nobody names something else, and every doubt is older than the
+    /// moment as of which they do.
+    fn agree(
+        &self,
+        one: &Claim,
+        other: &Claim,
+        as_of: Option<DateTime<Utc>>,
+        claims: &[Claim],
+    ) -> bool {
+        let named = one.addresses;
+        named == other.addresses
+            && self.read_only(named).is_none()
+            && !claims.iter().any(|claim| claim.vetoes && claim.addresses != named)
+            && self.evidence.doubts(named, self.now).all(|doubt| doubt.is_older_than(as_of))
     }
 
     /// **Contradiction.** Nothing is changed, and nothing is called right, while a current claim
@@ -326,8 +346,8 @@ impl Decider<'_> {
         let vetoes =
             |claim: &&Claim| claim.vetoes && !(is_right && claim.witness == Witness::Event);
         let other = claims.iter().filter(vetoes).find(|claim| claim.addresses != named)?;
-        let [dns, other_addresses] = [named, other.addresses].map(Clone::clone);
-        Some(Reason::Contradiction { dns, witness: other.witness, other: other_addresses })
+        let (dns, witness) = (named.clone(), other.witness);
+        Some(Reason::Contradiction { dns, witness, other: other.addresses.clone() })
     }
 
     /// **Filling.** An empty group serves nobody, and DNS alone may name a reader, or an old
@@ -340,12 +360,12 @@ impl Decider<'_> {
     /// | `cluster`  | is empty, the RDS API agrees  | what both name                                             |
     /// | `cluster`  | has been empty for 30 s       | what DNS names; if that is a reader as far as the RDS API was ever read, its writer |
     fn fill(&self, named: &Addresses, plan: Plan, reason: Reason) -> Verdict {
-        let empty_for =
-            self.evidence.group.empty_for(self.now).filter(|_| self.binding.cluster().is_some());
         let writer = self.evidence.last_topology().and_then(Topology::writer);
-        let Some(lasted) = empty_for.filter(|_| writer != Some(named)) else {
-            return Verdict::Switch(plan, reason);
+        let lasted = match self.binding.cluster() {
+            Some(_) if writer != Some(named) => self.evidence.group.empty_for(self.now),
+            _ => None,
         };
+        let Some(lasted) = lasted else { return Verdict::Switch(plan, reason) };
         let empty = |witness, addresses: &Addresses| Reason::Empty {
             witness,
             addresses: addresses.clone(),
@@ -357,9 +377,11 @@ impl Decider<'_> {
         }
         let is_member =
             |address| self.evidence.last_topology().is_some_and(|topology| topology.has(address));
-        match writer.filter(|_| named.iter().any(is_member)) {
-            Some(writer) => self.plan_or_in_sync(writer, writer, empty(Witness::Topology, writer)),
-            None => Verdict::Switch(plan, empty(Witness::Dns, named)),
+        match writer {
+            Some(writer) if named.iter().any(is_member) => {
+                self.plan_or_in_sync(writer, writer, empty(Witness::Topology, writer))
+            }
+            _ => Verdict::Switch(plan, empty(Witness::Dns, named)),
         }
     }
 

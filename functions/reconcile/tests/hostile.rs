@@ -8,18 +8,21 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use base::database::ClusterMember;
+use base::payload::WATCH_LIMIT;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use reconcile::binding::{Binding, Endpoint, Kind};
 use reconcile::claim::Role;
 use reconcile::config::{Config, VARIABLES};
-use reconcile::evidence::{ClusterMember, DnsAnswer, Evidence, Topology};
+use reconcile::evidence::{DnsAnswer, Evidence};
 use reconcile::history::History;
 use reconcile::network::AllowedNetworks;
 use reconcile::target::{Addresses, DescribedTarget, TargetState};
+use reconcile::topology::Topology;
 use reconcile::trigger::{Cause, Trigger};
 use reconcile::verdict::{Verdict, verdict};
-use reconcile::watch::{WATCH_LIMIT, Watch};
+use reconcile::watch::Watch;
 use serde_json::{Value, json};
 
 const ARN: &str =
@@ -136,6 +139,11 @@ fn any_login() -> impl Strategy<Value = String> {
     prop_oneof![proptest::sample::select(likely.to_vec()).prop_map(str::to_owned), any::<String>()]
 }
 
+fn any_mode() -> impl Strategy<Value = String> {
+    let known = proptest::sample::select(vec!["act", "observe", "Act", "", "dry-run"]);
+    prop_oneof![known.prop_map(str::to_owned), any::<String>()]
+}
+
 /// The value of each of [`VARIABLES`], if it is given.
 type Values = [Option<String>; VARIABLES.len()];
 
@@ -147,6 +155,7 @@ fn variables() -> impl Strategy<Value = Values> {
     let seconds = || some(0.7, any_seconds().boxed());
     (
         bindings,
+        some(0.3, any_mode().boxed()),
         list(),
         list(),
         seconds(),
@@ -155,7 +164,7 @@ fn variables() -> impl Strategy<Value = Values> {
         login(),
         some(0.2, any::<String>().boxed()),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h)| [a, b, c, d, e, f, g, h])
+        .prop_map(|(a, b, c, d, e, f, g, h, i)| [a, b, c, d, e, f, g, h, i])
 }
 
 /// With these bindings and nothing else.
@@ -361,12 +370,12 @@ fn decide_with_roles(
     roles: &Roles,
 ) -> Verdict {
     let now = at(NOW);
-    let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
-    let mut watch = Watch::new(concerning, trigger.watch, WATCH_LIMIT, now);
+    let events = trigger.events_for(binding, now);
+    let mut watch = Watch::new(&events, trigger.watch, WATCH_LIMIT, now);
     assert!(watch.is_expired(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
     watch.record_agreement(now);
     let group = vec![DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None)];
-    let mut evidence = Evidence::new(binding, &trigger.events, History::default(), now);
+    let mut evidence = Evidence::new(binding, &events, History::default(), now);
     evidence.group.update(group, now);
     if let Some(addresses) = dns {
         evidence.record_dns(DnsAnswer { addresses, ttl: Duration::from_secs(5) }, now);

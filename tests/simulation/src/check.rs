@@ -10,9 +10,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use base::database::ClusterMember;
 use reconcile::binding;
 use reconcile::claim::Role;
-use reconcile::evidence::ClusterMember;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 
 use crate::database::Host;

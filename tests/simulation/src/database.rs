@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use base::database::ClusterMember;
 use reconcile::binding::Family;
-use reconcile::evidence::ClusterMember;
 
 use crate::dice::Moment;
 use crate::distributions as d;

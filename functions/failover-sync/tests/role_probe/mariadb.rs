@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
+use base::login::LoginMethod;
 use failover_sync::ports::RoleProbe as _;
 use lab::mariadb::{NAME, Options, PAM_SERVICE, Server, Tls};
 use lab::tls::{Authority, Flaw};
 use lab::workspace::Run;
 use reconcile::claim::Role;
-use reconcile::login::LoginMethod;
 
 use crate::{PASSWORD, Prober, USER, assert_failed};
 

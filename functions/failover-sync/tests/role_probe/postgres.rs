@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use base::report::Failure;
 use failover_sync::ports::RoleProbe as _;
 use lab::postgres::{Pair, connect};
 use lab::tls::{Authority, Files, Flaw};
 use lab::workspace::Run;
 use reconcile::claim::Role;
-use reconcile::report::Failure;
 
 use crate::{PASSWORD, Prober, USER, assert_failed};
 

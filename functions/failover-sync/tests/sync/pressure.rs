@@ -35,7 +35,7 @@ async fn what_no_look_can_mend_ends_a_watch_after_three_looks() {
 #[tokio::test(start_paused = true)]
 async fn what_the_rds_api_refuses_is_never_the_end() {
     let (world, report) = watch_refused("topology", "AccessDenied").await;
-    assert_eq!(report.state(), State::Updated, "{report:?}");
+    assert_eq!(report.state, State::Updated, "{report:?}");
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
 }
 
@@ -96,7 +96,7 @@ async fn a_disagreement_that_stands_is_asked_about_ever_more_rarely() {
     for _ in 0..6 {
         let before = world.count("topology");
         let report = report_of(synchronizer.run(&Trigger::default(), Instant::now() + LONG).await);
-        assert_eq!(report.state(), State::Waiting, "{report:?}");
+        assert_eq!(report.state, State::Waiting, "{report:?}");
         asked.push(world.count("topology") - before);
     }
     assert!(
@@ -106,6 +106,6 @@ async fn a_disagreement_that_stands_is_asked_about_ever_more_rarely() {
     assert!(asked[5] <= 8, "{asked:?} in each hundred seconds");
     world.state().writer = Some("orders-b");
     let report = report_of(synchronizer.run(&Trigger::default(), Instant::now() + LONG).await);
-    assert_eq!(report.state(), State::Updated, "{report:?}");
+    assert_eq!(report.state, State::Updated, "{report:?}");
     assert!(report.elapsed <= Duration::from_secs(17), "{:?}", report.elapsed);
 }

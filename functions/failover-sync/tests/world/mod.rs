@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, TimeDelta, Utc};
 use failover_sync::error::{AwsError, DnsError, DnsFailure};
 use failover_sync::ports::{Clock, Clusters, Dns, TargetGroups};
 use failover_sync::sync::Synchronizer;
 use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -76,7 +77,7 @@ impl World {
     pub(crate) fn synchronizer(
         &self,
         bindings: &[(&str, &str)],
-    ) -> Arc<Synchronizer<World, World, World, World>> {
+    ) -> Arc<Synchronizer<(World, World, World, World)>> {
         let [dns, groups, topology, clock] = [(); 4].map(|()| self.clone());
         Arc::new(Synchronizer::new(self.config(bindings), dns, groups, topology, clock))
     }
