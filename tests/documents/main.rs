@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod modules;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};

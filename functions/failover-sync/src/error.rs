@@ -16,6 +16,11 @@ use reconcile::report::{Report, strings};
 use reconcile::target::{DescribedTarget, Target};
 use thiserror::Error;
 
+/// The IAM action that registers targets.
+pub(crate) const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
+/// The IAM action that deregisters them.
+pub(crate) const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
+
 /// Why a run failed. The message of the invocation's error names each failure.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -159,6 +164,8 @@ pub(crate) enum Remedy {
     OtherEvidence,
     /// It helps if it comes later.
     Patience,
+    /// The same, if the right to write was given a moment ago.
+    Permission,
     /// It may succeed.
     Retry,
 }
@@ -169,6 +176,9 @@ impl SyncError {
         match self {
             SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => {
                 match source.kind() {
+                    "AccessDenied" if [REGISTER, DEREGISTER].contains(&source.action) => {
+                        Remedy::Permission
+                    }
                     "AccessDenied" | "TargetGroupNotFound" => Remedy::None,
                     "Throttled" => Remedy::Patience,
                     _ => Remedy::Retry,

@@ -123,6 +123,9 @@ pub struct BindingReport {
     /// group or because it has no subnet in the target's Availability Zone (`Target.NotInUse`).
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "texts")]
     pub not_in_use: Vec<Target>,
+    /// When the run would first have changed the group, if it only observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_switch_at: Option<DateTime<Utc>>,
     /// Who named the writer, and where.
     pub witnesses: Witnesses,
     /// Which role each database gave when it was asked last, or nothing if it gave no answer.
@@ -137,9 +140,6 @@ pub struct BindingReport {
     /// Whether the run carries its plans out.
     #[serde(skip)]
     pub mode: Mode,
-    /// Whether there was a plan in this run that was not carried out because it only observes.
-    #[serde(skip)]
-    pub would_switch: bool,
     /// The ids of the RDS events that started the run, as far as they have one.
     #[serde(skip)]
     pub rds_events: Vec<String>,
@@ -230,7 +230,7 @@ impl BindingReport {
         }
         self.databases = evidence.roles().collect();
         self.is_waiting = matches!(verdict, Verdict::Wait(_));
-        self.record_targets(evidence.group.targets(), verdict);
+        self.record_targets(evidence.group.targets(), verdict, now);
 
         let wrong = |plan: &Plan| plan.register.len() + plan.deregister.len();
         let by_dns = || {
@@ -252,14 +252,19 @@ impl BindingReport {
         }
     }
 
-    fn record_targets(&mut self, described: &[DescribedTarget], verdict: &Verdict) {
+    fn record_targets(
+        &mut self,
+        described: &[DescribedTarget],
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) {
         let not_in_use = described.iter().filter(|target| target.is_not_in_use());
         self.not_in_use = not_in_use.filter_map(DescribedTarget::target).collect();
         if self.mode == Mode::Observe {
-            self.would_switch |= verdict.plan().is_some();
             let Plan { register, deregister, keep } = verdict.plan().cloned().unwrap_or_default();
             (self.registered, self.deregistered, self.kept) = (register, deregister, keep);
             if verdict.plan().is_some() {
+                self.would_switch_at.get_or_insert(now);
                 return;
             }
         }
@@ -323,7 +328,7 @@ impl BindingReport {
             // Also of a run that failed or waits after it.
             ("Switches", "Count", Some(count(self.is_changed() && !observes))),
             ("Observing", "Count", Some(count(observes))),
-            ("WouldSwitch", "Count", observes.then(|| count(self.would_switch))),
+            ("WouldSwitch", "Count", observes.then(|| count(self.would_switch_at.is_some()))),
             ("Differs", "Count", observes.then(|| count(differs))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
             ("ProbeSilent", "Count", (!self.databases.is_empty()).then(|| count(!has_role))),

@@ -5,6 +5,7 @@
 mod calls;
 mod endpoints;
 mod hanging;
+mod observing;
 mod pressure;
 mod role_probe;
 mod watches;

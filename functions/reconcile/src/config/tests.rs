@@ -34,6 +34,24 @@ fn what_the_template_writes_is_read() {
 }
 
 #[test]
+fn a_function_acts_unless_it_is_to_observe_and_any_other_mode_is_refused() {
+    let bindings = binding("id", "orders".into());
+    let mode = |mode| parse(&[("BINDINGS", &*bindings), ("MODE", mode)]).map(|it| it.mode);
+    for (given, expected) in [
+        ("", Mode::Act),
+        ("act", Mode::Act),
+        ("observe", Mode::Observe),
+        (" observe ", Mode::Observe),
+    ] {
+        assert_eq!(mode(given), Ok(expected), "{given:?}");
+    }
+    for given in ["Observe", "dry-run", "true", "act,observe"] {
+        let message = mode(given).expect_err(given).to_string();
+        assert!(message.contains("MODE: ") && message.contains("give act or observe"), "{message}");
+    }
+}
+
+#[test]
 fn servers_and_networks_are_lists() {
     let bindings = binding("kind", "hostname".into());
     let variables = [
