@@ -175,7 +175,7 @@ fn the_old_form_compares_all_pairs_and_says_so() {
             "{complaint}"
         );
         assert!(
-            complaint.contains("Two that overlap can both be peered with a\nthird"),
+            complaint.contains("Two that overlap can\nboth be peered with a third"),
             "{complaint}"
         );
     }
