@@ -116,7 +116,10 @@ fn the_check_reads_what_route_tables_hold() {
         "no JSON",
         "[]",
         "{}",
-        r#"{"RouteTables": [{"Routes": [{"DestinationCidrBlock": "10.0.0.1/8", "GatewayId": "igw-1"}]}]}"#,
+        concat!(
+            r#"{"RouteTables": [{"Routes": ["#,
+            r#"{"DestinationCidrBlock": "10.0.0.1/8", "GatewayId": "igw-1"}]}]}"#
+        ),
     ] {
         std::fs::write(&file, wrong).unwrap();
         let (status, printed, complaint) = check("172.20.0.0/20", "--routes");
