@@ -148,7 +148,8 @@ fn the_alarm_on_targets_says_when_it_is_late() {
 #[test]
 fn one_alarm_says_that_the_link_is_down() {
     let alarm = Stack::with(&[]).existing("LinkDownAlarm");
-    let rule = r#"ALARM("{NoHealthyTargetAlarm}") OR ALARM("{NotInSyncAlarm}") OR ALARM("{LastInSyncAlarm}")"#;
+    let alarms = ["NoHealthyTargetAlarm", "NotInSyncAlarm", "LastInSyncAlarm"];
+    let rule = alarms.map(|alarm| format!("ALARM(\"{{{alarm}}}\")")).join(" OR ");
     assert_eq!(alarm["AlarmRule"], rule);
     assert!(text(&alarm["AlarmDescription"]).contains("parts"), "it does not say where to look");
 }

@@ -88,7 +88,10 @@ mod tests {
                 "CloudWatchMetrics": [{
                     "Namespace": "FailoverSync",
                     "Dimensions": [["Database"]],
-                    "Metrics": [{"Name": "Fill", "Unit": "Percent"}, {"Name": "Bad", "Unit": "Count"}],
+                    "Metrics": [
+                        {"Name": "Fill", "Unit": "Percent"},
+                        {"Name": "Bad", "Unit": "Count"},
+                    ],
                 }],
             },
             "Database": "orders",

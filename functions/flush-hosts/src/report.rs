@@ -225,15 +225,18 @@ mod tests {
             "elapsedMs": 40.0,
             "instances": [
                 {
-                    "instance": "orders-a", "status": "available", "state": "flushed", "version": "8.4.7",
-                    "statement": "TRUNCATE TABLE performance_schema.host_cache", "cacheReadable": true,
-                    "cacheProblem": null, "maxConnectErrors": 100, "fillPercent": 42.0, "errorsPerHour": 12.0,
+                    "instance": "orders-a", "status": "available", "state": "flushed",
+                    "version": "8.4.7", "cacheReadable": true, "cacheProblem": null,
+                    "statement": "TRUNCATE TABLE performance_schema.host_cache",
+                    "maxConnectErrors": 100, "fillPercent": 42.0, "errorsPerHour": 12.0,
                     "blocked": ["10.0.0.1"], "error": null,
                 },
                 {
-                    "instance": "orders-a", "status": "stopped", "state": "skipped", "version": null,
-                    "statement": null, "cacheReadable": false, "cacheProblem": null, "maxConnectErrors": null,
-                    "fillPercent": null, "errorsPerHour": null, "blocked": [], "error": null,
+                    "instance": "orders-a", "status": "stopped", "state": "skipped",
+                    "version": null, "cacheReadable": false, "cacheProblem": null,
+                    "statement": null,
+                    "maxConnectErrors": null, "fillPercent": null, "errorsPerHour": null,
+                    "blocked": [], "error": null,
                 },
             ],
         });

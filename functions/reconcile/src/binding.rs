@@ -379,7 +379,8 @@ pub(crate) mod tests {
 
     #[test]
     fn only_the_arn_of_a_target_group_is_taken() {
-        let group = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/db/0123456789abcdef";
+        let group = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:\
+                     targetgroup/db/0123456789abcdef";
         assert_eq!(TargetGroupArn::parse(group).expect("valid").as_str(), group);
         for (text, word) in [
             ("", "not the ARN"),

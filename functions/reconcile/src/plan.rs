@@ -261,10 +261,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_applied_plan_leaves_exactly_the_wanted_targets(wanted in addresses(), group in group()) {
+        fn an_applied_plan_leaves_exactly_the_wanted_targets(
+            wanted in addresses(), group in group(),
+        ) {
             let after = apply(&Plan::new(&wanted, 5432, &group), &group);
-            let expected: Vec<Target> = wanted.iter().map(|address| Target { address, port: 5432 }).collect();
-            prop_assert_eq!(members(&after), expected);
+            let expected = wanted.iter().map(|address| Target { address, port: 5432 });
+            prop_assert_eq!(members(&after), expected.collect::<Vec<_>>());
         }
 
         #[test]
@@ -276,22 +278,28 @@ mod tests {
         #[test]
         fn nothing_is_registered_that_was_not_wanted(wanted in addresses(), group in group()) {
             let plan = Plan::new(&wanted, 5432, &group);
-            prop_assert!(plan.register.iter().all(|target| wanted.contains(target.address) && target.port == 5432));
+            for target in &plan.register {
+                prop_assert!(wanted.contains(target.address) && target.port == 5432);
+            }
         }
 
         #[test]
         fn only_described_members_are_deregistered(wanted in addresses(), group in group()) {
             let plan = Plan::new(&wanted, 5432, &group);
-            prop_assert!(plan.deregister.iter().all(|gone| gone.is_registered() && group.contains(gone)));
+            for gone in &plan.deregister {
+                prop_assert!(gone.is_registered() && group.contains(gone));
+            }
         }
 
         #[test]
         fn the_order_of_the_description_does_not_matter(wanted in addresses(), group in group()) {
             let mut reversed = group.clone();
             reversed.reverse();
-            let (mut plan, mut other) = (Plan::new(&wanted, 5432, &group), Plan::new(&wanted, 5432, &reversed));
-            plan.deregister.sort_by_key(DescribedTarget::target);
-            other.deregister.sort_by_key(DescribedTarget::target);
+            let [plan, other] = [group, reversed].map(|group| {
+                let mut plan = Plan::new(&wanted, 5432, &group);
+                plan.deregister.sort_by_key(DescribedTarget::target);
+                plan
+            });
             prop_assert_eq!(plan, other);
         }
     }

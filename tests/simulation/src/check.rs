@@ -350,7 +350,7 @@ impl Ports {
             ));
             world.state().kept[binding].wrong_ways.push(way);
         }
-        let is_exact = |members: &[Target]| matches!(members, [only] if only.address == writer && only.port == PORT);
+        let is_exact = |members: &[Target]| members == [Target { address: writer, port: PORT }];
         if is_exact(after) && !is_exact(before) {
             world.state().kept[binding]
                 .switches

@@ -74,9 +74,10 @@ impl Prober {
 }
 
 fn binding(engine: &str, port: u16) -> Binding {
+    let account = "arn:aws:elasticloadbalancing:eu-west-1:123456789012";
     let bindings = json!([{
-        "name": "writer", "endpoint": "db.example", "kind": "hostname", "port": port, "engine": engine,
-        "targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef",
+        "name": "writer", "endpoint": "db.example", "kind": "hostname", "port": port,
+        "engine": engine, "targetGroupArn": format!("{account}:targetgroup/db/0123456789abcdef"),
     }])
     .to_string();
     let config = Config::parse(|name| match name {

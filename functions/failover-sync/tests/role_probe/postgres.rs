@@ -16,8 +16,8 @@ use crate::{PASSWORD, Prober, USER, assert_failed};
 pub(crate) const NAME: &str = "orders.example";
 
 /// What the server demands of each account, instead of letting everybody in.
-const ACCESS: &str = "hostssl all probe 127.0.0.0/8 scram-sha-256\nhost all postgres 127.0.0.0/8 \
-                      trust\n\
+const ACCESS: &str = "hostssl all probe 127.0.0.0/8 scram-sha-256\n\
+                      host all postgres 127.0.0.0/8 trust\n\
                       host replication all 127.0.0.0/8 trust\n";
 
 pub(crate) struct Stage {

@@ -54,8 +54,7 @@ pub(crate) fn report_of(outcome: Result<Report, RunError>) -> BindingReport {
 const SWITCHED: [&str; 2] = ["register db 10.0.0.2:5432", "deregister db 10.0.0.1:5432"];
 
 #[tokio::test(start_paused = true)]
-async fn an_event_and_the_rds_api_switch_to_an_address_that_was_found_a_minute_ago_while_dns_is_dead()
- {
+async fn an_event_and_the_rds_api_switch_to_an_address_of_a_minute_ago_while_dns_is_dead() {
     let (world, synchronizer) = before_a_failover().await;
     silence(&world, &["lookup"]);
     let (writes, took) = fail_over_to_b(&world, &synchronizer).await;

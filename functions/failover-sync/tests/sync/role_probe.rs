@@ -266,8 +266,7 @@ async fn a_secret_that_comes_late_is_of_use_from_then_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_database_is_asked_every_second_at_first_and_later_only_now_and_then_unless_it_is_registered()
- {
+async fn a_silent_database_is_asked_every_second_at_first_and_later_rarely_unless_registered() {
     let (world, databases) = promoted_unnoticed();
     world.state().writer = Some("orders-b");
     databases.set_role("10.0.0.1", Err("ConnectionFailed"));

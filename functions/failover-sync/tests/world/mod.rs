@@ -92,11 +92,13 @@ impl World {
         let bindings: Vec<_> = bindings
             .iter()
             .map(|(name, kind)| {
-                let endpoint = if *kind == "address" { "10.0.0.7".to_owned() } else { format!("{name}.example") };
+                let host = format!("{name}.example");
+                let endpoint = if *kind == "address" { "10.0.0.7" } else { &host };
+                let group = format!("targetgroup/{name}/0123456789abcdef");
+                let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{group}");
                 json!({
                     "name": name, "endpoint": endpoint, "port": 5432, "kind": kind, "id": "orders",
-                    "targetGroupArn":
-                        format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef"),
+                    "targetGroupArn": arn,
                 })
             })
             .collect();

@@ -58,7 +58,10 @@ fn the_state_says_how_the_run_ended_whatever_was_done_before() {
 fn the_result_begins_with_what_a_person_looks_for() {
     let failed = report(|report| report.error = failure());
     let json = serde_json::to_string(&failed).expect("JSON");
-    let start = r#"{"binding":"writer","state":"failed","error":{"type":"AccessDenied","message":"denied"},"#;
+    let start = concat!(
+        r#"{"binding":"writer","state":"failed","#,
+        r#""error":{"type":"AccessDenied","message":"denied"},"#
+    );
     assert!(json.starts_with(start), "{json}");
 }
 

@@ -174,8 +174,7 @@ fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_o
 }
 
 #[test]
-fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a_silent_one_for_90_s()
- {
+fn a_registered_writer_is_not_right_once_dns_and_the_rds_api_named_a_silent_one_for_90_s() {
     let binding = binding(Kind::Cluster);
     let decide = |silent: Option<Role>, runs: &[(i64, &str)]| {
         let mut history = History::default();
