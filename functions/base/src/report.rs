@@ -21,8 +21,9 @@ pub const NAMESPACE: &str = "FailoverSync";
 /// A metric: its name, its unit as CloudWatch calls it, and its value, if that is known.
 pub type Metric = (&'static str, &'static str, Option<Value>);
 
-/// The line of metrics, in CloudWatch's embedded metric format, for what is known, with one dimension, its name and value. There is none if nothing is
-/// known: what is unknown is left out, because a zero would look like a good one.
+/// The line of metrics, in CloudWatch's embedded metric format, with one dimension, its name and
+/// value. What is unknown is left out, because a zero would look like a good one; if nothing is
+/// known there is no line.
 ///
 /// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root
 /// object with `_aws`, at most 100 metrics, the dimension a string member of the root. `timestamp`
@@ -44,7 +45,9 @@ pub fn metrics_line(
     let mut line = json!({
         "_aws": {
             "Timestamp": timestamp,
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [[name]], "Metrics": named}],
+            "CloudWatchMetrics": [
+                {"Namespace": NAMESPACE, "Dimensions": [[name]], "Metrics": named},
+            ],
         },
     });
     line[name] = value.into();

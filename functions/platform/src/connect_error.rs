@@ -26,7 +26,7 @@ pub enum ConnectError {
     )]
     Connection(#[source] io::Error),
     /// The server answered with an error of its own.
-    #[error("the server answered with error {code}, {message:?}{}", known.map(|known| format!(": {}", known.remedy)).unwrap_or_default())]
+    #[error("the server answered with error {code}, {message:?}{}", remedy_of(*known))]
     Refused {
         /// Its code.
         code: String,
@@ -83,6 +83,10 @@ impl From<io::Error> for ConnectError {
             Err(error) => ConnectError::Connection(error),
         }
     }
+}
+
+fn remedy_of(known: Option<Hint>) -> String {
+    known.map(|known| format!(": {}", known.remedy)).unwrap_or_default()
 }
 
 /// Why there is no TLS with a server.

@@ -131,12 +131,12 @@ impl Kind {
 
     /// Whether an endpoint may be of this kind although its form implies that one.
     ///
-    /// | form       | may be              | because                                                                   |
-    /// |------------|---------------------|---------------------------------------------------------------------------|
-    /// | `cluster`  | `hostname`          | it has one address, which DNS alone can tell                              |
-    /// | `instance` | `hostname`          | the same                                                                  |
-    /// | `custom`   | `readers`           | all readers of the cluster, whichever the endpoint names                  |
-    /// | `hostname` | all but `address`   | a CNAME says nothing of what is behind it                                 |
+    /// | form       | may be            | because                                        |
+    /// |------------|-------------------|------------------------------------------------|
+    /// | `cluster`  | `hostname`        | it has one address, which DNS alone can tell   |
+    /// | `instance` | `hostname`        | the same                                       |
+    /// | `custom`   | `readers`         | all readers of the cluster, not the named ones |
+    /// | `hostname` | all but `address` | a CNAME says nothing of what is behind it      |
     ///
     /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and
     /// `hostname` would swap them for ever.

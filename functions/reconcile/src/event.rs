@@ -59,7 +59,8 @@ const ADDRESS_CHANGE: [&str; 18] = [
     "0088", // DB instance started.
     "0151", // DB cluster started.
     "0181", // Global switchover started.
-    "0182", // Global switchover: the old primary cluster was shut down. 0183, which comes ten times, is left out.
+    // 0183, which comes ten times in a global switchover, is left out.
+    "0182", // Global switchover: the old primary cluster was shut down.
     "0184", // Global switchover: the new primary cluster was promoted.
     "0185", // Global switchover finished.
     "0238", // Global failover completed.
@@ -166,8 +167,9 @@ impl RdsEvent {
     fn is_from(&self, resource: &str, id: &str) -> bool {
         match &self.source_arn {
             Some(arn) => {
-                let parts: Vec<&str> = arn.splitn(7, ':').collect();
-                matches!(parts[..], [_, _, _, _, _, seen, name] if seen == resource && name.eq_ignore_ascii_case(id))
+                let mut parts = arn.splitn(7, ':').skip(5);
+                parts.next() == Some(resource)
+                    && parts.next().is_some_and(|name| name.eq_ignore_ascii_case(id))
             }
             None => self.source_id.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(id)),
         }

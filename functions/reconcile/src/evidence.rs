@@ -276,7 +276,7 @@ impl Evidence {
         }
     }
 
-    /// The writer's addresses in an answer of the RDS API, unless a newer one flags none or several.
+    /// The writer's addresses in an answer of the RDS API, if its last one flags exactly one.
     fn flagged_in<'a>(&self, snapshot: &'a TopologySnapshot) -> Option<&'a Addresses> {
         if self.without_writer().is_some() { None } else { snapshot.topology.writer() }
     }

@@ -38,14 +38,14 @@ impl fmt::Display for Mode {
 
 /// What to do to a target group. It leaves nothing to decide when it is applied.
 ///
-/// | wanted address | described as              | on the port | the plan says                                   |
-/// |----------------|---------------------------|-------------|-------------------------------------------------|
-/// | yes            | registered                | yes         | keep                                            |
-/// | yes            | registered                | no          | register on the port, deregister as described   |
-/// | yes            | draining, not registered  | any         | register (again)                                |
-/// | yes            | not at all                |             | register                                        |
-/// | no             | registered                | any         | deregister by the described `Id` and port       |
-/// | no             | draining, not registered  | any         | nothing: it is leaving, or never was in         |
+/// | wanted | described as             | on port | the plan says                                 |
+/// |--------|--------------------------|---------|-----------------------------------------------|
+/// | yes    | registered               | yes     | keep                                          |
+/// | yes    | registered               | no      | register on the port, deregister as described |
+/// | yes    | draining, not registered | any     | register (again)                              |
+/// | yes    | not at all               |         | register                                      |
+/// | no     | registered               | any     | deregister by the described `Id` and port     |
+/// | no     | draining, not registered | any     | nothing: it is leaving, or never was in       |
 ///
 /// It is applied in this order: register everything, describe again, and only if every wanted
 /// target is registered now, deregister. So no apply takes the last target away, and a failed

@@ -3,12 +3,16 @@
 //!
 //! What it does not know it takes for the worst, that it happened a moment ago:
 //!
-//! | at the first look            | what a new process cannot know                  | what one knows that described the same target so at most 90 s before |
-//! |------------------------------|-------------------------------------------------|----------------------------------------------------------------------|
-//! | `draining`                   | when it was deregistered, within that delay     | since when it has been draining: after 120 s that is no doubt      |
-//! | `initial`                    | when it was registered: checks every 300 s make it last ten minutes | since when it has been `initial`: after 120 s that is no doubt |
-//! | `healthy` and others         | when they were registered                       | nothing more                                                         |
-//! | several targets              | which of them came last                         | nothing more                                                         |
+//! | first seen as        | a new process cannot know                          |
+//! |----------------------|----------------------------------------------------|
+//! | `draining`           | when it was deregistered, within the delay         |
+//! | `initial`            | when it was registered: checks every 300 s make it |
+//! |                      | last ten minutes                                   |
+//! | `healthy` and others | when it was registered                             |
+//! | several targets      | which of them came last                            |
+//!
+//! A process that described the same target so at most 90 s before knows since when it has been
+//! `draining` or `initial`; after 120 s that is no doubt.
 //!
 //! So with slow health checks or a long delay a failback waits longer in a new process than in one
 //! that has watched.

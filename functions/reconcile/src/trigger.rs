@@ -31,7 +31,8 @@ pub struct Trigger {
     pub dry_run: bool,
     /// Reconcile this binding alone.
     pub binding: Option<String>,
-    /// Watch this long instead of what the trigger calls for. Seconds, 0 to [`WATCH_LIMIT`](base::payload::WATCH_LIMIT).
+    /// Watch this long instead of what the trigger calls for, at most
+    /// [`WATCH_LIMIT`](base::payload::WATCH_LIMIT).
     pub watch: Option<Duration>,
 }
 

@@ -102,13 +102,20 @@ const ANSWERS_A_MEMBER: u64 = 10;
 /// empty group is [filled](Decider::fill). A writer switch never waits for health: while it waited,
 /// clients would write to a database that no longer takes it.
 ///
-/// | kind       | wanted                                                                  | when                         |
-/// |------------|-------------------------------------------------------------------------|------------------------------|
-/// | `readers`  | every reader of a readable topology that can serve, else as `proxy`, where one leaves only if a named one is registered and not unhealthy | at once; others leave when it was steady for 10 s |
-/// | `proxy`    | the addresses of DNS, and targets absent from it that are not unhealthy | at once                      |
-/// | `custom`   | as `proxy`, but not what was absent from every answer for ten minutes, and from twenty | at once       |
-/// | `hostname` | the addresses of DNS, unless one says that it is read only              | steady, as without a doubt, and of two opposite runs one [later](TIE_BREAK); at once if they take writes |
-/// | `address`  | the address                                                             | at once                      |
+/// | kind       | wanted                                      | when                            |
+/// |------------|---------------------------------------------|---------------------------------|
+/// | `readers`  | every reader of the RDS API that can serve; | at once; who leaves, after 10 s |
+/// |            | without its answer as `proxy`, where one    |                                 |
+/// |            | leaves only if a named one is registered    |                                 |
+/// |            | and not unhealthy                           |                                 |
+/// | `proxy`    | the addresses of DNS, and targets absent    | at once                         |
+/// |            | from it that are not unhealthy              |                                 |
+/// | `custom`   | as `proxy`, but not what was absent from    | at once                         |
+/// |            | every answer for ten minutes, and from 20   |                                 |
+/// | `hostname` | the addresses of DNS, unless one says that  | steady, of opposite runs one    |
+/// |            | it is read only                             | later by [`TIE_BREAK`]; at      |
+/// |            |                                             | once if they take writes        |
+/// | `address`  | the address                                 | at once                         |
 ///
 /// For these five a healthy target leaves only when a wanted one is healthy. A proxy's, custom or
 /// reader endpoint gives a part of its addresses in each answer, so absence alone is no reason to
@@ -175,13 +182,16 @@ impl Decider<'_> {
 
     /// **Role.** The databases know first which of them takes writes; the others learn it later.
     ///
-    /// | take writes | registered targets     | then                                                       |
-    /// |-------------|------------------------|------------------------------------------------------------|
-    /// | one         | all were asked         | it alone is wanted, whatever others say, if it said so 5 s after another target was first seen beside it |
-    /// | one         | it alone is registered | in sync, but not while it is [disputed](Decider::disputed)   |
-    /// | several     | all were asked         | wait: one of them does not know yet that it is fenced      |
-    /// | none        | any                    | no answer proves nothing: the rules below                  |
-    /// | any         | one was not asked, or cannot tell | it may be the writer: the rules below           |
+    /// | take writes | registered targets    | then                                          |
+    /// |-------------|-----------------------|-----------------------------------------------|
+    /// | one         | all were asked        | it alone is wanted, if it said so 5 s after   |
+    /// |             |                       | another target was first seen beside it       |
+    /// | one         | it alone              | in sync, but not while it is                  |
+    /// |             |                       | [disputed](Decider::disputed)                 |
+    /// | several     | all were asked        | wait: one does not know yet that it is fenced |
+    /// | none        | any                   | no answer proves nothing: the rules below     |
+    /// | any         | one was not asked, or | it may be the writer: the rules below         |
+    /// |             | cannot tell           |                                               |
     ///
     /// What it said before proves nothing: two runs with opposite evidence must not both take a
     /// target away. And a database that says that it is read only is not switched to, whoever names
@@ -223,7 +233,10 @@ impl Decider<'_> {
             .find(|address| writers.as_ref().is_some_and(|writers| writers.contains(*address)));
         let wanted =
             Addresses::new(plan.register.iter().chain(&plan.keep).map(|target| target.address));
-        let by_event = matches!(reason, Reason::Quorum { witnesses, .. } if witnesses.contains(&Witness::Event));
+        let by_event = match &reason {
+            Reason::Quorum { witnesses, .. } => witnesses.contains(&Witness::Event),
+            _ => false,
+        };
         match (writer, wanted) {
             (Some(writer), Some(other)) => {
                 Verdict::Wait(Reason::Disputed { writer, other, by_event })
@@ -237,10 +250,11 @@ impl Decider<'_> {
     /// after a switchover, and the green one may refuse the login. So it is not called right while
     /// another that does not say otherwise is named by
     ///
-    /// | who             | if                                                  |
-    /// |-----------------|-----------------------------------------------------|
-    /// | an event        | it is newer than the registration                   |
-    /// | DNS and RDS API | both have named it without a break for [90 s](LAG_AT_MOST), and for as long after the registration |
+    /// | who             | if                                                               |
+    /// |-----------------|------------------------------------------------------------------|
+    /// | an event        | it is newer than the registration                                |
+    /// | DNS and RDS API | both have named it without a break for [90 s](LAG_AT_MOST) since |
+    /// |                 | the registration                                                 |
     fn disputed(&self, writer: IpAddr) -> Option<Reason> {
         let can_not_tell =
             |address| self.evidence.role(address, self.now).is_none_or(|it| it == Role::Unknown);
@@ -272,11 +286,11 @@ impl Decider<'_> {
     /// **Quorum.** Two claims for the same addresses are enough at once if they are independent,
     /// nobody contradicts them, and no doubt is newer than they are.
     ///
-    /// | claims           | independent                             | newer than                   |
-    /// |------------------|-----------------------------------------|------------------------------|
-    /// | DNS and event    | always                                  | doubts from before the event |
-    /// | DNS and topology | if another member's address is to leave | no doubt: both lag           |
-    /// | topology, event  | unless the address behind a name moves  | doubts from before the event |
+    /// | claims           | independent                            | newer than                   |
+    /// |------------------|----------------------------------------|------------------------------|
+    /// | DNS and event    | always                                 | doubts from before the event |
+    /// | DNS and topology | if another member's address leaves     | no doubt: both lag           |
+    /// | topology, event  | unless the address behind a name moves | doubts from before the event |
     ///
     /// When only an address behind an unchanged name moves, all who name a member by its name are
     /// one witness and a lookup that may be stale. It shows in an address that is no member's: the
@@ -338,10 +352,11 @@ impl Decider<'_> {
     /// **Contradiction.** Nothing is changed, and nothing is called right, while a current claim
     /// names something else than DNS.
     ///
-    /// | claim      | contradicts for                                                                           |
-    /// |------------|-------------------------------------------------------------------------------------------|
-    /// | event      | 90 s from its time: longer than DNS and topology lag. Not a group that is what DNS says: the watch looks on by itself, and an event may be of the failover before |
-    /// | topology   | 10 s from its last answer, also if it gives none by then, because it fails in bursts      |
+    /// | claim    | contradicts for                                                              |
+    /// |----------|------------------------------------------------------------------------------|
+    /// | event    | 90 s from its time: longer than DNS and topology lag. Not a group that is    |
+    /// |          | what DNS says: the watch looks on, and the event may be of the one before    |
+    /// | topology | 10 s from its last answer, also if it gives none by then: it fails in bursts |
     fn contradiction(&self, claims: &[Claim], named: &Addresses, is_right: bool) -> Option<Reason> {
         let vetoes =
             |claim: &&Claim| claim.vetoes && !(is_right && claim.witness == Witness::Event);
@@ -353,12 +368,13 @@ impl Decider<'_> {
     /// **Filling.** An empty group serves nobody, and DNS alone may name a reader, or an old
     /// writer.
     ///
-    /// | kind       | the group                     | filled with                                                |
-    /// |------------|-------------------------------|------------------------------------------------------------|
-    /// | `instance` | any                           | what DNS names                                             |
-    /// | `cluster`  | has the address on a wrong port | what DNS names                                           |
-    /// | `cluster`  | is empty, the RDS API agrees  | what both name                                             |
-    /// | `cluster`  | has been empty for 30 s       | what DNS names; if that is a reader as far as the RDS API was ever read, its writer |
+    /// | kind       | the group                       | filled with                             |
+    /// |------------|---------------------------------|-----------------------------------------|
+    /// | `instance` | any                             | what DNS names                          |
+    /// | `cluster`  | has the address on a wrong port | what DNS names                          |
+    /// | `cluster`  | is empty, the RDS API agrees    | what both name                          |
+    /// | `cluster`  | has been empty for 30 s         | what DNS names; in place of a reader of |
+    /// |            |                                 | the last topology its writer            |
     fn fill(&self, named: &Addresses, plan: Plan, reason: Reason) -> Verdict {
         let writer = self.evidence.last_topology().and_then(Topology::writer);
         let lasted = match self.binding.cluster() {
@@ -388,11 +404,11 @@ impl Decider<'_> {
     /// **Patience.** DNS is believed once every answer was the same for long enough, counted from
     /// the newest doubt: what it said before that proves nothing.
     ///
-    /// | doubt | topology agrees | needed               | why                                                         |
-    /// |-------|-----------------|----------------------|-------------------------------------------------------------|
-    /// | no    | either          | 2 × TTL, 10 to 20 s  | each resolver's cache holds an answer for its TTL           |
-    /// | yes   | yes             | 30 s                 | DNS flaps for 20 to 30 s                                    |
-    /// | yes   | no              | 90 s                 | longer than stale and flapping answers last together        |
+    /// | doubt | topology agrees | needed              | why                                     |
+    /// |-------|-----------------|---------------------|-----------------------------------------|
+    /// | no    | either          | 2 × TTL, 10 to 20 s | each resolver keeps it for its TTL      |
+    /// | yes   | yes             | 30 s                | DNS flaps for 20 to 30 s                |
+    /// | yes   | no              | 90 s                | longer than stale and flapping together |
     ///
     /// An unnamed failover event must not shorten it: DNS flaps right then.
     fn patience(&self, claims: &[Claim], dns: &StableAnswer, plan: Plan) -> Verdict {
