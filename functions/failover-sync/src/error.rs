@@ -237,7 +237,7 @@ pub enum DnsFailure {
 
 impl DnsFailure {
     /// Whether it is an answer to the question, which another server would give as well.
-    pub fn is_definite(&self) -> bool {
+    pub(crate) fn is_definite(&self) -> bool {
         matches!(self, DnsFailure::NoSuchName | DnsFailure::NoAddress)
     }
 }

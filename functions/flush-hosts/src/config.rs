@@ -84,7 +84,7 @@ impl Config {
 }
 
 /// Whether an RDS engine, as the RDS API names it, has a host cache.
-pub fn has_host_cache(engine: &str) -> bool {
+pub(crate) fn has_host_cache(engine: &str) -> bool {
     matches!(engine, "mysql" | "mariadb" | "aurora" | "aurora-mysql")
 }
 

@@ -58,7 +58,7 @@ impl ServerError {
     }
 
     /// Whether the server answered with this code.
-    pub fn has_code(&self, wanted: &str) -> bool {
+    pub(crate) fn has_code(&self, wanted: &str) -> bool {
         matches!(self, ServerError::Session(ConnectError::Refused { code, .. }) if code == wanted)
     }
 }
@@ -76,10 +76,10 @@ impl From<ConnectError> for ServerError {
 }
 
 /// The server does not know the statement: ER_PARSE_ERROR.
-pub const SYNTAX_ERROR: &str = "1064";
+pub(crate) const SYNTAX_ERROR: &str = "1064";
 
 /// The account lacks a privilege on a table: ER_TABLEACCESS_DENIED_ERROR.
-pub const TABLE_ACCESS_DENIED: &str = "1142";
+pub(crate) const TABLE_ACCESS_DENIED: &str = "1142";
 
 /// What a server's number means, which unlike the text is the same in MySQL and MariaDB.
 fn hint_of_statement(code: &str) -> Option<Hint> {

@@ -132,7 +132,7 @@ impl InstanceReport {
     }
 
     /// Notes what was read.
-    pub fn record_cache(&mut self, cache: Summary) {
+    pub(crate) fn record_cache(&mut self, cache: Summary) {
         let Summary { fill_percent, errors_per_hour, blocked } = cache;
         self.cache_readable = true;
         self.fill_percent = Some(fill_percent);

@@ -107,7 +107,7 @@ impl Kind {
     /// `.cluster-ro-`, `.cluster-custom-`, `.proxy-` and plain instance names, in [every
     /// partition](partition::is_of_rds). Global endpoints are plain host names: the RDS API has no
     /// single instance behind them.
-    pub fn infer(endpoint: &Endpoint) -> Kind {
+    pub(crate) fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
             Endpoint::Address(_) => return Kind::Address,
             Endpoint::Name(name) => name,

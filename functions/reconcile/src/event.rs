@@ -120,12 +120,12 @@ impl RdsEvent {
 
     /// Whether its source has the binding's identifier, but is in another Region or account:
     /// another database.
-    pub fn is_from_namesake(&self, binding: &Binding) -> bool {
+    pub(crate) fn is_from_namesake(&self, binding: &Binding) -> bool {
         self.has_identifier_of(binding) && !self.is_in_account_and_region_of(binding)
     }
 
     /// Whether it is of the binding's own cluster or instance, whatever it tells.
-    pub fn is_from_database_of(&self, binding: &Binding) -> bool {
+    pub(crate) fn is_from_database_of(&self, binding: &Binding) -> bool {
         self.has_identifier_of(binding) && self.is_in_account_and_region_of(binding)
     }
 

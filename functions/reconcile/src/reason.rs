@@ -108,12 +108,12 @@ impl Reason {
     }
 
     /// Whether nobody has said lately where the writer is.
-    pub fn lacks_dns_answer(&self) -> bool {
+    pub(crate) fn lacks_dns_answer(&self) -> bool {
         matches!(self, Reason::NoDnsAnswer | Reason::StaleDnsAnswer { .. })
     }
 
     /// Whether witnesses disagree.
-    pub fn is_contradiction(&self) -> bool {
+    pub(crate) fn is_contradiction(&self) -> bool {
         self.rule() == Rule::Contradiction
     }
 

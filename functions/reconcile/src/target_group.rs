@@ -83,10 +83,15 @@ pub struct TargetGroupView {
     empty_since: Option<DateTime<Utc>>,
 }
 
+#[cfg(test)]
 impl TargetHistory {
     /// The target was deregistered by this process.
     #[must_use]
-    pub fn with_deregistration(mut self, target: Target, at: DateTime<Utc>) -> TargetHistory {
+    pub(crate) fn with_deregistration(
+        mut self,
+        target: Target,
+        at: DateTime<Utc>,
+    ) -> TargetHistory {
         self.deregistered_at.insert(target, at);
         self
     }
@@ -104,7 +109,7 @@ impl TargetGroupView {
     }
 
     /// When it was like that.
-    pub fn described_at(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn described_at(&self) -> Option<DateTime<Utc>> {
         self.described.as_ref().map(|(_, at)| *at)
     }
 
@@ -165,13 +170,13 @@ impl TargetGroupView {
     }
 
     /// Whether any of these addresses is registered.
-    pub fn has_registered(&self, named: &Addresses) -> bool {
+    pub(crate) fn has_registered(&self, named: &Addresses) -> bool {
         self.registered().any(|member| named.contains(member))
     }
 
     /// The registered addresses that are not named. An `Id` that is no address has none and is
     /// passed over: in a group of IP targets there is none.
-    pub fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
         self.registered().filter(|address| !named.contains(*address))
     }
 

@@ -8,6 +8,7 @@ use crate::history::History;
 use crate::target::Target;
 use crate::target::tests::described;
 use crate::target_group::TargetHistory;
+use crate::topology::Topology;
 use base::database::ClusterMember;
 
 mod filling;
