@@ -250,7 +250,7 @@ impl<'a, P: Ports> Run<'a, P> {
     fn record_verdict(&mut self, decided: &Verdict) {
         let now = self.now();
         self.report.record(self.binding, &self.evidence, decided, now);
-        let rule = (decided.name(), decided.reason().map(Reason::rule));
+        let rule = (decided.into(), decided.reason().map(Reason::rule));
         let last = self.last_rule.replace(rule);
         // That all was well from the start is said by the run's own line.
         let is_news = match last {
@@ -259,7 +259,7 @@ impl<'a, P: Ports> Run<'a, P> {
         };
         let Some(reason) = decided.reason() else { return };
         if is_news {
-            let (binding, verdict, mode) = (&self.binding.name, decided.name(), self.report.mode);
+            let (binding, verdict, mode) = (&self.binding.name, rule.0, self.report.mode);
             match decided.plan() {
                 Some(plan) if mode == Mode::Observe => {
                     info!(binding, verdict, %reason, %plan, "would switch, and only observes");

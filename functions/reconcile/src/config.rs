@@ -15,6 +15,7 @@ use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
 use crate::evidence::EVENT;
 use crate::network::AllowedNetworks;
 use crate::plan::Mode;
+use crate::report::strings;
 
 /// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the
 /// runtime and the SDK.
@@ -120,11 +121,8 @@ impl Config {
 }
 
 fn parse_mode(mode: Option<&str>) -> Result<Mode, String> {
-    match mode {
-        None | Some("act") => Ok(Mode::Act),
-        Some("observe") => Ok(Mode::Observe),
-        Some(other) => Err(format!("{other:?} is no mode: give act or observe")),
-    }
+    let Some(name) = mode else { return Ok(Mode::Act) };
+    name.parse().map_err(|_| format!("{name:?} is no mode: give act or observe"))
 }
 
 fn parse_allowed(list: Option<&str>, mistakes: &mut ErrorCollector) -> AllowedNetworks {
@@ -379,14 +377,11 @@ fn parse_port(value: Option<&Value>) -> Result<u16, String> {
 }
 
 fn parse_kind(name: Option<String>) -> Result<Option<Kind>, String> {
-    let Some(name) = name else { return Ok(None) };
-    match Kind::NAMES.iter().find(|(known, _)| *known == name) {
-        Some((_, kind)) => Ok(Some(*kind)),
-        None => Err(format!(
-            "{name:?} is not a kind: there are {}",
-            Kind::NAMES.map(|(known, _)| known).join(", ")
-        )),
-    }
+    let kinds = || strings(Kind::ALL).join(", ");
+    let parse = |name: String| {
+        name.parse().map_err(|_| format!("{name:?} is not a kind: there are {}", kinds()))
+    };
+    name.map(parse).transpose()
 }
 
 fn parse_engine(name: Option<String>) -> Result<Option<Engine>, String> {

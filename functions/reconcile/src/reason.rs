@@ -136,7 +136,8 @@ impl Reason {
 }
 
 /// What the reasons of verdicts have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Rule {
     /// What the databases say of themselves.
     Role,
@@ -154,21 +155,6 @@ pub enum Rule {
     NoAnswer,
     /// The last answer is too old.
     Stale,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Rule::Role => "role",
-            Rule::Quorum => "quorum",
-            Rule::Contradiction => "contradiction",
-            Rule::Empty => "empty",
-            Rule::Patience => "patience",
-            Rule::Claim => "claim",
-            Rule::NoAnswer => "no-answer",
-            Rule::Stale => "stale",
-        })
-    }
 }
 
 impl fmt::Display for Reason {
