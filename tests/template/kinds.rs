@@ -1,5 +1,4 @@
-//! A name and a kind that contradict each other: refused by the link, which is made first, and by
-//! the function.
+//! A name and a kind that contradict each other: link, made first, and function refuse them.
 
 use reconcile::config::Config;
 use serde_json::json;
