@@ -285,7 +285,7 @@ fn starburst_checks_mysql_and_mariadb_as_its_tutorial_does_and_others_often() {
     }
 }
 
-/// Starburst's tutorial is about an instance, PlanetScale's about a primary: no default cluster.
+/// Starburst's tutorial is about an instance, PlanetScale's page about a primary: no default fits.
 #[test]
 fn no_preset_answers_what_the_database_is() {
     for name in ["starburst", "planetscale"] {

@@ -1,4 +1,4 @@
-//! With the role probe the group follows the promotion, not DNS. A failed login costs no more.
+//! The role probe: the group follows the promotion, not DNS. A failed login costs only its answer.
 
 use super::*;
 

@@ -48,7 +48,7 @@ pub struct DnsServer {
 /// What a name answers. All of it applies to every record type that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// These addresses, to A or AAAA. With none in the asked family, NOERROR and empty.
+    /// These addresses, IPv4 to A and IPv6 to AAAA; with none of the family, NOERROR and empty.
     Addresses {
         /// The addresses of both families.
         addresses: Vec<IpAddr>,

@@ -191,8 +191,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// `pam_wrapper` removes its files in `/tmp` at an orderly end; without it none is worth the
-    /// wait.
+    /// Only `pam_wrapper` needs an orderly end: it removes its files in `/tmp` then.
     fn drop(&mut self) {
         if !self.stops_by_itself {
             return;

@@ -1,4 +1,4 @@
-//! The version is the workspace's in `Cargo.toml`, wherever it is told but by programs.
+//! The version is that of `Cargo.toml` wherever it is told; what programs tell is tested with them.
 
 use std::fs::read_to_string;
 

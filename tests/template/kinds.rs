@@ -1,4 +1,4 @@
-//! A name and a kind that contradict each other: link, made first, and function refuse them.
+//! A name and a kind that contradict each other: refused by the link, made first, and the function.
 
 use reconcile::config::Config;
 use serde_json::json;

@@ -281,7 +281,7 @@ fn nothing_is_declared_without_use() {
 }
 
 /// A transform asks for CAPABILITY_AUTO_EXPAND, hides from a change set what is made, and forbids
-/// to import what a deleted stack left.
+/// importing what a deleted stack left.
 #[test]
 fn no_layer_is_transformed() {
     for (path, template) in &*FILES {

@@ -1,4 +1,4 @@
-//! A function that asks the database: what it has more than others, and without a login not.
+//! A function that asks the database: what it has more than others, and only with a login.
 
 use std::collections::BTreeSet;
 
