@@ -1,5 +1,4 @@
-//! What the guides let their reader type, and what the templates print for it, as `tests/guides.py`
-//! judges it.
+//! What guides let their reader type and templates print, as `tests/guides.py` judges it.
 
 use std::io::Write as _;
 use std::process::Stdio;

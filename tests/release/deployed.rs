@@ -60,8 +60,7 @@ async fn fails_over(run: &Run, release: &Path) -> Result<()> {
     lab.wait_for_target(1, EVENT_DEADLINE).await
 }
 
-/// Every template of an architecture leads to that architecture's zips, and allows no other
-/// processor.
+/// Every template of an architecture leads to its zips, and allows no other processor.
 async fn names_its_zips(run: &Run, release: &Path) -> Result<()> {
     for (place, architecture) in [(".", "arm64"), ("x86_64", "x86_64")] {
         // Finds what it nests.
@@ -137,8 +136,7 @@ async fn unpack(run: &Run) -> Result<PathBuf> {
     Ok(release)
 }
 
-/// The binaries once more, with a header that calls them arm64's. Nothing runs them: they stand for
-/// those that another compiler makes.
+/// The binaries with a header that calls them arm64's: a stand-in that nothing runs.
 fn disguised(run: &Run, binaries: &Path) -> Result<PathBuf> {
     /// Where the header of an ELF file names the machine, and its number.
     const MACHINE: (usize, u8) = (18, 183);

@@ -7,8 +7,7 @@ use serde_json::json;
 use super::stack::{ENDPOINTS, LOAD_BALANCER, Stack, accepts, layer, owned, section, takes};
 use super::{FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
 
-/// Lambda takes 16 subnets and five security groups (API, `VpcConfig`), which CloudFormation would
-/// say at the function.
+/// Lambda takes 16 subnets and five groups (API, `VpcConfig`); CloudFormation says it late.
 #[test]
 fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
     let many = |prefix: &str, count: usize| vec![format!("{prefix}-01234567"); count].join(",");

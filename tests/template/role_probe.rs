@@ -1,5 +1,4 @@
-//! A function that asks the database itself whether it takes writes: what it has more than others,
-//! and that it has nothing more without a login.
+//! A function that asks the database: what it has more than others, and only with a login.
 
 use std::collections::BTreeSet;
 

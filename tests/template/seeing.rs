@@ -1,5 +1,4 @@
-//! What an operator is shown: when the alarms about the group ring, which of them mean that the
-//! link is down, and the dashboard.
+//! What an operator is shown: when alarms ring, which mean a link that is down, the dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -154,8 +153,7 @@ fn one_alarm_says_that_the_link_is_down() {
     assert!(text(&alarm["AlarmDescription"]).contains("parts"), "it does not say where to look");
 }
 
-/// The metrics of a widget, each as `namespace name`, with the dots that repeat the row above
-/// filled in.
+/// A widget's metrics as `namespace name`, the dots that repeat the row above filled in.
 fn metrics_of(widget: &Value) -> Vec<String> {
     let mut last: Vec<String> = vec![];
     let rows = widget["properties"]["metrics"].as_array().into_iter().flatten();
