@@ -180,8 +180,8 @@ fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
         ),
         (&["PRESET=orders"], "--config-env orders --stack-name failover-sync-orders --event '{}'"),
         (
-            &["PRESET=billing", "STACK=billing", "RESOURCE=Database/Function"],
-            "Database/Function --config-env billing --stack-name billing --event '{}'",
+            &["PRESET=billing", "STACK=billing", "RESOURCE=Database/FailoverSync/Function"],
+            "Database/FailoverSync/Function --config-env billing --stack-name billing --event '{}'",
         ),
     ];
     for (given, expected) in cases {
@@ -193,7 +193,7 @@ fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
 
 #[test]
 fn make_deploys_a_layer_with_a_build_and_an_environment_of_its_own() {
-    for layer in ["database", "flush-hosts", "link", "ranges"] {
+    for layer in ["database", "flush-hosts", "function", "link", "ranges"] {
         let target = format!("deploy-{layer}");
         let commands = commands(&[&target, "STACK=billing"]);
         let saved = root().join("samconfig.toml");

@@ -8,8 +8,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
-use std::sync::LazyLock;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
 
 // CloudFormation's patterns are Java's, which look ahead.
 use fancy_regex::Regex as Pattern;
@@ -82,7 +83,7 @@ pub(crate) const LAYERS: [&str; 5] = [
     "template.yaml",
     "infra/link.yaml",
     "infra/database.yaml",
-    "infra/alarms.yaml",
+    "infra/function.yaml",
     "infra/ranges.yaml",
 ];
 
@@ -125,13 +126,22 @@ pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
 
 /// A template of this repository, with every intrinsic function in its long form.
 pub(crate) fn load(path: &str) -> Value {
+    parsed(&std::fs::read_to_string(root().join(path)).unwrap())
+}
+
+/// The same of a template's text.
+pub(crate) fn parsed(text: &str) -> Value {
     let root = root();
-    let output = Command::new(root.join(".venv/bin/python"))
+    let mut python = Command::new(root.join(".venv/bin/python"))
         .arg(root.join("tests/template_json.py"))
-        .arg(root.join(path))
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
         .expect(".venv/bin/python exists and runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // It reads to the end before it writes.
+    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "no template: {:.80}", text);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -510,19 +520,25 @@ pub(crate) fn accepts(parameter: &str, value: &str) -> bool {
 pub(crate) fn takes(definition: &Value, value: &str) -> bool {
     let number = || value.parse::<f64>().ok();
     let bound = |key: &str| definition.get(key).and_then(Value::as_f64);
-    definition.get("AllowedPattern").is_none_or(|pattern| {
-        Pattern::new(&format!("^(?:{})$", pattern.as_str().unwrap()))
-            .unwrap()
-            .is_match(value)
-            .unwrap()
-    }) && definition
-        .get("AllowedValues")
-        .and_then(Value::as_array)
-        .is_none_or(|all| all.iter().any(|v| text(v) == value))
+    let matches = |pattern: &Value| pattern_of(pattern.as_str().unwrap()).is_match(value).unwrap();
+    definition.get("AllowedPattern").is_none_or(matches)
+        && definition
+            .get("AllowedValues")
+            .and_then(Value::as_array)
+            .is_none_or(|all| all.iter().any(|v| text(v) == value))
         && bound("MinValue").is_none_or(|minimum| number().is_some_and(|number| number >= minimum))
         && bound("MaxValue").is_none_or(|maximum| number().is_some_and(|number| number <= maximum))
         && bound("MaxLength").is_none_or(|maximum| value.len() as f64 <= maximum)
         && (definition["Type"] != "Number" || number().is_some())
+}
+
+/// A pattern over the whole of a value. To compile one takes longer than all that it is asked.
+fn pattern_of(pattern: &str) -> Arc<Pattern> {
+    static COMPILED: LazyLock<Mutex<BTreeMap<String, Arc<Pattern>>>> =
+        LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap();
+    let compile = || Arc::new(Pattern::new(&format!("^(?:{pattern})$")).unwrap());
+    compiled.entry(pattern.to_owned()).or_insert_with(compile).clone()
 }
 
 pub(crate) fn text(value: &Value) -> String {

@@ -100,7 +100,7 @@ fn what_a_program_would_refuse_is_refused() {
             "there is no file infra/none.yaml",
         ),
         (
-            "aws cloudformation deploy --stack-name s6 --template-file infra/database.yaml",
+            "aws cloudformation deploy --stack-name s6 --template-file infra/function.yaml",
             "larger than CloudFormation takes",
         ),
         ("sam deploy --guide", "No such option: --guide"),

@@ -15,18 +15,21 @@ use lab::workspace::{Run, root, venv_bin, venv_program};
 use serde_json::json;
 
 /// What the commands of a person who unpacked a release name.
-const NAMED: [&str; 12] = [
+const NAMED: [&str; 15] = [
     "LICENSE",
     "README.md",
     "failover-sync-arm64.zip",
     "failover-sync-x86_64.zip",
     "flush-hosts-arm64.zip",
     "flush-hosts-x86_64.zip",
+    "function-standalone.yaml",
+    "infra/function.yaml",
     "infra/link.yaml",
     "samconfig.toml",
     "template.yaml",
     "x86_64/infra/database.yaml",
     "x86_64/infra/flush-hosts.yaml",
+    "x86_64/infra/function.yaml",
     "x86_64/template.yaml",
 ];
 
@@ -66,7 +69,7 @@ async fn names_its_zips(run: &Run, release: &Path) -> Result<()> {
         // Finds what it nests.
         Template::fit(run, &release.join(place).join("template.yaml"), &release.join(place))
             .await?;
-        for (template, function) in [("database", "failover-sync"), ("flush-hosts", "flush-hosts")]
+        for (template, function) in [("function", "failover-sync"), ("flush-hosts", "flush-hosts")]
         {
             let path = release.join(place).join(format!("infra/{template}.yaml"));
             let text = std::fs::read_to_string(&path)?;
