@@ -1,10 +1,18 @@
-//! The Lambda function flush-hosts: it keeps MySQL and MariaDB from blocking the load balancer.
+//! The Lambda function flush-hosts: it keeps MySQL and MariaDB servers from blocking the load
+//! balancer.
 //!
 //! A server counts every health check as a failed handshake of the load balancer's address, and at
-//! `max_connect_errors` blocks it: error 1129 for every client behind it, while the target stays
-//! healthy. In time this function empties that count, the host cache, and says how full it was.
+//! `max_connect_errors` it blocks the address: error 1129, for every client behind it, while the
+//! target stays healthy. This function empties that count, the host cache, on each instance before
+//! it is full, and says how full it was.
 //!
-//! [`flush`] is the loop; the world is behind [`ports`]. **What it has not:** a state.
+//! The way of an invocation, and in it the modules: [`handler`] takes it from Lambda; [`flush`] is
+//! the loop over the instances that [`instances`] lists; [`server`] is a session with one;
+//! [`version`] chooses the statement and [`cache`] reads the counts; [`report`] is what is told, as
+//! [`telemetry`] writes it. [`config`] is what to flush, and the world is behind the traits of
+//! [`ports`].
+//!
+//! **What it has not:** a state. Each run looks anew.
 
 pub mod cache;
 pub mod config;
