@@ -63,6 +63,7 @@ class Database:
     # What a database user logs in to by IAM, and whether that is on.
     resource_ids: list = field(default_factory=list)
     iam_login: bool | None = None
+    tags: dict = field(default_factory=dict)
     # Endpoints of RDS that are nearly called so, if none is.
     close: list = field(default_factory=list)
     # What RDS did not answer, so that None may be more than "there is none".
@@ -108,10 +109,13 @@ def find(aws, name, resolve=aliases):
         if filling := look_up(there, one, lists, unseen):
             database = Database(name, "hostname", region, endpoint=one, unseen=unseen)
             filling(there, database)
-            # A global endpoint leads to another cluster one day; what is not of RDS has other events.
+            # A global endpoint leads to another cluster one day, and no event of RDS is of docdb.
             if is_global(name) or (database.engine or "").startswith(FOREIGN):
                 database.kind = "hostname"
             return database
+        # What follows such a name is where the endpoint leads now, and not which one it is.
+        if region_of(one):
+            break
     known = [endpoint for listed in lists.values() for endpoint in listed]
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.8)
     return Database(name, "hostname", region_of(name) or aws.region, close=close, unseen=unseen)
@@ -159,13 +163,7 @@ def is_address(name):
 
 def look_up(aws, name, lists, unseen):
     """What fills in the database with this endpoint, or None; `lists` keeps what was asked."""
-    for endpoints in (
-        of_clusters,
-        of_instances,
-        of_custom_endpoints,
-        of_proxies,
-        of_proxy_endpoints,
-    ):
+    for endpoints in LISTS:
         key = (aws.region, endpoints)
         if key not in lists:
             try:
@@ -219,6 +217,9 @@ def of_proxy_endpoints(aws):
         )
 
 
+LISTS = (of_clusters, of_instances, of_custom_endpoints, of_proxies, of_proxy_endpoints)
+
+
 # --- What is known of it ---
 
 
@@ -236,6 +237,7 @@ def cluster_filling(cluster, kind):
         database.reader_endpoint = cluster.get("ReaderEndpoint")
         database.security_groups = groups_of(cluster)
         database.iam_login = cluster.get("IAMDatabaseAuthenticationEnabled")
+        database.tags = tags_of(cluster)
         database.resource_ids = list(filter(None, [cluster.get("DbClusterResourceId")]))
         members = sorted(
             cluster.get("DBClusterMembers", []),
@@ -303,6 +305,7 @@ def instance_filling(instance):
         database.cluster = instance.get("DBClusterIdentifier") or None
         database.security_groups = groups_of(instance)
         database.iam_login = instance.get("IAMDatabaseAuthenticationEnabled")
+        database.tags = tags_of(instance)
         database.resource_ids = list(filter(None, [instance.get("DbiResourceId")]))
         fill_subnets(database, instance.get("DBSubnetGroup"))
         for cluster in cluster_of(aws, database) if database.cluster else []:
@@ -375,6 +378,10 @@ def by_zone(pairs):
 
 def groups_of(description):
     return [one["VpcSecurityGroupId"] for one in description.get("VpcSecurityGroups", [])]
+
+
+def tags_of(description):
+    return {tag["Key"]: tag.get("Value", "") for tag in description.get("TagList", [])}
 
 
 def seen(database, ask, otherwise=None):

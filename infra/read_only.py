@@ -59,7 +59,7 @@ class ReadOnly:
         )
 
     def pages(self, service, operation, **parameters):
-        """The answers to a call, page by page; `operation` is the API's name, such as DescribeTags."""
+        """The answers to a call, page by page; `operation` as the API has it: DescribeTags."""
         action = f"{PREFIXES.get(service, service)}:{operation}"
         if action not in self.actions:
             raise ValueError(f"{action} is not in the list of what is called")
