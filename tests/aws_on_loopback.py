@@ -10,15 +10,14 @@ import io
 import json
 import os
 import threading
-import time
 import unittest
 import urllib.parse
-import urllib.request
+import warnings
+from functools import cache
 from unittest import mock
 
 import boto3
 from botocore.validate import ParamValidator
-from moto.core.exceptions import ServiceException
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -32,9 +31,12 @@ SERVICES = {"elasticloadbalancing": "elbv2"}
 PATHS = {("GET", "/2015-03-31/functions"): "ListFunctions"}
 
 
-def Fault(code, message="no more is said"):
+class Fault(Exception):
     """An error of AWS."""
-    return ServiceException(code, message)
+
+    def __init__(self, code, message="no more is said"):
+        super().__init__(message)
+        self.code, self.message = code, message
 
 
 DENIED = Fault("AccessDenied", "User: arn:aws:iam::123456789012:user/me is not authorized")
@@ -45,16 +47,12 @@ class Aws:
 
     def __init__(self):
         self.moto = DomainDispatcherApplication(create_backend_app)
-        self.answers, self.calls, self.times = {}, [], []
+        self.answers, self.calls = {}, []
         self.server = make_server(
             "127.0.0.1", 0, self.application, threaded=True, request_handler=Silent
         )
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
 
     def environment(self):
         """In which nothing else is reached, and nothing is tried twice."""
@@ -70,11 +68,6 @@ class Aws:
             "NO_PROXY": "127.0.0.1",
         }
 
-    def forget(self):
-        """What was asked for until now."""
-        self.calls.clear()
-        self.times.clear()
-
     def application(self, environ, start_response):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
@@ -83,7 +76,6 @@ class Aws:
             operation = operation_of(environ, body)
             action = f"{prefix}:{operation}"
             self.calls.append(action)
-            self.times.append(time.monotonic())
             answer = self.answers.get(action)
             if callable(answer):
                 answer = answer(request_of(environ, body))
@@ -98,7 +90,10 @@ class Aws:
             report = ParamValidator().validate(answer, operation.output_shape)
             assert not report.has_errors(), f"{operation.name}: {report.generate_report()}"
         serializer = get_serializer_class(service.service_name, service.protocol)(operation)
-        made = serializer.serialize(answer)
+        with warnings.catch_warnings():
+            # Of errors that all services have, and that no model has.
+            warnings.simplefilter("ignore")
+            made = serializer.serialize(answer)
         return Response(made["body"], made["status_code"], dict(made["headers"]))
 
 
@@ -113,14 +108,16 @@ def operation_of(environ, body):
     if "HTTP_X_AMZ_TARGET" in environ:
         return environ["HTTP_X_AMZ_TARGET"].rpartition(".")[2]
     path = (environ["REQUEST_METHOD"], environ["PATH_INFO"].rstrip("/"))
-    return PATHS.get(path) or request_of(environ, body)["Action"]
+    return PATHS.get(path) or request_of(environ, body).get("Action", " ".join(path))
 
 
 def request_of(environ, body):
     """The parameters as the protocol has them: names with dots, or the JSON of the body."""
     if "HTTP_X_AMZ_TARGET" in environ:
         return json.loads(body)
-    return dict(urllib.parse.parse_qsl(environ["QUERY_STRING"] + "&" + body.decode()))
+    return dict(
+        urllib.parse.parse_qsl(f"{environ['QUERY_STRING']}&{body.decode(errors='replace')}")
+    )
 
 
 class Session:
@@ -140,26 +137,27 @@ class Session:
 
 
 class OnLoopback(unittest.TestCase):
-    """Tests with one account for all of a class; `answers` are those of one test."""
+    """Tests in one account, which a test leaves as it was; `answers` are those of the test."""
 
     @classmethod
     def setUpClass(cls):
-        cls.aws = Aws()
-        cls.addClassCleanup(cls.aws.stop)
-        environment = mock.patch.dict(os.environ, cls.aws.environment())
+        environment = mock.patch.dict(os.environ, server().environment())
         environment.start()
         cls.addClassCleanup(environment.stop)
-        cls.session = Session()
-        reset(cls.aws)
+        cls.aws, cls.session = server(), session()
 
     def setUp(self):
         self.answers = self.aws.answers
         self.answers.clear()
-        self.aws.forget()
+        self.aws.calls.clear()
 
 
-def reset(aws):
-    """Makes moto, which has one account for all servers of a process, an empty one."""
-    urllib.request.urlopen(
-        urllib.request.Request(f"{aws.url}/moto-api/reset", method="POST")
-    ).close()
+@cache
+def server():
+    """One for all tests of the process: it goes with it."""
+    return Aws()
+
+
+@cache
+def session():
+    return Session()

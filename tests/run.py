@@ -1,4 +1,4 @@
-"""Builds the test programs with cargo and runs them beside each other.
+"""Builds the test programs with cargo, and runs them and those in Python beside each other.
 
 Most of them wait most of the time: for a deployment, a schedule, a watch, a database that starts. Those run WAITING at a
 time. The others compute: simulations and properties. Those run one after another with a lower priority, so that what waits
@@ -68,10 +68,19 @@ class Program:
 
     @property
     def computes(self):
-        return self.target in COMPUTING
+        return self.target in COMPUTING or self.package == "python"
 
     def count(self, what):
-        return sum(map(int, re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)))
+        cargo = re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)
+        return sum(map(int, cargo)) + self.count_in_python(what)
+
+    def count_in_python(self, what):
+        ran = sum(map(int, re.findall(r"^Ran (\d+) tests? in ", self.output, re.MULTILINE)))
+        verdict = re.search(r"^(OK|FAILED) \((.*)\)$", self.output, re.MULTILINE)
+        counts = {key: int(n) for key, n in re.findall(r"(\w+)=(\d+)", verdict[2] if verdict else "")}
+        failed = counts.get("failures", 0) + counts.get("errors", 0)
+        # Parts of a test fail on their own.
+        return failed if what == "failed" else max(ran - failed - counts.get("skipped", 0), 0)
 
     def run(self, environment):
         self.began = time.monotonic()
@@ -100,6 +109,14 @@ def build(selected):
             [kind, *_], directory = message["target"]["kind"], Path(message["manifest_path"]).parent
             target = message["target"]["name"] if kind == "test" else kind
             yield Program(directory.name, target, [message["executable"]], directory)
+
+
+def in_python():
+    """A program for each folder with test_*.py in it."""
+    environment = {"PYTHONPATH": f"{ROOT / 'infra'}:{ROOT / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    for folder in sorted({path.parent for path in ROOT.glob("tests/*/test_*.py")}):
+        command = [sys.executable, "-m", "unittest", "discover", "-s", str(folder), "-t", str(folder)]
+        yield Program("python", folder.name, command, ROOT, environment)
 
 
 def prepared(programs, deployed):
@@ -154,7 +171,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="only the libraries and what needs no deployment")
     arguments = parser.parse_args()
     quick = ["--lib", *(word for name in QUICK for word in ("--test", name))] if arguments.quick else []
-    programs = prepared(list(build(quick)), deployed=not arguments.quick)
+    programs = prepared([*build(quick), *in_python()], deployed=not arguments.quick)
     sys.exit(not run(programs))
 
 

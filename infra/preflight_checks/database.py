@@ -3,7 +3,7 @@
 import ipaddress
 import json
 
-from preflight_checks.facts import NO_LOAD_BALANCER, NOTE, OK, WARN, health, together
+from preflight_checks.facts import NO_LOAD_BALANCER, NOTE, OK, WARN, health, not_looked_at
 from preflight_checks.group import named
 
 ACTIONS = {"ec2:DescribeSecurityGroupRules", "ec2:DescribeSubnets"}
@@ -12,40 +12,42 @@ UNKNOWN = "RDS does not know the database, so this is not known either"
 
 def endpoint(facts):
     database = facts.database
-    if not database.is_of_rds:
-        yield from not_of_rds(facts, database)
-        return
+    # Whoever may not see all lists of RDS may be told of another kind than it is.
+    yield from map(not_looked_at, database.unseen)
+    if database.is_of_rds:
+        yield what_it_is(facts, database)
+    elif database.kind == "address":
+        yield NOTE, "a fixed address (kind address): there is nothing to follow"
+    elif not database.unseen:
+        yield not_of_rds(database)
+
+
+def what_it_is(facts, database):
     found = f"{database.kind} {database.identifier}, {database.engine}, {database.status}"
     found += f", {database.endpoint}" if database.is_alias else ""
     if database.is_member:
-        yield (
+        return (
             WARN,
             f"{found}: one instance of the cluster {database.cluster}, which a failover leads "
             f"away from. Give the cluster's endpoint: {database.writer_endpoint or 'not seen'}",
         )
-    elif database.region != facts.aws.region:
-        yield (
+    if database.region != facts.aws.region:
+        return (
             WARN,
             f"{found}: in {database.region}, and the group is in {facts.aws.region}. The function "
             "asks RDS in its own Region: give the kind hostname",
         )
-    elif database.is_green:
-        yield (
+    if database.is_green:
+        return (
             WARN,
             f"{found}: the name of a green side ends with its switchover. Give the blue one's",
         )
-    else:
-        yield OK, found
+    return OK, found
 
 
-def not_of_rds(facts, database):
-    if database.unseen:
-        raise together(database.unseen)
-    if database.kind == "address":
-        yield NOTE, "a fixed address (kind address): there is nothing to follow"
-        return
+def not_of_rds(database):
     close = f". Nearly called so: {', '.join(database.close)}" if database.close else ""
-    yield (
+    return (
         WARN if database.close else NOTE,
         f"RDS in {database.region} has none of that name (kind hostname): the function follows "
         f"DNS alone{close}",

@@ -51,14 +51,15 @@ def examine(checks, facts):
             for verdict, found, *remedy in look(facts):
                 yield Check(name, verdict, found, tuple(remedy))
         except Unseen as error:
-            yield not_looked_at(name, error)
+            verdict, found, *remedy = not_looked_at(error)
+            yield Check(name, verdict, found, tuple(remedy))
 
 
-def not_looked_at(name, error):
+def not_looked_at(error):
     remedy = "run it again"
     if error.is_denied:
         remedy = f"have {error.action} allowed (--policy prints what is needed), or ask who may"
-    return Check(name, UNSEEN, error.reason, (remedy,))
+    return UNSEEN, error.reason, remedy
 
 
 def addresses(name):

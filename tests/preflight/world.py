@@ -2,6 +2,7 @@
 
 import io
 from contextlib import redirect_stderr, redirect_stdout
+from unittest import mock
 
 import preflight
 from aws_on_loopback import OnLoopback
@@ -27,15 +28,22 @@ class World(OnLoopback):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        # Once for all classes.
+        if not hasattr(World, "endpoint"):
+            World.session = cls.session
+            World.build()
+
+    @classmethod
+    def build(cls):
         cls.elbv2, cls.ec2, cls.rds = map(cls.session.client, ("elbv2", "ec2", "rds"))
         cls.vpc = cls.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         cls.subnets = [cls.subnet(zone, number) for number, zone in enumerate("ab", start=1)]
         cls.balancer_group = cls.security_group("load-balancer")
         cls.database_group = cls.security_group("database")
-        cls.balancer = cls.load_balancer("link", SecurityGroups=[cls.balancer_group])
+        cls.balancer = cls.load_balancer()
         cls.arn = cls.target_group("orders")
         cls.listener = cls.listen(cls.arn)
-        cls.endpoint = cls.cluster("orders", "aurora-postgresql")
+        cls.endpoint = cls.cluster()
 
     def setUp(self):
         super().setUp()
@@ -62,9 +70,13 @@ class World(OnLoopback):
         return made["GroupId"]
 
     @classmethod
-    def load_balancer(cls, name, **options):
+    def load_balancer(cls):
         [made] = cls.elbv2.create_load_balancer(
-            Name=name, Type="network", Scheme="internal", Subnets=cls.subnets, **options
+            Name="link",
+            Type="network",
+            Scheme="internal",
+            Subnets=cls.subnets,
+            SecurityGroups=[cls.balancer_group],
         )["LoadBalancers"]
         return made["LoadBalancerArn"]
 
@@ -93,17 +105,17 @@ class World(OnLoopback):
         return made["ListenerArn"]
 
     @classmethod
-    def cluster(cls, name, engine):
+    def cluster(cls):
         """Returns its writer endpoint."""
         cls.rds.create_db_subnet_group(
-            DBSubnetGroupName=name, DBSubnetGroupDescription="all", SubnetIds=cls.subnets
+            DBSubnetGroupName="orders", DBSubnetGroupDescription="all", SubnetIds=cls.subnets
         )
         made = cls.rds.create_db_cluster(
-            DBClusterIdentifier=name,
-            Engine=engine,
+            DBClusterIdentifier="orders",
+            Engine="aurora-postgresql",
             MasterUsername="me",
             MasterUserPassword="not-a-secret",
-            DBSubnetGroupName=name,
+            DBSubnetGroupName="orders",
             VpcSecurityGroupIds=[cls.database_group],
         )
         return made["DBCluster"]["Endpoint"]
@@ -121,7 +133,8 @@ class World(OnLoopback):
 
     def described(self, service, method, key, **changed):
         """What moto answers, for a test to give instead with one thing changed in each item."""
-        answer = getattr(self.session.client(service), method)()
+        asked = {"TargetGroupArns": [self.arn]} if key == "TargetGroups" else {}
+        answer = getattr(self.session.client(service), method)(**asked)
         return {key: [item | changed for item in answer[key]]}
 
     # --- What is said of it ---
@@ -147,10 +160,12 @@ class World(OnLoopback):
                 return check
         self.fail(f"{name} is not {verdict} with {parts}: {found}")
 
-    def run_program(self, *words):
-        """Exit code, output and errors of the program."""
+    def run_program(self, *words, session=None):
+        """Exit code, output and errors of the program; `session` makes its session."""
         output, errors = io.StringIO(), io.StringIO()
-        with redirect_stdout(output), redirect_stderr(errors):
+        session = session or (lambda **_: self.session)
+        seam = mock.patch.object(preflight.boto3, "Session", session)
+        with redirect_stdout(output), redirect_stderr(errors), seam:
             try:
                 code = preflight.main(list(words), aliases=self.aliases, addresses=self.addresses)
             except SystemExit as end:
