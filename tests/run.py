@@ -131,7 +131,7 @@ def in_python():
     """A program for each folder with test_*.py in it."""
     path = {"PYTHONPATH": f"{ROOT / 'infra'}:{ROOT / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
     for folder in sorted({file.parent for file in ROOT.glob("tests/*/test_*.py")}):
-        command = [sys.executable, "-m", "unittest", "discover", "-s", folder, "-t", folder]
+        command = [sys.executable, "-m", "unittest", "discover", "-s", folder]
         yield Program("python", folder.name, command, ROOT, path)
 
 
