@@ -29,7 +29,11 @@ class Database(World):
     def test_a_name_that_is_nearly_one_of_rds_is_told_with_that_one(self):
         mistyped = self.endpoint.replace("orders", "ordres")
         self.assert_found(
-            "endpoint", "warn", f"Nearly called so: {self.endpoint}", endpoint=mistyped
+            "endpoint",
+            "warn",
+            f"Nearly called so: {self.endpoint}",
+            f"DATABASE={self.endpoint}",
+            endpoint=mistyped,
         )
 
     def test_an_instance_of_a_cluster_is_told_with_the_endpoint_of_the_cluster(self):
@@ -46,7 +50,8 @@ class Database(World):
         self.assert_found(
             "endpoint",
             "warn",
-            f"cluster's endpoint: {self.endpoint}",
+            "one instance of the cluster orders",
+            f"DATABASE={self.endpoint}",
             endpoint=one["Endpoint"]["Address"],
         )
 

@@ -222,15 +222,19 @@ class Trail(World):
         self.called("RegisterTargets", 5, {"arn": "arn:aws:iam::1:user/me"}, "aws-cli")
         self.called("RegisterTargets", 4, {"invokedBy": "ecs.amazonaws.com"}, "ecs")
         self.called("RegisterTargets", 3, role, arn=self.arn.replace("/orders/", "/others/"))
-        found = [check.found for check in self.found("CloudTrail", look=self.look())]
+        found = self.found("CloudTrail", look=self.look())
         self.assertEqual(
-            found,
+            [check.found for check in found],
             [
-                "3 calls by arn:aws:iam::1:role/nlb (boto3), the last at 2026-11-20 09:00 UTC",
-                "1 call by ecs.amazonaws.com (ecs), the last at 2026-11-20 04:00 UTC",
+                "3 calls by arn:aws:iam::1:role/nlb (boto3), the last at 2026-11-20 09:00 UTC "
+                "as one",
                 "1 call by arn:aws:iam::1:user/me (aws-cli), the last at 2026-11-20 05:00 UTC",
+                "1 call by ecs.amazonaws.com (ecs), the last at 2026-11-20 04:00 UTC",
             ],
         )
+        remedies = [check.remedy[0] for check in found]
+        self.assertEqual(remedies[0], "aws iam get-role --role-name nlb")
+        self.assertIn("aws cloudtrail lookup-events", remedies[1])
 
     def test_each_call_has_one_attribute_and_waits_for_its_turn(self):
         for hour in range(5):
