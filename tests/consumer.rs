@@ -219,7 +219,11 @@ fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint
         "HostedZoneId": "{Zone}",
         "Name": HOST,
         "Type": "A",
-        "AliasTarget": {"HostedZoneId": "Z1HUB23UULQXV", "DNSName": ENDPOINT_NAME, "EvaluateTargetHealth": false},
+        "AliasTarget": {
+            "HostedZoneId": "Z1HUB23UULQXV",
+            "DNSName": ENDPOINT_NAME,
+            "EvaluateTargetHealth": false,
+        },
     });
     assert_eq!(stack.existing("Record"), record);
 }
@@ -358,7 +362,8 @@ fn parameters_take_what_is_right_and_nothing_else() {
             "SetupPrincipals",
             &[
                 "",
-                "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Network_0123456789abcdef",
+                "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/\
+                 AWSReservedSSO_Network_0123456789abcdef",
             ],
             &[
                 "*",

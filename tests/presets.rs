@@ -175,7 +175,8 @@ fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
         (&[], "--config-env default --stack-name failover-sync --event '{}'"),
         (
             &["PRESET=starburst", r#"PAYLOAD={"dryRun": true}"#],
-            r#"--config-env starburst --stack-name failover-sync-starburst --event '{"dryRun": true}'"#,
+            "--config-env starburst --stack-name failover-sync-starburst \
+             --event '{\"dryRun\": true}'",
         ),
         (&["PRESET=orders"], "--config-env orders --stack-name failover-sync-orders --event '{}'"),
         (

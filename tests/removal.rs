@@ -48,9 +48,9 @@ async fn the_link_is_removed_by_the_commands_of_the_guide_in_their_order() -> Re
     let database = shell.line(&group("database")).await?;
     let balancer = shell
         .line(&format!(
-            "aws elbv2 create-load-balancer --name link --type network --scheme internal --subnets \
-             {subnets} --security-groups {link} --query LoadBalancers[0].LoadBalancerArn --output \
-             text"
+            "aws elbv2 create-load-balancer --name link --type network --scheme internal \
+             --subnets {subnets} --security-groups {link} \
+             --query LoadBalancers[0].LoadBalancerArn --output text"
         ))
         .await?;
     let service = shell

@@ -25,7 +25,7 @@ use lab::workspace::Run;
 use reconcile::binding::Family;
 use reconcile::config::Config;
 use reconcile::reason::Reason;
-use reconcile::report::BindingReport;
+use reconcile::report::{BindingReport, strings};
 use reconcile::trigger::Trigger;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -53,7 +53,7 @@ const DATABASE_SUBNETS: &str = "127.0.0.8/29";
 /// Where an endpoint would be in a second zone.
 const OTHER_ZONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-type Function = Synchronizer<Resolver, Elbv2, Rds, SystemClock>;
+type Function = Synchronizer<(Resolver, Elbv2, Rds, SystemClock)>;
 
 /// The provider's side: the databases with their certificate, the target group, the load balancer
 /// before it, and DNS.
@@ -95,7 +95,7 @@ impl<'a> Provider<'a> {
         let report = look(&self.function(&self.dns, &self.group, DATABASE_SUBNETS)?).await?;
         let wanted = SocketAddr::new(ADDRESSES[server], self.databases.port());
         ensure!(
-            report.registered == [wanted.to_string()],
+            strings(&report.registered) == [wanted.to_string()],
             "the function did not register {wanted}: {report:?}"
         );
         self.nlb.wait_for_targets(&BTreeSet::from([wanted]), DEADLINE).await

@@ -41,7 +41,11 @@ fn it_needs_no_service_so_that_it_can_come_first() {
 fn it_is_for_named_people_or_for_cloudformation_alone() {
     let trust =
         |stack: &Stack| stack.existing("Role")["AssumeRolePolicyDocument"]["Statement"].clone();
-    let by = |principal: Value| json!([{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]);
+    let by = |principal: Value| {
+        json!([{
+            "Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole",
+        }])
+    };
     assert_eq!(trust(&stack(&[])), by(json!({"Service": "cloudformation.amazonaws.com"})));
     assert_eq!(trust(&stack(&for_people())), by(json!({"AWS": PRINCIPALS})));
     assert_eq!(stack(&for_people()).refusals(), Vec::<String>::new());
@@ -94,9 +98,10 @@ fn it_creates_endpoints_to_the_provider_in_this_network_and_no_more() {
             json!("route53:AssociateVPCWithHostedZone"),
             json!("arn:aws:route53:::hostedzone/*"),
             // A set of VPCs, whose form Route 53's guide gives.
-            Some(
-                json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}, "Null": {"route53:VPCs": "false"}}),
-            ),
+            Some(json!({
+                "ForAllValues:StringEquals": {"route53:VPCs": this_vpc},
+                "Null": {"route53:VPCs": "false"},
+            })),
         ),
     ];
     let of_region = |other: &'static str| {

@@ -123,16 +123,16 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
 fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
     terminal.title("What is real here, and what is not");
     terminal.line(
-        "  real      the function's binary, template.yaml through sam, PostgreSQL, DNS \
-                   over UDP and TCP",
+        "  real      the function's binary, template.yaml through sam, PostgreSQL, \
+         DNS over UDP and TCP",
     );
     terminal.line(
-        "  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); the \
-                   RDS API (moto)",
+        "  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); \
+         the RDS API (moto)",
     );
     terminal.line(
-        "  own       the load balancer's data plane, the event of RDS, and for how long DNS \
-               and the RDS API lag",
+        "  own       the load balancer's data plane, the event of RDS, \
+         and for how long DNS and the RDS API lag",
     );
     let left_out: Vec<_> = lab.left_out().iter().map(|resource| resource.id.as_str()).collect();
     terminal.line(&format!(

@@ -169,8 +169,8 @@ impl Scene {
             Options { performance_schema: true, max_connect_errors: LIMIT, ..Options::default() };
         let server = Server::mariadb(run, "mariadb", &options).await?;
         let grants = format!(
-            "GRANT RELOAD ON *.* TO {USER}@'%'; GRANT SELECT ON performance_schema.host_cache TO \
-             {USER}@'%'"
+            "GRANT RELOAD ON *.* TO {USER}@'%'; \
+             GRANT SELECT ON performance_schema.host_cache TO {USER}@'%'"
         );
         server.sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; {grants}")).await?;
         create_table(&server).await?;
@@ -235,19 +235,19 @@ fn binary() -> Result<PathBuf> {
 fn tell_the_limits(terminal: &Terminal) {
     terminal.title("What is real here, and what is not");
     for line in [
-        "real      the function's binary, MariaDB, its TLS and its login, the block, the client \
-         and its errors",
+        "real      the function's binary, MariaDB, its TLS and its login, the block, \
+         the client and its errors",
         "own       the load balancer's data plane and its health checks (connect, read, reset)",
-        "stand-in  the Runtime API, Secrets Manager and the RDS API: the database driver asks the \
-         system's resolver,",
-        "          which knows none of the endpoint names that an emulator invents, so this RDS \
-         API says localhost",
+        "stand-in  the Runtime API, Secrets Manager and the RDS API: \
+         the database driver asks the system's resolver,",
+        "          which knows none of the endpoint names that an emulator invents, \
+         so this RDS API says localhost",
     ] {
         terminal.line(&format!("  {line}"));
     }
     terminal.line(&format!(
-        "  hurried   a check every {} ms and a limit of {LIMIT}; in AWS every 10 to 300 s, and 100 \
-         unless raised",
+        "  hurried   a check every {} ms and a limit of {LIMIT}; \
+         in AWS every 10 to 300 s, and 100 unless raised",
         INTERVAL.as_millis()
     ));
 }

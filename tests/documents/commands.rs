@@ -134,8 +134,7 @@ fn what_a_program_would_refuse_is_refused() {
 }
 
 #[test]
-fn a_command_is_found_wherever_it_stands_and_an_output_is_one_of_the_templates_that_the_guide_names()
- {
+fn a_command_is_found_wherever_it_stands_and_an_output_is_of_a_template_that_is_named() {
     let cases = [
         ("Run `aws ec2\ndescribe-vpcs --vpcs vpc-…` first.", Some("Unknown options: --vpcs")),
         ("| cell `make deploys` |", Some("there is no make deploys")),

@@ -4,7 +4,9 @@
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
 
+mod columns;
 mod commands;
+mod modules;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +62,8 @@ fn a_heading_has_the_anchor_that_github_gives_it() {
         );
     }
     let twice = anchors(
-        "# Same\n```\n# no heading\n```\n## Same\n1. ```sh\n   # none either\n   ```\n### Same \
-         ###\n",
+        "# Same\n```\n# no heading\n```\n## Same\n\
+         1. ```sh\n   # none either\n   ```\n### Same ###\n",
     );
     assert_eq!(twice, ["same", "same-1", "same-2"].map(str::to_owned).into());
 }

@@ -118,7 +118,7 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
     let status = status::look(&lab.aws.sdk_config().await, &lab.stack.function).await?;
     let table = status::table::render(&status);
     let [looked] = status.bindings.as_slice() else { anyhow::bail!("not one binding in {table}") };
-    ensure!(looked.state() == State::InSync, "{table}");
+    ensure!(looked.state == State::InSync, "{table}");
     ensure!(strings(&looked.kept) == [lab.databases.address(0).to_string()], "{table}");
 
     Steps::begin("by hand, dry: says what it would do, and does nothing");

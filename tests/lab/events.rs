@@ -104,10 +104,11 @@ impl ClusterEvent {
 fn message(event: ClusterEvent, cluster: &str, member: &str) -> Value {
     let documentation =
         "http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html";
+    let console = format!("https://console.aws.amazon.com/rds/home?region={REGION}");
     json!({
         "Event Source": "db-cluster",
         "Event Time": Utc::now().format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-        "Identifier Link": format!("https://console.aws.amazon.com/rds/home?region={REGION}#dbclusters:id={cluster}"),
+        "Identifier Link": format!("{console}#dbclusters:id={cluster}"),
         "Source ID": cluster,
         "Source ARN": format!("arn:aws:rds:{REGION}:{ACCOUNT}:cluster:{cluster}"),
         "Event ID": format!("{documentation}#{}", event.id()),

@@ -101,8 +101,8 @@ pub async fn block(from: IpAddr, to: SocketAddr) -> Result<usize> {
             aborted += 1;
         }
         let reason = format!(
-            "it still greets {from} after {aborted} aborted handshakes; does this \
-                     machine's DNS answer?"
+            "it still greets {from} after {aborted} aborted handshakes; \
+             does this machine's DNS answer?"
         );
         Ok(Look::NotYet(anyhow::anyhow!(reason)))
     })

@@ -185,8 +185,9 @@ impl Account {
         let engine =
             self.instances.first().map_or("aurora-mysql", |instance| instance.engine.as_str());
         format!(
-            "<DBClusters><DBCluster><DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier><Status>available</Status>\
-             <Engine>{engine}</Engine><DBClusterMembers>{members}</DBClusterMembers></DBCluster></DBClusters>"
+            "<DBClusters><DBCluster><DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier>\
+             <Status>available</Status><Engine>{engine}</Engine>\
+             <DBClusterMembers>{members}</DBClusterMembers></DBCluster></DBClusters>"
         )
     }
 
@@ -226,15 +227,17 @@ fn describe_instance(instance: &Instance) -> String {
         format!("<Endpoint><Address>{host}</Address><Port>{port}</Port></Endpoint>")
     });
     format!(
-        "<DBInstance><DBInstanceIdentifier>{id}</DBInstanceIdentifier><DBInstanceStatus>{status}</DBInstanceStatus>\
-         <Engine>{engine}</Engine><DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier>{endpoint}</DBInstance>"
+        "<DBInstance><DBInstanceIdentifier>{id}</DBInstanceIdentifier>\
+         <DBInstanceStatus>{status}</DBInstanceStatus><Engine>{engine}</Engine>\
+         <DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier>{endpoint}</DBInstance>"
     )
 }
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response \
-         xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata>\
+         </{action}Response>"
     )
 }
 

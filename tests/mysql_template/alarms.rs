@@ -9,8 +9,7 @@ const LOST: &str = "FailureQueueAlarm";
 fn alarms_see_blocks_a_full_cache_failures_and_silence() {
     let topic = "arn:aws:sns:eu-west-1:111122223333:ops";
     let stack = with(&[("OperationsTopicArn", topic), ("DatabaseIdentifier", "other")]);
-    let custom =
-        |metric: &str, statistic: &str| format!("{} {metric} {statistic}", metrics::NAMESPACE);
+    let custom = |metric: &str, statistic: &str| format!("{} {metric} {statistic}", NAMESPACE);
     let database = json!([{"Name": "Database", "Value": "other"}]);
     let function = json!([{"Name": "FunctionName", "Value": "{FlushHosts}"}]);
     let above = "GreaterThanThreshold";

@@ -18,13 +18,13 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use base::login::LoginMethod;
+use base::report::NAMESPACE;
 use flush_hosts::config::{Config, Database, DatabaseKind};
 use flush_hosts::flush::INSTANCE_LIMIT;
 use platform::aws;
 use platform::login::GET_SECRET;
 use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
-use reconcile::login::LoginMethod;
-use reconcile::metrics;
 use serde_json::{Value, json};
 use stack::{
     BASE, ENDPOINTS, NETWORK_INTERFACE_ACTIONS, OPERATIONS_TOPIC, Stack, layer, load, owned, root,

@@ -90,7 +90,9 @@ async fn the_guide_reaches_a_range_that_imply_routes_already_and_leaves_what_imp
 
     let attached = |masters: Value, query: Value| {
         json!({
-            "imply-c1-Master-1": masters, "imply-c1-Master-2": masters, "imply-c1-Master-3": masters,
+            "imply-c1-Master-1": masters,
+            "imply-c1-Master-2": masters,
+            "imply-c1-Master-3": masters,
             "imply-c1-Query-1": query,
         })
     };

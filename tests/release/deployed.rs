@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use base::VERSION;
 use lab::cloudformation::Template;
 use lab::deploy::{self, FLUSH_HOSTS, FRONT_DOOR};
 use lab::events::ClusterEvent;
@@ -11,7 +12,6 @@ use lab::process::Program;
 use lab::progress::{Quiet, Steps};
 use lab::stage::{EVENT_DEADLINE, Lab, Options, RARE_MINUTES};
 use lab::workspace::{Run, root, venv_bin, venv_program};
-use reconcile::VERSION;
 use serde_json::json;
 
 /// What the commands of a person who unpacked a release name.

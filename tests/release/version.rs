@@ -3,8 +3,8 @@
 
 use std::fs::read_to_string;
 
+use base::VERSION;
 use lab::workspace::root;
-use reconcile::VERSION;
 use regex::Regex;
 
 fn text(path: &str) -> String {

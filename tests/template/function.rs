@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base::payload::WATCH_LIMIT;
 use lab::variables::{VARIABLES_LIMIT, lambda_size};
 use platform::aws;
 use reconcile::binding::Kind;
 use reconcile::config::{Config, VARIABLES};
-use reconcile::watch::{DRIFT_LIMIT, WATCH_LIMIT};
+use reconcile::watch::DRIFT_LIMIT;
 use serde_json::json;
 
 use super::stack::{ENDPOINTS, Stack, TARGET_GROUP, TEMPLATE, owned, root, strings, text};

@@ -194,7 +194,8 @@ fn parameters_take_what_is_right_and_nothing_else() {
                 "",
                 &application,
                 "shared",
-                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:listener/net/shared/fedcba9876543210/0123456789abcdef",
+                "arn:aws:elasticloadbalancing:eu-west-1:111122223333:listener/net/shared/\
+                 fedcba9876543210/0123456789abcdef",
                 "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/shared",
             ],
         ),

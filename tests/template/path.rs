@@ -28,10 +28,9 @@ fn the_load_balancer_is_internal_reaches_every_zone_and_has_a_security_group() {
 
 #[test]
 fn consumer_ranges_are_enforced_on_privatelink_only_when_asked() {
+    let property = "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic";
     let enforcement = |parameters: &[(&str, &str)]| {
-        text(
-            &Stack::with(parameters).existing("LoadBalancer")["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"],
-        )
+        text(&Stack::with(parameters).existing("LoadBalancer")[property])
     };
     assert_eq!(enforcement(&[]), "off");
     assert_eq!(enforcement(&[("ConsumerCidrs", "10.9.0.0/16")]), "off");
@@ -42,8 +41,7 @@ fn consumer_ranges_are_enforced_on_privatelink_only_when_asked() {
 }
 
 #[test]
-fn the_group_of_the_load_balancer_lets_nobody_in_and_reaches_nothing_until_a_database_adds_its_rules()
- {
+fn the_load_balancers_group_lets_nobody_in_or_out_until_a_database_adds_its_rules() {
     let group = Stack::with(&[SECURITY_GROUP]).existing("LoadBalancerSecurityGroup");
     assert_eq!(group.get("SecurityGroupIngress"), None);
     let [nowhere] = group["SecurityGroupEgress"].as_array().unwrap().as_slice() else {

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use base::login::LoginMethod;
 use reconcile::binding::{Engine, Kind};
 use reconcile::config::Config;
-use reconcile::login::LoginMethod;
 use serde_json::{Value, json};
 
 use super::function::FOR_PROBING;

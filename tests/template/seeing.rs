@@ -1,12 +1,13 @@
 //! What an operator is shown: when the alarms about the group ring, which of them mean that the
 //! link is down, and the dashboard.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reconcile::metrics;
-use reconcile::report::BindingReport;
+use base::report::NAMESPACE;
+use reconcile::plan::Mode;
+use reconcile::report::{BindingReport, Witnesses};
 use serde_json::Value;
 
 use super::stack::{Stack, owned, section, text};
@@ -18,9 +19,10 @@ fn emitted() -> BTreeSet<String> {
         targets_wrong: Some(0),
         observe_latency: Some(Duration::ZERO),
         switch_latency: Some(Duration::ZERO),
-        topology: Some(Vec::new()),
+        witnesses: Witnesses { topology: Some(Vec::new()), ..Witnesses::default() },
+        mode: Mode::Observe,
         is_topology_silent: Some(false),
-        databases: vec![(IpAddr::from([10, 0, 0, 1]), "no answer")],
+        databases: BTreeMap::from([(IpAddr::from([10, 0, 0, 1]), None)]),
         ..BindingReport::default()
     };
     let line = report.metrics("link", 0).expect("a line");
@@ -30,7 +32,7 @@ fn emitted() -> BTreeSet<String> {
 
 #[test]
 fn alarms_look_at_metrics_that_the_function_emits() {
-    let of_ours = |resource: &&Value| resource["Properties"]["Namespace"] == metrics::NAMESPACE;
+    let of_ours = |resource: &&Value| resource["Properties"]["Namespace"] == NAMESPACE;
     let named: BTreeSet<_> = section("Resources")
         .values()
         .filter(of_ours)
@@ -146,7 +148,8 @@ fn the_alarm_on_targets_says_when_it_is_late() {
 #[test]
 fn one_alarm_says_that_the_link_is_down() {
     let alarm = Stack::with(&[]).existing("LinkDownAlarm");
-    let rule = r#"ALARM("{NoHealthyTargetAlarm}") OR ALARM("{NotInSyncAlarm}") OR ALARM("{LastInSyncAlarm}")"#;
+    let alarms = ["NoHealthyTargetAlarm", "NotInSyncAlarm", "LastInSyncAlarm"];
+    let rule = alarms.map(|alarm| format!("ALARM(\"{{{alarm}}}\")")).join(" OR ");
     assert_eq!(alarm["AlarmRule"], rule);
     assert!(text(&alarm["AlarmDescription"]).contains("parts"), "it does not say where to look");
 }

@@ -8,7 +8,7 @@ use platform::response::CompleteResponse;
 use reconcile::binding::TargetGroupArn;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 
-use crate::error::{AwsError, chain};
+use crate::error::{AwsError, DEREGISTER, REGISTER, chain};
 use crate::ports::TargetGroups;
 
 /// The IAM actions that this adapter calls.
@@ -18,8 +18,6 @@ use crate::ports::TargetGroups;
 pub const IAM_ACTIONS: [&str; 3] = [DESCRIBE, REGISTER, DEREGISTER];
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
-const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
-const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 
 /// The port [`TargetGroups`] over the real API.
 pub struct Elbv2(pub Client);

@@ -5,14 +5,21 @@
 
 use std::fmt;
 
+use base::payload::PayloadError;
+use base::report::Failure;
 use lambda_runtime::Diagnostic;
 pub use platform::error::{AwsError, chain};
 use reconcile::binding::Family;
 use reconcile::network::AddressRefusal;
 use reconcile::plan::Plan;
-use reconcile::report::{Failure, Report};
-use reconcile::trigger::PayloadError;
+use reconcile::report::{Report, strings};
+use reconcile::target::{DescribedTarget, Target};
 use thiserror::Error;
+
+/// The IAM action that registers targets.
+pub(crate) const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
+/// The IAM action that deregisters them.
+pub(crate) const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 
 /// Why a run failed. The message of the invocation's error names each failure.
 #[derive(Debug, Error)]
@@ -106,7 +113,7 @@ pub enum SyncError {
     )]
     DeadlineNear {
         /// What it was doing.
-        phase: String,
+        phase: Phase,
     },
     /// A defect in this program.
     #[error(
@@ -114,6 +121,38 @@ pub enum SyncError {
          report it"
     )]
     Panicked(String),
+}
+
+/// What a run is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing yet.
+    Starting,
+    /// Asking DNS, the target group and the others.
+    Observing,
+    /// Pausing between two observations.
+    Waiting,
+    /// Describing the target group before a deregistration.
+    Describing,
+    /// Registering these targets.
+    Registering(Vec<Target>),
+    /// Deregistering these targets.
+    Deregistering(Vec<DescribedTarget>),
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Phase::Starting => f.write_str("starting"),
+            Phase::Observing => f.write_str("reading DNS and the target group"),
+            Phase::Waiting => f.write_str("waiting to look again"),
+            Phase::Describing => f.write_str("describing the target group"),
+            Phase::Registering(targets) => write!(f, "registering {}", strings(targets).join(", ")),
+            Phase::Deregistering(targets) => {
+                write!(f, "deregistering {}", strings(targets).join(", "))
+            }
+        }
+    }
 }
 
 /// What another look may do about an error.
@@ -125,6 +164,8 @@ pub(crate) enum Remedy {
     OtherEvidence,
     /// It helps if it comes later.
     Patience,
+    /// The same, if the right to write was given a moment ago.
+    Permission,
     /// It may succeed.
     Retry,
 }
@@ -135,6 +176,9 @@ impl SyncError {
         match self {
             SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => {
                 match source.kind() {
+                    "AccessDenied" if [REGISTER, DEREGISTER].contains(&source.action) => {
+                        Remedy::Permission
+                    }
                     "AccessDenied" | "TargetGroupNotFound" => Remedy::None,
                     "Throttled" => Remedy::Patience,
                     _ => Remedy::Retry,
@@ -193,7 +237,7 @@ pub enum DnsFailure {
 
 impl DnsFailure {
     /// Whether it is an answer to the question, which another server would give as well.
-    pub fn is_definite(&self) -> bool {
+    pub(crate) fn is_definite(&self) -> bool {
         matches!(self, DnsFailure::NoSuchName | DnsFailure::NoAddress)
     }
 }

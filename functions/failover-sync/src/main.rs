@@ -4,6 +4,7 @@ use std::env;
 use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
+use base::VERSION;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::handler;
@@ -16,11 +17,13 @@ use platform::login::CredentialProvider;
 use platform::runtime::report_init_error;
 use platform::{aws, telemetry, trust};
 use reconcile::config::Config;
+use tracing::info;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| env::var(name).ok();
-    telemetry::start(variable)?;
+    telemetry::start(&["failover_sync", "reconcile"], variable)?;
+    info!(version = VERSION, mode = variable("MODE").unwrap_or("act".to_owned()), "starting");
     let config = match Config::parse(variable) {
         Ok(config) => config,
         Err(mistakes) => return report_init_error(&mistakes).await,

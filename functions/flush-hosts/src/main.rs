@@ -3,6 +3,7 @@
 use std::env;
 
 use aws_sdk_rds::Client as RdsClient;
+use base::VERSION;
 use flush_hosts::config::Config;
 use flush_hosts::flush::Flusher;
 use flush_hosts::handler;
@@ -13,11 +14,13 @@ use platform::login::CredentialProvider;
 use platform::mysql::ConnectOptions;
 use platform::runtime::report_init_error;
 use platform::{aws, telemetry, trust};
+use tracing::info;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let variable = |name: &str| env::var(name).ok();
-    telemetry::start(variable)?;
+    telemetry::start(&["flush_hosts"], variable)?;
+    info!(version = VERSION, "starting");
     let config = match Config::parse(variable) {
         Ok(config) => config,
         Err(mistakes) => return report_init_error(&mistakes).await,

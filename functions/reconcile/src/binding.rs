@@ -39,7 +39,10 @@ impl Binding {
     /// The cluster that the RDS API is asked about; the other kinds have nothing there that names
     /// an address.
     pub fn cluster(&self) -> Option<&str> {
-        self.id.as_deref().filter(|_| matches!(self.kind, Kind::Cluster | Kind::Readers))
+        match self.kind {
+            Kind::Cluster | Kind::Readers => self.id.as_deref(),
+            _ => None,
+        }
     }
 
     /// What does not work because the database's identifier is not known.
@@ -104,7 +107,7 @@ impl Kind {
     /// `.cluster-ro-`, `.cluster-custom-`, `.proxy-` and plain instance names, in [every
     /// partition](partition::is_of_rds). Global endpoints are plain host names: the RDS API has no
     /// single instance behind them.
-    pub fn infer(endpoint: &Endpoint) -> Kind {
+    pub(crate) fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
             Endpoint::Address(_) => return Kind::Address,
             Endpoint::Name(name) => name,
@@ -128,12 +131,12 @@ impl Kind {
 
     /// Whether an endpoint may be of this kind although its form implies that one.
     ///
-    /// | form       | may be              | because                                                                   |
-    /// |------------|---------------------|---------------------------------------------------------------------------|
-    /// | `cluster`  | `hostname`          | it has one address, which DNS alone can tell                              |
-    /// | `instance` | `hostname`          | the same                                                                  |
-    /// | `custom`   | `readers`           | all readers of the cluster, whichever the endpoint names                  |
-    /// | `hostname` | all but `address`   | a CNAME says nothing of what is behind it                                 |
+    /// | form       | may be            | because                                        |
+    /// |------------|-------------------|------------------------------------------------|
+    /// | `cluster`  | `hostname`        | it has one address, which DNS alone can tell   |
+    /// | `instance` | `hostname`        | the same                                       |
+    /// | `custom`   | `readers`         | all readers of the cluster, not the named ones |
+    /// | `hostname` | all but `address` | a CNAME says nothing of what is behind it      |
     ///
     /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and
     /// `hostname` would swap them for ever.
@@ -223,27 +226,6 @@ impl fmt::Display for Endpoint {
             Endpoint::Address(address) => address.fmt(f),
         }
     }
-}
-
-/// Reads the identifier of a DB cluster or instance; upper and lower case do not matter, as in RDS.
-///
-/// The rule is RDS's: letters, digits and single hyphens, 63 at most, first a letter, last no
-/// hyphen (RDS API, `CreateDBInstance`, `CreateDBCluster`).
-///
-/// # Errors
-/// Says what is wrong with it in words that follow the name of what it was given for.
-pub fn identifier(text: &str) -> Result<String, String> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let is_identifier = is_plain
-        && (1..=63).contains(&text.len())
-        && text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && !text.ends_with('-')
-        && !text.contains("--");
-    is_identifier.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
-        format!(
-            "{text:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN"
-        )
-    })
 }
 
 /// An address family. Immutable for a target group, so it belongs to the binding.
@@ -396,30 +378,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_identifier_is_what_rds_takes() {
-        let longest = "a".repeat(63);
-        for text in ["orders", "Orders-1", "o", &longest] {
-            assert_eq!(identifier(text), Ok(text.to_ascii_lowercase()));
-        }
-        for text in [
-            "",
-            " orders",
-            "1orders",
-            "-orders",
-            "orders-",
-            "or--ders",
-            "orders.c1.eu-west-1.rds.amazonaws.com",
-            "arn:aws:rds:eu-west-1:123456789012:cluster:orders",
-            "o_rders",
-            &"a".repeat(64),
-        ] {
-            assert!(identifier(text).expect_err(text).contains("neither an endpoint nor an ARN"));
-        }
-    }
-
-    #[test]
     fn only_the_arn_of_a_target_group_is_taken() {
-        let group = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/db/0123456789abcdef";
+        let group = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:\
+                     targetgroup/db/0123456789abcdef";
         assert_eq!(TargetGroupArn::parse(group).expect("valid").as_str(), group);
         for (text, word) in [
             ("", "not the ARN"),

@@ -96,7 +96,7 @@ pub enum DoubtCause {
 
 impl Doubt {
     /// Whether it takes nothing from a claim as of this moment.
-    pub fn is_older_than(&self, moment: Option<DateTime<Utc>>) -> bool {
+    pub(crate) fn is_older_than(&self, moment: Option<DateTime<Utc>>) -> bool {
         moment.is_some_and(|moment| self.since < moment)
     }
 }

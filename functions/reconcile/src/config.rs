@@ -1,23 +1,26 @@
 //! The configuration: environment variables in, bindings out. Reports every mistake at once.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::config::{ConfigErrors, ErrorCollector, given};
+use base::database::identifier;
+use base::login::LoginMethod;
+use base::payload::WATCH_LIMIT;
 use serde_json::{Map, Value};
 
-use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn, identifier};
+use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
 use crate::evidence::EVENT;
-use crate::login::LoginMethod;
 use crate::network::AllowedNetworks;
-use crate::watch::WATCH_LIMIT;
+use crate::plan::Mode;
 
 /// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the
 /// runtime and the SDK.
-pub const VARIABLES: [&str; 8] = [
+pub const VARIABLES: [&str; 9] = [
     "BINDINGS",
+    "MODE",
     "ALLOWED_CIDRS",
     "DNS_SERVERS",
     "WATCH_SECONDS",
@@ -44,6 +47,8 @@ const FIELDS: [&str; 8] =
 pub struct Config {
     /// What is kept where; at least one, with unique names.
     pub bindings: Vec<Binding>,
+    /// Whether the function changes anything.
+    pub mode: Mode,
     /// The networks whose addresses may be registered.
     pub allowed: AllowedNetworks,
     /// The DNS servers to ask; empty for the system's.
@@ -66,7 +71,7 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-        let [bindings, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
+        let [bindings, mode, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
             VARIABLES.map(|name| given(variable(name)));
         let has_login = user.is_some() || secret.is_some();
         let mut mistakes = ErrorCollector::default();
@@ -74,6 +79,7 @@ impl Config {
         check_login(&bindings, has_login, &mut mistakes);
         let config = Config {
             bindings: parse_bindings(&bindings, &mut mistakes),
+            mode: mistakes.collect("MODE", parse_mode(mode.as_deref())).unwrap_or_default(),
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(
                 dns_servers.as_deref().unwrap_or_default(),
@@ -113,54 +119,11 @@ impl Config {
     }
 }
 
-/// A variable without the space around it, if there is anything else in it.
-pub fn given(variable: Option<String>) -> Option<String> {
-    variable.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-}
-
-/// Every mistake in the configuration, one a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<String>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigErrors(mistakes) = self;
-        let plural = if mistakes.len() == 1 { "" } else { "s" };
-        write!(f, "{} mistake{plural} in the configuration:", mistakes.len())?;
-        mistakes.iter().try_for_each(|mistake| write!(f, "\n- {mistake}"))
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
-
-impl From<ErrorCollector> for ConfigErrors {
-    fn from(ErrorCollector(mistakes): ErrorCollector) -> ConfigErrors {
-        ConfigErrors(mistakes)
-    }
-}
-
-/// Gathers mistakes, so that they can be reported all at once.
-#[derive(Debug, Default)]
-pub struct ErrorCollector(Vec<String>);
-
-impl ErrorCollector {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// One more mistake: where it is, and what is wrong there.
-    pub fn add(&mut self, place: impl fmt::Display, problem: impl fmt::Display) {
-        self.0.push(format!("{place}: {problem}"));
-    }
-
-    /// The value, or nothing and one more mistake.
-    pub fn collect<T, E: fmt::Display>(
-        &mut self,
-        place: impl fmt::Display,
-        result: Result<T, E>,
-    ) -> Option<T> {
-        result.map_err(|problem| self.add(place, problem)).ok()
+fn parse_mode(mode: Option<&str>) -> Result<Mode, String> {
+    match mode {
+        None | Some("act") => Ok(Mode::Act),
+        Some("observe") => Ok(Mode::Observe),
+        Some(other) => Err(format!("{other:?} is no mode: give act or observe")),
     }
 }
 

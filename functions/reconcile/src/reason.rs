@@ -108,30 +108,66 @@ impl Reason {
     }
 
     /// Whether nobody has said lately where the writer is.
-    pub fn lacks_dns_answer(&self) -> bool {
+    pub(crate) fn lacks_dns_answer(&self) -> bool {
         matches!(self, Reason::NoDnsAnswer | Reason::StaleDnsAnswer { .. })
     }
 
     /// Whether witnesses disagree.
-    pub fn is_contradiction(&self) -> bool {
-        self.rule() == "contradiction"
+    pub(crate) fn is_contradiction(&self) -> bool {
+        self.rule() == Rule::Contradiction
     }
 
-    /// The rule, in one word.
-    pub fn rule(&self) -> &'static str {
+    /// The rule.
+    pub fn rule(&self) -> Rule {
         match self {
-            Reason::Role { .. } => "role",
-            Reason::Quorum { .. } => "quorum",
+            Reason::Role { .. } => Rule::Role,
+            Reason::Quorum { .. } => Rule::Quorum,
             Reason::Contradiction { .. }
             | Reason::ReadOnly { .. }
             | Reason::SeveralWriters { .. }
-            | Reason::Disputed { .. } => "contradiction",
-            Reason::Empty { .. } => "empty",
-            Reason::Patience { .. } => "patience",
-            Reason::Claim { .. } => "claim",
-            Reason::NoDnsAnswer => "no-answer",
-            Reason::StaleDnsAnswer { .. } => "stale",
+            | Reason::Disputed { .. } => Rule::Contradiction,
+            Reason::Empty { .. } => Rule::Empty,
+            Reason::Patience { .. } => Rule::Patience,
+            Reason::Claim { .. } => Rule::Claim,
+            Reason::NoDnsAnswer => Rule::NoAnswer,
+            Reason::StaleDnsAnswer { .. } => Rule::Stale,
         }
+    }
+}
+
+/// What the reasons of verdicts have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// What the databases say of themselves.
+    Role,
+    /// Two independent claims.
+    Quorum,
+    /// A claim for something else.
+    Contradiction,
+    /// An empty group.
+    Empty,
+    /// One steady claim.
+    Patience,
+    /// One claim where one is enough.
+    Claim,
+    /// DNS has not answered.
+    NoAnswer,
+    /// The last answer is too old.
+    Stale,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rule::Role => "role",
+            Rule::Quorum => "quorum",
+            Rule::Contradiction => "contradiction",
+            Rule::Empty => "empty",
+            Rule::Patience => "patience",
+            Rule::Claim => "claim",
+            Rule::NoAnswer => "no-answer",
+            Rule::Stale => "stale",
+        })
     }
 }
 

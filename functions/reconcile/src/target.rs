@@ -75,7 +75,7 @@ impl DescribedTarget {
     /// Whether it is registered and the load balancer sends it nothing: no listener uses the group,
     /// or the load balancer has no subnet in the target's Availability Zone, which balancing across
     /// zones does not make up for (ELBv2 API, `TargetHealth`).
-    pub fn is_not_in_use(&self) -> bool {
+    pub(crate) fn is_not_in_use(&self) -> bool {
         self.state == TargetState::Unused && self.reason.as_deref() == Some("Target.NotInUse")
     }
 

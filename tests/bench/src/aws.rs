@@ -169,8 +169,8 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>) -> 
 fn describe(targets: &BTreeMap<(String, String), &'static str>) -> String {
     let member = |((id, port), state): (&(String, String), &&str)| {
         format!(
-            "<member><Target><Id>{id}</Id><Port>{port}</Port></Target><TargetHealth><State>{state}</State></TargetHealth>\
-             </member>"
+            "<member><Target><Id>{id}</Id><Port>{port}</Port></Target>\
+             <TargetHealth><State>{state}</State></TargetHealth></member>"
         )
     };
     let members: String = targets.iter().map(member).collect();
@@ -182,8 +182,10 @@ fn describe(targets: &BTreeMap<(String, String), &'static str>) -> String {
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response \
-         xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
+         <{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata>\
+         </{action}Response>"
     )
 }
 

@@ -186,10 +186,13 @@ impl World<'_> {
 
     fn variables(&self, bindings: usize) -> Vec<(&'static str, String)> {
         let binding = |number: usize| {
-            let group = format!(
-                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db-{number}/0123456789abcdef"
-            );
-            json!({"name": format!("db-{number}"), "endpoint": ENDPOINT, "port": 5432, "id": "orders", "targetGroupArn": group})
+            let name = format!("db-{number}");
+            let group = format!("targetgroup/{name}/0123456789abcdef");
+            let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{group}");
+            json!({
+                "name": name, "endpoint": ENDPOINT, "port": 5432, "id": "orders",
+                "targetGroupArn": arn,
+            })
         };
         let bindings: Value = (0..bindings).map(binding).collect();
         vec![("BINDINGS", bindings.to_string()), ("DNS_SERVERS", self.dns.addr().to_string())]

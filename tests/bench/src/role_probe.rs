@@ -58,7 +58,8 @@ pub(crate) fn figures(
         state.groups = [(GROUP.to_owned(), targets)].into();
     }
     let bindings = json!([{
-        "name": "writer", "endpoint": ENDPOINT, "port": port, "id": "orders", "targetGroupArn": GROUP, "engine": "postgres",
+        "name": "writer", "endpoint": ENDPOINT, "port": port, "id": "orders",
+        "targetGroupArn": GROUP, "engine": "postgres",
     }]);
     let mut variables = vec![
         ("BINDINGS", bindings.to_string()),

@@ -10,9 +10,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use base::database::ClusterMember;
 use reconcile::binding;
 use reconcile::claim::Role;
-use reconcile::evidence::ClusterMember;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 
 use crate::database::Host;
@@ -350,7 +350,7 @@ impl Ports {
             ));
             world.state().kept[binding].wrong_ways.push(way);
         }
-        let is_exact = |members: &[Target]| matches!(members, [only] if only.address == writer && only.port == PORT);
+        let is_exact = |members: &[Target]| members == [Target { address: writer, port: PORT }];
         if is_exact(after) && !is_exact(before) {
             world.state().kept[binding]
                 .switches

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use base::database::ClusterMember;
 use reconcile::binding::Family;
-use reconcile::evidence::ClusterMember;
 
 use crate::dice::Moment;
 use crate::distributions as d;
@@ -324,9 +324,15 @@ impl Database {
     pub fn is_down(&self, address: IpAddr, at: Moment) -> bool {
         let is_it = |host: &Host| self.hosts[*host].0 == address;
         self.changes.iter().any(|change| {
-            let restarts = change.restarts.iter().any(is_it) && (change.started..change.moved).contains(&at);
-            let is_to_come = matches!(change.what, What::Joins { member, .. } if is_it(&self.members[member].host));
-            restarts || (is_to_come && at < change.moved) || (change.lost.iter().any(is_it) && change.moved <= at)
+            let is_to_come = match change.what {
+                What::Joins { member, .. } => is_it(&self.members[member].host),
+                _ => false,
+            };
+            if at < change.moved {
+                is_to_come || (change.restarts.iter().any(is_it) && change.started <= at)
+            } else {
+                change.lost.iter().any(is_it)
+            }
         })
     }
 }

@@ -30,11 +30,11 @@ pub const SCHEDULE: Moment = 60 * SECOND;
 /// From one failover's begin to the next one's. Assumed: three in ten come while the last one is
 /// still being digested.
 ///
-/// | share | seconds  | why                                                                              |
-/// |-------|----------|----------------------------------------------------------------------------------|
-/// | 15 %  | 20–90    | double failover, and failover during a running invocation                        |
-/// | 15 %  | 60–180   | often a failback within the deregistration delay                                 |
-/// | 70 %  | 180–900  | everything has settled before, or nearly so                                      |
+/// | share | seconds | why                                                       |
+/// |-------|---------|-----------------------------------------------------------|
+/// | 15 %  | 20–90   | double failover, and failover during a running invocation |
+/// | 15 %  | 60–180  | often a failback within the deregistration delay          |
+/// | 70 %  | 180–900 | everything has settled before, or nearly so               |
 pub fn gap(rng: &mut Rng) -> Moment {
     match rng.f64() {
         x if x < 0.15 => between(rng, 20.0, 90.0),
@@ -74,14 +74,17 @@ pub struct Propagation {
     pub steady: Moment,
 }
 
-/// How DNS follows.
+/// How DNS follows: it lags, and may flap then.
 ///
-/// | what            | numbers                                                   | source                                    |
-/// |-----------------|-----------------------------------------------------------|-------------------------------------------|
-/// | lag, clusters   | 80 %: 15–40 s; 17 %: 40–60 s                              | JDBC wrapper: "usually lasts 20–40 s, up to a minute"; "usually between 15–20 seconds" |
-/// | lag, instances  | 80 %: 0–15 s; 17 %: 15–60 s                               | measured: 8 s (FIS); before "completed" in three cases |
-/// | lag, the rest   | 3 %: 60–240 s                                             | AWS, event 0015: "may take a few minutes" |
-/// | flapping        | half the time, for 20–30 s, either answer equally likely  | aws-mysql-jdbc issue 377: "20–30 seconds … back and forth"; the share is assumed |
+/// | lag       | numbers                      | source                                         |
+/// |-----------|------------------------------|------------------------------------------------|
+/// | clusters  | 80 %: 15–40 s; 17 %: 40–60 s | JDBC wrapper: "20–40 s, up to a minute"        |
+/// | instances | 80 %: 0–15 s; 17 %: 15–60 s  | measured: 8 s (FIS); thrice before "completed" |
+/// | the rest  | 3 %: 60–240 s                | AWS, event 0015: "may take a few minutes"      |
+///
+/// Half of them flap for 20–30 s, with either answer as likely. aws-mysql-jdbc issue 377: "20–30
+/// seconds … back and forth"; the share is assumed. Of clusters the JDBC wrapper also says "usually
+/// between 15–20 seconds".
 pub fn propagation(rng: &mut Rng, is_cluster: bool) -> Propagation {
     let first = match (rng.f64(), is_cluster) {
         (x, true) if x < 0.80 => between(rng, 15.0, 40.0),

@@ -4,9 +4,9 @@
 
 use std::ops::Range;
 
+use base::database::ClusterMember;
 use fastrand::Rng;
 use reconcile::claim::Role;
-use reconcile::evidence::ClusterMember;
 
 use crate::database::{Change, Database, Host, What};
 use crate::dice::{Dice, Moment, SECOND, Topic, chance};

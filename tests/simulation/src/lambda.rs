@@ -281,7 +281,10 @@ impl Lambda {
             ending = Arc::clone(&process).invoke(payload, deadline) => ending,
             () = sleep_until(self.world.instant(begin + d::FUNCTION_TIMEOUT)) => {
                 ports.kill();
-                self.world.note(format_args!("p{:<3} i{invocation:<4} killed at the time limit", ports.number()));
+                let process = ports.number();
+                self.world.note(format_args!(
+                    "p{process:<3} i{invocation:<4} killed at the time limit"
+                ));
                 return None;
             }
         };

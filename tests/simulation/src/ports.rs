@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 use failover_sync::dns::{ServerOrder, share_of};
 use failover_sync::error::{AwsError, DnsError, DnsFailure};
 use failover_sync::ports::{Clock, Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::{Addresses, DescribedTarget, Target};
 use tokio::sync::Notify;
 use tokio::time::sleep;

@@ -290,8 +290,8 @@ mod tests {
             (
                 "misled",
                 misled,
-                &["with-role-probe: 1 wrong-way switches although the honest witnesses were not \
-                     outvoted"],
+                &["with-role-probe: 1 wrong-way switches \
+                   although the honest witnesses were not outvoted"],
             ),
         ] {
             assert_eq!(missed(with_role_probe), expected, "{title}");

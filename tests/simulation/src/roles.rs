@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base::report::Failure;
 use failover_sync::ports::{BoxFuture, ProbeSessions, RoleProbe};
 use reconcile::binding::Binding;
 use reconcile::claim::Role;
-use reconcile::report::Failure;
 use tokio::time::sleep;
 
 use crate::database::Database;

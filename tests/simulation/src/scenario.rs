@@ -313,9 +313,8 @@ fn stream(kind: binding::Kind) -> u64 {
 fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], family: Family) -> Config {
     let binding = |kind: &binding::Kind, subject: &dyn Subject| {
         let name = if kind.is_single_writer() { "writer".to_owned() } else { kind.to_string() };
-        let arn = format!(
-            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef"
-        );
+        let group = format!("targetgroup/{name}/0123456789abcdef");
+        let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{group}");
         let mut binding = json!({
             "name": name, "endpoint": subject.endpoint(), "port": PORT, "kind": kind.to_string(),
             "targetGroupArn": arn, "ipAddressType": family.to_string(),

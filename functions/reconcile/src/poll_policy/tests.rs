@@ -2,9 +2,12 @@ use super::*;
 use crate::binding::Engine;
 use crate::binding::tests::binding;
 use crate::claim::{Role, Witness};
-use crate::evidence::{ClusterMember, DnsAnswer, Topology};
+use crate::evidence::DnsAnswer;
 use crate::plan::Plan;
+use crate::target::Target;
 use crate::target::tests::described;
+use crate::topology::Topology;
+use base::database::ClusterMember;
 
 const B: [u8; 4] = [10, 0, 0, 2];
 
@@ -491,7 +494,11 @@ fn the_pause_is_what_a_look_left_of_the_second_and_half_while_no_database_takes_
             is_watching,
             LastInSync::default(),
         );
-        let asked = poll_policy.pause(&evidence, Duration::from_millis(took), is_pending, at(100));
+        if is_pending {
+            let target = Target { address: [10, 0, 0, 2].into(), port: 5432 };
+            evidence.group.pending_writes.registered(&[target], at(100));
+        }
+        let asked = poll_policy.pause(&evidence, Duration::from_millis(took), at(100));
         assert_eq!(asked, Duration::from_millis(pause), "{title}");
     }
 }

@@ -3,11 +3,13 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::binding::tests::binding;
 use crate::event::RdsEvent;
-use crate::evidence::{ClusterMember, DnsAnswer};
+use crate::evidence::DnsAnswer;
 use crate::history::History;
 use crate::target::Target;
 use crate::target::tests::described;
 use crate::target_group::TargetHistory;
+use crate::topology::Topology;
+use base::database::ClusterMember;
 
 mod filling;
 mod properties;

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use base::database::ClusterMember;
+use base::report::Failure;
 use failover_sync::error::{AwsError, DnsError, DnsFailure};
 use failover_sync::ports::{BoxFuture, Clusters, Dns, ProbeSessions, RoleProbe, TargetGroups};
 use reconcile::binding::{Binding, Family, TargetGroupArn};
 use reconcile::claim::Role;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
-use reconcile::report::Failure;
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::{DescribedTarget, Target};
 use simulation::kinds::Kind;
 use simulation::lambda::Process;

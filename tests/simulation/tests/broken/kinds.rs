@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use base::database::ClusterMember;
 use failover_sync::error::{AwsError, DnsError};
 use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{self, Family, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
 use reconcile::network::AllowedNetworks;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use serde_json::Value;

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::database::ClusterMember;
+use base::report::Failure;
 use failover_sync::error::AwsError;
 use failover_sync::ports::{BoxFuture, Clusters, ProbeSessions, RoleProbe};
 use reconcile::binding::Binding;
 use reconcile::claim::Role;
-use reconcile::evidence::ClusterMember;
-use reconcile::report::Failure;
 use reconcile::target::Target;
 use simulation::campaign::Outcome;
 use simulation::check::Invariant;

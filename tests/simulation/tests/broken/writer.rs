@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use base::database::ClusterMember;
 use failover_sync::error::AwsError;
 use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::event::EventKind;
-use reconcile::evidence::ClusterMember;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use reconcile::trigger::Trigger;
 use serde_json::{Value, json};
