@@ -31,7 +31,14 @@ MACHINES = {"x86_64": 62, "arm64": 183}
 GLIBC = 34
 # What refers to a zip, itself or by what it nests.
 TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/flush-hosts.yaml"]
-PROGRAMS = ["infra/accept.py", "infra/check_peering.py", "infra/ticket.py"]
+PROGRAMS = [
+    f"infra/{name}.py"
+    for name in [
+        *("accept", "check_peering", "preflight", "ticket"),
+        # What they are made of.
+        *("preflight_checks/*", "rds_endpoint", "read_only"),
+    ]
+]
 GUIDES = [
     f"{directory}*.{kind}"
     for directory in ["", "functions/", "infra/", "tests/"]

@@ -8,6 +8,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass, field
+from functools import cache
 
 import botocore.session
 
@@ -141,6 +142,7 @@ def region_of(name):
     return None
 
 
+@cache
 def suffixes():
     """What names of AWS end in, in every partition that the SDK knows."""
     partitions = botocore.session.get_session().get_data("partitions")["partitions"]

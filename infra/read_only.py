@@ -1,6 +1,7 @@
 """AWS for programs that only look: each operation is named beforehand, and none of them writes."""
 
 import os
+import textwrap
 from functools import cache
 
 from botocore.config import Config
@@ -104,5 +105,5 @@ class ReadOnly:
 
 
 def unanswered(action, error):
-    # Some of botocore's messages end in a full stop.
-    return f"{action} was not answered: {str(error).rstrip('.')}"
+    # Some of botocore's messages end in a full stop; a proxy's page is all in its own.
+    return f"{action} was not answered: {textwrap.shorten(str(error).rstrip('.'), 200)}"
