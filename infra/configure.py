@@ -1,9 +1,10 @@
-"""Fills the parameters of a deployment from the name of a database's endpoint, and asks for the rest.
+"""Fills the parameters of a deployment from a database's endpoint, and asks for the rest.
 
-It follows the name to the database, takes from AWS what AWS knows, asks who may connect, whether you accept each
-consumer by hand, and an e-mail address, and shows every parameter with where it comes from. Then it writes an environment
-of samconfig.toml, which `sam deploy --config-env` reads. It changes nothing on AWS, and writes nothing before you agree.
-Credentials and Region are those of the AWS CLI: AWS_PROFILE, AWS_REGION and so on.
+It follows the name to the database, takes from AWS what AWS knows, asks who may connect, whether
+you accept each consumer by hand, and an e-mail address, and shows every parameter with where it
+comes from. Then it writes an environment of samconfig.toml, which `sam deploy --config-env` reads.
+It changes nothing on AWS, and writes nothing before you agree. Credentials and Region are those of
+the AWS CLI: AWS_PROFILE, AWS_REGION and so on.
 """
 
 import argparse
@@ -18,25 +19,34 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import rds_endpoint
-from configuration import database as databases
-from configuration import link, network, probe, questions, report, samconfig
-from configuration.settings import YOU, NotPossible, Settings, WrongUse
+from configuration import questions, report
+from configuration.fill import ACTIONS as ACTIONS_OF_FILL
+from configuration.fill import fill
+from configuration.network import Network
+from configuration.settings import NotPossible, Settings, WrongUse
 from configuration.target import Target
 from read_only import ReadOnly
 
 ROOT = Path(__file__).resolve().parent.parent
-ACTIONS = rds_endpoint.ACTIONS | network.ACTIONS | link.ACTIONS
+ACTIONS = rds_endpoint.ACTIONS | ACTIONS_OF_FILL
 WRITTEN, NOT_POSSIBLE, WRONG_USE = 0, 1, 2
+WHAT = {
+    "cluster": "the cluster",
+    "readers": "the reader endpoint of",
+    "custom": "a custom endpoint of",
+    "instance": "the instance",
+    "proxy": "an endpoint of the proxy",
+}
 
 EPILOG = f"""\
-It needs boto3, PyYAML and tomlkit, which aws-sam-cli brings along, and looks with these actions; what it may not look at
-it says, and asks for:
+It needs boto3, PyYAML and tomlkit, which aws-sam-cli brings along. It looks with these actions, and
+says and asks for what it may not look at:
 {chr(10).join(f"  {action}" for action in sorted(ACTIONS))}
 
 examples:
   python infra/configure.py app.cluster-abc123.eu-west-1.rds.amazonaws.com
   python infra/configure.py billing.abc123.eu-west-1.rds.amazonaws.com --link failover-sync
-  python infra/configure.py NAME --yes --principals 444455556666 --acceptance yes --email ops@example.com
+  python infra/configure.py NAME --yes --principals 444455556666 --email ops@example.com
 
 exit codes: 0 = written, 1 = not possible, 2 = wrong use
 """
@@ -44,7 +54,7 @@ exit codes: 0 = written, 1 = not possible, 2 = wrong use
 
 def main(arguments=None):
     options = parsed(arguments)
-    # A person reads the one, a program the other.
+    # What a program reads is alone on standard output.
     out = sys.stderr if options.json else sys.stdout
     try:
         return run(options, out)
@@ -56,39 +66,59 @@ def main(arguments=None):
         return WRONG_USE
     except NotPossible as error:
         print(f"error: {error}", file=sys.stderr)
-        return NOT_POSSIBLE
     except OSError as error:
         print(f"error: {error}. Nothing was written.", file=sys.stderr)
-        return NOT_POSSIBLE
-    # Some of botocore's messages end in a full stop.
     except (BotoCoreError, ClientError) as error:
-        print(f"error: AWS could not be asked: {str(error).rstrip('.')}. See to credentials (AWS_PROFILE) and Region "
-              "(AWS_REGION).", file=sys.stderr)
-        return NOT_POSSIBLE
+        # Some of botocore's messages end in a full stop.
+        print(
+            f"error: AWS could not be asked: {str(error).rstrip('.')}. See to credentials "
+            "(AWS_PROFILE) and Region (AWS_REGION).",
+            file=sys.stderr,
+        )
+    return NOT_POSSIBLE
 
 
 def parsed(arguments):
     parser = argparse.ArgumentParser(
-        prog="configure.py", description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", metavar="NAME", help="the endpoint that clients use today: a name, or an address")
-    parser.add_argument("--link", metavar="STACK", help="put the database on the link of this stack")
-    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=pair,
-                        help="a parameter of the template, in place of what AWS says or of a question")
-    parser.add_argument("--principals", metavar="WHO", help="who may connect: accounts or ARNs, with commas")
-    parser.add_argument("--acceptance", choices=["yes", "no"], help="whether you accept each consumer by hand")
-    parser.add_argument("--email", metavar="ADDRESS", help="who gets alarms and connection requests; '' for nobody")
-    parser.add_argument("--preset", metavar="NAME", help="answers of an environment of samconfig.toml: starburst, planetscale")
-    parser.add_argument("--strict", action="store_true", help="AllowedCidrs: the database's subnets, not all of its VPC")
-    parser.add_argument("--environment", metavar="NAME",
-                        help="the environment to write (default: the preset, the database on a link, or default)")
-    parser.add_argument("--stack", metavar="NAME", help="name of the stack (default: failover-sync, or with the environment's)")
-    parser.add_argument("--config-file", metavar="FILE", default=ROOT / "samconfig.toml", type=Path,
-                        help="default: samconfig.toml beside template.yaml")
-    parser.add_argument("--parameters", metavar="FILE", help="write JSON for `aws cloudformation` in place of samconfig.toml")
-    parser.add_argument("--yes", action="store_true", help="ask nothing; never overwrites other answers")
-    parser.add_argument("--replace", action="store_true", help="overwrite the answers that the environment has")
-    parser.add_argument("--json", action="store_true", help="print all parameters as JSON")
-    parser.add_argument("--deploy", action="store_true", help="run the next command as well")
+        prog="configure.py",
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    say = parser.add_argument
+    say("name", metavar="NAME", help="the endpoint that clients use today: a name, or an address")
+    say("--link", metavar="STACK", help="put the database on the link of this stack")
+    say("--principals", metavar="WHO", help="who may connect: accounts or ARNs, with commas")
+    say("--acceptance", choices=["yes", "no"], help="whether you accept each consumer by hand")
+    say("--email", metavar="ADDRESS", help="who gets alarms and requests; '' for nobody")
+    say(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=pair,
+        help="a parameter of the template, in place of what AWS says or of a question",
+    )
+    say("--preset", metavar="NAME", help="a vendor's answers, such as starburst")
+    say("--strict", action="store_true", help="AllowedCidrs are the database's subnets alone")
+    say(
+        "--environment",
+        metavar="NAME",
+        help="what to write in samconfig.toml (default: the preset, or on a link the database)",
+    )
+    say("--stack", metavar="NAME", help="name of the stack (default: by the environment)")
+    say(
+        "--config-file",
+        metavar="FILE",
+        default=ROOT / "samconfig.toml",
+        type=Path,
+        help="default: samconfig.toml beside template.yaml",
+    )
+    say("--parameters", metavar="FILE", help="write JSON for `aws cloudformation` instead")
+    say("--yes", action="store_true", help="ask nothing; other answers are not overwritten")
+    say("--replace", action="store_true", help="overwrite the answers that are there")
+    say("--json", action="store_true", help="print all parameters as JSON")
+    say("--deploy", action="store_true", help="run the next commands as well")
     return parser.parse_args(arguments)
 
 
@@ -100,33 +130,36 @@ def pair(text):
 
 
 def run(options, out):
+    if not options.yes and not sys.stdin.isatty():
+        raise WrongUse(
+            "this is no terminal: give --yes --principals WHO, and --acceptance and --email if you "
+            "like"
+        )
     asker = questions.Nobody() if options.yes else questions.Asker(out)
-    if not options.yes and not questions.at_terminal():
-        raise WrongUse("this is no terminal: answer with --yes --principals WHO, and --acceptance and --email if you like")
-    # boto3 by itself reads AWS_DEFAULT_REGION and no AWS_REGION, which version 2 of the AWS CLI prefers.
+    # boto3 by itself reads AWS_DEFAULT_REGION alone; version 2 of the AWS CLI prefers AWS_REGION.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     database = rds_endpoint.find(ReadOnly(session, ACTIONS), options.name)
-    if database.region is None:
-        raise NotPossible("no Region is known: set AWS_REGION")
-    say_what_was_found(database, session.region_name, options, asker, out)
+    tell(database, session.region_name, out)
+    if is_mistaken(database, options) and not asker.agrees("Go on all the same?", default=False):
+        raise NotPossible(
+            f"{database.name} is a name that RDS gives, and no database here has it. If another "
+            "account has it: --set DatabaseKind=hostname"
+        )
 
     target = Target(ROOT, options, database)
-    settings = Settings(target.template, target.stack, session.get_partition_for_region(database.region))
+    partition = session.get_partition_for_region(database.region)
+    settings = Settings(target.template, target.stack, partition)
+    settings.saved = (target.answers_for(database), target.source)
     say_flags(settings, options)
     aws = ReadOnly(session, ACTIONS, database.region)
-    settings.saved = (target.answers_for(database), target.source)
-    fill(aws, settings, database, options, asker)
-    if missing := settings.missing():
-        raise NotPossible(f"{', '.join(missing)} is not known. {' '.join(settings.warnings)}")
-    if refusals := settings.refusals():
-        raise NotPossible(" ".join(refusals))
-
+    fill(settings, Network(aws, settings, database), asker, options)
+    settings.require_all()
     print(f"\n{report.table(settings)}\n", file=out)
     write(target, settings, database, asker, options, out)
+
     commands = target.commands()
     if options.json:
-        print(report.as_json(settings, endpoint=database.name, region=database.region, stack=target.stack,
-                             written=str(target.file), commands=[shlex.join(one) for one in commands]))
+        print(report.as_json(settings, target, database, commands))
     print("Next:" if not options.deploy else "Deploying:", file=out)
     for command in commands:
         print(f"  {shlex.join(command)}", file=out)
@@ -135,73 +168,55 @@ def run(options, out):
     return WRITTEN
 
 
-def say_flags(settings, options):
-    flags = {"AllowedPrincipals": options.principals, "AcceptanceRequired": options.acceptance,
-             "OperationsEmail": options.email, **dict(options.set)}
-    for name, value in flags.items():
-        if value is not None:
-            settings.say(name, questions.normal(settings, name, value))
-
-
-def say_what_was_found(database, region, options, asker, out):
-    if database.is_of_rds:
-        what = {"readers": "the reader endpoint of", "custom": "a custom endpoint of", "proxy": "an endpoint of the proxy",
-                "cluster": "the cluster", "instance": "the instance"}.get(database.kind, "a name of")
-        print(f"{database.name}: {what} {database.identifier} in {database.region}", file=out)
-    elif database.kind == "address":
+def tell(database, region, out):
+    """What the name leads to."""
+    if database.kind == "address":
         print(f"{database.name}: an address, which is kept registered as it is", file=out)
+    elif database.is_of_rds:
+        what = f"{WHAT.get(database.kind, 'a name of')} {database.identifier}"
+        print(f"{database.name}: {what} in {database.region}", file=out)
     else:
         looked = "may not be asked" if database.unseen else "has none of that name"
         print(f"{database.name}: RDS {looked} in {database.region}", file=out)
         for close in database.close:
             print(f"  Did you mean {close}?", file=out)
-        if rds_endpoint.region_of(database.name) and not database.unseen and "DatabaseKind" not in dict(options.set):
-            # Of another account, or a mistake.
-            if not asker.agrees("Go on with it as with a name of your own?", default=False):
-                raise NotPossible(f"{database.name} is a name that RDS gives, and no database here has it. If another "
-                                  "account has it: --set DatabaseKind=hostname")
     if region not in (None, database.region):
-        print(f"  The name is of {database.region}, and AWS_REGION says {region}: {database.region} is configured.", file=out)
+        print(f"  Its Region counts, and not {region} of AWS_REGION.", file=out)
 
 
-def fill(aws, settings, database, options, asker):
-    """Flags came first; then what was answered before, then AWS, then questions."""
-    if not options.replace:
-        settings.take_saved()
-    there = network.Network(aws, settings, database)
-    settings.put("DatabaseEndpoint", database.name, YOU)
-    if options.link:
-        link.fill_from_stack(aws, settings, options.link)
-    databases.fill(settings, database)
-    questions.ask_for_database(asker, settings, database)
-    network.fill_vpc(there)
-    questions.ask_for_vpc(asker, settings, there)
-    if options.strict:
-        network.fill_strict_targets(there)
-    if options.link:
-        link.fill(there, lambda port: questions.ask(asker, settings, questions.Question(
-            "ListenerPort", str(port), source="the next that is free")))
-    else:
-        network.fill(there, kept=settings.saved[0].get("SubnetIds", "").split(","))
-    questions.ask_for_network(asker, settings, there)
-    probe.fill(there)
-    if probe.is_asked_for(settings):
-        questions.ask_for_function(asker, settings, there)
-    questions.ask_for_people(asker, settings)
-    settings.take_saved()
-    databases.warn(settings, database)
+def is_mistaken(database, options):
+    """A name as RDS gives it, of a database that it does not have."""
+    if database.region is None:
+        raise NotPossible("no Region is known: set AWS_REGION")
+    is_unknown = not database.is_of_rds and not database.unseen
+    is_said = "DatabaseKind" in dict(options.set)
+    return is_unknown and not is_said and rds_endpoint.region_of(database.name) is not None
+
+
+def say_flags(settings, options):
+    flags = {
+        "AllowedPrincipals": options.principals,
+        "AcceptanceRequired": options.acceptance,
+        "OperationsEmail": options.email,
+        **dict(options.set),
+    }
+    for name, value in flags.items():
+        if value is not None:
+            settings.say(name, questions.normal(settings, name, value))
 
 
 def write(target, settings, database, asker, options, out):
-    """Writes after a last question, and not over other answers unless that is what it says."""
+    """Writes after a last question, and other answers over only if that is what it says."""
     differing = target.differing(settings)
     if differing and not options.replace:
         print(f"{target.place} has other answers:", file=out)
         for name, (old, new) in differing.items():
             print(f"  {name}: {old} -> {new}", file=out)
         if options.yes:
-            raise NotPossible(f"{target.place} has other answers. Nothing was written: --replace overwrites them, "
-                              "--environment NAME writes others.")
+            raise NotPossible(
+                f"{target.place} has other answers. Nothing was written: --replace overwrites, "
+                "--environment NAME writes others."
+            )
     question = f"Replace them in {target.place}?" if differing else f"Write them to {target.place}?"
     if not asker.agrees(question, default=not differing or options.replace):
         raise questions.Stopped

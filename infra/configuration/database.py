@@ -3,7 +3,13 @@
 import re
 
 ENGINES = ["postgres", "mysql", "mariadb", "sqlserver", "oracle"]
-PORTS = {"postgres": "5432", "mysql": "3306", "mariadb": "3306", "sqlserver": "1433", "oracle": "1521"}
+PORTS = {
+    "postgres": "5432",
+    "mysql": "3306",
+    "mariadb": "3306",
+    "sqlserver": "1433",
+    "oracle": "1521",
+}
 # Which answer of RDS a kind is read from, and what it is there.
 ANSWERS = {
     "cluster": ("DescribeDBClusters", "Endpoint"),
@@ -12,8 +18,15 @@ ANSWERS = {
     "instance": ("DescribeDBInstances", "Endpoint"),
     "proxy": ("DescribeDBProxies", "Endpoint"),
 }
+# Below it the draining state is over before DNS is steady.
+LEAST_DELAY = 120
 IDENTIFIED = ("cluster", "readers", "instance")
-PARTS = [("cluster-ro-", "readers"), ("cluster-custom-", "custom"), ("cluster-", "cluster"), ("proxy-", "proxy")]
+PARTS = [
+    ("cluster-ro-", "readers"),
+    ("cluster-custom-", "custom"),
+    ("cluster-", "cluster"),
+    ("proxy-", "proxy"),
+]
 
 
 def fill(settings, database):
@@ -54,28 +67,45 @@ def guessed_kind(name):
 
 def warnings(settings, database):
     if database.is_public and not settings.value("FunctionSubnetIds"):
-        yield ("The database is publicly accessible: outside its VPC its name has public addresses, which are "
-               "refused. Switch that off, or give FunctionSubnetIds.")
+        yield (
+            "The database is publicly accessible: outside its VPC its name has public addresses, "
+            "which are refused. Switch that off, or give FunctionSubnetIds."
+        )
     if database.is_member:
-        yield (f"{database.identifier} is one instance of the cluster {database.cluster}: after a failover it no "
-               f"longer takes writes. Its writer is {database.writer_endpoint}.")
+        yield (
+            f"{database.identifier} is one instance of the cluster {database.cluster}: after a "
+            f"failover it no longer takes writes. The writer is {database.writer_endpoint}."
+        )
     if database.is_green:
-        yield (f"{database.identifier} is the green side of a blue/green deployment: this name ends with the "
-               "switchover. Give the blue name, which stays.")
+        yield (
+            f"{database.identifier} is the green side of a blue/green deployment: this name ends "
+            "with the switchover. Give the blue name, which stays."
+        )
     if database.kind == "readers":
         yield f"This is the reader endpoint. Writes need {database.writer_endpoint}."
     if database.kind == "hostname" and database.is_of_rds:
-        yield f"{database.name} leads to {database.endpoint} today, but is followed as a name of your own."
+        yield (
+            f"{database.name} leads to {database.endpoint} today, but is followed as a name of "
+            "your own."
+        )
     elif database.is_alias:
-        yield (f"{database.name} leads to {database.endpoint}. If it is a name of a private zone, give "
-               "FunctionSubnetIds, or RDS's name in its place.")
+        yield (
+            f"{database.name} leads to {database.endpoint}. If it is a name of a private zone, "
+            "give FunctionSubnetIds, or RDS's name in its place."
+        )
     if database.kind == "instance" and database.is_multi_az is False and not database.is_member:
         yield f"{database.identifier} is not Multi-AZ: there is no standby to fail over to."
-    delay = int(settings.value("DeregistrationDelaySeconds") or 120)
-    if delay < 120:
-        yield f"DeregistrationDelaySeconds={delay} is below 120: DNS answers that flap can mislead the function."
+    delay = int(settings.value("DeregistrationDelaySeconds") or LEAST_DELAY)
+    if delay < LEAST_DELAY:
+        yield (
+            f"DeregistrationDelaySeconds={delay} is below {LEAST_DELAY}: DNS answers that flap can "
+            "mislead the function."
+        )
     if settings.value("DatabaseEngine") in ("mysql", "mariadb"):
-        yield "MySQL and MariaDB block a load balancer after too many health checks: read infra/mysql.md."
+        yield (
+            "MySQL and MariaDB block a load balancer after too many health checks: read "
+            "infra/mysql.md."
+        )
 
 
 def stack_name(database):

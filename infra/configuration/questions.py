@@ -1,12 +1,11 @@
-"""What is asked: only what neither AWS nor a template can know, or what AWS does not tell this caller."""
+"""What is asked: only what nobody else can know, or what AWS does not tell this caller."""
 
 import re
-import sys
 import textwrap
 from dataclasses import dataclass
 
+from configuration.access import candidate_groups
 from configuration.database import ENGINES, PORTS, guessed_kind
-from configuration.network import choose_group
 from configuration.probe import suggested_group
 from configuration.settings import DEFAULT, NotPossible, WrongUse
 
@@ -16,16 +15,20 @@ SENTENCES = {
     "DatabasePort": "On which port does the database listen?",
     "VpcId": "In which VPC shall the load balancer be? The database must be reachable from there.",
     "SubnetIds": "In which subnets, one in each zone that the database can move to?",
-    "DatabaseSecurityGroupId": "Which security group does the database have? Empty: give its ranges instead.",
+    "DatabaseSecurityGroupId": "Which security group does the database have? Empty: give ranges.",
     "DatabaseCidrs": "In which ranges is the database, as 10.0.1.0/24,10.0.2.0/24?",
-    "ListenerPort": "On which port shall consumers connect? Another database of the link has the database's port.",
-    "FunctionSubnetIds": "In which private subnets shall the function be, so that it reaches the database?",
-    "FunctionSecurityGroupIds": "Which security group shall the function have? It needs a way to the APIs and the database.",
-    "AllowedPrincipals": "Who may connect? Accounts, or ARNs of roles and users, separated by commas.",
+    "ListenerPort": "On which port shall consumers connect? The database's is taken.",
+    "FunctionSubnetIds": "In which private subnets shall the function be?",
+    "FunctionSecurityGroupIds": "Which security group shall the function have?",
+    "AllowedPrincipals": "Who may connect? Accounts, or ARNs of roles and users, with commas.",
     "AcceptanceRequired": "Will you accept each consumer by hand before it can connect?",
     "OperationsEmail": "Which e-mail address gets alarms and connection requests? Empty: none.",
 }
-FLAGS = {"AllowedPrincipals": "--principals", "AcceptanceRequired": "--acceptance", "OperationsEmail": "--email"}
+FLAGS = {
+    "AllowedPrincipals": "--principals",
+    "AcceptanceRequired": "--acceptance",
+    "OperationsEmail": "--email",
+}
 YES, NO = ("y", "yes", "true"), ("n", "no", "false")
 
 
@@ -37,8 +40,8 @@ class Stopped(Exception):
 class Question:
     name: str
     default: str | None = None
-    choices: list | None = None
-    is_required: bool = False
+    choices: list | tuple = ()
+    is_required: bool = True
     # Where the default comes from.
     source: str = DEFAULT
 
@@ -52,16 +55,19 @@ class Asker:
     def ask(self, settings, question):
         name, default = question.name, question.default
         print(f"\n{SENTENCES[name]}", file=self.out)
-        for choice in question.choices or []:
+        for choice in question.choices:
             print(f"    {choice}", file=self.out)
+        prompt = f"  {name} [{default}]: " if default else f"  {name}: "
         while True:
-            answer = self.line(f"  {name}" + (f" [{default}]" if default else "") + ": ") or default or ""
-            value = normal(settings, name, answer)
-            complaint = "must be given." if question.is_required and not value else settings.complaint(name, value)
+            value = normal(settings, name, self.line(prompt) or default or "")
+            complaint = settings.complaint(name, value)
+            if question.is_required and not value:
+                complaint = "must be given."
             if complaint is None:
                 settings.say(name, value)
                 return
-            print(textwrap.fill(f"! {complaint}", 98, initial_indent="  ", subsequent_indent="    "), file=self.out)
+            complaint = textwrap.fill(f"! {complaint}", 96, subsequent_indent="  ")
+            print(textwrap.indent(complaint, "  "), file=self.out)
 
     def agrees(self, text, default):
         while True:
@@ -86,8 +92,8 @@ class Nobody:
         if question.default is None and question.is_required:
             flag = FLAGS.get(question.name, f"--set {question.name}=")
             error = WrongUse if question.name in FLAGS else NotPossible
-            why = "; ".join(settings.unseen.values())
-            raise error(f"{question.name} is not known{f' ({why})' if why and error is NotPossible else ''}: give {flag}")
+            why = "; ".join(settings.unseen.values()) if error is NotPossible else ""
+            raise error(f"{question.name} is not known{f' ({why})' if why else ''}: give {flag}")
         if question.default:
             settings.say(question.name, question.default, question.source)
 
@@ -98,55 +104,69 @@ class Nobody:
 def ask_for_database(asker, settings, database):
     """What RDS did not tell of the database."""
     kind = guessed_kind(database.name) if database.unseen else None
-    ask(asker, settings, Question("DatabaseKind", kind, is_required=True, source="what the name looks like"))
-    ask(asker, settings, Question("DatabaseEngine", None, [", ".join([*ENGINES, "other"])], is_required=True))
+    ask(asker, settings, "DatabaseKind", kind, source="what the name looks like")
+    ask(asker, settings, "DatabaseEngine", choices=[", ".join([*ENGINES, "other"])])
     port = PORTS.get(settings.value("DatabaseEngine"))
-    ask(asker, settings, Question("DatabasePort", port, is_required=True, source="the engine's own"))
+    ask(asker, settings, "DatabasePort", port, source="the engine's own")
 
 
-def ask_for_vpc(asker, settings, network):
-    vpcs = [] if settings.has("VpcId") else settings.look(
-        lambda: network.aws.all("ec2", "DescribeVpcs", "Vpcs")) or []
-    choices = [described(one, "VpcId") for one in vpcs]
+def ask_for_vpc(asker, network):
+    settings = network.settings
+    vpcs = [] if settings.has("VpcId") else network.all("ec2", "DescribeVpcs", "Vpcs") or []
     default = vpcs[0]["VpcId"] if len(vpcs) == 1 else None
-    ask(asker, settings, Question("VpcId", default, choices, is_required=True, source="the only one"))
+    choices = [described(vpc, "VpcId") for vpc in vpcs]
+    ask(asker, settings, "VpcId", default, choices, source="the only one")
 
 
-def ask_for_network(asker, settings, network):
-    """What of the network is not known, or not certain."""
-    there = sorted(network.subnets(network.vpc) or [], key=lambda one: one["AvailabilityZone"])
-    choices = [described(one, "SubnetId", "AvailabilityZone") for one in there]
-    ask(asker, settings, Question("SubnetIds", None, choices, is_required=True))
+def ask_for_subnets(asker, network):
+    there = network.subnets(network.vpc) or []
+    there = sorted(there, key=lambda subnet: subnet["AvailabilityZone"])
+    choices = [described(subnet, "SubnetId", "AvailabilityZone") for subnet in there]
+    ask(asker, network.settings, "SubnetIds", choices=choices)
+
+
+def ask_for_access(asker, network):
+    """What lets the load balancer in, if several could."""
+    settings = network.settings
+    if network.is_let_in:
+        return
     if not settings.has("DatabaseSecurityGroupId") and not settings.value("DatabaseCidrs"):
-        groups = choose_group(network)
+        groups = candidate_groups(network)
+        first, source = groups[0] if groups else (None, "")
+        source += f", the first of {len(groups)}" if len(groups) > 1 else ""
         choices = [f"{group}  {why}" for group, why in groups]
-        first, why = groups[0] if groups else (None, "")
-        ask(asker, settings, Question("DatabaseSecurityGroupId", first, choices, source=f"{why}, the first of several"))
-    if not settings.value("DatabaseSecurityGroupId") and not network.is_let_in:
-        ask(asker, settings, Question("DatabaseCidrs", is_required=True))
+        name = "DatabaseSecurityGroupId"
+        ask(asker, settings, name, first, choices, source=source, is_required=False)
+    if not settings.value("DatabaseSecurityGroupId"):
+        ask(asker, settings, "DatabaseCidrs")
 
 
-def ask_for_function(asker, settings, network):
+def ask_for_port(asker, settings, port):
+    ask(asker, settings, "ListenerPort", port, source="the next that is free")
+
+
+def ask_for_function(asker, network):
     """Where the function stands that asks the database."""
-    ask(asker, settings, Question("FunctionSubnetIds", is_required=True))
-    if not settings.has("FunctionSecurityGroupIds"):
-        ask(asker, settings, Question("FunctionSecurityGroupIds", suggested_group(network), is_required=True,
-                                      source="the VPC's default group"))
+    settings, name = network.settings, "FunctionSecurityGroupIds"
+    ask(asker, settings, "FunctionSubnetIds")
+    default = None if settings.has(name) else suggested_group(network)
+    ask(asker, settings, name, default, source="the VPC's default group")
 
 
 def ask_for_people(asker, settings):
     """The three that nobody but the owner can know."""
-    ask(asker, settings, Question("AllowedPrincipals", is_required=True))
-    ask(asker, settings, Question("AcceptanceRequired", "true", is_required=True))
+    ask(asker, settings, "AllowedPrincipals")
+    ask(asker, settings, "AcceptanceRequired", "true")
     # An address subscribes to the stack's own topic alone.
     if not settings.value("OperationsTopicArn"):
-        ask(asker, settings, Question("OperationsEmail"))
+        ask(asker, settings, "OperationsEmail", is_required=False)
 
 
-def ask(asker, settings, question):
-    settings.take_saved([question.name])
-    if not settings.has(question.name):
-        asker.ask(settings, question)
+def ask(asker, settings, name, default=None, choices=(), **more):
+    """Asks, unless it is known or was answered before."""
+    settings.take_saved([name])
+    if not settings.has(name):
+        asker.ask(settings, Question(name, default, choices, **more))
 
 
 def normal(settings, name, answer):
@@ -155,15 +175,17 @@ def normal(settings, name, answer):
         return "true" if answer.lower() in YES else "false" if answer.lower() in NO else answer
     parts = [part.strip() for part in answer.split(",")]
     if name == "AllowedPrincipals":
-        parts = [f"arn:{settings.partition}:iam::{part}:root" if re.fullmatch("[0-9]{12}", part) else part
-                 for part in parts]
+        parts = [
+            f"arn:{settings.partition}:iam::{part}:root"
+            if re.fullmatch("[0-9]{12}", part)
+            else part
+            for part in parts
+        ]
     return ",".join(parts)
 
 
 def described(resource, *keys):
     name = next((one["Value"] for one in resource.get("Tags", []) if one["Key"] == "Name"), "")
-    return "  ".join(filter(None, [*(resource[key] for key in keys), resource.get("CidrBlock"), name]))
-
-
-def at_terminal():
-    return sys.stdin.isatty()
+    return "  ".join(
+        filter(None, [*(resource[key] for key in keys), resource.get("CidrBlock"), name])
+    )

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import textwrap
 
@@ -24,7 +25,9 @@ def table(settings):
     notes += [f"! {note}" for note in settings.warnings]
     notes += [f"- {note}" for note in settings.hints]
     for note in notes:
-        lines += textwrap.wrap(note, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+        lines += textwrap.wrap(
+            note, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+        )
     return "\n".join(lines)
 
 
@@ -50,13 +53,22 @@ def lines_of(value):
     return lines
 
 
-def as_json(settings, **more):
-    parameters = {
-        name: {"value": settings.rows[name].value, "from": settings.rows[name].source}
-        if name in settings.rows else {"value": settings.value(name), "from": DEFAULT}
-        for name in settings.template.parameters
+def as_json(settings, target, database, commands):
+    found = {
+        "endpoint": database.name,
+        "region": database.region,
+        "stack": target.stack,
+        "written": str(target.file),
+        "parameters": {
+            name: {"value": settings.rows[name].value, "from": settings.rows[name].source}
+            if name in settings.rows
+            else {"value": settings.value(name), "from": DEFAULT}
+            for name in settings.template.parameters
+        },
+        "warnings": settings.warnings,
+        "unseen": settings.unseen,
+        "commands": [shlex.join(command) for command in commands],
     }
-    found = {"parameters": parameters, "warnings": settings.warnings, "unseen": settings.unseen, **more}
     return json.dumps(found, indent=2)
 
 

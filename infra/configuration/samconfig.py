@@ -1,4 +1,4 @@
-"""Environments of a samconfig.toml: read, and written without touching what else stands in the file."""
+"""Environments of a samconfig.toml: read, and written with all else left as it stands."""
 
 import os
 import re
@@ -48,7 +48,9 @@ class Environment:
         found = {}
         for line in [saved] if isinstance(saved, str) else saved:
             for word in shlex.split(str(line)):
-                pair = re.fullmatch(r"ParameterKey=(\w+),ParameterValue=(.*)", word) or re.fullmatch(r"(\w+)=(.*)", word)
+                pair = re.fullmatch(
+                    r"ParameterKey=(\w+),ParameterValue=(.*)", word
+                ) or re.fullmatch(r"(\w+)=(.*)", word)
                 if pair:
                     found[pair[1]] = pair[2]
         return found

@@ -77,11 +77,13 @@ class Settings:
         new = [one for one in self.template.refusals(after, self.stack) if one not in refused]
         return " ".join(new) or None
 
-    def refusals(self):
-        return self.template.refusals(self.values(), self.stack)
-
-    def missing(self):
-        return [name for name in self.template.required() if name not in self.rows]
+    def require_all(self):
+        """Raises if CloudFormation would not take it."""
+        missing = [name for name in self.template.required() if name not in self.rows]
+        if missing:
+            raise NotPossible(f"{', '.join(missing)} is not known. {' '.join(self.warnings)}")
+        if refusals := self.template.refusals(self.values(), self.stack):
+            raise NotPossible(" ".join(refusals))
 
     def warn(self, warning):
         if warning not in self.warnings:

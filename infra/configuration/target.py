@@ -21,10 +21,15 @@ class Target:
         self.template = Template(root / self.path)
         self.config, self.parameters = options.config_file, options.parameters
         self.file = Path(self.parameters or self.config)
-        name = options.environment or options.preset or (options.stack or databases.stack_name(database)
-                                                         if options.link else "default")
+        name = (
+            options.environment
+            or options.preset
+            or (options.stack or databases.stack_name(database) if options.link else "default")
+        )
         self.environment = Environment(self.config, name)
-        self.preset = Environment(self.config, options.preset) if options.preset else self.environment
+        self.preset = (
+            Environment(self.config, options.preset) if options.preset else self.environment
+        )
         if not self.preset.exists and options.preset:
             raise WrongUse(f"{self.config} has no preset {options.preset}")
         default = name if options.link else PROJECT + ("" if name == "default" else f"-{name}")
@@ -39,7 +44,11 @@ class Target:
 
     @property
     def source(self):
-        return f"preset {self.preset.name}" if "DatabaseEndpoint" not in self.preset.answers() else self.config.name
+        return (
+            f"preset {self.preset.name}"
+            if "DatabaseEndpoint" not in self.preset.answers()
+            else self.config.name
+        )
 
     def answers_for(self, database):
         """What was answered before, if it was not for another database."""
@@ -51,7 +60,11 @@ class Target:
         if self.parameters:
             return {"all": ("the file", "these")} if self.file.exists() else {}
         there, here = self.environment.answers(), settings.values()
-        return {name: (value, here.get(name, "")) for name, value in there.items() if here.get(name, "") != value}
+        return {
+            name: (value, here.get(name, ""))
+            for name, value in there.items()
+            if here.get(name, "") != value
+        }
 
     def write(self, settings, database):
         rows = settings.ordered()
@@ -74,7 +87,11 @@ class Target:
             commands = [["sam", "deploy", "--config-env", self.environment.name]]
             # sam looks for its file beside the template.
             commands[0] += ["--template-file", template] if is_layer else []
-            commands[0] += ["--config-file", str(self.config.resolve())] if is_layer or not self.is_beside else []
+            commands[0] += (
+                ["--config-file", str(self.config.resolve())]
+                if is_layer or not self.is_beside
+                else []
+            )
         return [["make", "build"], *commands] if is_checkout else commands
 
     @property
@@ -82,7 +99,26 @@ class Target:
         return self.config.resolve() == (self.root / "samconfig.toml").resolve()
 
     def aws_commands(self, template):
-        package = ["sam", "package", "--template-file", template, "--resolve-s3", "--output-template-file", "packaged.yaml"]
-        deploy = ["aws", "cloudformation", "deploy", "--template-file", "packaged.yaml", "--stack-name", self.stack,
-                  "--capabilities", "CAPABILITY_IAM", "--parameter-overrides", f"file://{self.file.resolve()}"]
+        package = [
+            "sam",
+            "package",
+            "--template-file",
+            template,
+            "--resolve-s3",
+            "--output-template-file",
+            "packaged.yaml",
+        ]
+        deploy = [
+            "aws",
+            "cloudformation",
+            "deploy",
+            "--template-file",
+            "packaged.yaml",
+            "--stack-name",
+            self.stack,
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "--parameter-overrides",
+            f"file://{self.file.resolve()}",
+        ]
         return [[*one, "--region", self.region] for one in (package, deploy)]

@@ -8,7 +8,9 @@ import yaml
 
 NESTED_STACK = "AWS::CloudFormation::Stack"
 # CloudFormation looks whether such a thing exists; here only its shape is known.
-SHAPES = {"AWS::EC2::VPC::Id": (r"vpc-[0-9a-f]{8,17}", "must be a VPC ID such as vpc-0123456789abcdef0.")}
+SHAPES = {
+    "AWS::EC2::VPC::Id": (r"vpc-[0-9a-f]{8,17}", "must be a VPC ID such as vpc-0123456789abcdef0.")
+}
 
 
 class Template:
@@ -20,7 +22,11 @@ class Template:
         self.parameters = self.body["Parameters"]
 
     def defaults(self):
-        return {name: text(body["Default"]) for name, body in self.parameters.items() if "Default" in body}
+        return {
+            name: text(body["Default"])
+            for name, body in self.parameters.items()
+            if "Default" in body
+        }
 
     def required(self):
         return [name for name, body in self.parameters.items() if "Default" not in body]
@@ -76,8 +82,11 @@ class Template:
         """The templates that it nests, what it passes to them, and under which condition."""
         stacks = [one for one in self.body["Resources"].values() if one["Type"] == NESTED_STACK]
         return [
-            (Template(self.path.parent / one["Properties"]["TemplateURL"]), one["Properties"].get("Parameters", {}),
-             {"Condition": one["Condition"]} if "Condition" in one else True)
+            (
+                Template(self.path.parent / one["Properties"]["TemplateURL"]),
+                one["Properties"].get("Parameters", {}),
+                {"Condition": one["Condition"]} if "Condition" in one else True,
+            )
             for one in stacks
         ]
 
@@ -130,7 +139,11 @@ def resolved(expression, values):
 
 def described(expression, values):
     """What a value that was put together is called."""
-    names = re.findall(r"\w+", str(list(expression.values())[0])) if isinstance(expression, dict) else []
+    names = (
+        re.findall(r"\w+", str(list(expression.values())[0]))
+        if isinstance(expression, dict)
+        else []
+    )
     if names == ["AWS", "StackName"]:
         names = ["The stack's name"]
     return f"{' and '.join(names)} ({resolved(expression, values)})"
@@ -144,7 +157,9 @@ class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=deep)
             if key in mapping:
-                raise yaml.constructor.ConstructorError(None, None, f"repeated key {key!r}", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"repeated key {key!r}", key_node.start_mark
+                )
             mapping[key] = self.construct_object(value_node, deep=deep)
         return mapping
 

@@ -4,59 +4,86 @@ import contextlib
 import io
 import os
 import shutil
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 from unittest import TestCase, mock
 
 import boto3
-from aws import Aws
-from world import REGION, World
+
+import aws_on_loopback
+import configure
+from aws_on_loopback import server
+from configuration.samconfig import Environment
+from world import World
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "infra"))
-
-import configure  # noqa: E402
-from configuration.samconfig import Environment  # noqa: E402
-
-SESSION = cache(boto3.Session)
 WHO = ("--principals", "444455556666")
+
+
+class Session(aws_on_loopback.Session):
+    def get_partition_for_region(self, region):
+        return self.session.get_partition_for_region(region)
+
+
+@cache
+def session():
+    return Session()
 
 
 @cache
 def world():
-    return World(Aws())
+    with mock.patch.dict(os.environ, server().environment()):
+        return World(session())
 
 
 def environment(**more):
     """What a person with credentials has."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return kept | {"AWS_ENDPOINT_URL": world().aws.url, "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "test",
-                   "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true", "COLUMNS": "100", **more}
+    return kept | server().environment() | {"COLUMNS": "100"} | more
 
 
 class Case(TestCase):
-    """A folder with the project's samconfig.toml, and the program's standard output, error and exit code."""
+    """A folder with the project's samconfig.toml; output, error and exit code of a run."""
 
     def setUp(self):
-        world().aws.reset()
-        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        self.config = Path(shutil.copy(ROOT / "samconfig.toml", self.folder))
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.config = self.folder / "samconfig.toml"
+        self.start_over()
+
+    def start_over(self):
+        shutil.copy(ROOT / "samconfig.toml", self.config)
         self.before = self.config.read_text(encoding="utf-8")
+        self.aws = server()
+        self.aws.answers.clear()
+        self.aws.answers.update(world().answers)
+        self.aws.calls.clear()
 
     def configure(self, name, *arguments, **variables):
-        """Names of the account stand for what they are there, also as @name in an argument."""
+        """`name` and @NAME in arguments stand for what is called so in the account."""
         names = world().names
-        given = [names[one[1:]] if one.startswith("@") else one for one in arguments]
-        given = [f"{one.split('@')[0]}{names[one.split('@')[1]]}" if "=@" in one else one for one in given]
+        given = [names[one[1:]] if one[:1] == "@" else one for one in arguments]
+        given = [
+            f"{key}={names[value]}" if at else one
+            for one in given
+            for key, at, value in [one.partition("=@")]
+        ]
         out, err = io.StringIO(), io.StringIO()
-        # Neither are the API's models read for each run, nor names looked up on the Internet.
-        with (mock.patch("boto3.Session", boto3.Session if variables else SESSION), mock.patch.dict(os.environ, environment(**variables), clear=True), contextlib.redirect_stdout(out),
-              contextlib.redirect_stderr(err), mock.patch("socket.gethostbyname_ex", resolve),
-              contextlib.chdir(self.folder)):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.dict(os.environ, environment(**variables), clear=True))
+            # Clients are made once, and no name is looked up on the Internet.
+            made = boto3.Session if variables else lambda region_name: session()
+            stack.enter_context(mock.patch("boto3.Session", made))
+            stack.enter_context(mock.patch("socket.gethostbyname_ex", resolve))
+            stack.enter_context(contextlib.redirect_stdout(out))
+            stack.enter_context(contextlib.redirect_stderr(err))
+            stack.callback(os.chdir, os.getcwd())
+            os.chdir(self.folder)
             try:
-                self.code = configure.main([names.get(name, name), "--config-file", str(self.config), *given])
+                line = [names.get(name, name), "--config-file", str(self.config), *given]
+                self.code = configure.main(line)
             except SystemExit as end:
                 self.code = end.code
         self.out, self.err = out.getvalue(), err.getvalue()
@@ -70,7 +97,7 @@ class Case(TestCase):
 
 
 def resolve(name):
-    """DNS: a name of the owner's leads to the cluster's, and that to the writer's."""
+    """A name of the owner's leads to the cluster's, and that to its writer's."""
     if name == "db.example.com":
         return world().names["orders instance"], [name, world().names["orders"]], ["10.0.20.7"]
     raise OSError("no such name")

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import sys
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -45,10 +46,13 @@ class Terminal:
                 break
 
     def answer(self, line):
-        self.until(lambda seen: PROMPT.search(seen[self.answered:]))
+        self.until(lambda seen: PROMPT.search(seen[self.answered :]))
         self.answered = len(self.seen)
-        # Between prompt and reading Python may take note of Ctrl-C and read all the same, until it comes again.
-        while line == "\x03" and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+        # Between prompt and reading Python takes note of Ctrl-C, and reads all the same.
+        while (
+            line == "\x03"
+            and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S"
+        ):
             time.sleep(0.01)
         os.write(self.file, line.encode())
 
@@ -62,7 +66,13 @@ class Dialogue(Case):
     maxDiff = None
 
     def start(self, name, *arguments):
-        return Terminal(self.folder, world().names.get(name, name), "--config-file", str(self.config), *arguments)
+        return Terminal(
+            self.folder,
+            world().names.get(name, name),
+            "--config-file",
+            str(self.config),
+            *arguments,
+        )
 
     def test_three_answers_and_a_yes(self):
         terminal = self.start("orders")
@@ -78,12 +88,26 @@ class Dialogue(Case):
 
     def test_a_name_that_rds_has_not_is_asked_for_all_that_it_needs(self):
         terminal = self.start("db.internal.example")
-        for line in ("mysql\n", "\n", world().names["main"] + "\n", "\n", "10.0.20.0/24,10.0.21.0/24\n",
-                     "arn:aws:iam::444455556666:role/reader\n", "no\n", "\n", "y\n"):
+        for line in (
+            "mysql\n",
+            "\n",
+            world().names["main"] + "\n",
+            "\n",
+            "10.0.20.0/24,10.0.21.0/24\n",
+            "arn:aws:iam::444455556666:role/reader\n",
+            "no\n",
+            "\n",
+            "y\n",
+        ):
             terminal.answer(line)
         self.assertEqual(terminal.code(), 0, terminal.seen)
-        expected = {"DatabaseKind": "hostname", "DatabaseEngine": "mysql", "DatabasePort": "3306",
-                    "DatabaseCidrs": "10.0.20.0/24,10.0.21.0/24", "AcceptanceRequired": "false"}
+        expected = {
+            "DatabaseKind": "hostname",
+            "DatabaseEngine": "mysql",
+            "DatabasePort": "3306",
+            "DatabaseCidrs": "10.0.20.0/24,10.0.21.0/24",
+            "AcceptanceRequired": "false",
+        }
         self.assertEqual(self.answers(), self.answers() | expected)
 
     def test_control_c_at_any_question_writes_nothing(self):
@@ -98,18 +122,20 @@ class Dialogue(Case):
                 self.assert_untouched()
 
     def test_control_c_before_the_first_question_writes_nothing(self):
-        world().aws.throttled = {"rds:DescribeDBClusters": 1000}
+        asked, done = threading.Event(), threading.Event()
+        self.addCleanup(done.set)
+        self.aws.answers["rds:DescribeDBClusters"] = lambda _: asked.set() or done.wait(PATIENCE)
         terminal = self.start("orders")
-        limit = time.monotonic() + PATIENCE
-        while "rds:DescribeDBClusters" not in world().aws.calls and time.monotonic() < limit:
-            time.sleep(0.05)
+        self.assertTrue(asked.wait(PATIENCE))
         os.kill(terminal.pid, signal.SIGINT)
         self.assertEqual(terminal.code(), 1, terminal.seen)
         self.assertNotIn("Traceback", terminal.seen)
         self.assert_untouched()
 
     def test_no_writes_nothing(self):
-        terminal = self.start("orders", "--principals", "444455556666", "--acceptance", "yes", "--email", "")
+        terminal = self.start(
+            "orders", "--principals", "444455556666", "--acceptance", "yes", "--email", ""
+        )
         terminal.answer("n\n")
         self.assertEqual(terminal.code(), 1)
         self.assert_untouched()

@@ -8,9 +8,10 @@ import unittest
 from pathlib import Path
 
 import tomlkit
+from samcli.cli.types import CfnParameterOverridesType
+
 from account import ROOT, WHO, Case, world
 from configuration.template import Template
-from samcli.cli.types import CfnParameterOverridesType
 
 GOLDEN = Path(__file__).parent / "golden"
 # File: the endpoint, as tests/configure/world.py calls it, and the arguments.
@@ -38,8 +39,15 @@ SCENARIOS = {
     "link": ("orders-archive", "--link", "failover-sync"),
     "link-with-a-taken-port": ("billing", "--link", "failover-sync"),
     "address": ("10.0.10.99", "--set", "DatabaseEngine=postgres"),
-    "hostname": ("db.internal.example", "--set", "DatabaseEngine=mysql", "--set", "VpcId=@main",
-                 "--set", "DatabaseCidrs=10.0.20.0/24"),
+    "hostname": (
+        "db.internal.example",
+        "--set",
+        "DatabaseEngine=mysql",
+        "--set",
+        "VpcId=@main",
+        "--set",
+        "DatabaseCidrs=10.0.20.0/24",
+    ),
 }
 
 
@@ -49,8 +57,7 @@ class Golden(Case):
     def test_scenarios(self):
         for name, (endpoint, *arguments) in SCENARIOS.items():
             with self.subTest(name):
-                self.config.write_text(self.before, encoding="utf-8")
-                world().aws.reset()
+                self.start_over()
                 who = () if {"--link", "--preset"} & set(arguments) else WHO
                 self.assertEqual(self.configure(endpoint, "--yes", *who, *arguments), 0, self.err)
                 self.assert_accepted(name, arguments)
@@ -59,18 +66,40 @@ class Golden(Case):
 
     def written(self):
         """The environment that was not there before."""
-        before, after = tomlkit.parse(self.before), tomlkit.parse(self.config.read_text(encoding="utf-8"))
-        changed = "".join(tomlkit.dumps({name: after[name]}) for name in after if before.get(name) != after[name])
-        return "".join(line for line in changed.splitlines(keepends=True) if not line.startswith("#")).strip() + "\n"
+        before, after = (
+            tomlkit.parse(self.before),
+            tomlkit.parse(self.config.read_text(encoding="utf-8")),
+        )
+        changed = "".join(
+            tomlkit.dumps({name: after[name]}) for name in after if before.get(name) != after[name]
+        )
+        return (
+            "".join(
+                line for line in changed.splitlines(keepends=True) if not line.startswith("#")
+            ).strip()
+            + "\n"
+        )
 
     def assert_accepted(self, name, arguments):
         """By the template's patterns and rules, and as sam reads them."""
-        template = Template(ROOT / ("infra/database.yaml" if "--link" in arguments else "template.yaml"))
-        environment = {"starburst": "starburst", "link": "orders-archive", "link-with-a-taken-port": "billing"}.get(name, "default")
+        template = Template(
+            ROOT / ("infra/database.yaml" if "--link" in arguments else "template.yaml")
+        )
+        environment = {
+            "starburst": "starburst",
+            "link": "orders-archive",
+            "link-with-a-taken-port": "billing",
+        }.get(name, "default")
         answers = self.answers(environment)
-        overrides = tomlkit.parse(self.config.read_text(encoding="utf-8"))[environment]["deploy"]["parameters"]["parameter_overrides"]
-        self.assertEqual(CfnParameterOverridesType().convert(list(map(str, overrides)), None, None), answers)
-        self.assertEqual([template.complaint(*pair) for pair in answers.items()], [None] * len(answers))
+        overrides = tomlkit.parse(self.config.read_text(encoding="utf-8"))[environment]["deploy"][
+            "parameters"
+        ]["parameter_overrides"]
+        self.assertEqual(
+            CfnParameterOverridesType().convert(list(map(str, overrides)), None, None), answers
+        )
+        self.assertEqual(
+            [template.complaint(*pair) for pair in answers.items()], [None] * len(answers)
+        )
         self.assertEqual(template.refusals(answers, "a-stack"), [])
         self.assertEqual(set(template.required()) - set(answers), set())
 
@@ -81,7 +110,9 @@ class Golden(Case):
         self.assertEqual(text, path.read_text(encoding="utf-8"))
 
     def test_no_file_is_left_over(self):
-        self.assertEqual({path.stem for path in GOLDEN.glob("*.txt")}, {*SCENARIOS, "denied", "dialogue"})
+        self.assertEqual(
+            {path.stem for path in GOLDEN.glob("*.txt")}, {*SCENARIOS, "denied", "dialogue"}
+        )
 
 
 if __name__ == "__main__":

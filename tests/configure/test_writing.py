@@ -6,13 +6,17 @@ import unittest
 from unittest import mock
 
 import tomlkit
+
 from account import WHO, Case, configure, world
+from aws_on_loopback import Fault
 from configuration import samconfig
 
 
 class Writing(Case):
     def test_comments_and_other_environments_stay(self):
-        self.assertEqual(self.configure("orders", "--yes", *WHO, "--environment", "orders"), 0, self.err)
+        self.assertEqual(
+            self.configure("orders", "--yes", *WHO, "--environment", "orders"), 0, self.err
+        )
         after = self.config.read_text(encoding="utf-8")
         self.assertTrue(after.startswith(self.before.rstrip()))
         self.assertIn("[orders.deploy.parameters]", after)
@@ -20,7 +24,9 @@ class Writing(Case):
 
     def test_in_an_environment_that_is_there_only_lines_are_added(self):
         self.configure("orders", "--yes", *WHO)
-        before, after = (text.splitlines() for text in (self.before, self.config.read_text(encoding="utf-8")))
+        before, after = (
+            text.splitlines() for text in (self.before, self.config.read_text(encoding="utf-8"))
+        )
         changes = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
         self.assertEqual([line for line in changes if line[0] == "-"], [])
         self.assertEqual(len(changes), len(self.answers()) + 3)
@@ -32,8 +38,20 @@ class Writing(Case):
         self.assertEqual(self.answers(), first)
 
     def test_answers_that_are_there_stay(self):
-        self.configure("orders", "--yes", *WHO, "--set", "SubnetIds=subnet-01234567,subnet-89abcdef", "--email", "a@example.com")
-        self.assertEqual(self.configure("orders", "--yes", "--set", "ScheduleExpression=rate(2 minutes)"), 0, self.err)
+        self.configure(
+            "orders",
+            "--yes",
+            *WHO,
+            "--set",
+            "SubnetIds=subnet-01234567,subnet-89abcdef",
+            "--email",
+            "a@example.com",
+        )
+        self.assertEqual(
+            self.configure("orders", "--yes", "--set", "ScheduleExpression=rate(2 minutes)"),
+            0,
+            self.err,
+        )
         answers = self.answers()
         self.assertEqual(answers["SubnetIds"], "subnet-01234567,subnet-89abcdef")
         self.assertEqual(answers["OperationsEmail"], "a@example.com")
@@ -42,13 +60,18 @@ class Writing(Case):
     def test_other_answers_are_not_overwritten_but_with_replace(self):
         self.configure("orders", "--yes", *WHO)
         self.before = self.config.read_text(encoding="utf-8")
-        for arguments in (("billing", *WHO), ("orders", "--email", "", "--principals", "111122223333")):
+        for arguments in (
+            ("billing", *WHO),
+            ("orders", "--email", "", "--principals", "111122223333"),
+        ):
             with self.subTest(arguments):
                 self.config.write_text(self.before, encoding="utf-8")
                 self.assertEqual(self.configure(arguments[0], "--yes", *arguments[1:]), 1)
                 self.assertIn("has other answers", self.err)
                 self.assert_untouched()
-                self.assertEqual(self.configure(arguments[0], "--yes", "--replace", *arguments[1:]), 0, self.err)
+                self.assertEqual(
+                    self.configure(arguments[0], "--yes", "--replace", *arguments[1:]), 0, self.err
+                )
                 self.assertNotEqual(self.config.read_text(encoding="utf-8"), self.before)
 
     def test_replace_keeps_what_only_people_know_and_renews_the_rest(self):
@@ -59,25 +82,41 @@ class Writing(Case):
 
     def test_a_load_balancer_keeps_its_subnets(self):
         kept = world().names["public-b"]
-        self.configure("orders", "--yes", *WHO, "--set", f"SubnetIds={world().names['private-a']},{kept}")
+        self.configure(
+            "orders", "--yes", *WHO, "--set", f"SubnetIds={world().names['private-a']},{kept}"
+        )
         self.configure("orders", "--yes", "--replace")
         self.assertIn(kept, self.answers()["SubnetIds"])
         self.assertEqual(len(self.answers()["SubnetIds"].split(",")), 3)
 
     def test_a_preset_can_go_to_an_environment_of_its_own(self):
-        self.assertEqual(self.configure("orders-archive", "--yes", "--preset", "starburst", "--environment", "archive"), 0, self.err)
+        self.assertEqual(
+            self.configure(
+                "orders-archive", "--yes", "--preset", "starburst", "--environment", "archive"
+            ),
+            0,
+            self.err,
+        )
         self.assertEqual(self.answers("archive")["ConsumerCidrs"], "172.16.0.0/16")
         self.assertTrue(self.config.read_text(encoding="utf-8").startswith(self.before.rstrip()))
         self.assertIn("sam deploy --config-env archive", self.out)
 
     def test_what_a_preset_says_goes_before_what_aws_says_and_is_refused_where_it_cannot_be(self):
-        self.assertEqual(self.configure("orders", "--yes", "--preset", "planetscale", *WHO, "--environment", "x"), 0, self.err)
+        self.assertEqual(
+            self.configure(
+                "orders", "--yes", "--preset", "planetscale", *WHO, "--environment", "x"
+            ),
+            0,
+            self.err,
+        )
         self.assertEqual(self.answers("x")["DatabaseEngine"], "mysql")
 
     def test_a_string_as_sam_saves_it_is_read(self):
         document = tomlkit.parse(self.before)
         document["default"]["deploy"]["parameters"]["parameter_overrides"] = (
-            'AllowedPrincipals="arn:aws:iam::111122223333:root" ScheduleExpression="rate(5 minutes)"')
+            'AllowedPrincipals="arn:aws:iam::111122223333:root" '
+            'ScheduleExpression="rate(5 minutes)"'
+        )
         self.config.write_text(tomlkit.dumps(document), encoding="utf-8")
         self.assertEqual(self.configure("orders", "--yes"), 0, self.err)
         self.assertEqual(self.answers()["AllowedPrincipals"], "arn:aws:iam::111122223333:root")
@@ -103,23 +142,41 @@ class Writing(Case):
         self.assertEqual([path.name for path in self.folder.iterdir()], ["samconfig.toml"])
 
     def test_parameters_for_the_aws_cli(self):
-        self.assertEqual(self.configure("orders", "--yes", *WHO, "--parameters", "parameters.json"), 0, self.err)
+        self.assertEqual(
+            self.configure("orders", "--yes", *WHO, "--parameters", "parameters.json"), 0, self.err
+        )
         pairs = json.loads((self.folder / "parameters.json").read_text(encoding="utf-8"))
         self.assertIn({"ParameterKey": "DatabaseKind", "ParameterValue": "cluster"}, pairs)
-        self.assertIn("aws cloudformation deploy --template-file packaged.yaml --stack-name failover-sync", self.out)
+        self.assertIn(
+            "aws cloudformation deploy --template-file packaged.yaml --stack-name failover-sync",
+            self.out,
+        )
         self.assert_untouched()
-        self.assertEqual(self.configure("orders", "--yes", *WHO, "--parameters", "parameters.json"), 1)
+        self.assertEqual(
+            self.configure("orders", "--yes", *WHO, "--parameters", "parameters.json"), 1
+        )
 
     def test_json_has_every_parameter_and_nothing_else_is_on_standard_output(self):
         self.assertEqual(self.configure("orders", "--yes", *WHO, "--json"), 0, self.err)
         told = json.loads(self.out)
-        self.assertEqual(told["parameters"]["DatabasePort"], {"value": "5432", "from": "DescribeDBClusters: Port"})
-        self.assertEqual(told["parameters"]["DeregistrationDelaySeconds"], {"value": "120", "from": "default"})
-        self.assertEqual(told["commands"][-1].split()[:4], ["sam", "deploy", "--config-env", "default"])
+        self.assertEqual(
+            told["parameters"]["DatabasePort"],
+            {"value": "5432", "from": "DescribeDBClusters: Port"},
+        )
+        self.assertEqual(
+            told["parameters"]["DeregistrationDelaySeconds"], {"value": "120", "from": "default"}
+        )
+        self.assertEqual(
+            told["commands"][-1].split()[:4], ["sam", "deploy", "--config-env", "default"]
+        )
 
     def test_deploy_runs_the_next_commands_and_tells_of_one_that_fails(self):
         for code, expected in ((0, 0), (1, 1)):
-            with self.subTest(code), mock.patch("subprocess.run") as run, mock.patch("shutil.which", return_value="/bin/sam"):
+            with (
+                self.subTest(code),
+                mock.patch("subprocess.run") as run,
+                mock.patch("shutil.which", return_value="/bin/sam"),
+            ):
                 run.return_value.returncode = code
                 self.assertEqual(self.configure("orders", "--yes", *WHO, "--deploy"), expected)
                 self.assertEqual(run.call_args_list[0].args[0], ["make", "build"])
@@ -130,7 +187,9 @@ class Writing(Case):
     def test_values_in_quotation_marks_are_read_back(self):
         for value in ("", "rate(1 minute)", 'a "b"', "plain"):
             document = tomlkit.parse(self.before)
-            document["default"]["deploy"]["parameters"]["parameter_overrides"] = [f"Name={samconfig.quoted(value)}"]
+            document["default"]["deploy"]["parameters"]["parameter_overrides"] = [
+                f"Name={samconfig.quoted(value)}"
+            ]
             self.config.write_text(tomlkit.dumps(document), encoding="utf-8")
             self.assertEqual(self.answers(), {"Name": value})
 
@@ -141,7 +200,13 @@ class Use(Case):
             ("orders", "--yes"): "AllowedPrincipals is not known: give --principals",
             ("orders",): "this is no terminal",
             ("orders", "--yes", "--principals", "*"): "must be ARNs like",
-            ("orders", "--yes", *WHO, "--set", "DatabasePort=70000"): "must be a number from 1 to 65535",
+            (
+                "orders",
+                "--yes",
+                *WHO,
+                "--set",
+                "DatabasePort=70000",
+            ): "must be a number from 1 to 65535",
             ("orders", "--yes", *WHO, "--set", "Port=1"): "Port is no parameter of template.yaml",
             ("orders", "--yes", *WHO, "--set", "DatabasePort"): "is no NAME=VALUE",
             ("orders", "--yes", *WHO, "--email", "ops"): "must be one e-mail address or empty",
@@ -159,7 +224,10 @@ class Use(Case):
             ("orders", *WHO, "--set", "EnforceConsumerCidrs=true"): "would drop every connection",
             ("orders", *WHO, "--stack", "x" * 65): "at most 64 letters",
             ("orders", "--link", "nowhere", *WHO): "no parameter of database.yaml",
-            ("db.internal.example", *WHO): "DatabaseEngine is not known: give --set DatabaseEngine=",
+            (
+                "db.internal.example",
+                *WHO,
+            ): "DatabaseEngine is not known: give --set DatabaseEngine=",
         }
         for (name, *arguments), complaint in cases.items():
             with self.subTest(arguments):
@@ -173,19 +241,30 @@ class Use(Case):
         self.assertIn(f"Did you mean {world().names['orders']}?", self.out)
 
     def test_a_link_that_is_none(self):
-        stacks = world().aws.answers["cloudformation:DescribeStacks"]
-        with mock.patch.dict(stacks, {"eu-west-1": {"Stacks": []}}):
-            self.assertEqual(self.configure("billing", "--yes", "--link", "nowhere"), 1)
-            self.assertIn("the stack nowhere of the link was not found in eu-west-1", self.err)
-        bare = {"Stacks": [{"StackName": "other", "CreationTime": "2026-11-29T00:00:00Z", "StackStatus": "CREATE_COMPLETE"}]}
-        with mock.patch.dict(stacks, {"eu-west-1": bare}):
-            self.assertEqual(self.configure("billing", "--yes", "--link", "other"), 1)
-            self.assertIn("has no output LoadBalancerArn", self.err)
+        self.aws.answers["cloudformation:DescribeStacks"] = Fault(
+            "ValidationError", "Stack with id nowhere does not exist"
+        )
+        self.assertEqual(self.configure("billing", "--yes", "--link", "nowhere"), 1)
+        self.assertIn("the stack nowhere of the link was not found in eu-west-1", self.err)
+        [whole] = world().answers["cloudformation:DescribeStacks"]["Stacks"]
+        bare = {"Stacks": [{**whole, "Outputs": []}]}
+        self.aws.answers["cloudformation:DescribeStacks"] = bare
+        self.assertEqual(self.configure("billing", "--yes", "--link", "other"), 1)
+        self.assertIn("has no output LoadBalancerArn", self.err)
 
     def test_without_credentials_it_says_so(self):
-        world().aws.denied = set()
-        self.assertEqual(self.configure("orders", "--yes", *WHO, AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="",
-                                        AWS_SHARED_CREDENTIALS_FILE="none", AWS_CONFIG_FILE="none"), 1)
+        self.assertEqual(
+            self.configure(
+                "orders",
+                "--yes",
+                *WHO,
+                AWS_ACCESS_KEY_ID="",
+                AWS_SECRET_ACCESS_KEY="",
+                AWS_SHARED_CREDENTIALS_FILE="none",
+                AWS_CONFIG_FILE="none",
+            ),
+            1,
+        )
         self.assertIn("See to credentials (AWS_PROFILE)", self.err)
 
 
