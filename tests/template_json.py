@@ -1,6 +1,6 @@
 """Prints a CloudFormation template as JSON, with every intrinsic in its long form.
 
-Usage: python template_json.py template.yaml
+Usage: python template_json.py < template.yaml
 """
 
 import json
@@ -14,5 +14,4 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "infra"))
 from configuration.template import Loader  # noqa: E402
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as file:
-        json.dump(yaml.load(file, Loader=Loader), sys.stdout, indent=1)
+    json.dump(yaml.load(sys.stdin.buffer, Loader=Loader), sys.stdout, indent=1)

@@ -124,7 +124,8 @@ def best_subnet(network, there, kept=()):
 
     def rank(subnet):
         name, free = subnet["SubnetId"], subnet["AvailableIpAddressCount"]
-        return name not in kept, is_public(subnet, tables), name not in own, -free, name
+        is_other = name not in own
+        return name not in kept, is_public(subnet, tables), is_other, -free, subnet["CidrBlock"]
 
     def is_usable(subnet):
         is_free = subnet["AvailableIpAddressCount"] > 0 and not subnet.get("Ipv6Native")

@@ -9,12 +9,12 @@ use reconcile::binding::Binding;
 use reconcile::config::Config;
 use reconcile::report::{BindingReport, Report};
 use reconcile::trigger::Trigger;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, warn};
 
-use crate::context::Context;
+use crate::context::{Context, MAX_IN_FLIGHT};
 use crate::error::{RunError, SyncError};
-use crate::limit::{ConcurrencyLimited, MAX_IN_FLIGHT};
 use crate::ports::{Clock, Clusters, Dns, Ports, RoleProbe, TargetGroups};
 use crate::process_state::ProcessState;
 use crate::run::Run;
@@ -30,7 +30,7 @@ pub struct Synchronizer<P: Ports> {
 
 impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<(D, G, T, C)> {
     /// Keeps the bindings of the configuration through the given ports.
-    pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Self {
+    pub fn new(config: Config, dns: D, groups: G, clusters: T, clock: C) -> Self {
         for binding in &config.bindings {
             if let Some(what) = binding.is_unidentified() {
                 warn!(
@@ -47,12 +47,14 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<(D, G, T, C)> 
             context: Context {
                 config,
                 dns,
-                groups: ConcurrencyLimited::new(groups),
-                topology: ConcurrencyLimited::new(topology),
+                groups,
+                clusters,
+                elbv2_calls: Semaphore::new(MAX_IN_FLIGHT),
+                rds_calls: Semaphore::new(MAX_IN_FLIGHT),
                 role_probe: None,
                 clock,
                 state: ProcessState::default(),
-                clusters: Mutex::default(),
+                named: Mutex::default(),
             },
         }
     }

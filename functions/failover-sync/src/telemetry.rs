@@ -30,7 +30,7 @@ fn log(trigger: Cause, report: &BindingReport) {
                 $level,
                 %trigger,
                 binding = report.binding,
-                state = report.state.name(),
+                state = %report.state,
                 endpoint = report.endpoint,
                 mode = %report.mode,
                 rds_events = report.rds_events.join(","),

@@ -53,8 +53,9 @@ impl Report {
 }
 
 /// What became of an instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum State {
     /// Its host cache was emptied.
     Flushed,
@@ -65,18 +66,6 @@ pub enum State {
     Skipped,
     /// The error says why, and the other fields what was seen.
     Failed,
-}
-
-impl State {
-    /// The name in results and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Flushed => "flushed",
-            State::WouldFlush => "would-flush",
-            State::Skipped => "skipped",
-            State::Failed => "failed",
-        }
-    }
 }
 
 /// What was seen and done on one instance, in the order in which a person reads it: what, how it
@@ -204,7 +193,7 @@ mod tests {
             (State::Failed, report(|report| (report.error, report.dry_run) = (failure(), true))),
         ] {
             assert_eq!(report.state, expected, "{report:?}");
-            assert_eq!(serde_json::to_value(expected).expect("JSON"), expected.name());
+            assert_eq!(serde_json::to_value(expected).expect("JSON"), expected.to_string());
         }
     }
 

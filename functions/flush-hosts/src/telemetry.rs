@@ -28,7 +28,7 @@ fn log(database: &str, report: &InstanceReport) {
                 instance = report.instance,
                 status = report.status,
                 endpoint = report.endpoint.as_ref().map(HostPort::to_string),
-                state = report.state.name(),
+                state = %report.state,
                 dry_run = report.dry_run,
                 version = report.version,
                 statement = report.statement.map(Statement::sql),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use strum::{Display, EnumString, VariantArray};
+
 use crate::partition;
 
 /// One endpoint name kept in one target group on one port.
@@ -59,7 +61,8 @@ impl Binding {
 }
 
 /// What a binding follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// The writer endpoint of an Aurora or Multi-AZ DB cluster: exactly one address.
     Cluster,
@@ -79,16 +82,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind with the name that the configuration uses.
-    pub const NAMES: [(&'static str, Kind); 7] = [
-        ("cluster", Kind::Cluster),
-        ("readers", Kind::Readers),
-        ("instance", Kind::Instance),
-        ("proxy", Kind::Proxy),
-        ("hostname", Kind::Hostname),
-        ("address", Kind::Address),
-        ("custom", Kind::Custom),
-    ];
+    /// Every kind; its text is the name that the configuration uses.
+    pub const ALL: &[Kind] = Kind::VARIANTS;
 
     /// Whether more than one address would split the writes.
     pub fn is_single_writer(self) -> bool {
@@ -148,13 +143,6 @@ impl Kind {
                 Kind::Hostname => self != Kind::Address,
                 Kind::Readers | Kind::Proxy | Kind::Address => false,
             }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, _) = Kind::NAMES[*self as usize];
-        f.write_str(name)
     }
 }
 
@@ -229,7 +217,8 @@ impl fmt::Display for Endpoint {
 }
 
 /// An address family. Immutable for a target group, so it belongs to the binding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Family {
     /// A records.
     #[default]
@@ -242,15 +231,6 @@ impl Family {
     /// Whether the address is of this family.
     pub fn has(self, address: &IpAddr) -> bool {
         address.is_ipv4() == (self == Family::Ipv4)
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Ipv4 => "ipv4",
-            Family::Ipv6 => "ipv6",
-        })
     }
 }
 
@@ -353,7 +333,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_kind_prints_the_name_that_the_configuration_uses() {
-        for (name, kind) in Kind::NAMES {
+        for (name, kind) in Kind::ALL.iter().map(|kind| (kind.to_string(), *kind)) {
             assert_eq!(kind.to_string(), name);
         }
     }

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use serde::Serialize;
+use strum::{Display, EnumString};
 
 use crate::target::{Addresses, DescribedTarget, Target};
 
 /// Whether a run carries its plans out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumString, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mode {
     /// It does.
     #[default]
@@ -24,15 +26,6 @@ impl Mode {
             Mode::Act => plan,
             Mode::Observe => Plan { keep: plan.keep, ..Plan::default() },
         }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Mode::Act => "act",
-            Mode::Observe => "observe",
-        })
     }
 }
 
@@ -125,7 +118,7 @@ mod tests {
     #[test]
     fn a_plan_is_the_difference_between_wanted_and_described() {
         for (title, want, group, plan) in [
-            ("in sync", &["10.0.0.1"][..], &["10.0.0.1:5432"][..], "nothing to do"),
+            ("in-sync", &["10.0.0.1"][..], &["10.0.0.1:5432"][..], "nothing to do"),
             ("an empty group", &["10.0.0.1"], &[], "register 10.0.0.1:5432"),
             (
                 "a failover",

@@ -53,8 +53,9 @@ impl Report {
 }
 
 /// What became of a binding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum State {
     /// The group was right already.
     #[default]
@@ -68,19 +69,6 @@ pub enum State {
     /// The run could not finish its work; the error says why, and the other fields say what was
     /// done.
     Failed,
-}
-
-impl State {
-    /// The name in results and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::InSync => "in-sync",
-            State::Updated => "updated",
-            State::WouldUpdate => "would-update",
-            State::Waiting => "waiting",
-            State::Failed => "failed",
-        }
-    }
 }
 
 /// What was seen and done for one binding, in the order in which a person reads it: what, how it
@@ -348,8 +336,8 @@ pub fn strings<'a, T: Display + 'a>(items: impl IntoIterator<Item = &'a T>) -> V
 }
 
 /// What a database said when it was asked which role it has.
-pub fn role_text(role: Option<Role>) -> &'static str {
-    role.map_or("no answer", Role::name)
+pub fn role_text(role: Option<Role>) -> String {
+    role.map_or("no answer".to_owned(), |role| role.to_string())
 }
 
 fn text<T: Display, S: Serializer>(item: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {

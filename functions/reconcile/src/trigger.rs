@@ -1,13 +1,13 @@
 //! The trigger: why the function runs. Any JSON becomes one; what is not understood reconciles like
 //! a manual run.
 
-use std::fmt;
 use std::time::Duration;
 
 use base::payload::{Options, PayloadError};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use strum::Display;
 
 use crate::binding::Binding;
 use crate::claim::age;
@@ -37,8 +37,9 @@ pub struct Trigger {
 }
 
 /// What started the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Cause {
     /// A message from RDS, whatever carried it.
     Failover,
@@ -47,16 +48,6 @@ pub enum Cause {
     /// Anything else: a person, the console's test button, a payload that nobody knows.
     #[default]
     Manual,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Cause::Failover => "failover",
-            Cause::Schedule => "schedule",
-            Cause::Manual => "manual",
-        })
-    }
 }
 
 impl Trigger {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use strum::IntoStaticStr;
 
 use crate::binding::{Binding, Kind};
 use crate::claim::{Doubt, Role, Witness, age};
@@ -18,7 +19,8 @@ use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget};
 
 /// What should become of a target group, and which rule says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Verdict {
     /// The registered targets are what the evidence says.
     InSync(Reason),
@@ -31,16 +33,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict in one word, for the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Verdict::InSync(_) => "in sync",
-            Verdict::Switch(..) => "switch",
-            Verdict::Wait(_) => "wait",
-            Verdict::Refuse(_) => "refuse",
-        }
-    }
-
     /// The plan, if something is to be changed.
     pub fn plan(&self) -> Option<&Plan> {
         if let Verdict::Switch(plan, _) = self { Some(plan) } else { None }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::Run;
 use crate::databases::{Login, PROBE_LIMIT};
 use crate::error::chain;
-use crate::ports::{Ports, TargetGroups};
+use crate::ports::Ports;
 use crate::questions::{Answer, ResolvedMembers, Source};
 
 /// The RDS API gives no answer if it takes longer than this.
@@ -45,7 +45,7 @@ impl<P: Ports> Run<'_, P> {
         if is_due && !self.questions.are_asked_of(Source::Group) {
             let (context, binding) = (self.context, self.binding);
             self.questions.ask(Source::Group, async move {
-                Answer::Group(context.groups.describe(&binding.target_group).await)
+                Answer::Group(context.describe(&binding.target_group).await)
             });
         }
         self.probe_roles(self.poll_policy.databases_to_probe(&self.evidence));

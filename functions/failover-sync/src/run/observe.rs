@@ -23,7 +23,7 @@ use super::ask::MEMBER_LIMIT;
 use crate::databases::{Login, PROBE_LIMIT};
 use crate::dns;
 use crate::error::{DnsError, SyncError};
-use crate::ports::{Ports, TargetGroups};
+use crate::ports::Ports;
 use crate::questions::{Answer, ResolvedMembers, Source};
 
 /// A look that is urgent waits so long for each whom it asked; who has not answered by then is
@@ -144,7 +144,7 @@ impl<P: Ports> Run<'_, P> {
     /// When the target group could not be read; `progress` is what was done before.
     pub(super) async fn describe(&mut self, progress: &'static str) -> Result<Verdict, SyncError> {
         let (context, binding) = (self.context, self.binding);
-        let group = self.poll_during(context.groups.describe(&binding.target_group)).await;
+        let group = self.poll_during(context.describe(&binding.target_group)).await;
         let group = group.map_err(|source| SyncError::Aws { progress, source: source.into() })?;
         let now = self.now();
         self.evidence.group.update(group, now);
