@@ -19,7 +19,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import rds_endpoint
-from configuration import questions, report
+from configuration import group, questions, report
 from configuration.fill import ACTIONS as ACTIONS_OF_FILL
 from configuration.fill import fill
 from configuration.network import Network
@@ -29,6 +29,7 @@ from read_only import ReadOnly
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTIONS = rds_endpoint.ACTIONS | ACTIONS_OF_FILL
+ACTIONS_OF_GROUP = group.ACTIONS - ACTIONS
 WRITTEN, NOT_POSSIBLE, WRONG_USE = 0, 1, 2
 WHAT = {
     "cluster": "the cluster",
@@ -38,14 +39,22 @@ WHAT = {
     "proxy": "an endpoint of the proxy",
 }
 
+
+def listed(actions):
+    return "\n".join(f"  {action}" for action in sorted(actions))
+
+
 EPILOG = f"""\
 It needs boto3, PyYAML and tomlkit, which aws-sam-cli brings along. It looks with these actions, and
 says and asks for what it may not look at:
-{chr(10).join(f"  {action}" for action in sorted(ACTIONS))}
+{listed(ACTIONS)}
+and with --target-group:
+{listed(ACTIONS_OF_GROUP)}
 
 examples:
   python infra/configure.py app.cluster-abc123.eu-west-1.rds.amazonaws.com
   python infra/configure.py billing.abc123.eu-west-1.rds.amazonaws.com --link failover-sync
+  python infra/configure.py NAME --target-group arn:aws:elasticloadbalancing:...
   python infra/configure.py NAME --yes --principals 444455556666 --email ops@example.com
 
 exit codes: 0 = written, 1 = not possible, 2 = wrong use
@@ -87,7 +96,9 @@ def parsed(arguments):
     )
     say = parser.add_argument
     say("name", metavar="NAME", help="the endpoint that clients use today: a name, or an address")
-    say("--link", metavar="STACK", help="put the database on the link of this stack")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--link", metavar="STACK", help="put the database on this stack's link")
+    where.add_argument("--target-group", metavar="ARN", help="keep this group, which exists")
     say("--principals", metavar="WHO", help="who may connect: accounts or ARNs, with commas")
     say("--acceptance", choices=["yes", "no"], help="whether you accept each consumer by hand")
     say("--email", metavar="ADDRESS", help="who gets alarms and requests; '' for nobody")
@@ -149,9 +160,11 @@ def run(options, out):
     target = Target(ROOT, options, database)
     partition = session.get_partition_for_region(database.region)
     settings = Settings(target.template, target.stack, partition)
-    settings.saved = (target.answers_for(database), target.source)
+    settings.saved = target.answers_for(database)
     say_flags(settings, options)
-    aws = ReadOnly(session, ACTIONS, database.region)
+    if options.target_group:
+        group.check(session, settings, database, options.target_group, not options.yes)
+    aws = ReadOnly(session, ACTIONS | ACTIONS_OF_GROUP, database.region)
     fill(settings, Network(aws, settings, database), asker, options)
     settings.require_all()
     print(f"\n{report.table(settings)}\n", file=out)

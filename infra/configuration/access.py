@@ -56,7 +56,7 @@ def fill_way_to_database(network):
     """The database's security group, or its ranges where no rule can name the group."""
     settings, database = network.settings, network.database
     is_known = settings.value("DatabaseSecurityGroupId") or settings.value("DatabaseCidrs")
-    if is_known or not database.vpc:
+    if is_known or not database.vpc or network.is_let_in:
         return
     if network.is_elsewhere and not is_peered(network):
         is_ipv6 = settings.value("IpAddressType") == "ipv6"

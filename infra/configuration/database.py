@@ -96,7 +96,8 @@ def warnings(settings, database):
     if database.kind == "instance" and database.is_multi_az is False and not database.is_member:
         yield f"{database.identifier} is not Multi-AZ: there is no standby to fail over to."
     delay = int(settings.value("DeregistrationDelaySeconds") or LEAST_DELAY)
-    if delay < LEAST_DELAY:
+    # Of a group that exists the preflight tells.
+    if delay < LEAST_DELAY and not settings.value("TargetGroupArn"):
         yield (
             f"DeregistrationDelaySeconds={delay} is below {LEAST_DELAY}: DNS answers that flap can "
             "mislead the function."

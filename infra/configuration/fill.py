@@ -1,6 +1,6 @@
 """In which order a deployment is filled: flags, then earlier answers, then AWS, then questions."""
 
-from configuration import access, link, network, probe, questions
+from configuration import access, group, link, network, probe, questions
 from configuration import database as databases
 from configuration.settings import YOU
 
@@ -18,11 +18,19 @@ def fill(settings, there, asker, options):
         link.fill_from_stack(there, options.link)
     databases.fill(settings, database)
     questions.ask_for_database(asker, settings, database)
+    if options.target_group:
+        group.fill_from_group(there, options.target_group)
     network.fill_vpc(there)
     questions.ask_for_vpc(asker, there)
-    (fill_on_link if options.link else fill_new_link)(settings, there, asker)
+    if options.link:
+        fill_on_link(settings, there, asker)
+    elif not options.target_group:
+        fill_new_link(settings, there, asker)
     access.fill_targets(there, options.strict)
-    questions.ask_for_access(asker, there)
+    # The load balancer of a group that exists has its way already.
+    if not options.target_group or probe.is_asked_for(settings):
+        access.fill_way_to_database(there)
+        questions.ask_for_access(asker, there)
     probe.fill(there)
     if probe.is_asked_for(settings):
         questions.ask_for_function(asker, there)
@@ -36,7 +44,6 @@ def fill_new_link(settings, there, asker):
     network.fill_subnets(there, kept=answers.get("SubnetIds", "").split(","))
     questions.ask_for_subnets(asker, there)
     network.fill_family(there)
-    access.fill_way_to_database(there)
     access.warn_of_load_balancers(there)
 
 
@@ -47,4 +54,3 @@ def fill_on_link(settings, there, asker):
     if link.is_let_in(there):
         there.is_let_in = True
         settings.say("DatabaseSecurityGroupId", "", "another stack has the rule")
-    access.fill_way_to_database(there)

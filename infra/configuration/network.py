@@ -18,6 +18,7 @@ class Network:
         self.answers = {}
         # By the rule of another stack.
         self.is_let_in = False
+        self.vpc_of_group = None
 
     def all(self, service, operation, key, **parameters):
         """What AWS answers; None, with a note, if that may not be seen."""
@@ -48,7 +49,7 @@ class Network:
     @property
     def vpc(self):
         """The load balancer's."""
-        return self.settings.value("VpcId")
+        return self.settings.value("VpcId") or self.vpc_of_group
 
     @property
     def is_elsewhere(self):

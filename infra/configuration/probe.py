@@ -50,7 +50,7 @@ def fill_login(settings, database):
     if database.iam_login is False:
         what = "cluster" if database.kind == "cluster" else "instance"
         settings.warn(
-            f"IAM login is off, and ProbeUser needs it: aws rds modify-db-{what} "
+            f"IAM login is off, and ProbeUser needs it:\naws rds modify-db-{what} "
             f"--db-{what}-identifier {database.identifier} --enable-iam-database-authentication "
             "--apply-immediately"
         )

@@ -22,6 +22,7 @@ SENTENCES = {
     "FunctionSecurityGroupIds": "Which security group shall the function have?",
     "AllowedPrincipals": "Who may connect? Accounts, or ARNs of roles and users, with commas.",
     "AcceptanceRequired": "Will you accept each consumer by hand before it can connect?",
+    "OperationsTopicArn": "To which SNS topic shall the alarms go, as its ARN?",
     "OperationsEmail": "Which e-mail address gets alarms and connection requests? Empty: none.",
 }
 FLAGS = {
@@ -154,7 +155,9 @@ def ask_for_function(asker, network):
 
 
 def ask_for_people(asker, settings):
-    """The three that nobody but the owner can know."""
+    """What nobody but the owner can know."""
+    if "OperationsTopicArn" in settings.template.required():
+        ask(asker, settings, "OperationsTopicArn")
     ask(asker, settings, "AllowedPrincipals")
     ask(asker, settings, "AcceptanceRequired", "true")
     # An address subscribes to the stack's own topic alone.

@@ -25,9 +25,12 @@ def table(settings):
     notes += [f"! {note}" for note in settings.warnings]
     notes += [f"- {note}" for note in settings.hints]
     for note in notes:
+        # Below it stands a command, which can be copied.
+        head, *commands = note.split("\n")
         lines += textwrap.wrap(
-            note, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+            head, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
         )
+        lines += [f"  {command}" for command in commands]
     return "\n".join(lines)
 
 

@@ -10,31 +10,38 @@ from configuration.settings import WrongUse
 from configuration.template import Template
 
 PROJECT = "failover-sync"
+FRONT_DOOR = "template.yaml"
+
+
+def path(options):
+    """The template of what is asked for."""
+    if options.target_group:
+        return "infra/function.yaml"
+    return "infra/database.yaml" if options.link else FRONT_DOOR
 
 
 class Target:
     """A template, the name of its stack, and the file for its parameters."""
 
     def __init__(self, root, options, database):
-        self.root = root
-        self.path = "infra/database.yaml" if options.link else "template.yaml"
+        self.root, self.region = root, database.region
+        self.path = path(options)
         self.template = Template(root / self.path)
         self.config, self.parameters = options.config_file, options.parameters
         self.file = Path(self.parameters or self.config)
-        name = (
-            options.environment
-            or options.preset
-            or (options.stack or databases.stack_name(database) if options.link else "default")
-        )
+        default = (options.stack or databases.stack_name(database)) if self.is_layer else "default"
+        name = options.environment or options.preset or default
         self.environment = Environment(self.config, name)
-        self.preset = (
-            Environment(self.config, options.preset) if options.preset else self.environment
-        )
-        if not self.preset.exists and options.preset:
+        self.preset = Environment(self.config, options.preset) if options.preset else None
+        if self.preset and not self.preset.exists:
             raise WrongUse(f"{self.config} has no preset {options.preset}")
-        default = name if options.link else PROJECT + ("" if name == "default" else f"-{name}")
+        default = PROJECT if name == "default" else f"{PROJECT}-{name}"
+        default = name if self.is_layer else default
         self.stack = options.stack or self.environment.option("stack_name") or default
-        self.region = database.region
+
+    @property
+    def is_layer(self):
+        return self.path != FRONT_DOOR
 
     @property
     def place(self):
@@ -42,18 +49,15 @@ class Target:
         shown = os.path.relpath(self.file)
         return shown if self.parameters else f"[{self.environment.name}] of {shown}"
 
-    @property
-    def source(self):
-        return (
-            f"preset {self.preset.name}"
-            if "DatabaseEndpoint" not in self.preset.answers()
-            else self.config.name
-        )
-
     def answers_for(self, database):
-        """What was answered before, if it was not for another database."""
-        answers = self.preset.answers() | self.environment.answers()
-        return answers if answers.get("DatabaseEndpoint", database.name) == database.name else {}
+        """What was answered before and is not for another database, and what it is called."""
+        there = self.environment.answers()
+        preset = self.preset.answers() if self.preset else {}
+        answers = preset | there
+        if answers.get("DatabaseEndpoint", database.name) != database.name:
+            return {}, ""
+        is_fresh = "DatabaseEndpoint" not in there
+        return answers, f"preset {self.preset.name}" if preset and is_fresh else self.config.name
 
     def differing(self, settings):
         """What the file has otherwise: name, and the values there and here."""
@@ -76,23 +80,24 @@ class Target:
 
     def commands(self):
         """What deploys it: a checkout compiles first, a release has all that it needs."""
-        is_checkout = (self.root / "Makefile").exists()
-        is_layer = self.path != "template.yaml"
-        template = self.path
-        if is_checkout:
-            template = f".aws-sam/{Path(self.path).stem if is_layer else 'build'}/template.yaml"
-        if self.parameters:
-            commands = self.aws_commands(template)
-        else:
-            commands = [["sam", "deploy", "--config-env", self.environment.name]]
-            # sam looks for its file beside the template.
-            commands[0] += ["--template-file", template] if is_layer else []
-            commands[0] += (
-                ["--config-file", str(self.config.resolve())]
-                if is_layer or not self.is_beside
-                else []
+        template, first = self.path, []
+        if (self.root / "Makefile").exists():
+            template = (
+                f".aws-sam/{Path(self.path).stem if self.is_layer else 'build'}/template.yaml"
             )
-        return [["make", "build"], *commands] if is_checkout else commands
+            first = [["make", "build"]]
+            if self.is_layer:
+                built = str(Path(template).parent)
+                first = [["sam", "build", "--template-file", self.path, "--build-dir", built]]
+        if self.parameters:
+            return [*first, *self.aws_commands(template)]
+        deploy = ["sam", "deploy", "--config-env", self.environment.name]
+        if self.is_layer:
+            deploy += ["--template-file", template]
+        # sam looks for its file beside the template.
+        if self.is_layer or not self.is_beside:
+            deploy += ["--config-file", str(self.config.resolve())]
+        return [*first, deploy]
 
     @property
     def is_beside(self):

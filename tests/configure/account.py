@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import shutil
+import socket
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -77,6 +78,7 @@ class Case(TestCase):
             made = boto3.Session if variables else lambda region_name: session()
             stack.enter_context(mock.patch("boto3.Session", made))
             stack.enter_context(mock.patch("socket.gethostbyname_ex", resolve))
+            stack.enter_context(mock.patch("socket.getaddrinfo", addresses))
             stack.enter_context(contextlib.redirect_stdout(out))
             stack.enter_context(contextlib.redirect_stderr(err))
             stack.callback(os.chdir, os.getcwd())
@@ -94,6 +96,13 @@ class Case(TestCase):
 
     def assert_untouched(self):
         self.assertEqual(self.config.read_text(encoding="utf-8"), self.before)
+
+
+def addresses(name, *more, real=socket.getaddrinfo, **options):
+    """Only of this machine."""
+    if name != "127.0.0.1":
+        raise OSError("no such name")
+    return real(name, *more, **options)
 
 
 def resolve(name):

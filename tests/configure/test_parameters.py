@@ -25,6 +25,8 @@ FILLED = {
     "LoadBalancerSecurityGroupId": ("link", "output of failover-sync"),
     "OperationsTopicArn": ("link", "output of failover-sync"),
     "SubnetIds": ("aurora-cluster", "DescribeSubnets"),
+    "TargetGroupArn": ("target-group", "you"),
+    "TargetIpAddressType": ("target-group", "DescribeTargetGroups"),
     "VpcId": ("aurora-cluster", "the database's"),
 }
 # Whom it is asked, and why nobody else knows.
@@ -47,15 +49,20 @@ DEFAULTED = {
     "FunctionName": "the stack's name",
     "HealthCheckIntervalSeconds": "auto goes by the engine",
     "KmsKeyArn": "the services' own encryption",
+    "Mode": "act on a path of its own; on a group that exists observe, which the table says",
     "LoadBalancerFullName": "the end of LoadBalancerArn",
     "LogRetentionDays": "a month",
     "ProbeSecretArn": "nobody needs the role probe; the table names it",
     "ProbeUser": "nobody needs the role probe; the table names it",
+    "ReaderEndpoint": "filled with ReaderTargetGroupArn",
     "ReaderListenerPort": "the writer alone",
+    "ReaderTargetGroupArn": "the writer alone",
+    "ReaderTargetGroupFullName": "the end of ReaderTargetGroupArn",
     "ScheduleExpression": "the shortest",
+    "TargetGroupFullName": "the end of TargetGroupArn",
     "WatchSeconds": "the longest",
 }
-TEMPLATES = ("template.yaml", "infra/database.yaml")
+TEMPLATES = ("template.yaml", "infra/database.yaml", "infra/function.yaml")
 
 
 class Parameters(Case):

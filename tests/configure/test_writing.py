@@ -252,6 +252,24 @@ class Use(Case):
         self.assertEqual(self.configure("billing", "--yes", "--link", "other"), 1)
         self.assertIn("has no output LoadBalancerArn", self.err)
 
+    def test_a_target_group_that_cannot_be_kept(self):
+        arn = world().names["target-group"]
+        described = world().answers["elasticloadbalancing:DescribeTargetGroups"]
+        lambdas = {"TargetGroups": [{**described["TargetGroups"][0], "TargetType": "instance"}]}
+        missing = Fault("TargetGroupNotFound", "One or more target groups not found")
+        for answer, group, code, complaint in (
+            (lambdas, arn, 1, "the preflight refuses the target group"),
+            (missing, arn, 1, "there is no target group orders in eu-west-1"),
+            (described, arn.replace("eu-west-1", "us-east-1"), 1, "the target group is in us-east"),
+            (described, "orders", 2, "must be the ARN of a target group"),
+            (described, arn, 1, "OperationsTopicArn is not known"),
+        ):
+            with self.subTest(complaint):
+                self.aws.answers["elasticloadbalancing:DescribeTargetGroups"] = answer
+                self.assertEqual(self.configure("orders", "--yes", "--target-group", group), code)
+                self.assertIn(complaint, self.err)
+                self.assert_untouched()
+
     def test_without_credentials_it_says_so(self):
         self.assertEqual(
             self.configure(

@@ -229,7 +229,7 @@ class World:
             **LOGIN,
         )
         self.names["far"] = far["DBInstance"]["Endpoint"]["Address"]
-        self.names["far vpc"] = self.client("ec2", "us-east-1").describe_vpcs()["Vpcs"][0]["VpcId"]
+        self.names["far-vpc"] = self.client("ec2", "us-east-1").describe_vpcs()["Vpcs"][0]["VpcId"]
         # A database of one's own on a virtual machine.
         self.ec2.create_network_interface(
             SubnetId=self.names["private-a"], PrivateIpAddress="10.0.10.99", Groups=[orders]
@@ -292,9 +292,21 @@ class World:
             "LoadBalancerArn": balancer,
             "Type": "network",
             "VpcId": self.names["main"],
-            "AvailabilityZones": [{"ZoneName": zone} for zone in ZONES[:2]],
+            "SecurityGroups": [group],
+            "AvailabilityZones": [
+                {"ZoneName": zone, "SubnetId": self.names[f"private-{zone[-1]}"]}
+                for zone in ZONES[:2]
+            ],
         }
-        listener = {"Port": 5432, "LoadBalancerArn": balancer}
+        arn = self.names["target-group"] = f"{account}:targetgroup/orders/0123456789abcdef"
+        listener = {
+            "ListenerArn": f"{account}:listener/net/link/0123456789abcdef/0123456789abcdef",
+            "LoadBalancerArn": balancer,
+            "Protocol": "TCP",
+            "Port": 5432,
+            "DefaultActions": [{"Type": "forward", "TargetGroupArn": arn}],
+        }
+        self.target_group(arn, balancer)
         self.answers |= {
             "cloudformation:DescribeStacks": {"Stacks": [stack]},
             "elasticloadbalancing:DescribeLoadBalancers": {"LoadBalancers": [there]},
@@ -302,3 +314,19 @@ class World:
         }
         # The first database's stack has let it in.
         self.let_in(self.names["group orders"], 5432, UserIdGroupPairs=[{"GroupId": group}])
+
+    def target_group(self, arn, balancer):
+        """That of the link's database, of which the preflight has something to say."""
+        prefix = "elasticloadbalancing:Describe"
+        group = {"TargetGroupArn": arn, "TargetGroupName": "orders", "VpcId": self.names["main"]}
+        group |= {"TargetType": "ip", "Protocol": "TCP", "Port": 5432, "IpAddressType": "ipv4"}
+        delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "60"}
+        target = {"Target": {"Id": "10.0.20.7", "Port": 5432}, "TargetHealth": {"State": "healthy"}}
+        self.answers |= {
+            f"{prefix}TargetGroups": {"TargetGroups": [{**group, "LoadBalancerArns": [balancer]}]},
+            f"{prefix}TargetGroupAttributes": {"Attributes": [delay]},
+            f"{prefix}TargetHealth": {"TargetHealthDescriptions": [target]},
+            f"{prefix}LoadBalancerAttributes": {"Attributes": []},
+            f"{prefix}Tags": {"TagDescriptions": [{"ResourceArn": arn, "Tags": []}]},
+            "cloudtrail:LookupEvents": {"Events": []},
+        }
