@@ -21,25 +21,21 @@ use crate::error::{AwsError, DnsError, DnsFailure};
 use crate::ports::{Clock, Clusters, Dns, Ports, RoleProbe, TargetGroups};
 use crate::process_state::ProcessState;
 
-/// So many calls to one service are under way at most; each has a connection of its own, which the
-/// warm-up opens. ELBv2 and RDS throttle the whole account (Elastic Load Balancing: ten describes a
-/// second, forty at once). A call keeps its place while the SDK waits to try it again, so that
-/// throttled answers slow the other bindings down as well. The SDK's adaptive retries do not fit:
-/// throttled in its first half second, that mode lets a call pass every two seconds, and asks more
-/// for a second try than its bucket can then hold.
+/// Each call has a connection of its own, which the warm-up opens. ELBv2 and RDS throttle the whole
+/// account (Elastic Load Balancing: ten describes a second, forty at once). A call keeps its place
+/// while the SDK waits to try again, so that throttling slows the others too. The SDK's adaptive
+/// retries do not fit: throttled in its first half second, it lets a call pass every two seconds,
+/// and asks more for a second try than its bucket then holds.
 pub(crate) const MAX_IN_FLIGHT: usize = 8;
 
-/// Bindings of one cluster, such as its writer's and its readers', share what the RDS API says for
-/// so long.
+/// Bindings of one cluster, such as its writer's and its readers', share an answer for so long.
 const SHARED_FOR: Duration = PAUSE;
 
-/// The members of a cluster as the RDS API told them last, and when.
 type Members = (Vec<ClusterMember>, DateTime<Utc>);
 
 /// Locked while the RDS API is asked, so that another binding waits for the same answer.
 pub(crate) type Shared = Arc<tokio::sync::Mutex<Option<(Members, Instant)>>>;
 
-/// The configuration and the ports of a process.
 pub(crate) struct Context<P: Ports> {
     pub(crate) config: Config,
     pub(crate) dns: P::Dns,
@@ -50,12 +46,10 @@ pub(crate) struct Context<P: Ports> {
     pub(crate) role_probe: Option<Arc<dyn RoleProbe>>,
     pub(crate) clock: P::Clock,
     pub(crate) state: ProcessState,
-    /// What the RDS API said last of each cluster.
     pub(crate) named: Mutex<BTreeMap<String, Shared>>,
 }
 
 impl<P: Ports> Context<P> {
-    /// The addresses behind the binding's endpoint.
     pub(crate) async fn resolve(&self, binding: &Binding) -> Result<DnsAnswer, DnsError> {
         match &binding.endpoint {
             Endpoint::Name(name) => self.lookup(name, binding.family, dns::LIMIT).await,
@@ -65,7 +59,6 @@ impl<P: Ports> Context<P> {
         }
     }
 
-    /// The addresses behind a name, if they are found in time.
     pub(crate) async fn lookup(
         &self,
         name: &str,
@@ -79,8 +72,7 @@ impl<P: Ports> Context<P> {
         timeout(limit, self.dns.lookup(name, family)).await.unwrap_or_else(timed_out)
     }
 
-    /// The members of a cluster, and when the RDS API told them: not before the run that asks
-    /// began.
+    /// The members, and when the RDS API told them: not before the run that asks began.
     pub(crate) async fn members(&self, cluster: &str, began: Instant) -> Result<Members, AwsError> {
         let shared = {
             let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +90,6 @@ impl<P: Ports> Context<P> {
         }
     }
 
-    /// Everything that the group lists.
     pub(crate) async fn describe(
         &self,
         group: &TargetGroupArn,
@@ -125,7 +116,6 @@ impl<P: Ports> Context<P> {
         self.groups.deregister(group, targets).await
     }
 
-    /// Whether this run changes anything: neither a dry run nor an observing function does.
     pub(crate) fn mode(&self, trigger: &Trigger) -> Mode {
         if trigger.dry_run { Mode::Observe } else { self.config.mode }
     }

@@ -1,6 +1,4 @@
-//! What can go wrong, in words for the person who reads it at night.
-//!
-//! A `Display` never repeats its source; [`chain`] joins them. Each error has a stable name, which
+//! What can go wrong, in words for the person who reads it at night. The stable name of an error
 //! becomes the `errorType` of a failed invocation.
 
 use base::payload::PayloadError;
@@ -15,9 +13,7 @@ use reconcile::report::{Report, strings};
 use reconcile::target::{DescribedTarget, Target};
 use thiserror::Error;
 
-/// The IAM action that registers targets.
 pub(crate) const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
-/// The IAM action that deregisters them.
 pub(crate) const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 
 /// Why a run failed. The message of the invocation's error names each failure.
@@ -138,7 +134,6 @@ pub enum Phase {
     Deregistering(Vec<DescribedTarget>),
 }
 
-/// What another look may do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
     /// Nothing: somebody must change a role or a configuration.
@@ -149,12 +144,10 @@ pub(crate) enum Remedy {
     Patience,
     /// The same, if the right to write was given a moment ago.
     Permission,
-    /// It may succeed.
     Retry,
 }
 
 impl SyncError {
-    /// What another look may do about it.
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
             SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => {
@@ -208,8 +201,7 @@ pub enum DnsFailure {
     /// The name does not exist.
     #[error("answered NXDOMAIN: check the endpoint's spelling")]
     NoSuchName,
-    /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks
-    /// like this.
+    /// The name has no address in this family, or its chain of CNAMEs ends nowhere.
     #[error(
         "answered without an address: check \"ipAddressType\", and that the CNAME chain does not \
          loop"

@@ -19,8 +19,7 @@ use crate::ports::{Clock, Clusters, Dns, Ports, RoleProbe, TargetGroups};
 use crate::process_state::ProcessState;
 use crate::run::Run;
 
-/// An answer of AWS in the Region takes some ten milliseconds. Where none comes, the start must not
-/// wait for it.
+/// AWS in the Region answers in some ten milliseconds. Without an answer the start must not wait.
 const WARM_UP_LIMIT: Duration = Duration::from_millis(500);
 
 /// Keeps every configured binding.
@@ -73,10 +72,8 @@ impl<P: Ports> Synchronizer<P> {
         self.context.config.watch
     }
 
-    /// Makes the calls that the first invocation begins with, so that it finds open connections: a
-    /// TLS handshake is mostly computing, and Lambda gives a whole processor to the start only. It
-    /// is an observation without a verdict: what fails here fails again in the first invocation,
-    /// which reports it.
+    /// Opens the connections for the first invocation: a TLS handshake is mostly computing, and
+    /// Lambda gives a whole processor to the start only. What fails here fails there again.
     pub async fn warm_up(self: Arc<Self>) {
         let bindings = self.context.config.bindings.iter().take(MAX_IN_FLIGHT);
         let looks = bindings.map(|binding| async {
@@ -85,12 +82,10 @@ impl<P: Ports> Synchronizer<P> {
         let _ = timeout(WARM_UP_LIMIT, join_all(looks)).await;
     }
 
-    /// Reconciles the bindings that the trigger asks for, side by side, each for itself, until the
-    /// deadline.
+    /// Reconciles the bindings that the trigger asks for, side by side, until the deadline.
     ///
     /// # Errors
-    /// When the trigger names an unknown binding, or when a binding failed; the others are done
-    /// first.
+    /// When the trigger names an unknown binding, or when one failed; the others are done first.
     pub async fn run(
         self: &Arc<Self>,
         trigger: &Trigger,

@@ -46,9 +46,8 @@ pub fn error_type(mut kinds: impl Iterator<Item = &'static str>) -> &'static str
     if kinds.all(|kind| kind == first) { first } else { "SeveralFailures" }
 }
 
-/// Puts the request id on every line of an invocation, those of the runtime too. Its span has the
-/// level ERROR, so that no filter takes the id away, as happens to the span of the runtime's own
-/// tracing layer.
+/// Puts the request id on every line of an invocation. Its span is an ERROR, so that no filter
+/// takes the id away, as happens to the span of the runtime's own tracing layer.
 #[derive(Clone)]
 pub struct RequestSpan<S>(pub S);
 
