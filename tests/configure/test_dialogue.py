@@ -86,6 +86,15 @@ class Dialogue(Case):
         self.assertEqual(self.answers()["AllowedPrincipals"], "arn:aws:iam::444455556666:root")
         self.assertEqual(self.answers()["OperationsEmail"], "ops@example.com")
 
+    def test_the_readme_shows_this_dialogue(self):
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        [shown] = re.findall(r"```text\n\$ python infra/configure.py (.*?)```", text, re.DOTALL)
+        name, *lines = shown.splitlines()
+        dialogue = iter([line.rstrip() for line in GOLDEN.read_text(encoding="utf-8").splitlines()])
+        self.assertEqual(next(dialogue), f"{name}: the cluster orders in eu-west-1")
+        self.assertEqual([line for line in lines if line not in dialogue], [])
+        self.assertLessEqual(len(lines), 30)
+
     def test_a_name_that_rds_has_not_is_asked_for_all_that_it_needs(self):
         terminal = self.start("db.internal.example")
         for line in (
