@@ -42,9 +42,9 @@ TEMPLATES = [
 PROGRAMS = [
     f"infra/{name}.py"
     for name in [
-        *("accept", "check_peering", "preflight", "ticket"),
+        *("accept", "check_peering", "configure", "preflight", "ticket"),
         # What they are made of.
-        *("preflight_checks/*", "rds_endpoint", "read_only"),
+        *("configuration/*", "preflight_checks/*", "rds_endpoint", "read_only"),
     ]
 ]
 GUIDES = [

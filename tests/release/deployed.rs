@@ -15,7 +15,7 @@ use lab::workspace::{Run, root, venv_bin, venv_program};
 use serde_json::json;
 
 /// What the commands of a person who unpacked a release name.
-const NAMED: [&str; 15] = [
+const NAMED: [&str; 17] = [
     "LICENSE",
     "README.md",
     "failover-sync-arm64.zip",
@@ -23,6 +23,8 @@ const NAMED: [&str; 15] = [
     "flush-hosts-arm64.zip",
     "flush-hosts-x86_64.zip",
     "function-standalone.yaml",
+    "infra/configuration/fill.py",
+    "infra/configure.py",
     "infra/function.yaml",
     "infra/link.yaml",
     "samconfig.toml",
