@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use base::report::NAMESPACE;
+use lab::workspace::root;
 use reconcile::plan::Mode;
 use reconcile::report::{BindingReport, Witnesses};
 use serde_json::Value;
@@ -28,6 +29,14 @@ fn emitted() -> BTreeSet<String> {
     let line = report.metrics("link", 0).expect("a line");
     let named = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap().clone();
     named.iter().map(|metric| text(&metric["Name"])).collect()
+}
+
+#[test]
+fn the_guide_has_a_row_for_every_metric() {
+    let guide = std::fs::read_to_string(root().join("functions/README.md")).unwrap();
+    for metric in emitted() {
+        assert!(guide.contains(&format!("| `{metric}` |")), "{metric}");
+    }
 }
 
 #[test]
