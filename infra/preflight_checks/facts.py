@@ -102,13 +102,12 @@ class Facts:
         self.aliases = aliases or rds_endpoint.aliases
         self.resolve = addresses
         self.answers = {}
-        # A command must not go to another Region than the one that was looked at.
-        is_elsewhere = aws.session.region_name != self.aws.region
-        self.options = ("--region", self.aws.region) if is_elsewhere else ()
 
-    def command(self, *words):
-        """A command of the AWS CLI, to be copied."""
-        return shlex.join(["aws", *map(str, words), *self.options])
+    def command(self, *words, region=None):
+        """A command of the AWS CLI, to be copied, for the Region in which that is."""
+        region = region or self.aws.region
+        options = [] if region == self.aws.session.region_name else ["--region", region]
+        return shlex.join(["aws", *map(str, words), *options])
 
     def again(self, endpoint):
         """This program with another endpoint, as it is called where it stands."""
