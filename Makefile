@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY := 0
 
 FUNCTIONS := failover-sync flush-hosts
 # Layers that can be deployed on their own.
-LAYERS := link database flush-hosts ranges
+LAYERS := link database function flush-hosts ranges
 ZIP_LIMIT := 4500000
 # An environment of samconfig.toml; a preset has a stack of its own.
 PRESET ?= default
@@ -30,6 +30,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # A release of this version, packaged or unpacked here. With DIST= deploy compiles nevertheless.
 DIST ?= $(if $(shell grep -s 'SemanticVersion: $(VERSION)$$' dist/template.yaml),dist)
 LINTERS := target/tools/lint
+STANDALONE := $(LINTERS)/function-standalone.yaml
 LINTED := template.yaml $(wildcard infra/*.yaml)
 WORKFLOWS := $(wildcard .github/workflows/*)
 PAYLOAD ?= {}
@@ -41,7 +42,7 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept ticket check-peering preflight invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named configure deploy $(LAYERS:%=deploy-%) accept ticket check-peering preflight invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +58,7 @@ help: ## Show this help
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
 	@echo "  TARGET_GROUP=arn:... the target group that preflight looks at"
-	@echo "  DATABASE=name        the database's endpoint, or a CNAME of it, that the group is to follow"
+	@echo "  DATABASE=name        the database's endpoint, or a CNAME of it, for configure and preflight"
 	@echo "  VPC, PEER, ROUTED    ranges for check-peering: VPC='10.50.0.0/21' PEER='172.20.0.0/20' ROUTED='172.19.0.0/20'"
 	@echo "  PEER_ROUTED, CIDRS   what PEER routes already; or ranges of which check-peering compares each with each"
 	@echo "  MINUTES=30           how long soak goes on"
@@ -138,12 +139,17 @@ lint: setup $(LINTERS)/templates ## Check formatting, clippy, the templates and 
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # Not again before one of them, or a linter, is another one.
-$(LINTERS)/templates: $(LINTERS)/installed $(VENV)/installed $(LINTED) $(WORKFLOWS)
-	$(LINTERS)/bin/cfn-lint $(LINTED)
-	@printf '%s\n' $(LINTED) | xargs -P 2 -I {} sam validate --region $(LINT_REGION) --template-file {}
+$(LINTERS)/templates: $(LINTERS)/installed $(VENV)/installed $(LINTED) $(STANDALONE) $(WORKFLOWS)
+	$(LINTERS)/bin/cfn-lint $(LINTED) $(STANDALONE)
+	@printf '%s\n' $(LINTED) $(STANDALONE) | xargs -P 2 -I {} sam validate --region $(LINT_REGION) --template-file {}
 	$(LINTERS)/bin/checkov --framework cloudformation --file $(LINTED) --compact --quiet --skip-download
 	$(LINTERS)/bin/zizmor --quiet --offline $(WORKFLOWS)
 	@touch $@
+
+# What a release makes out of that layer.
+$(STANDALONE): infra/standalone.py infra/function.yaml $(VENV)/installed
+	@mkdir -p $(@D)
+	python infra/standalone.py > $@
 
 $(LINTERS)/installed: tests/lint-requirements.txt
 	@echo "Installing cfn-lint, checkov and zizmor into $(LINTERS) (one or two minutes)"
@@ -211,6 +217,7 @@ deploy: preset named $(if $(DIST),packaged,build) ## Deploy to AWS; asks for the
 
 # With files of its own: the build and the saved answers of the front door stay what they are.
 deploy-database: ## Add another database to a link; needs STACK=name for its own stack, as the other layers do
+deploy-function: ## The function for a target group that exists; it only observes at first
 deploy-flush-hosts: ## For MySQL and MariaDB: add the function that flushes the host cache
 deploy-link: ## A link without a database, with all of its parameters
 deploy-ranges: ## Address ranges as prefix lists, for several databases to share
@@ -222,6 +229,9 @@ $(LAYERS:%=deploy-%): deploy-%: $(if $(DIST),packaged,setup) named
 
 accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
 	@python infra/accept.py $(STACK) $(ENDPOINT)
+
+configure: setup ## Fill the parameters of a deployment from DATABASE, and ask for the rest; changes nothing on AWS
+	@python infra/configure.py $(DATABASE)$(if $(filter-out default,$(PRESET)), --preset $(PRESET))
 
 preflight: setup ## Whether the function can keep TARGET_GROUP, which exists, for DATABASE; changes nothing
 	@python infra/preflight.py $(TARGET_GROUP) $(DATABASE)

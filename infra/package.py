@@ -8,8 +8,9 @@ BINARIES is the directory with <function>/bootstrap for an architecture. Into DI
 made anew, go a zip of each function for each architecture, the templates, the guides, and the lists
 of components (SBOM). sam uploads the zip that a template names and knows no condition on it, so
 each architecture has templates of its own: those of the first stand where they do in the checkout,
-those of another in a directory of the architecture's name. Last come SHA256SUMS, and an archive of
-it all. The same files make the same bytes.
+those of another in a directory of the architecture's name. function-standalone.yaml, which names
+its zip in S3, is for all of them. Last come SHA256SUMS, and an archive of it all. The same files
+make the same bytes.
 """
 
 import gzip
@@ -23,6 +24,8 @@ import zipfile
 from os.path import normpath, relpath
 from pathlib import Path
 
+from standalone import standalone
+
 ROOT = Path(__file__).resolve().parent.parent
 FUNCTIONS = ["failover-sync", "flush-hosts"]
 # The machine in the header of an ELF file.
@@ -30,13 +33,18 @@ MACHINES = {"x86_64": 62, "arm64": 183}
 # The minor version of what Amazon Linux 2023 has, 2.34.
 GLIBC = 34
 # What refers to a zip, itself or by what it nests.
-TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/flush-hosts.yaml"]
+TEMPLATES = [
+    "template.yaml",
+    "infra/database.yaml",
+    "infra/function.yaml",
+    "infra/flush-hosts.yaml",
+]
 PROGRAMS = [
     f"infra/{name}.py"
     for name in [
-        *("accept", "check_peering", "preflight", "ticket"),
+        *("accept", "check_peering", "configure", "preflight", "ticket"),
         # What they are made of.
-        *("preflight_checks/*", "rds_endpoint", "read_only"),
+        *("configuration/*", "preflight_checks/*", "rds_endpoint", "read_only"),
     ]
 ]
 GUIDES = [
@@ -64,6 +72,7 @@ def main(directory, architectures, sboms):
         place = Path(architecture if number else ".")
         for name in TEMPLATES:
             put(directory / place / name, packaged(name, place, architecture).encode())
+    put(directory / "function-standalone.yaml", standalone().encode())
     for sbom in sboms:
         put(directory / sbom.name, sbom.read_bytes())
     files = sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_file())

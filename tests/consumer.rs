@@ -1,5 +1,5 @@
-//! The consumer's side of the link: what `infra/consumer.yaml`, `infra/consumer-role.yaml` and
-//! `infra/api-endpoints.yaml` promise, and a client that connects the way they lay.
+//! The consumer's side: what `infra/consumer.yaml`, `infra/consumer-role.yaml` and
+//! `infra/api-endpoints.yaml` promise, and a client that connects that way.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -45,8 +45,7 @@ const DNS_ENTRIES: &str = "DnsEntries";
 const ENDPOINT_NAME: &str =
     "vpce-01abc23456de78f9g-12abccd3.vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com";
 
-/// `infra/consumer.yaml`, with an endpoint that has the DNS names that AWS documents: the Regional
-/// one first.
+/// `infra/consumer.yaml`, with the DNS names that AWS documents: the Regional one first.
 static CONSUMER_TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
     let zonal = ENDPOINT_NAME.replacen("-12abccd3", "-12abccd3-eu-west-1a", 1);
     let entries =

@@ -1,6 +1,5 @@
-//! `infra/remove.md`, "The link": its commands in its order, run by the AWS CLI against the local
-//! AWS. It has no endpoint connections, whose commands are left out, and keeps no stack of a link,
-//! whose deletion is left out as well.
+//! `infra/remove.md`, "The link": its commands in order, by the AWS CLI, on the local AWS. That has
+//! no endpoint connections and no link's stack, whose commands are left out.
 
 use std::collections::BTreeMap;
 

@@ -43,7 +43,7 @@ QUICK = ["sync", "hostile", "elbv2", "rds", "flush", "version", "documents"]
 
 # The tests of a binary run twice: with the one that cargo builds and with the one that is deployed.
 DEPLOYED = {
-    "runtime": ".aws-sam/build/Database/Function/bootstrap",
+    "runtime": ".aws-sam/build/Database/FailoverSync/Function/bootstrap",
     "servers": ".aws-sam/flush-hosts/FlushHosts/bootstrap",
 }
 

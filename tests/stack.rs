@@ -1,6 +1,5 @@
-//! What a template and the templates that it nests would create under given parameters: the
-//! intrinsic functions resolved, as far as the templates here use them. A test then asserts what
-//! CloudFormation would create and not how the template spells it, nor in which layer it stands.
+//! What a template and its nested ones create under given parameters, with intrinsics resolved as
+//! far as used here. Tests assert that, not how it is spelt or in which layer.
 
 // Each test program uses a part of it.
 #![allow(dead_code)]
@@ -9,8 +8,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
-use std::sync::LazyLock;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
 
 // CloudFormation's patterns are Java's, which look ahead.
 use fancy_regex::Regex as Pattern;
@@ -46,9 +46,8 @@ pub(crate) const OPERATIONS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:li
 pub(crate) const READER_TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link-readers/0123456789abcdef";
 
-/// How a value begins that CloudFormation does not know yet, while it makes a change set that
-/// includes nested stacks: an output of a stack, or an attribute of a resource, that does not
-/// exist.
+/// How a value begins that a change set with nested stacks does not know yet: an output or
+/// attribute of what does not exist.
 const PLACEHOLDER: &str = "{{IntrinsicFunction:";
 
 thread_local! {
@@ -84,7 +83,7 @@ pub(crate) const LAYERS: [&str; 5] = [
     "template.yaml",
     "infra/link.yaml",
     "infra/database.yaml",
-    "infra/alarms.yaml",
+    "infra/function.yaml",
     "infra/ranges.yaml",
 ];
 
@@ -111,8 +110,7 @@ pub(crate) fn layer(path: &str) -> &'static Value {
     FILES.get(path).unwrap_or_else(|| panic!("{path} is no layer"))
 }
 
-/// `template.yaml` with the parameters, resources and so on of all its layers. What stands in
-/// several is the outermost's.
+/// `template.yaml` with what its layers have; of what stands in several, the outermost.
 pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
     let mut all = layer(LAYERS[0]).clone();
     for part in ["Parameters", "Mappings", "Conditions", "Resources"] {
@@ -128,13 +126,22 @@ pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
 
 /// A template of this repository, with every intrinsic function in its long form.
 pub(crate) fn load(path: &str) -> Value {
+    parsed(&std::fs::read_to_string(root().join(path)).unwrap())
+}
+
+/// The same of a template's text.
+pub(crate) fn parsed(text: &str) -> Value {
     let root = root();
-    let output = Command::new(root.join(".venv/bin/python"))
+    let mut python = Command::new(root.join(".venv/bin/python"))
         .arg(root.join("tests/template_json.py"))
-        .arg(root.join(path))
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
         .expect(".venv/bin/python exists and runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // It reads to the end before it writes.
+    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    assert!(output.status.success(), "no template: {:.80}", text);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -171,16 +178,14 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A stack of `template.yaml` with [`BASE`] and these parameters. One that only a layer has is
-    /// given to that layer, as when it is deployed on its own.
+    /// A stack of `template.yaml` with [`BASE`] and these parameters; a layer's own go to it.
     pub(crate) fn with(given: &[(&str, &str)]) -> Stack {
         let given = fitting(given);
         let base = BASE.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
         Stack::of(layer(LAYERS[0]), &given.iter().chain(base).copied().collect::<Vec<_>>())
     }
 
-    /// The same stack as a change set sees it that includes nested stacks, before any part of it
-    /// exists.
+    /// The same stack as a change set with nested stacks sees it before any part exists.
     pub(crate) fn planned(&self) -> Stack {
         let given: Vec<_> =
             self.all().into_iter().flat_map(|stack| stack.parameters.iter()).collect();
@@ -190,8 +195,7 @@ impl Stack {
         Stack::nesting(self.template, &given.into_iter().collect::<Vec<_>>(), true)
     }
 
-    /// A stack of a template with these parameters. Every value must be one that the template
-    /// accepts.
+    /// A stack of a template with these parameters, which it must accept.
     pub(crate) fn of(template: &'static Value, given: &[(&str, &str)]) -> Stack {
         let stack = Stack::nesting(template, given, false);
         let unknown = given.iter().find(|(name, _)| !stack.has_parameter(name));
@@ -516,19 +520,25 @@ pub(crate) fn accepts(parameter: &str, value: &str) -> bool {
 pub(crate) fn takes(definition: &Value, value: &str) -> bool {
     let number = || value.parse::<f64>().ok();
     let bound = |key: &str| definition.get(key).and_then(Value::as_f64);
-    definition.get("AllowedPattern").is_none_or(|pattern| {
-        Pattern::new(&format!("^(?:{})$", pattern.as_str().unwrap()))
-            .unwrap()
-            .is_match(value)
-            .unwrap()
-    }) && definition
-        .get("AllowedValues")
-        .and_then(Value::as_array)
-        .is_none_or(|all| all.iter().any(|v| text(v) == value))
+    let matches = |pattern: &Value| pattern_of(pattern.as_str().unwrap()).is_match(value).unwrap();
+    definition.get("AllowedPattern").is_none_or(matches)
+        && definition
+            .get("AllowedValues")
+            .and_then(Value::as_array)
+            .is_none_or(|all| all.iter().any(|v| text(v) == value))
         && bound("MinValue").is_none_or(|minimum| number().is_some_and(|number| number >= minimum))
         && bound("MaxValue").is_none_or(|maximum| number().is_some_and(|number| number <= maximum))
         && bound("MaxLength").is_none_or(|maximum| value.len() as f64 <= maximum)
         && (definition["Type"] != "Number" || number().is_some())
+}
+
+/// A pattern over the whole of a value. To compile one takes longer than all that it is asked.
+fn pattern_of(pattern: &str) -> Arc<Pattern> {
+    static COMPILED: LazyLock<Mutex<BTreeMap<String, Arc<Pattern>>>> =
+        LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap();
+    let compile = || Arc::new(Pattern::new(&format!("^(?:{pattern})$")).unwrap());
+    compiled.entry(pattern.to_owned()).or_insert_with(compile).clone()
 }
 
 pub(crate) fn text(value: &Value) -> String {
@@ -552,8 +562,7 @@ pub(crate) fn attributes(list: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Everything in the template that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`,
-/// `FindInMap`.
+/// All that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`, `FindInMap`.
 pub(crate) fn names_used(node: &Value, found: &mut BTreeSet<String>) {
     match node {
         Value::Array(items) => items.iter().for_each(|item| names_used(item, found)),

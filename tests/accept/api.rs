@@ -1,5 +1,4 @@
-//! CloudFormation and EC2 as far as the programs ask them, on loopback: the local AWS has no
-//! endpoint connections.
+//! As much of CloudFormation and EC2 as the programs ask: the local AWS has no connections.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! What is said and done about endpoint connections. `make accept`: what it lists, and that it
-//! accepts what was named and nothing else. `make ticket`: what a vendor needs before.
+//! Endpoint connections. `make accept` lists them, and accepts what was named and nothing else.
+//! `make ticket` says what a vendor needs before.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]

@@ -1,5 +1,4 @@
-//! `infra/ticket.py`: what is asked of a vendor, ready to paste, and what is refused before
-//! anything is sent.
+//! `infra/ticket.py`: what is asked of a vendor, and what is refused before anything is sent.
 
 use lab::workspace::{Run, root};
 

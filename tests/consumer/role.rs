@@ -1,5 +1,4 @@
-//! `infra/consumer-role.yaml`: the role that the provider can allow alone, made before there is a
-//! service.
+//! `infra/consumer-role.yaml`: the role that the provider allows, made before the service.
 
 use super::*;
 
@@ -115,8 +114,7 @@ fn it_creates_endpoints_to_the_provider_in_this_network_and_no_more() {
     assert_eq!(of_region("true"), json!(expected));
 }
 
-/// What CloudFormation needs beside it for `infra/consumer.yaml`: security groups of this VPC, and
-/// zones.
+/// What CloudFormation needs besides for `infra/consumer.yaml`: this VPC's groups, and zones.
 #[test]
 fn cloudformation_changes_groups_of_this_vpc_alone() {
     let all = statements(&stack(&[]), "stack").unwrap();

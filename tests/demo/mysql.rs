@@ -1,5 +1,4 @@
-//! `lab demo-mysql`: health checks make a server block its load balancer, and the function
-//! flush-hosts lifts the block.
+//! `lab demo-mysql`: health checks make a server block its load balancer; flush-hosts ends it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,8 +20,7 @@ use tokio::time::{Instant, sleep};
 use crate::mysql_story::{Moments, Story, answered_with_1129, was_refused};
 use crate::terminal::{Terminal, Tone};
 
-/// The real ones are 10 to 300 s apart, several in each interval, and the limit is 100 unless it
-/// was raised: hours to days instead of seconds.
+/// Real ones are 10 to 300 s apart and the limit is 100: hours to days instead of seconds.
 const INTERVAL: Duration = Duration::from_millis(200);
 const LIMIT: u32 = 20;
 
@@ -49,10 +47,6 @@ struct Scene {
 }
 
 /// Shows the block and its end, and leaves a report in `target/demo`.
-///
-/// # Errors
-/// When a piece does not start, the server does not block, the target becomes unhealthy, or writes
-/// do not flow again.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
     let scene = Scene::set(run, terminal).await?;

@@ -1,5 +1,4 @@
-//! What the guides let their reader type, and what the templates print for it, as `tests/guides.py`
-//! judges it.
+//! What guides let their reader type and templates print, as `tests/guides.py` judges it.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -101,7 +100,7 @@ fn what_a_program_would_refuse_is_refused() {
             "there is no file infra/none.yaml",
         ),
         (
-            "aws cloudformation deploy --stack-name s6 --template-file infra/database.yaml",
+            "aws cloudformation deploy --stack-name s6 --template-file infra/function.yaml",
             "larger than CloudFormation takes",
         ),
         ("sam deploy --guide", "No such option: --guide"),

@@ -1,5 +1,5 @@
-//! The RDS API and Secrets Manager on loopback, with endpoints of one's choice: what an emulator
-//! invents, no resolver knows, and a MySQL driver asks the system's resolver.
+//! The RDS API and Secrets Manager on loopback, with endpoints of one's choice: a MySQL driver asks
+//! the system's resolver, which knows none of an emulator's.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -73,9 +73,6 @@ impl Instance {
 
 impl RdsApi {
     /// Starts it with these instances.
-    ///
-    /// # Errors
-    /// When no port is free.
     pub async fn start(instances: Vec<Instance>) -> Result<Self> {
         let state = Arc::new(Mutex::new(Account { instances, ..Account::default() }));
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&state));
@@ -86,8 +83,7 @@ impl RdsApi {
         Ok(Self { address, state, task })
     }
 
-    /// What flush-hosts needs to know to flush a MariaDB instance of this API, with the password in
-    /// the secret.
+    /// What flush-hosts needs to flush a MariaDB instance of this API.
     pub fn variables(&self, instance: &str, authority: &Path) -> Vec<(&'static str, String)> {
         let (url, authority) = (self.url(), authority.display().to_string());
         vec![

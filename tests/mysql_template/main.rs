@@ -31,8 +31,7 @@ use stack::{
     strings, takes, text,
 };
 
-/// How many checks the schedule expects from one address of the load balancer in one interval. AWS
-/// tells no number.
+/// How many checks the schedule expects from an address in an interval. AWS tells no number.
 const CHECKS_AN_INTERVAL: u64 = 6;
 /// How many runs fit into the time in which that many checks reach the limit.
 const RUNS_BEFORE_BLOCKED: u64 = 3;

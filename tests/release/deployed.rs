@@ -15,18 +15,23 @@ use lab::workspace::{Run, root, venv_bin, venv_program};
 use serde_json::json;
 
 /// What the commands of a person who unpacked a release name.
-const NAMED: [&str; 12] = [
+const NAMED: [&str; 17] = [
     "LICENSE",
     "README.md",
     "failover-sync-arm64.zip",
     "failover-sync-x86_64.zip",
     "flush-hosts-arm64.zip",
     "flush-hosts-x86_64.zip",
+    "function-standalone.yaml",
+    "infra/configuration/fill.py",
+    "infra/configure.py",
+    "infra/function.yaml",
     "infra/link.yaml",
     "samconfig.toml",
     "template.yaml",
     "x86_64/infra/database.yaml",
     "x86_64/infra/flush-hosts.yaml",
+    "x86_64/infra/function.yaml",
     "x86_64/template.yaml",
 ];
 
@@ -60,14 +65,13 @@ async fn fails_over(run: &Run, release: &Path) -> Result<()> {
     lab.wait_for_target(1, EVENT_DEADLINE).await
 }
 
-/// Every template of an architecture leads to that architecture's zips, and allows no other
-/// processor.
+/// Every template of an architecture leads to its zips, and allows no other processor.
 async fn names_its_zips(run: &Run, release: &Path) -> Result<()> {
     for (place, architecture) in [(".", "arm64"), ("x86_64", "x86_64")] {
         // Finds what it nests.
         Template::fit(run, &release.join(place).join("template.yaml"), &release.join(place))
             .await?;
-        for (template, function) in [("database", "failover-sync"), ("flush-hosts", "flush-hosts")]
+        for (template, function) in [("function", "failover-sync"), ("flush-hosts", "flush-hosts")]
         {
             let path = release.join(place).join(format!("infra/{template}.yaml"));
             let text = std::fs::read_to_string(&path)?;
@@ -137,8 +141,7 @@ async fn unpack(run: &Run) -> Result<PathBuf> {
     Ok(release)
 }
 
-/// The binaries once more, with a header that calls them arm64's. Nothing runs them: they stand for
-/// those that another compiler makes.
+/// The binaries with a header that calls them arm64's: a stand-in that nothing runs.
 fn disguised(run: &Run, binaries: &Path) -> Result<PathBuf> {
     /// Where the header of an ELF file names the machine, and its number.
     const MACHINE: (usize, u8) = (18, 183);

@@ -1,5 +1,4 @@
-//! The version is that of the workspace in `Cargo.toml`, wherever it is told. What the programs
-//! tell is tested where they are.
+//! The version is that of `Cargo.toml` wherever it is told; what programs tell is tested with them.
 
 use std::fs::read_to_string;
 

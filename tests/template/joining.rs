@@ -99,7 +99,9 @@ fn every_kind_of_database_can_join_and_is_followed_like_the_first() {
     let stacks: Vec<_> = every_stack().collect();
     for pair in stacks.chunks(2) {
         let [(kind, _, built), (_, _, joining)] = pair else { panic!("a stack of each sort") };
-        for part in joining.resources() {
+        // A nested stack is what it holds.
+        let parts = joining.resources().into_iter();
+        for part in parts.filter(|part| joining.nested(part).is_none()) {
             assert_eq!(joining.resource(&part), built.resource(&part), "{kind}: {part}");
         }
     }

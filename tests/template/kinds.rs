@@ -1,5 +1,4 @@
-//! A name and a kind that contradict each other: refused by the link, which is made first, and by
-//! the function.
+//! A name and a kind that contradict each other: refused by the link, made first, and the function.
 
 use reconcile::config::Config;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! What holds the layers together: each of them says the same as the others wherever they say
-//! something of the same name, and every layer can be read on its own.
+//! What holds the layers together: where several say something, they say the same, and every layer
+//! can be read on its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,19 +7,32 @@ use serde_json::{Value, json};
 
 use super::stack::{
     BASE, FILES, LAYERS, OPERATIONS_TOPIC, Stack, layer, names_used, nested_stacks,
-    never_evaluated, strings, text,
+    never_evaluated, owned, strings, text,
 };
 use super::{
-    FUNCTION_IN_VPC, LINK, PROBING, READERS, SECURITY_GROUP, TEN_RANGES, every_stack, joined,
+    FUNCTION_IN_VPC, GROUP, GROUP_OF_READERS, LINK, PROBING, READERS, SECURITY_GROUP, TEN_RANGES,
+    adopting, every_stack, joined,
 };
 
 /// What a person deploys: all but the parts that others nest.
-const DEPLOYED: [&str; 5] = [
+const DEPLOYED: [&str; 6] = [
     "template.yaml",
     "infra/link.yaml",
     "infra/database.yaml",
+    "infra/function.yaml",
     "infra/ranges.yaml",
     "infra/flush-hosts.yaml",
+];
+
+/// What the function has of its own words for: where it is alone there is no link, and less
+/// follows from it.
+const IN_ITS_OWN_WORDS: [&str; 6] = [
+    "DatabaseEngine",
+    "DatabasePort",
+    "DatabaseSecurityGroupId",
+    "DeregistrationDelaySeconds",
+    "LoadBalancerArn",
+    REQUIRED_WITHOUT_LINK,
 ];
 
 /// The link makes a topic when it is given none; whoever has alarms needs one.
@@ -29,48 +42,80 @@ fn object<'a>(template: &'a Value, part: &str) -> Vec<(&'a String, &'a Value)> {
     template[part].as_object().into_iter().flatten().collect()
 }
 
-/// Asserts that what has the same key in this part is the same in every template; without a key it
-/// is left out. How much stands again.
+/// Asserts that one key says the same in every template; counts what stands again.
 fn assert_same_everywhere(
     part: &str,
     key: impl Fn(&'static str, &Value) -> Option<&'static str>,
+    said: impl Fn(&str, &str, &Value) -> Value,
 ) -> usize {
-    let mut seen: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
+    let mut seen: BTreeMap<&str, (&str, Value)> = BTreeMap::new();
     let mut again = 0;
     for (path, template) in &*FILES {
         for (name, body) in object(template, part) {
             let Some(key) = key(name, body) else { continue };
-            let (first, known) = *seen.entry(key).or_insert((path, body));
-            again += usize::from(first != *path);
-            assert_eq!(body, known, "{name} in {path} and in {first}");
+            let body = said(path, name, body);
+            let (first, known) = seen.entry(key).or_insert_with(|| (path, body.clone()));
+            again += usize::from(first != path);
+            assert_eq!(body, *known, "{name} in {path} and in {first}");
         }
     }
     again
 }
 
+/// The whole of it.
+fn all_of(_: &str, _: &str, body: &Value) -> Value {
+    body.clone()
+}
+
 #[test]
 fn a_parameter_is_the_same_wherever_it_stands() {
-    let again = assert_same_everywhere("Parameters", |name, definition| {
-        let is_required = definition.get("Default").is_none();
-        Some(if name == REQUIRED_WITHOUT_LINK && is_required {
-            "a topic that is required"
-        } else {
-            name
+    let key = |name, definition: &Value| {
+        let default = definition.get("Default").and_then(Value::as_str);
+        Some(match (name, default) {
+            (REQUIRED_WITHOUT_LINK, None) => "a topic that is required",
+            ("Mode", Some("observe")) => "the mode for what exists",
+            _ => name,
         })
-    });
-    assert!(again > 40, "{again}");
+    };
+    let without_words = |_: &str, name: &str, definition: &Value| {
+        let mut definition = definition.clone();
+        if IN_ITS_OWN_WORDS.contains(&name) {
+            definition.as_object_mut().unwrap().remove("Description");
+        }
+        definition
+    };
+    let again = assert_same_everywhere("Parameters", key, without_words);
+    assert!(again > 60, "{again}");
+}
+
+#[test]
+fn only_the_function_has_words_of_its_own_for_a_parameter_and_only_where_it_needs_them() {
+    let others = FILES.iter().filter(|(path, _)| **path != "infra/function.yaml");
+    let words = |template: &Value, name: &str| template["Parameters"][name]["Description"].clone();
+    for name in IN_ITS_OWN_WORDS {
+        let is_same = |definition: &Value| {
+            name != REQUIRED_WITHOUT_LINK || definition.get("Default").is_none()
+        };
+        let has_it =
+            others.clone().filter(|(_, file)| file["Parameters"].get(name).is_some_and(is_same));
+        let elsewhere: BTreeSet<_> =
+            has_it.map(|(_, file)| words(file, name).to_string()).collect();
+        assert_eq!(elsewhere.len(), 1, "{name}: {elsewhere:?}");
+        let own = words(layer("infra/function.yaml"), name).to_string();
+        assert!(!elsewhere.contains(&own), "{name} needs no words of its own");
+    }
 }
 
 #[test]
 fn a_rule_is_the_same_wherever_it_stands() {
-    assert_same_everywhere("Rules", |name, _| Some(name));
+    assert_same_everywhere("Rules", |name, _| Some(name), all_of);
 }
 
 #[test]
 fn a_condition_of_a_name_means_the_same_wherever_it_stands() {
-    // Told by the layer above, which knows.
-    let told = ["ProbesRole", "ReadersGiven"];
-    assert_same_everywhere("Conditions", |name, _| (!told.contains(&name)).then_some(name));
+    // The path asks for a port, the function for an endpoint.
+    let key = |name, _: &Value| (name != "ReadersGiven").then_some(name);
+    assert_same_everywhere("Conditions", key, all_of);
 }
 
 /// It is not documented whether CloudFormation looks at the rules of a nested stack, and when.
@@ -101,12 +146,11 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
                     "{path}: {name} lacks {parameter}"
                 );
                 // The front door's OperationsTopicArn goes to the link, whose output the database
-                // gets.
+                // gets. A function without a name has that of the stack above.
+                let exceptions =
+                    [(REQUIRED_WITHOUT_LINK, "Database"), ("FunctionName", "FailoverSync")];
                 let own = template["Parameters"].get(parameter).is_some();
-                if own
-                    && !(parameter == REQUIRED_WITHOUT_LINK && name == "Database")
-                    && parameter != "DashboardName"
-                {
+                if own && !exceptions.contains(&(parameter.as_str(), name.as_str())) {
                     assert_eq!(
                         value,
                         Some(&json!({"Ref": parameter})),
@@ -124,23 +168,60 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
     }
 }
 
-/// A change set that includes nested stacks knows no outputs yet, and may refuse a condition on
-/// one. Whether there is one at all must be asked: a person gives none.
+/// A change set with nested stacks knows no outputs, and may refuse a condition on one. Whether
+/// there is one must be asked: a person gives none.
 #[test]
-fn nothing_is_decided_by_what_another_stack_returns_but_whether_it_does() {
-    let asked = json!({"Fn::Not": [{"Fn::Equals": [{"Ref": "LoadBalancerFullName"}, ""]}]});
-    assert_eq!(layer("infra/database.yaml")["Conditions"]["LoadBalancerFullNameGiven"], asked);
-    for path in LAYERS {
-        for (name, resource, inner) in nested_stacks(layer(path)) {
-            let mut decide = BTreeSet::new();
-            ["Conditions", "Rules"].iter().for_each(|part| names_used(&inner[part], &mut decide));
-            let passed = resource["Properties"]["Parameters"].as_object().unwrap().iter();
-            let late = passed.filter(|(_, value)| value.to_string().contains("Fn::GetAtt"));
-            let late =
-                late.map(|(parameter, _)| parameter).filter(|name| *name != "LoadBalancerFullName");
-            let late: Vec<_> = late.filter(|name| decide.contains(*name)).collect();
-            assert!(late.is_empty(), "{path}: {name} decides by {late:?}");
+fn nothing_is_decided_by_what_does_not_exist_yet_but_whether_it_does() {
+    let mut asked = BTreeSet::new();
+    let mut decided = |path: &str, name: &str, template: &Value, late: &BTreeSet<String>| {
+        for part in ["Conditions", "Rules"] {
+            let mut used = BTreeSet::new();
+            names_used(&template[part], &mut used);
+            asked.extend(used.intersection(late).cloned());
+            let mut used = BTreeSet::new();
+            names_used(&without_questions(&template[part]), &mut used);
+            let by: Vec<_> = used.intersection(late).collect();
+            assert!(by.is_empty(), "{path}: {part} of {name} decide by {by:?}");
         }
+    };
+    let mut waiting = vec![(LAYERS[0], layer(LAYERS[0]), BTreeSet::new())];
+    while let Some((path, template, late)) = waiting.pop() {
+        for (name, resource, inner) in nested_stacks(template) {
+            let is_late = |value: &Value| {
+                let mut used = BTreeSet::new();
+                names_used(value, &mut used);
+                used.iter()
+                    .any(|name| late.contains(name) || template["Resources"].get(name).is_some())
+            };
+            let passed = resource["Properties"]["Parameters"].as_object().unwrap().iter();
+            let inner_late =
+                passed.filter(|(_, value)| is_late(value)).map(|(name, _)| name.clone());
+            let inner_late: BTreeSet<_> = inner_late.collect();
+            decided(path, name, inner, &inner_late);
+            waiting.push((name, inner, inner_late));
+        }
+    }
+    let expected = [
+        "LoadBalancerFullName",
+        "ReaderTargetGroupArn",
+        "ReaderTargetGroupFullName",
+        "TargetGroupFullName",
+    ];
+    assert_eq!(asked, owned(expected), "infra/README.md says so");
+}
+
+/// The same without the questions whether a parameter is empty.
+fn without_questions(node: &Value) -> Value {
+    match node {
+        Value::Array(items) => items.iter().map(without_questions).collect(),
+        Value::Object(map) => {
+            let is_one = map.get("Fn::Equals").is_some_and(|sides| {
+                sides[0].get("Ref").is_some() && sides[1] == "" && sides[2].is_null()
+            });
+            let inner = || map.iter().map(|(key, value)| (key.clone(), without_questions(value)));
+            if is_one { true.into() } else { Value::Object(inner().collect()) }
+        }
+        scalar => scalar.clone(),
     }
 }
 
@@ -195,19 +276,25 @@ fn variants() -> Vec<Stack> {
     let given = given.into_iter().chain(ranges.iter().map(|ranges| &ranges[..]));
     let alone = |path: &str, more: &[(&str, &str)]| {
         let has = |name: &str| layer(path)["Parameters"].get(name).is_some();
-        let given: Vec<_> =
-            BASE.iter().chain(&LINK).chain(more).copied().filter(|(name, _)| has(name)).collect();
-        let given: BTreeMap<_, _> = given.into_iter().collect();
+        let base = BASE.iter().chain(&LINK).chain(&GROUP);
+        let given: BTreeMap<_, _> =
+            base.chain(more).copied().filter(|(name, _)| has(name)).collect();
         Stack::of(layer(path), &given.into_iter().collect::<Vec<_>>())
     };
-    let stacks = given.flat_map(|given| [Stack::with(given), alone("infra/database.yaml", given)]);
+    let stacks = given.flat_map(|given| {
+        let observing = [given, &GROUP_OF_READERS].concat();
+        [
+            Stack::with(given),
+            alone("infra/database.yaml", given),
+            alone("infra/function.yaml", &observing),
+        ]
+    });
     let links = [&[][..], &[("LinkName", "orders")]].map(|given| alone("infra/link.yaml", given));
     every_stack().map(|(.., stack)| stack).chain(stacks).chain(links).collect()
 }
 
-/// Before anything exists a change set that includes nested stacks has placeholders for what a
-/// stack or a resource will be, and fails at a `Select` beyond them or at a pattern that they do
-/// not match.
+/// A change set with nested stacks has placeholders for what does not exist, and fails at a
+/// `Select` beyond them or a pattern that they do not match.
 #[test]
 fn every_intrinsic_condition_and_pattern_of_every_layer_takes_typed_values_and_placeholders() {
     let variants = variants();
@@ -225,6 +312,24 @@ fn the_name_of_the_load_balancer_is_given_by_the_link_or_cut_out_of_what_is_type
     assert_eq!(
         name(&Stack::with(&[]).planned()),
         "{{IntrinsicFunction:link/Link.Outputs.LoadBalancerFullName}}"
+    );
+}
+
+#[test]
+fn the_names_of_the_groups_are_given_by_the_path_or_cut_out_of_what_is_typed() {
+    let names = |stack: &Stack| {
+        ["NoHealthyTargetAlarm", "NoHealthyReaderAlarm"]
+            .map(|alarm| text(&stack.existing(alarm)["Dimensions"][1]["Value"]))
+    };
+    let expected =
+        ["targetgroup/link/0123456789abcdef", "targetgroup/link-readers/0123456789abcdef"];
+    for stack in [Stack::with(&[READERS]), joined(&[READERS]), adopting(&GROUP_OF_READERS)] {
+        assert_eq!(names(&stack), expected);
+    }
+    assert_eq!(
+        names(&joined(&[READERS]).planned()),
+        ["TargetGroup", "ReaderTargetGroup"]
+            .map(|group| format!("{{{{IntrinsicFunction:link/{group}.TargetGroupFullName}}}}"))
     );
 }
 
@@ -282,8 +387,8 @@ fn nothing_is_declared_without_use() {
     }
 }
 
-/// A transform would ask for CAPABILITY_AUTO_EXPAND, hide from a change set what is made, and
-/// forbid the import of what a deleted stack left.
+/// A transform asks for CAPABILITY_AUTO_EXPAND, hides from a change set what is made, and forbids
+/// importing what a deleted stack left.
 #[test]
 fn no_layer_is_transformed() {
     for (path, template) in &*FILES {

@@ -1,6 +1,5 @@
-//! What `template.yaml` and its layers promise, read from the templates themselves: of a link with
-//! one database, and of a database that joins a link. What holds the layers together is in
-//! `layers.rs`, what `infra/flush-hosts.yaml` promises in `mysql_template`.
+//! What `template.yaml` and its layers promise: a link with one database, and one that joins a
+//! link. `layers.rs` has what holds them together, `mysql_template` has flush-hosts.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -11,6 +10,7 @@ mod function;
 mod joining;
 mod kinds;
 mod layers;
+mod mode;
 mod operations;
 mod parameters;
 mod partitions;
@@ -21,10 +21,12 @@ mod role_probe;
 mod seeing;
 #[path = "../stack.rs"]
 mod stack;
+mod standalone;
 mod ways;
 
 use stack::{
-    BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, Stack, fitting, layer,
+    BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, READER_TARGET_GROUP,
+    Stack, TARGET_GROUP, fitting, layer,
 };
 
 const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789abcdef0");
@@ -60,14 +62,31 @@ const LINK: [(&str, &str); 3] = [
     ("OperationsTopicArn", OPERATIONS_TOPIC),
 ];
 
+/// A target group that exists.
+const GROUP: [(&str, &str); 1] = [("TargetGroupArn", TARGET_GROUP)];
+
+/// One for the readers of its cluster as well.
+const GROUP_OF_READERS: [(&str, &str); 2] =
+    [("ReaderTargetGroupArn", READER_TARGET_GROUP), ("ReaderEndpoint", ENDPOINTS[1].1)];
+
 /// A stack of `infra/database.yaml` on that link, with these parameters.
 fn joined(given: &[(&str, &str)]) -> Stack {
+    alone("infra/database.yaml", given)
+}
+
+/// A stack of `infra/function.yaml` for that target group, with these parameters.
+fn adopting(given: &[(&str, &str)]) -> Stack {
+    alone("infra/function.yaml", given)
+}
+
+/// A layer that is deployed on its own, with what it needs.
+fn alone(path: &str, given: &[(&str, &str)]) -> Stack {
     let given = fitting(given);
-    let database = layer("infra/database.yaml");
-    let base =
-        BASE.iter().chain(&LINK).filter(|(name, _)| database["Parameters"].get(name).is_some());
+    let template = layer(path);
+    let base = BASE.iter().chain(&LINK).chain(&GROUP);
+    let base = base.filter(|(name, _)| template["Parameters"].get(name).is_some());
     let base = base.filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
-    Stack::of(database, &given.iter().chain(base).copied().collect::<Vec<_>>())
+    Stack::of(template, &given.iter().chain(base).copied().collect::<Vec<_>>())
 }
 
 /// One database of every kind on a link that is built, and on one that is joined.

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::stack::{ENDPOINTS, LOAD_BALANCER, Stack, accepts, layer, owned, section, takes};
-use super::{FUNCTION_IN_VPC, READERS, SECURITY_GROUP, every_stack, joined};
+use super::stack::{
+    ENDPOINTS, LOAD_BALANCER, Stack, TARGET_GROUP, accepts, layer, owned, section, takes,
+};
+use super::{
+    FUNCTION_IN_VPC, GROUP_OF_READERS, READERS, SECURITY_GROUP, adopting, every_stack, joined,
+};
 
-/// Lambda takes 16 subnets and five security groups (API, `VpcConfig`), which CloudFormation would
-/// say at the function.
+/// Lambda takes 16 subnets and five groups (API, `VpcConfig`); CloudFormation says it late.
 #[test]
 fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
     let many = |prefix: &str, count: usize| vec![format!("{prefix}-01234567"); count].join(",");
@@ -16,7 +19,12 @@ fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
         (["FunctionSubnetIds", "FlushHostsSubnetIds"], "subnet", 16),
         (["FunctionSecurityGroupIds", "FlushHostsSecurityGroupIds"], "sg", 5),
     ] {
-        for path in ["template.yaml", "infra/database.yaml", "infra/flush-hosts.yaml"] {
+        for path in [
+            "template.yaml",
+            "infra/database.yaml",
+            "infra/function.yaml",
+            "infra/flush-hosts.yaml",
+        ] {
             let definition =
                 parameters.iter().find_map(|name| layer(path)["Parameters"].get(name)).unwrap();
             assert!(takes(definition, &many(prefix, most)), "{path} refuses {most} of {prefix}");
@@ -30,11 +38,15 @@ fn a_function_has_no_more_subnets_and_groups_than_lambda_takes() {
 
 #[test]
 fn what_has_no_safe_default_has_none() {
-    let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabaseKind", "DatabasePort", "VpcId"];
-    let link = ["LoadBalancerArn", "LoadBalancerSecurityGroupId", "OperationsTopicArn"];
-    for (path, more) in
-        [("template.yaml", &["AllowedPrincipals", "SubnetIds"][..]), ("infra/database.yaml", &link)]
-    {
+    let database = ["DatabaseEndpoint", "DatabaseEngine", "DatabaseKind", "DatabasePort"];
+    for (path, more) in [
+        ("template.yaml", &["AllowedPrincipals", "SubnetIds", "VpcId"][..]),
+        (
+            "infra/database.yaml",
+            &["LoadBalancerArn", "LoadBalancerSecurityGroupId", "OperationsTopicArn", "VpcId"],
+        ),
+        ("infra/function.yaml", &["LoadBalancerArn", "OperationsTopicArn", "TargetGroupArn"]),
+    ] {
         let parameters = layer(path)["Parameters"].as_object().unwrap();
         let required =
             parameters.iter().filter(|(_, definition)| definition.get("Default").is_none());
@@ -52,7 +64,9 @@ fn defaults_are_the_stated_ones() {
         "EnforceConsumerCidrs": "false",
         "HealthCheckIntervalSeconds": "auto",
         "IpAddressType": "ipv4",
+        "Mode": "act",
         "ScheduleExpression": "rate(1 minute)",
+        "TargetIpAddressType": "ipv4",
     });
     for (name, default) in expected.as_object().unwrap() {
         assert_eq!(&section("Parameters")[name]["Default"], default, "{name}");
@@ -70,7 +84,25 @@ fn parameters_take_what_is_right_and_nothing_else() {
         &["", "1", "5433", "65535"],
         &["0", "05433", "65536", "70000", "100000", "-1", "5432,5433", "postgres"],
     );
-    let cases: [(&str, &[&str], &[&str]); 26] = [
+    let listener = TARGET_GROUP.replace(":targetgroup/", ":listener/net/");
+    let groups: (&[&str], &[&str]) = (
+        &[
+            TARGET_GROUP,
+            "arn:aws-cn:elasticloadbalancing:cn-north-1:111122223333:targetgroup/a-b/0123456789ab",
+        ],
+        &[
+            "link",
+            &listener,
+            LOAD_BALANCER,
+            "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link",
+        ],
+    );
+    let cases: [(&str, &[&str], &[&str]); 31] = [
+        ("Mode", &["act", "observe"], &["", "Act", "dry-run", "true"]),
+        ("TargetGroupArn", groups.0, groups.1),
+        ("ReaderTargetGroupArn", groups.0, groups.1),
+        ("ReaderEndpoint", &["", ENDPOINTS[1].1], &["10.0.1.9:5432", "https://a.b", "A.b", "a"]),
+        ("TargetIpAddressType", &["ipv4", "ipv6"], &["", "dualstack", "IPv6"]),
         (
             "AllowedPrincipals",
             &[root, &two, "arn:aws-cn:iam::444455556666:user/jane.doe@example"],
@@ -267,12 +299,38 @@ fn rules_refuse_what_cannot_work_and_name_the_remedy() {
             "{parameters:?}: {refusals:?}"
         );
     }
-    // A second database is refused for the same reasons as the first.
+    // A second database is refused for the same reasons as the first, and a function alone as well.
+    let own_family = ("IpAddressType", "TargetIpAddressType");
     for (parameters, remedy) in &cases[2..] {
-        let refusals = joined(parameters).refusals();
+        let of_the_function: Vec<_> = parameters
+            .iter()
+            .map(|(name, value)| (if *name == own_family.0 { own_family.1 } else { *name }, *value))
+            .collect();
+        for refusals in [joined(parameters).refusals(), adopting(&of_the_function).refusals()] {
+            assert!(
+                matches!(&*refusals, [one] if one.contains(remedy)),
+                "{parameters:?}: {refusals:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_group_of_readers_that_exists_has_an_endpoint_and_a_cluster() {
+    let [group, endpoint] = GROUP_OF_READERS;
+    for half in [group, endpoint] {
+        let refusals = adopting(&[half]).refusals();
         assert!(
-            matches!(&*refusals, [one] if one.contains(remedy)),
-            "{parameters:?}: {refusals:?}"
+            matches!(&*refusals, [one] if one.contains("Give both, or neither")),
+            "{half:?}: {refusals:?}"
+        );
+    }
+    for (kind, _) in ENDPOINTS {
+        let refusals = adopting(&[group, endpoint, ("DatabaseKind", kind)]).refusals();
+        let says = |one: &String| one.contains("and DatabaseKind=readers");
+        assert!(
+            kind == "cluster" && refusals.is_empty() || matches!(&*refusals, [one] if says(one)),
+            "{kind}: {refusals:?}"
         );
     }
 }

@@ -136,9 +136,8 @@ fn consumers_are_the_allowed_principals_and_are_accepted_by_hand() {
     assert_eq!(service["PrivateDnsName"], "db.example.com");
 }
 
-/// A recreated endpoint service has another name, and its load balancer cannot be deleted while it
-/// stands. What a database adds goes with its stack, so that the same database can be put on the
-/// link again.
+/// A recreated endpoint service has another name, and holds its load balancer. What a database adds
+/// goes with its stack, so that it can be put on the link again.
 #[test]
 fn deleting_the_stack_leaves_the_whole_link_and_nothing_of_the_database() {
     let retained = section("Resources")
@@ -158,9 +157,8 @@ fn deleting_the_stack_leaves_the_whole_link_and_nothing_of_the_database() {
     assert_eq!(TEMPLATE["Resources"]["EndpointService"]["UpdateReplacePolicy"], "Retain");
 }
 
-/// An update of a stack from before the layers replaces no target group: to name a property that is
-/// fixed at the creation may count as a change of it, and a rule of another name would be made a
-/// second time.
+/// An update of a stack from before the layers replaces no target group: naming a fixed property
+/// may count as its change, and a renamed rule would be made twice.
 #[test]
 fn a_database_from_before_the_layers_keeps_its_target_group_and_its_rules() {
     let stack = joined(&[SECURITY_GROUP, ("ReaderListenerPort", "5433")]);

@@ -1,5 +1,4 @@
-//! What an operator is shown: when the alarms about the group ring, which of them mean that the
-//! link is down, and the dashboard.
+//! What an operator is shown: when alarms ring, which mean a link that is down, the dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,6 +9,7 @@ use reconcile::plan::Mode;
 use reconcile::report::{BindingReport, Witnesses};
 use serde_json::Value;
 
+use super::mode::METRICS_WHILE_OBSERVING;
 use super::stack::{Stack, owned, section, text};
 use super::{PROBING, READERS, joined};
 
@@ -38,8 +38,11 @@ fn alarms_look_at_metrics_that_the_function_emits() {
         .filter(of_ours)
         .map(|alarm| text(&alarm["Properties"]["MetricName"]))
         .collect();
-    assert_eq!(named, owned(["InSync", "ProbeSilent", "TopologySilent", "WitnessDisagreement"]));
-    assert!(named.is_subset(&emitted()), "{:?}", emitted());
+    let expected =
+        ["Differs", "InSync", "Observing", "ProbeSilent", "TopologySilent", "WitnessDisagreement"];
+    assert_eq!(named, owned(expected));
+    let emitted = emitted().union(&owned(METRICS_WHILE_OBSERVING)).cloned().collect();
+    assert!(named.is_subset(&emitted), "{emitted:?}");
 }
 
 #[test]
@@ -154,9 +157,8 @@ fn one_alarm_says_that_the_link_is_down() {
     assert!(text(&alarm["AlarmDescription"]).contains("parts"), "it does not say where to look");
 }
 
-/// The metrics of a widget, each as `namespace name`, with the dots that repeat the row above
-/// filled in.
-fn metrics_of(widget: &Value) -> Vec<String> {
+/// A widget's metrics as `namespace name`, the dots that repeat the row above filled in.
+pub(crate) fn metrics_of(widget: &Value) -> Vec<String> {
     let mut last: Vec<String> = vec![];
     let rows = widget["properties"]["metrics"].as_array().into_iter().flatten();
     rows.map(|row| {
@@ -175,12 +177,15 @@ fn metrics_of(widget: &Value) -> Vec<String> {
 fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last_switches() {
     let everything = [&PROBING[..], &[READERS]].concat();
     let load_balancer = "net/shared/fedcba9876543210";
+    let while_observing = owned(METRICS_WHILE_OBSERVING);
     for stack in [Stack::with(&everything), joined(&everything)] {
         let body = text(&stack.existing("Dashboard")["DashboardBody"]);
         let body: Value = body.parse().unwrap_or_else(|error| panic!("no JSON: {error}\n{body}"));
         let widgets = body["widgets"].as_array().unwrap();
         let shown: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
-        for own in emitted().iter().filter(|name| *name != "Elapsed") {
+        let of_both_modes = emitted();
+        let of_both_modes = of_both_modes.difference(&while_observing);
+        for own in of_both_modes.filter(|name| *name != "Elapsed") {
             assert!(
                 shown.contains(&format!("FailoverSync {own} Binding {{Function}}/writer")),
                 "{own}: {shown:?}"
@@ -214,7 +219,8 @@ fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last
 #[test]
 fn the_dashboard_shows_every_alarm_that_there_is_but_the_one_that_sums_up() {
     let server = [("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9")];
-    for parameters in [&[][..], &[READERS], &PROBING, &server] {
+    let observing = [READERS, ("Mode", "observe")];
+    for parameters in [&[][..], &[READERS], &PROBING, &server, &observing] {
         let stack = Stack::with(parameters);
         let body: Value = text(&stack.existing("Dashboard")["DashboardBody"]).parse().unwrap();
         let widgets = body["widgets"].as_array().unwrap();

@@ -1,5 +1,4 @@
-//! The report: what a run saw and did. One record with three renderings: the result, the log line,
-//! the metrics.
+//! The report: what a run saw and did, rendered as the result, the log line and the metrics.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,9 +35,7 @@ impl Report {
         self.instances.iter().filter_map(|instance| Some((instance, instance.error.as_ref()?)))
     }
 
-    /// The metrics, as [`metrics_line`] writes them. `HostCacheFill` and `HostsBlocked` are known
-    /// if a cache could be read, `FlushFailed` if the run was to flush: one that only looked says
-    /// nothing of the next that flushes.
+    /// The metrics. `FlushFailed` is unknown of a dry run: it says nothing of one that flushes.
     pub fn metrics(&self, timestamp: i64) -> Option<Value> {
         let instances = || self.instances.iter();
         let fill = instances().filter_map(|instance| instance.fill_percent).reduce(f64::max);
@@ -53,8 +50,9 @@ impl Report {
 }
 
 /// What became of an instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum State {
     /// Its host cache was emptied.
     Flushed,
@@ -67,20 +65,7 @@ pub enum State {
     Failed,
 }
 
-impl State {
-    /// The name in results and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Flushed => "flushed",
-            State::WouldFlush => "would-flush",
-            State::Skipped => "skipped",
-            State::Failed => "failed",
-        }
-    }
-}
-
-/// What was seen and done on one instance, in the order in which a person reads it: what, how it
-/// ended, why, and then the details. What is unknown is null.
+/// What was seen and done on one instance, in a person's reading order. What is unknown is null.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceReport {
@@ -131,7 +116,6 @@ impl InstanceReport {
         }
     }
 
-    /// Notes what was read.
     pub(crate) fn record_cache(&mut self, cache: Summary) {
         let Summary { fill_percent, errors_per_hour, blocked } = cache;
         self.cache_readable = true;
@@ -204,7 +188,7 @@ mod tests {
             (State::Failed, report(|report| (report.error, report.dry_run) = (failure(), true))),
         ] {
             assert_eq!(report.state, expected, "{report:?}");
-            assert_eq!(serde_json::to_value(expected).expect("JSON"), expected.name());
+            assert_eq!(serde_json::to_value(expected).expect("JSON"), expected.to_string());
         }
     }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use strum::{Display, EnumString, VariantArray};
+
 use crate::partition;
 
 /// One endpoint name kept in one target group on one port.
@@ -36,8 +38,7 @@ pub enum Engine {
 }
 
 impl Binding {
-    /// The cluster that the RDS API is asked about; the other kinds have nothing there that names
-    /// an address.
+    /// The cluster that the RDS API is asked about: for other kinds it names no address.
     pub fn cluster(&self) -> Option<&str> {
         match self.kind {
             Kind::Cluster | Kind::Readers => self.id.as_deref(),
@@ -59,7 +60,8 @@ impl Binding {
 }
 
 /// What a binding follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// The writer endpoint of an Aurora or Multi-AZ DB cluster: exactly one address.
     Cluster,
@@ -73,40 +75,26 @@ pub enum Kind {
     Hostname,
     /// A literal IP address, kept registered.
     Address,
-    /// A custom endpoint of an Aurora cluster: every address named, a healthy one taken away only
-    /// after long absence.
+    /// A custom endpoint of an Aurora cluster: a healthy address leaves only after long absence.
     Custom,
 }
 
 impl Kind {
-    /// Every kind with the name that the configuration uses.
-    pub const NAMES: [(&'static str, Kind); 7] = [
-        ("cluster", Kind::Cluster),
-        ("readers", Kind::Readers),
-        ("instance", Kind::Instance),
-        ("proxy", Kind::Proxy),
-        ("hostname", Kind::Hostname),
-        ("address", Kind::Address),
-        ("custom", Kind::Custom),
-    ];
+    /// Every kind; its text is the name that the configuration uses.
+    pub const ALL: &[Kind] = Kind::VARIANTS;
 
     /// Whether more than one address would split the writes.
     pub fn is_single_writer(self) -> bool {
         matches!(self, Kind::Cluster | Kind::Instance)
     }
 
-    /// Whether the databases behind it can be asked whether they take writes: each of its addresses
-    /// is one database's, and one of them is the writer's.
+    /// Whether roles can tell: each of its addresses is one database's, and one is the writer's.
     pub fn can_probe_role(self) -> bool {
         self.is_single_writer() || self == Kind::Hostname
     }
 
-    /// The kind that an endpoint's form implies.
-    ///
-    /// The forms are those that the AWS JDBC driver recognises (`RdsUtils.java`): `.cluster-`,
-    /// `.cluster-ro-`, `.cluster-custom-`, `.proxy-` and plain instance names, in [every
-    /// partition](partition::is_of_rds). Global endpoints are plain host names: the RDS API has no
-    /// single instance behind them.
+    /// The kind that an endpoint's form implies (AWS JDBC driver, `RdsUtils.java`). Global
+    /// endpoints are plain host names: the RDS API has no single instance behind them.
     pub(crate) fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
             Endpoint::Address(_) => return Kind::Address,
@@ -131,15 +119,14 @@ impl Kind {
 
     /// Whether an endpoint may be of this kind although its form implies that one.
     ///
-    /// | form       | may be            | because                                        |
-    /// |------------|-------------------|------------------------------------------------|
-    /// | `cluster`  | `hostname`        | it has one address, which DNS alone can tell   |
-    /// | `instance` | `hostname`        | the same                                       |
-    /// | `custom`   | `readers`         | all readers of the cluster, not the named ones |
-    /// | `hostname` | all but `address` | a CNAME says nothing of what is behind it      |
+    /// | form                  | may be            | because                                     |
+    /// |-----------------------|-------------------|---------------------------------------------|
+    /// | `cluster`, `instance` | `hostname`        | its one address DNS alone can tell          |
+    /// | `custom`              | `readers`         | all readers of the cluster, not those named |
+    /// | `hostname`            | all but `address` | a CNAME says nothing of what is behind it   |
     ///
-    /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and
-    /// `hostname` would swap them for ever.
+    /// A reader, custom or proxy endpoint names a part of its addresses in each answer, which
+    /// `hostname` would swap for ever.
     pub fn fits(self, form: Kind) -> bool {
         self == form
             || match form {
@@ -148,13 +135,6 @@ impl Kind {
                 Kind::Hostname => self != Kind::Address,
                 Kind::Readers | Kind::Proxy | Kind::Address => false,
             }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, _) = Kind::NAMES[*self as usize];
-        f.write_str(name)
     }
 }
 
@@ -204,8 +184,7 @@ impl Endpoint {
         if name.len() > 253 || !name.split('.').all(label_is_valid) {
             return Err(format!("{text:?} is not a host name"));
         }
-        // Where a name may stand in a URL, one that ends in a number is an address, and this is
-        // none.
+        // In a URL a name that ends in a number is an address, and this is none.
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
         let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -229,7 +208,8 @@ impl fmt::Display for Endpoint {
 }
 
 /// An address family. Immutable for a target group, so it belongs to the binding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Family {
     /// A records.
     #[default]
@@ -242,15 +222,6 @@ impl Family {
     /// Whether the address is of this family.
     pub fn has(self, address: &IpAddr) -> bool {
         address.is_ipv4() == (self == Family::Ipv4)
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Ipv4 => "ipv4",
-            Family::Ipv6 => "ipv6",
-        })
     }
 }
 
@@ -353,7 +324,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_kind_prints_the_name_that_the_configuration_uses() {
-        for (name, kind) in Kind::NAMES {
+        for (name, kind) in Kind::ALL.iter().map(|kind| (kind.to_string(), *kind)) {
             assert_eq!(kind.to_string(), name);
         }
     }

@@ -15,9 +15,9 @@ use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
 use crate::evidence::EVENT;
 use crate::network::AllowedNetworks;
 use crate::plan::Mode;
+use crate::report::strings;
 
-/// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the
-/// runtime and the SDK.
+/// The variables that [`Config::parse`] reads, besides the standard `AWS_*` ones.
 pub const VARIABLES: [&str; 9] = [
     "BINDINGS",
     "MODE",
@@ -34,7 +34,7 @@ pub const VARIABLES: [&str; 9] = [
 const DEREGISTRATION_DELAY: Duration = Duration::from_secs(120);
 
 /// The longest that ELBv2 takes (`deregistration_delay.timeout_seconds`).
-const LONGEST_DEREGISTRATION_DELAY: Duration = Duration::from_secs(3_600);
+const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
 
 // An event outlives no departure that a description could have shown.
 const _: () = assert!(EVENT.as_secs() < DEREGISTRATION_DELAY.as_secs());
@@ -57,11 +57,9 @@ pub struct Config {
     pub watch: Duration,
     /// For how long the target groups describe a deregistered target as draining, at most an hour.
     pub deregistration_delay: Duration,
-    /// How to log in to the databases, to ask them whether they take writes; without it they are
-    /// not asked.
+    /// How to log in to the databases for their role; without it they are not asked.
     pub login: Option<LoginMethod>,
-    /// A PEM file of authorities to trust for the databases' certificates, instead of the shipped
-    /// one.
+    /// A PEM file of authorities to trust for the databases, instead of the shipped one.
     pub ca_bundle: Option<PathBuf>,
 }
 
@@ -85,12 +83,13 @@ impl Config {
                 dns_servers.as_deref().unwrap_or_default(),
                 &mut mistakes,
             ),
-            watch: mistakes
-                .collect("WATCH_SECONDS", parse_watch(watch.as_deref()))
-                .unwrap_or(WATCH_LIMIT),
-            deregistration_delay: mistakes
-                .collect("DEREGISTRATION_DELAY_SECONDS", parse_delay(delay.as_deref()))
-                .unwrap_or(DEREGISTRATION_DELAY),
+            watch: parse_seconds(("WATCH_SECONDS", watch), WATCH_LIMIT, WATCH_LIMIT, &mut mistakes),
+            deregistration_delay: parse_seconds(
+                ("DEREGISTRATION_DELAY_SECONDS", delay),
+                DEREGISTRATION_DELAY,
+                LONGEST_DELAY,
+                &mut mistakes,
+            ),
             login: LoginMethod::parse(
                 ["PROBE_USER", "PROBE_SECRET_ARN"],
                 user,
@@ -104,8 +103,7 @@ impl Config {
 }
 
 impl Config {
-    /// What follows from a deregistration delay that an event of a failover outlives, for the one
-    /// who chose it.
+    /// What follows from a delay that an event outlives, for the one who chose it.
     pub fn note_on_delay(&self) -> Option<String> {
         let (delay, event) = (self.deregistration_delay.as_secs(), EVENT.as_secs());
         (delay < event).then(|| {
@@ -120,11 +118,8 @@ impl Config {
 }
 
 fn parse_mode(mode: Option<&str>) -> Result<Mode, String> {
-    match mode {
-        None | Some("act") => Ok(Mode::Act),
-        Some("observe") => Ok(Mode::Observe),
-        Some(other) => Err(format!("{other:?} is no mode: give act or observe")),
-    }
+    let Some(name) = mode else { return Ok(Mode::Act) };
+    name.parse().map_err(|_| format!("{name:?} is no mode: give act or observe"))
 }
 
 fn parse_allowed(list: Option<&str>, mistakes: &mut ErrorCollector) -> AllowedNetworks {
@@ -154,24 +149,19 @@ fn parse_dns_servers(list: &str, mistakes: &mut ErrorCollector) -> Vec<SocketAdd
     items.into_iter().filter_map(|item| mistakes.collect("DNS_SERVERS", server(item))).collect()
 }
 
-fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {
-    let Some(seconds) = seconds else { return Ok(WATCH_LIMIT) };
-    let watch =
-        seconds.trim().parse().map(Duration::from_secs).ok().filter(|watch| *watch <= WATCH_LIMIT);
-    watch.ok_or_else(|| {
-        format!("{seconds:?} is not a number of seconds from 0 to {}", WATCH_LIMIT.as_secs())
-    })
-}
-
-fn parse_delay(seconds: Option<&str>) -> Result<Duration, String> {
-    let Some(seconds) = seconds else { return Ok(DEREGISTRATION_DELAY) };
-    let delay = seconds.trim().parse().map(Duration::from_secs).ok();
-    delay.filter(|delay| *delay <= LONGEST_DEREGISTRATION_DELAY).ok_or_else(|| {
-        format!(
-            "{seconds:?} is not a number of seconds from 0 to {}",
-            LONGEST_DEREGISTRATION_DELAY.as_secs()
-        )
-    })
+fn parse_seconds(
+    (name, text): (&str, Option<String>),
+    default: Duration,
+    most: Duration,
+    mistakes: &mut ErrorCollector,
+) -> Duration {
+    let Some(text) = text else { return default };
+    match text.parse().map(Duration::from_secs) {
+        Ok(duration) if duration <= most => return duration,
+        _ => mistakes
+            .add(name, format!("{text:?} is not a number of seconds from 0 to {}", most.as_secs())),
+    }
+    default
 }
 
 fn parse_list(json: Option<&str>, mistakes: &mut ErrorCollector) -> Vec<Value> {
@@ -250,8 +240,7 @@ fn parse_binding(
     let engine =
         mistakes.collect(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
 
-    // What depends on several fields is checked where these are right, whatever is wrong with
-    // others.
+    // What depends on several fields is checked where these are right, whatever else is wrong.
     let kind = kind.and_then(|kind| kind.or_else(|| endpoint.as_ref().map(Kind::infer)));
     if let (Some(endpoint), Some(kind), Some(family)) = (&endpoint, kind, family) {
         mistakes.collect(format!("{place}.endpoint"), check_agreement(endpoint, kind, family));
@@ -273,8 +262,7 @@ fn parse_binding(
     })
 }
 
-/// The first label of an RDS endpoint's name is the identifier of the cluster or instance, which a
-/// CNAME's is not.
+/// An RDS endpoint's first label is the identifier of the cluster or instance, a CNAME's is not.
 fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
     let has_identifier = matches!(kind, Kind::Cluster | Kind::Readers | Kind::Instance);
     match endpoint {
@@ -285,8 +273,6 @@ fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
     }
 }
 
-/// What one field alone cannot tell: a literal address needs the kind and the family that go with
-/// it, and a name that RDS gave says by its form of which kind it is.
 fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<(), String> {
     match (endpoint, kind) {
         (Endpoint::Address(address), Kind::Address) if !family.has(address) => Err(format!(
@@ -310,7 +296,6 @@ fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<()
     }
 }
 
-/// Behind a proxy's address, a literal one and a reader's nobody is asked whether it takes writes.
 fn check_engine(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
     match engine {
         Some(_) if !kind.can_probe_role() => Err(format!(
@@ -321,8 +306,7 @@ fn check_engine(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
     }
 }
 
-/// A login and an engine belong together: one alone would silently do nothing. What is given
-/// counts, right or wrong.
+/// A login and an engine belong together, right or wrong: one alone would silently do nothing.
 fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut ErrorCollector) {
     let has_engine =
         |binding: &Value| binding.get("engine").is_some_and(|engine| !engine.is_null());
@@ -379,14 +363,11 @@ fn parse_port(value: Option<&Value>) -> Result<u16, String> {
 }
 
 fn parse_kind(name: Option<String>) -> Result<Option<Kind>, String> {
-    let Some(name) = name else { return Ok(None) };
-    match Kind::NAMES.iter().find(|(known, _)| *known == name) {
-        Some((_, kind)) => Ok(Some(*kind)),
-        None => Err(format!(
-            "{name:?} is not a kind: there are {}",
-            Kind::NAMES.map(|(known, _)| known).join(", ")
-        )),
-    }
+    let kinds = || strings(Kind::ALL).join(", ");
+    let parse = |name: String| {
+        name.parse().map_err(|_| format!("{name:?} is not a kind: there are {}", kinds()))
+    };
+    name.map(parse).transpose()
 }
 
 fn parse_engine(name: Option<String>) -> Result<Option<Engine>, String> {

@@ -5,11 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The networks whose addresses may be registered.
-///
-/// The default is what a Network Load Balancer takes as IP targets besides its own VPC's ranges:
-/// RFC 1918 and 100.64.0.0/10; and its counterpart in IPv6, fc00::/7 (RFC 4193), which a VPC can
-/// have ranges of too. Other IPv6 ranges of a VPC hold global addresses and must be given.
+/// The networks whose addresses may be registered. The default is what a Network Load Balancer
+/// takes as IP targets besides its VPC's ranges, RFC 1918 and 100.64.0.0/10, and fc00::/7 (RFC
+/// 4193). Other IPv6 ranges of a VPC hold global addresses and must be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedNetworks(Vec<IpNet>);
 
@@ -49,11 +47,9 @@ impl AllowedNetworks {
         }
     }
 
-    /// Why the address must not be registered, or nothing if it may.
-    ///
-    /// 0.0.0.0, multicast, link-local and broadcast addresses are never a database. Every other
-    /// address, loopback and public ones too, is a matter of the list: a VPC may use public ranges,
-    /// and a test runs on loopback.
+    /// Why the address must not be registered, if so: 0.0.0.0, multicast, link-local and broadcast
+    /// addresses are never a database. All others are a matter of the list: a VPC may use public
+    /// ranges, and a test runs on loopback.
     pub fn refusal(&self, address: IpAddr) -> Option<AddressRefusal> {
         let class = AddressClass::of(address);
         let is_listed = self.0.iter().any(|network| network.contains(&address));
@@ -130,19 +126,25 @@ impl fmt::Display for AddressRefusal {
 }
 
 /// What sort of address it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum AddressClass {
     /// 0.0.0.0/8, `::` or 255.255.255.255.
+    #[strum(to_string = "an unspecified or broadcast address")]
     Unspecified,
     /// 127.0.0.0/8 or `::1`.
+    #[strum(to_string = "a loopback address outside ALLOWED_CIDRS")]
     Loopback,
     /// 169.254.0.0/16 or fe80::/10.
+    #[strum(to_string = "a link-local address")]
     LinkLocal,
     /// 224.0.0.0/4 or ff00::/8.
+    #[strum(to_string = "a multicast address")]
     Multicast,
     /// RFC 1918, 100.64.0.0/10 or fc00::/7.
+    #[strum(to_string = "outside ALLOWED_CIDRS")]
     Private,
     /// Everything else.
+    #[strum(to_string = "a public address outside ALLOWED_CIDRS")]
     Public,
 }
 
@@ -158,19 +160,6 @@ impl AddressClass {
             _ if PRIVATE.iter().any(|network| network.contains(&address)) => AddressClass::Private,
             _ => AddressClass::Public,
         }
-    }
-}
-
-impl fmt::Display for AddressClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            AddressClass::Unspecified => "an unspecified or broadcast address",
-            AddressClass::Loopback => "a loopback address outside ALLOWED_CIDRS",
-            AddressClass::LinkLocal => "a link-local address",
-            AddressClass::Multicast => "a multicast address",
-            AddressClass::Private => "outside ALLOWED_CIDRS",
-            AddressClass::Public => "a public address outside ALLOWED_CIDRS",
-        })
     }
 }
 

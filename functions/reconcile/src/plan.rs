@@ -3,12 +3,14 @@
 use std::fmt;
 
 use serde::Serialize;
+use strum::{Display, EnumString};
 
 use crate::target::{Addresses, DescribedTarget, Target};
 
 /// Whether a run carries its plans out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumString, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mode {
     /// It does.
     #[default]
@@ -27,29 +29,18 @@ impl Mode {
     }
 }
 
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Mode::Act => "act",
-            Mode::Observe => "observe",
-        })
-    }
-}
-
 /// What to do to a target group. It leaves nothing to decide when it is applied.
 ///
 /// | wanted | described as             | on port | the plan says                                 |
 /// |--------|--------------------------|---------|-----------------------------------------------|
 /// | yes    | registered               | yes     | keep                                          |
 /// | yes    | registered               | no      | register on the port, deregister as described |
-/// | yes    | draining, not registered | any     | register (again)                              |
-/// | yes    | not at all               |         | register                                      |
+/// | yes    | draining, or not at all  | any     | register                                      |
 /// | no     | registered               | any     | deregister by the described `Id` and port     |
 /// | no     | draining, not registered | any     | nothing: it is leaving, or never was in       |
 ///
-/// It is applied in this order: register everything, describe again, and only if every wanted
-/// target is registered now, deregister. So no apply takes the last target away, and a failed
-/// registration deregisters nothing.
+/// Applied, it registers, describes again, and deregisters only if every wanted target is
+/// registered: no apply takes the last target away, and a failed registration deregisters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Wanted targets that are not registered, in order.
@@ -125,7 +116,7 @@ mod tests {
     #[test]
     fn a_plan_is_the_difference_between_wanted_and_described() {
         for (title, want, group, plan) in [
-            ("in sync", &["10.0.0.1"][..], &["10.0.0.1:5432"][..], "nothing to do"),
+            ("in-sync", &["10.0.0.1"][..], &["10.0.0.1:5432"][..], "nothing to do"),
             ("an empty group", &["10.0.0.1"], &[], "register 10.0.0.1:5432"),
             (
                 "a failover",

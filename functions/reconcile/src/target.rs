@@ -31,8 +31,7 @@ pub struct DescribedTarget {
     pub state: TargetState,
     /// The reason code, where one was given, such as `Target.NotInUse`.
     pub reason: Option<String>,
-    /// The zone as it was described, `all` for an address outside the VPC; deregistration sends it
-    /// back.
+    /// The zone as described, `all` for an address outside the VPC: deregistration sends it back.
     pub zone: Option<String>,
 }
 
@@ -53,12 +52,9 @@ impl DescribedTarget {
         DescribedTarget { zone, ..self }
     }
 
-    /// Whether the target belongs to the group: every entry except one that is on its way out
-    /// (`draining`) or was never in (`unused` with `Target.NotRegistered`).
-    ///
-    /// `unused` with any other reason is registered and merely gets no traffic.
-    /// `unhealthy.draining` failed its health checks and may come back. A state that AWS adds one
-    /// day counts as registered, because to overlook a target is worse than to look at it twice.
+    /// Whether it belongs to the group: all but `draining` ones and `unused` as
+    /// `Target.NotRegistered`. Others `unused` get no traffic, `unhealthy.draining` may come back,
+    /// and a state that AWS adds counts: to overlook a target is worse than to look twice.
     pub fn is_registered(&self) -> bool {
         match self.state {
             TargetState::Draining => false,
@@ -72,9 +68,8 @@ impl DescribedTarget {
         matches!(self.state, TargetState::Unhealthy | TargetState::UnhealthyDraining)
     }
 
-    /// Whether it is registered and the load balancer sends it nothing: no listener uses the group,
-    /// or the load balancer has no subnet in the target's Availability Zone, which balancing across
-    /// zones does not make up for (ELBv2 API, `TargetHealth`).
+    /// Registered, but it gets nothing: no listener uses the group, or the load balancer has no
+    /// subnet in its zone, which cross-zone balancing does not mend (ELBv2 API, `TargetHealth`).
     pub(crate) fn is_not_in_use(&self) -> bool {
         self.state == TargetState::Unused && self.reason.as_deref() == Some("Target.NotInUse")
     }
@@ -95,7 +90,8 @@ impl fmt::Display for DescribedTarget {
 }
 
 /// The states of a target (`TargetHealthStateEnum` of the ELBv2 API).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum TargetState {
     /// Being registered, or in its first health checks.
     Initial,
@@ -104,6 +100,7 @@ pub enum TargetState {
     /// Fails its health checks.
     Unhealthy,
     /// Failed its health checks, keeps its connections for a grace time.
+    #[strum(serialize = "unhealthy.draining")]
     UnhealthyDraining,
     /// Gets no traffic; the reason says why.
     Unused,
@@ -112,23 +109,8 @@ pub enum TargetState {
     /// Its health is not known.
     Unavailable,
     /// A state that this program does not know.
+    #[strum(default)]
     Unknown(String),
-}
-
-impl TargetState {
-    /// Reads the API's spelling.
-    pub fn parse(text: &str) -> TargetState {
-        match text {
-            "initial" => TargetState::Initial,
-            "healthy" => TargetState::Healthy,
-            "unhealthy" => TargetState::Unhealthy,
-            "unhealthy.draining" => TargetState::UnhealthyDraining,
-            "unused" => TargetState::Unused,
-            "draining" => TargetState::Draining,
-            "unavailable" => TargetState::Unavailable,
-            other => TargetState::Unknown(other.to_owned()),
-        }
-    }
 }
 
 /// A set of addresses that is never empty, so that nothing can ask to empty a target group.
@@ -189,7 +171,12 @@ pub(crate) mod tests {
             None => (state, None),
         };
         let id = id.trim_matches(['[', ']']).to_owned();
-        DescribedTarget::new(id, port.parse().expect("a port"), TargetState::parse(state), reason)
+        DescribedTarget::new(
+            id,
+            port.parse().expect("a port"),
+            state.parse().expect("any text is a state"),
+            reason,
+        )
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn verdict(binding: &BindingReport) -> String {
                 binding.deregistered.iter().map(|target| format!("deregister {target}"));
             lines(&register.chain(deregister).collect::<Vec<_>>())
         }
-        state => state.name().to_owned(),
+        state => state.to_string(),
     }
 }
 

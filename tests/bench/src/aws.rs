@@ -33,8 +33,7 @@ pub(crate) struct Aws {
 /// What it holds, and what it saw.
 #[derive(Default)]
 pub(crate) struct State {
-    /// By target group: the state of each `(Id, port)`. A group that nobody wrote to has the
-    /// default target.
+    /// By target group, the state of each `(Id, port)`; by default one target.
     pub(crate) groups: HashMap<String, BTreeMap<(String, String), &'static str>>,
     /// The target of every other group.
     pub(crate) default_target: String,
@@ -49,8 +48,7 @@ pub(crate) struct State {
 }
 
 impl Aws {
-    /// Starts it with a certificate of an authority of its own, which is trusted beside those of
-    /// this machine: their number is part of what a start costs.
+    /// Starts it. Its authority is trusted beside those of the machine, whose number costs time.
     pub(crate) fn start(scratch: &Path) -> Result<Aws> {
         let files = Authority::new()?.issue(&["localhost"], Flaw::None, scratch)?;
         let mut authorities =
@@ -97,8 +95,7 @@ impl State {
         self.calls.clear();
     }
 
-    /// The length of the longest chain of calls of which each began after the one before was
-    /// answered.
+    /// The length of the longest chain of calls, each begun after the last was answered.
     pub(crate) fn round_trips(&self) -> usize {
         let mut calls = self.calls.clone();
         calls.sort_by_key(|(_, end)| *end);

@@ -1,6 +1,6 @@
-//! What is wrong with the sources in the worlds of some kinds, for longer than outages last.
+//! What is wrong with the sources in some kinds of worlds, for longer than outages last.
 //!
-//! All of it has random numbers of its own: what else happens in a world does not depend on it.
+//! It has random numbers of its own: nothing else in a world depends on it.
 
 use std::ops::Range;
 

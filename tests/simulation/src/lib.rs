@@ -1,12 +1,11 @@
 //! The judge of failover-sync's rules: the real loop in simulated worlds.
 //!
-//! A world is made from a seed: a cluster or a Multi-AZ instance whose writer moves five times, DNS
-//! that lags and flaps behind resolvers with caches, an RDS API that lags and fails, events that
-//! come late, twice, garbled or never, a target group that drains and throttles and shows writes
-//! late, and a Lambda whose processes overlap and die. The loop runs in it unchanged over the ports
-//! of `failover_sync::ports`, in tokio's paused time, so that an hour takes milliseconds. In other
-//! kinds of worlds it keeps readers, proxies, names of one's own, IPv6 addresses, or several of
-//! these at a time, and blue/green deployments switch over.
+//! A seed makes a world: a cluster or a Multi-AZ instance whose writer moves five times, DNS that
+//! lags and flaps behind caches, an RDS API that lags and fails, events late, twice, garbled or
+//! never, a target group that drains, throttles and shows writes late, and a Lambda whose processes
+//! overlap and die. The loop runs in it unchanged over `failover_sync::ports`, in tokio's paused
+//! time: an hour takes milliseconds. Other kinds have readers, proxies, names of one's own, IPv6,
+//! several at a time, and blue/green deployments.
 //!
 //! ```text
 //! distributions        how long things take, each with its source

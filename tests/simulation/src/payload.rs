@@ -1,5 +1,4 @@
-//! What the function is invoked with: the payloads that SNS, EventBridge and the scheduler really
-//! send.
+//! What the function is invoked with: what SNS, EventBridge and the scheduler really send.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};

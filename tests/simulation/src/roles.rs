@@ -1,5 +1,4 @@
-//! What the databases of a world say when they are asked whether they take writes, and the sessions
-//! in which they are.
+//! What databases say when they are asked whether they take writes, and in which sessions.
 
 use std::net::IpAddr;
 use std::time::Duration;

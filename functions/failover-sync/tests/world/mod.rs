@@ -334,5 +334,5 @@ fn described(text: &str) -> DescribedTarget {
     let (target, state) = text.split_once(' ').unwrap_or((text, "healthy"));
     let (id, port) = target.rsplit_once(':').expect("address:port");
     let id = id.trim_matches(['[', ']']).to_owned();
-    DescribedTarget::new(id, port.parse().expect("a port"), TargetState::parse(state), None)
+    DescribedTarget::new(id, port.parse().expect("a port"), state.parse().unwrap(), None)
 }

@@ -169,22 +169,16 @@ fn a_kind_that_contradicts_the_form_of_the_name_is_refused_with_both_remedies() 
         ("cluster-custom-", vec![Kind::Custom, Kind::Readers]),
         ("proxy-", vec![Kind::Proxy]),
         ("", vec![Kind::Instance, Kind::Hostname]),
-        (
-            "global-",
-            Kind::NAMES
-                .into_iter()
-                .map(|(_, kind)| kind)
-                .filter(|kind| *kind != Kind::Address)
-                .collect(),
-        ),
+        ("global-", Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Address).collect()),
     ];
     for (form, fitting) in forms {
         let endpoint = endpoint(form);
-        for (name, kind) in Kind::NAMES {
-            let json = binding("kind", name.into())
+        for kind in Kind::ALL {
+            let name = kind.to_string();
+            let json = binding("kind", name.clone().into())
                 .replace("orders.cluster-c1.eu-west-1.rds.amazonaws.com", &endpoint);
             let parsed = parse(&[("BINDINGS", &json)]);
-            assert_eq!(parsed.is_ok(), fitting.contains(&kind), "{endpoint} as {name}: {parsed:?}");
+            assert_eq!(parsed.is_ok(), fitting.contains(kind), "{endpoint} as {name}: {parsed:?}");
         }
     }
     let json = binding("kind", "cluster".into()).replace("orders.cluster-", "orders.cluster-ro-");

@@ -245,16 +245,16 @@ fn topology_is_asked_after_a_verdict_that_it_may_change() {
             healthy,
             true,
         ),
-        ("in sync", Kind::Cluster, false, Verdict::InSync(reason()), healthy, false),
+        ("in-sync", Kind::Cluster, false, Verdict::InSync(reason()), healthy, false),
         (
-            "in sync and unhealthy",
+            "in-sync and unhealthy",
             Kind::Cluster,
             false,
             Verdict::InSync(reason()),
             ["10.0.0.1:5432 unhealthy"],
             true,
         ),
-        ("in sync in a watch", Kind::Cluster, true, Verdict::InSync(reason()), healthy, true),
+        ("in-sync in a watch", Kind::Cluster, true, Verdict::InSync(reason()), healthy, true),
     ] {
         let poll_policy = PollPolicy::new(&binding(kind), is_watching, last_in_sync(B, Some(90)));
         assert_eq!(
@@ -378,9 +378,9 @@ fn the_databases_are_asked_before_a_verdict_that_they_may_change() {
         ("it waits", Some(Engine::Postgres), false, waits(), lately, &ALL[..]),
         ("it switches", Some(Engine::Postgres), false, switch(), lately, &ALL),
         ("a watch", Some(Engine::Postgres), true, in_sync(), lately, &ALL),
-        ("in sync", Some(Engine::Postgres), false, in_sync(), lately, &[]),
+        ("in-sync", Some(Engine::Postgres), false, in_sync(), lately, &[]),
         (
-            "in sync, checked two minutes ago",
+            "in-sync, checked two minutes ago",
             Some(Engine::Postgres),
             false,
             in_sync(),
@@ -388,14 +388,14 @@ fn the_databases_are_asked_before_a_verdict_that_they_may_change() {
             &[],
         ),
         (
-            "in sync, checked three minutes ago",
+            "in-sync, checked three minutes ago",
             Some(Engine::MySql),
             false,
             in_sync(),
             Some(-80),
             &["1"],
         ),
-        ("in sync and never checked", Some(Engine::Postgres), false, in_sync(), None, &["1"]),
+        ("in-sync and never checked", Some(Engine::Postgres), false, in_sync(), None, &["1"]),
         ("it waits without an engine", None, false, waits(), lately, &[]),
         ("a watch without an engine", None, true, in_sync(), lately, &[]),
         ("never checked without an engine", None, false, in_sync(), None, &[]),

@@ -50,8 +50,7 @@ fn no_session() -> Failure {
     Failure { kind: "ConnectionFailed", message: "no session".to_owned() }
 }
 
-/// Whoever has not answered by then is silent. The loop waits a little longer, and would not see
-/// it.
+/// Who has not answered by then is silent; the loop waits longer, and would not see it.
 const A_MOMENT: Duration = Duration::from_millis(350);
 
 /// Changes what the databases say, and what their silence means.

@@ -39,7 +39,7 @@ fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say
             "it is registered alone, a moment ago",
             all_name_a,
             &["10.0.0.2:5432 initial"],
-            "in sync, role: the database at 10.0.0.2 takes writes, and no other does",
+            "in-sync, role: the database at 10.0.0.2 takes writes, and no other does",
         ),
     ] {
         for kind in [Kind::Cluster, Kind::Instance] {
@@ -143,7 +143,7 @@ fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_o
 {
     let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but a failover \
                     event names 10.0.0.1, which does not say that it does";
-    let right = "in sync, role: the database at 10.0.0.2 takes writes, and no other does";
+    let right = "in-sync, role: the database at 10.0.0.2 takes writes, and no other does";
     let only_b: &[Probed] = &[(A, SILENT, 0), (B, WRITES, 0)];
     let given = Given {
         dns: &[A],
@@ -195,13 +195,13 @@ fn a_registered_writer_is_not_right_once_dns_and_the_rds_api_named_a_silent_one_
         }
         decided
             .and_then(|decided| {
-                decided.reason().map(|reason| format!("{}, {reason}", decided.name()))
+                decided.reason().map(|reason| format!("{}, {reason}", <&str>::from(&decided)))
             })
             .expect("a run")
     };
     let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but DNS and the \
                     RDS API name 10.0.0.1, which does not say that it does";
-    let right = "in sync, role: the database at 10.0.0.2 takes writes, and no other does";
+    let right = "in-sync, role: the database at 10.0.0.2 takes writes, and no other does";
     for (title, silent, runs, expected) in [
         ("one look", SILENT, &[(0, "a")][..], right),
         ("89 s", SILENT, &[(0, "a"), (60, "a"), (89, "a")], right),
@@ -233,18 +233,18 @@ fn what_dns_and_the_rds_api_named_before_a_switch_is_no_reason_to_doubt_it_for_9
         evidence
             .group
             .update(described.iter().map(|target| self::described(target)).collect(), at(second));
-        verdict(&binding, &AllowedNetworks::default(), &evidence, at(second)).name()
+        <&str>::from(verdict(&binding, &AllowedNetworks::default(), &evidence, at(second)))
     };
     let [old, new] = [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"]];
     for second in (0..=300).step_by(5) {
         assert_eq!(decide(second, Some(A), old), "switch");
     }
     for second in (305..=390).step_by(5) {
-        assert_eq!(decide(second, Some(A), new), "in sync", "{second}");
+        assert_eq!(decide(second, Some(A), new), "in-sync", "{second}");
     }
     assert_eq!(decide(395, Some(A), new), "wait", "90 s after the registration");
     assert_eq!(decide(402, None, new), "wait", "a silence is no break");
-    assert_eq!(decide(405, Some(B), new), "in sync", "DNS names the registered one");
+    assert_eq!(decide(405, Some(B), new), "in-sync", "DNS names the registered one");
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
         Given { writer: Some("b"), ..b },
         Given { writer: Some("b"), events: &[NAMES_B], ..b },
     ] {
-        for (_, kind) in Kind::NAMES {
+        for &kind in Kind::ALL {
             for group in [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"], &[]] {
                 let silent =
                     Given { roles: &[(A, SILENT, 0), (B, SILENT, 0), (C, SILENT, 0)], ..given };
@@ -343,9 +343,7 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
 #[test]
 fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_not() {
     let rule = |given: &Given| {
-        decided(Kind::Cluster, given, &["10.0.0.1:5432"])
-            .reason()
-            .map(|reason| reason.rule().to_string())
+        decided(Kind::Cluster, given, &["10.0.0.1:5432"]).reason().map(Reason::rule)
     };
     for (role, ago, is_silent_since, expected) in [
         (WRITES, 5, false, "role"),
@@ -361,7 +359,7 @@ fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_no
         roles.extend(is_silent_since.then_some((B, SILENT, 0)));
         let given = Given { dns: &[B], writer: Some("b"), roles: &roles, ..Given::default() };
         assert_eq!(
-            rule(&given).as_deref(),
+            rule(&given),
             Some(expected),
             "{role:?} {ago} s ago, silent since: {is_silent_since}"
         );
@@ -372,7 +370,7 @@ fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_no
         roles: &[(B, WRITES, 2), (B, READS, 0)],
         ..Given::default()
     };
-    assert_eq!(rule(&changed).as_deref(), Some("contradiction"), "the last response counts");
+    assert_eq!(rule(&changed), Some("contradiction"), "the last response counts");
 }
 
 #[test]

@@ -1,0 +1,120 @@
+"""Prints infra/function.yaml as function-standalone.yaml, which whatever takes a template takes.
+
+usage: standalone.py
+
+It names the function's zip in S3 instead of a local path. It has no comments, little white space
+and no labels, so that it can be passed as it is (--template-body takes 51,200 bytes). All else is
+the same, which tests/template/standalone.rs holds.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+SOURCE = Path(__file__).resolve().parent / "function.yaml"
+HEAD = "# Made from infra/function.yaml by infra/standalone.py: read that one.\n"
+NAME = re.compile(r"[A-Za-z][\w.:]*$")
+# As deep as this one thing stands on a line; what is deeper stands beside each other.
+DEPTH = 4
+
+ADDED = """
+Parameters:
+  CodeS3Bucket:
+    Type: String
+    Description: Bucket in the function's Region that has its zip, failover-sync-ARCHITECTURE.zip.
+    AllowedPattern: ^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$
+    ConstraintDescription: must be the name of a bucket.
+  CodeS3Key:
+    Type: String
+    Description: >-
+      Key of the zip. Another zip needs another key or CodeS3ObjectVersion, or the function stays
+      what it is.
+    AllowedPattern: ^.{1,1024}$
+    ConstraintDescription: must be a key of at most 1024 characters.
+  CodeS3ObjectVersion:
+    Type: String
+    Description: >-
+      Version of that object, if the bucket has versions. Empty = the newest when the key is
+      another one.
+    Default: ''
+  Architecture:
+    Type: String
+    Description: Processor that the zip is for.
+    AllowedValues: [x86_64, arm64]
+Conditions:
+  CodeS3ObjectVersionGiven: !Not [!Equals [!Ref CodeS3ObjectVersion, '']]
+"""
+CODE = """
+S3Bucket: !Ref CodeS3Bucket
+S3Key: !Ref CodeS3Key
+S3ObjectVersion: !If [CodeS3ObjectVersionGiven, !Ref CodeS3ObjectVersion, !Ref AWS::NoValue]
+"""
+
+
+def standalone(source=SOURCE):
+    template = parsed(source.read_text(encoding="utf-8"))
+    metadata = member(template, "Metadata")
+    metadata.value = [(key, value) for key, value in metadata.value if key.value == "cfn-lint"]
+    for part, added in parsed(ADDED).value:
+        for name, body in added.value:
+            put(member(template, part.value), name, body)
+    function = member(member(template, "Resources"), "Function")
+    remove(function, "Metadata")
+    code = yaml.ScalarNode("tag:yaml.org,2002:str", "Code")
+    put(member(function, "Properties"), code, parsed(CODE))
+    lay_out(template, 0)
+    return HEAD + yaml.serialize(template, Dumper=Compact, width=sys.maxsize, allow_unicode=True)
+
+
+def parsed(text):
+    """The nodes of a document, which keep tags such as !Ref as they are."""
+    return yaml.compose(text, Loader=yaml.SafeLoader)
+
+
+def member(mapping, name):
+    return next(value for key, value in mapping.value if key.value == name)
+
+
+def remove(mapping, name):
+    mapping.value = [(key, value) for key, value in mapping.value if key.value != name]
+
+
+def put(mapping, name, body):
+    """In the place of what has the name, or at the end."""
+    names = [key.value for key, _ in mapping.value]
+    at = names.index(name.value) if name.value in names else len(names)
+    mapping.value[at : at + 1] = [(name, body)]
+
+
+def lay_out(node, depth):
+    if isinstance(node, yaml.ScalarNode):
+        node.style = None
+        # A text over several lines; in JSON, the dashboard's, only a space between words counts.
+        node.value = re.sub(r"\s*\n\s*", " ", node.value).strip()
+        if node.value.startswith('{"widgets"'):
+            node.value = re.sub(r'(?<=[:,\[{"\]}]) +(?=["\[{\d])', "", node.value)
+    else:
+        node.flow_style = depth >= DEPTH or node.tag.startswith("!")
+        for child in node.value:
+            for one in child if isinstance(child, tuple) else [child]:
+                lay_out(one, depth + 1)
+
+
+class Compact(yaml.SafeDumper):
+    """Indents by one, and quotes what has a tag no more than what has none."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.best_indent = 1
+
+    def choose_scalar_style(self):
+        is_tagged = (self.event.tag or "").startswith("!")
+        return "" if is_tagged and NAME.match(self.event.value) else super().choose_scalar_style()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit(__doc__)
+    print(standalone(), end="")
