@@ -19,7 +19,7 @@ OK, NOTE, WARN, REFUSE, UNSEEN = "ok", "note", "warn", "refuse", "unseen"
 
 ARN = re.compile(
     r"(?P<prefix>arn:aws[a-z-]*:elasticloadbalancing:(?P<region>[a-z0-9-]+):\d{12}):"
-    r"targetgroup/(?P<name>[A-Za-z0-9-]{1,32})/[0-9a-f]{16}"
+    r"targetgroup/(?P<name>[A-Za-z0-9-]{1,32})/[0-9a-z]+"
 )
 # What AWS takes where an attribute is not told.
 DEFAULTS = {

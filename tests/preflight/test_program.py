@@ -169,6 +169,11 @@ class Program(World):
             self.assertEqual(code, 1)
             self.assertIn(f"connection_termination.enabled,Value=true{option}\n", output)
 
+    def test_a_target_group_has_an_arn_in_every_partition(self):
+        for partition in ("aws", "aws-cn", "aws-us-gov", "aws-iso-b", "aws-eusc"):
+            arn = self.arn.replace("arn:aws:", f"arn:{partition}:")
+            self.assertEqual(preflight.target_group(arn), arn)
+
     def test_wrong_usage_says_what_is_meant(self):
         for words, text in [
             ([self.balancer, self.endpoint], "is no ARN of a target group"),
