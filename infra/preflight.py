@@ -17,12 +17,14 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import rds_endpoint
-from preflight_checks import database, group, writers
+from preflight_checks import database, group, trail, writers
 from preflight_checks.facts import ARN, NOTE, OK, REFUSE, UNSEEN, WARN, Facts, addresses, examine
 from read_only import ReadOnly, Unseen
 
 # All that is called.
-ACTIONS = rds_endpoint.ACTIONS | group.ACTIONS | database.ACTIONS | writers.ACTIONS
+ACTIONS = frozenset().union(
+    *(part.ACTIONS for part in (rds_endpoint, group, database, writers, trail))
+)
 
 EPILOG = """\
 verdicts: ok; note = nothing to do, but good to know; warn = mend it, or know why not; refuse = the
@@ -71,8 +73,8 @@ def checks(
 
 def every(events, progress):
     """All checks by name, in the order in which they are shown."""
-    trail = {"CloudTrail": writers.trail(events, progress)} if events else {}
-    return group.CHECKS | database.CHECKS | writers.CHECKS | trail
+    last = {"CloudTrail": trail.check(events, progress)} if events else {}
+    return group.CHECKS | database.CHECKS | writers.CHECKS | last
 
 
 def main(words=None, **seams):

@@ -4,7 +4,7 @@ import ipaddress
 import json
 
 from preflight_checks.facts import NO_LOAD_BALANCER, NOTE, OK, WARN, health, not_looked_at
-from preflight_checks.group import named
+from preflight_checks.group import look, named
 
 ACTIONS = {"ec2:DescribeSecurityGroupRules", "ec2:DescribeSubnets"}
 UNKNOWN = "RDS does not know the database, so this is not known either"
@@ -19,7 +19,7 @@ def endpoint(facts):
     elif database.kind == "address":
         yield NOTE, "a fixed address (kind address): there is nothing to follow"
     elif not database.unseen:
-        yield not_of_rds(database)
+        yield not_of_rds(facts, database)
 
 
 def what_it_is(facts, database):
@@ -29,7 +29,8 @@ def what_it_is(facts, database):
         return (
             WARN,
             f"{found}: one instance of the cluster {database.cluster}, which a failover leads "
-            f"away from. Give the cluster's endpoint: {database.writer_endpoint or 'not seen'}",
+            "away from. Give the cluster's endpoint",
+            *([facts.again(database.writer_endpoint)] if database.writer_endpoint else []),
         )
     if database.region != facts.aws.region:
         return (
@@ -45,13 +46,15 @@ def what_it_is(facts, database):
     return OK, found
 
 
-def not_of_rds(database):
-    close = f". Nearly called so: {', '.join(database.close)}" if database.close else ""
-    return (
-        WARN if database.close else NOTE,
+def not_of_rds(facts, database):
+    found = (
         f"RDS in {database.region} has none of that name (kind hostname): the function follows "
-        f"DNS alone{close}",
+        "DNS alone"
     )
+    if database.close:
+        remedy = map(facts.again, database.close)
+        return WARN, f"{found}. Nearly called so: {', '.join(database.close)}", *remedy
+    return NOTE, found
 
 
 def port(facts):
@@ -332,10 +335,6 @@ def plan(facts, there, wanted):
         if some
     ]
     return f"By DNS here the function would {' and '.join(parts) or 'change nothing'}"
-
-
-def look(facts):
-    return facts.command("elbv2", "describe-target-health", "--target-group-arn", facts.arn)
 
 
 CHECKS = {

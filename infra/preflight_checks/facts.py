@@ -4,10 +4,12 @@ Each fact is asked for once, by the first check that needs it, and is an `Unseen
 AWS does not answer. `examine` makes `Check`s of functions that look at the facts.
 """
 
+import os
 import re
 import shlex
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 import rds_endpoint
 from read_only import Unseen
@@ -31,6 +33,7 @@ DEFAULTS = {
 # Who tells what an endpoint's own description does not.
 SUBNETS = ("ec2:DescribeSubnets", "rds:DescribeDBSubnetGroups")
 NEEDED = {"is_public": ("rds:DescribeDBInstances",), "subnets": SUBNETS, "vpc": SUBNETS}
+PROGRAM = Path(__file__).resolve().parent.parent / "preflight.py"
 NO_LOAD_BALANCER = (NOTE, "the group has no load balancer")
 
 
@@ -106,6 +109,12 @@ class Facts:
     def command(self, *words):
         """A command of the AWS CLI, to be copied."""
         return shlex.join(["aws", *map(str, words), *self.options])
+
+    def again(self, endpoint):
+        """This program with another endpoint, as it is called where it stands."""
+        if (PROGRAM.parent.parent / "Makefile").exists():
+            return f"make preflight TARGET_GROUP={self.arn} DATABASE={endpoint}"
+        return shlex.join(["python", os.path.relpath(PROGRAM), self.arn, endpoint])
 
     @fact
     def group(self):

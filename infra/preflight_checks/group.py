@@ -66,6 +66,7 @@ def in_use(facts):
             WARN,
             f"{named(unused)} gets no traffic (Target.NotInUse): the load balancer has no subnet "
             "in its zone",
+            look(facts),
         )
 
 
@@ -200,6 +201,10 @@ def new_listener(facts, balancer):
         *("--port", facts.group.get("Port", "PORT")),
         *("--default-actions", f"Type=forward,TargetGroupArn={facts.arn}"),
     )
+
+
+def look(facts):
+    return facts.command("elbv2", "describe-target-health", "--target-group-arn", facts.arn)
 
 
 def named(targets):

@@ -1,15 +1,12 @@
 """Who else registers and deregisters targets of a group: two writers undo each other's work."""
 
 import json
-import time
-from collections import Counter
 
 from preflight_checks.facts import NOTE, OK, UNSEEN, WARN
 from read_only import Unseen
 
 ACTIONS = {
     "cloudformation:GetTemplate",
-    "cloudtrail:LookupEvents",
     "codedeploy:BatchGetDeploymentGroups",
     "codedeploy:ListApplications",
     "codedeploy:ListDeploymentGroups",
@@ -19,9 +16,6 @@ ACTIONS = {
     "elasticloadbalancing:DescribeTags",
     "lambda:ListFunctions",
 }
-EVENTS = ("RegisterTargets", "DeregisterTargets")
-# CloudTrail answers twice a second in an account and Region, with 50 events at most.
-PACE = 0.5
 # Variables in which public functions keep the group, and where these are from.
 VARIABLES = {
     "BINDINGS": "failover-sync",
@@ -246,71 +240,3 @@ CHECKS = {
     "CodeDeploy": deployment_groups,
     "Terraform": terraform,
 }
-
-
-# --- CloudTrail ---
-
-
-def trail(limit, progress, sleep=time.sleep):
-    """The check of the newest `limit` calls of each kind, which tells `progress` how far it is."""
-
-    def look(facts):
-        calls, last, reached = Counter(), {}, []
-        for number, name in enumerate(EVENTS):
-            if number:
-                sleep(PACE)
-            reached.append(read(facts, name, limit, calls, last, progress, sleep))
-        for caller, count in calls.most_common():
-            yield (
-                WARN,
-                f"{count} {'call' if count == 1 else 'calls'} by {caller}, the last at "
-                f"{last[caller]:%Y-%m-%d %H:%M} UTC",
-                "find out who that is, and stop it before the function acts",
-            )
-        if not calls:
-            yield (
-                NOTE,
-                f"no call for the group {since(reached)}. That proves little: a writer that acts "
-                "at a failover alone may have slept, and the newest calls come up to 15 minutes "
-                "late",
-            )
-
-    return look
-
-
-def read(facts, name, limit, calls, last, progress, sleep):
-    """Counts who called the operation for the group; returns where it stopped, if it did."""
-    attributes = [{"AttributeKey": "EventName", "AttributeValue": name}]
-    pages = facts.aws.pages("cloudtrail", "LookupEvents", LookupAttributes=attributes)
-    seen, oldest = 0, None
-    for page in pages:
-        for event in page.get("Events", []):
-            oldest = event["EventTime"]
-            record = json.loads(event["CloudTrailEvent"])
-            if (record.get("requestParameters") or {}).get("targetGroupArn") == facts.arn:
-                who = caller(record)
-                calls[who] += 1
-                last[who] = max(last.get(who, oldest), oldest)
-        seen += len(page.get("Events", []))
-        is_last = not page.get("NextToken") or seen >= limit
-        back = f", back to {oldest:%Y-%m-%d}" if oldest else ""
-        progress(f"CloudTrail: {seen} events {name}{back}", is_last)
-        if is_last:
-            return oldest if page.get("NextToken") else None
-        sleep(PACE)
-    return None
-
-
-def caller(record):
-    """The role, or else who it is, and the program that it says it is."""
-    identity = record.get("userIdentity", {})
-    issuer = identity.get("sessionContext", {}).get("sessionIssuer", {})
-    who = issuer.get("arn") or identity.get("arn") or identity.get("invokedBy") or "somebody"
-    return f"{who} ({record.get('userAgent', 'unknown program')})"
-
-
-def since(reached):
-    stopped = [oldest for oldest in reached if oldest]
-    if stopped:
-        return f"since {max(stopped):%Y-%m-%d}, where looking stopped (--events looks further back)"
-    return "in the 90 days that CloudTrail keeps, in this Region"

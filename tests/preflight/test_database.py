@@ -29,7 +29,11 @@ class Database(World):
     def test_a_name_that_is_nearly_one_of_rds_is_told_with_that_one(self):
         mistyped = self.endpoint.replace("orders", "ordres")
         self.assert_found(
-            "endpoint", "warn", f"Nearly called so: {self.endpoint}", endpoint=mistyped
+            "endpoint",
+            "warn",
+            f"Nearly called so: {self.endpoint}",
+            f"DATABASE={self.endpoint}",
+            endpoint=mistyped,
         )
 
     def test_an_instance_of_a_cluster_is_told_with_the_endpoint_of_the_cluster(self):
@@ -46,7 +50,8 @@ class Database(World):
         self.assert_found(
             "endpoint",
             "warn",
-            f"cluster's endpoint: {self.endpoint}",
+            "one instance of the cluster orders",
+            f"DATABASE={self.endpoint}",
             endpoint=one["Endpoint"]["Address"],
         )
 
@@ -225,16 +230,20 @@ class Ways(World):
     def test_rules_by_group_and_by_range_let_it_through(self):
         outward = (self.balancer_group, True, -1, -1, {"CidrIpv4": "0.0.0.0/0"})
         of_group = {"ReferencedGroupInfo": {"GroupId": self.balancer_group}}
-        for name, peer, first, last, is_open in [
-            ("the load balancer's group", of_group, 5000, 6000, True),
-            ("the range of both subnets", {"CidrIpv4": "10.0.0.0/16"}, 5432, 5432, True),
-            ("the range of one subnet", {"CidrIpv4": "10.0.1.0/24"}, 5432, 5432, False),
-            ("another port", of_group, 5433, 5433, False),
-            ("another group", {"ReferencedGroupInfo": {"GroupId": "sg-x"}}, -1, -1, False),
+        other = {"ReferencedGroupInfo": {"GroupId": "sg-x"}}
+        for name, peers, first, last, is_open in [
+            ("the load balancer's group", [other, of_group], 5000, 6000, True),
+            ("another port", [of_group], 5433, 5433, False),
+            ("another group", [other], -1, -1, False),
+            ("the range of both subnets", ["10.0.0.0/16"], 5432, 5432, True),
+            ("a range for each subnet", ["10.0.1.0/24", "10.0.2.0/24"], 5432, 5432, True),
+            ("the range of one subnet", ["10.0.1.0/24"], 5432, 5432, False),
+            ("half of each subnet", ["10.0.1.0/25", "10.0.2.0/25"], 5432, 5432, False),
         ]:
             with self.subTest(name):
-                inward = (self.database_group, False, first, last, peer)
-                self.answers["ec2:DescribeSecurityGroupRules"] = self.rules([outward, inward])
+                peers = [{"CidrIpv4": peer} if isinstance(peer, str) else peer for peer in peers]
+                inward = [(self.database_group, False, first, last, peer) for peer in peers]
+                self.answers["ec2:DescribeSecurityGroupRules"] = self.rules([outward, *inward])
                 self.assert_found("way", "ok" if is_open else "note")
 
     def test_a_load_balancer_without_a_group_is_let_in_by_the_ranges_of_its_subnets(self):

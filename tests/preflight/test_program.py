@@ -2,19 +2,21 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from unittest import mock
 
 import preflight
 from boto3 import Session
 from aws_on_loopback import DENIED, Fault
+from package import PROGRAMS, ROOT
 from preflight_checks import group
 from read_only import ReadOnly
 from world import ATTRIBUTES, PORT, World
 
-TESTS = Path(__file__).resolve().parent.parent
 CLEAN = Path(__file__).with_name("clean.txt")
 # Found last of all, so that every list is looked through.
 PROXY = "ro.endpoint.proxy-c1.eu-west-1.rds.amazonaws.com"
@@ -176,10 +178,14 @@ class Program(World):
             self.assertEqual((code, output), (2, ""))
             self.assertIn(text, errors)
 
-    def test_the_policy_allows_what_is_called_and_only_that(self):
-        """The program as a person starts it, who has no path of modules."""
-        program = [sys.executable, "-B", TESTS.parent / "infra/preflight.py", "--policy"]
-        ended = subprocess.run(program, capture_output=True, env={"PATH": ""}, check=True)
+    def test_a_release_has_all_that_it_is_made_of_and_prints_the_policy(self):
+        with tempfile.TemporaryDirectory() as release:
+            for source in [file for name in PROGRAMS for file in ROOT.glob(name)]:
+                target = Path(release, source.relative_to(ROOT))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
+            program = [sys.executable, "-B", "infra/preflight.py", "--policy"]
+            ended = subprocess.run(program, cwd=release, env={}, stdout=subprocess.PIPE, check=True)
         [statement] = json.loads(ended.stdout)["Statement"]
         self.assertEqual(statement["Action"], sorted(preflight.ACTIONS))
 
@@ -198,7 +204,7 @@ class Remedies(World):
         self.assertGreater(len(commands.splitlines()), 20)
         asked = {"guides": {"remedies": f"```sh\n{commands}\n```\n"}, "templates": []}
         judged = subprocess.run(
-            [sys.executable, TESTS / "guides.py"],
+            [sys.executable, ROOT / "tests/guides.py"],
             input=json.dumps(asked),
             stdout=subprocess.PIPE,
             text=True,
