@@ -320,6 +320,7 @@ class World:
         prefix = "elasticloadbalancing:Describe"
         group = {"TargetGroupArn": arn, "TargetGroupName": "orders", "VpcId": self.names["main"]}
         group |= {"TargetType": "ip", "Protocol": "TCP", "Port": 5432, "IpAddressType": "ipv4"}
+        tags = [{"Key": "Name", "Value": "orders"}]
         delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "60"}
         target = {"Target": {"Id": "10.0.20.7", "Port": 5432}, "TargetHealth": {"State": "healthy"}}
         self.answers |= {
@@ -327,6 +328,6 @@ class World:
             f"{prefix}TargetGroupAttributes": {"Attributes": [delay]},
             f"{prefix}TargetHealth": {"TargetHealthDescriptions": [target]},
             f"{prefix}LoadBalancerAttributes": {"Attributes": []},
-            f"{prefix}Tags": {"TagDescriptions": [{"ResourceArn": arn, "Tags": []}]},
+            f"{prefix}Tags": {"TagDescriptions": [{"ResourceArn": arn, "Tags": tags}]},
             "cloudtrail:LookupEvents": {"Events": []},
         }
