@@ -3,8 +3,6 @@
 //! A `Display` never repeats its source; [`chain`] joins them. Each error has a stable name, which
 //! becomes the `errorType` of a failed invocation.
 
-use std::fmt;
-
 use base::payload::PayloadError;
 use base::report::Failure;
 use lambda_runtime::Diagnostic;
@@ -124,35 +122,26 @@ pub enum SyncError {
 }
 
 /// What a run is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Phase {
     /// Nothing yet.
+    #[error("starting")]
     Starting,
     /// Asking DNS, the target group and the others.
+    #[error("reading DNS and the target group")]
     Observing,
     /// Pausing between two observations.
+    #[error("waiting to look again")]
     Waiting,
     /// Describing the target group before a deregistration.
+    #[error("describing the target group")]
     Describing,
     /// Registering these targets.
+    #[error("registering {}", strings(.0).join(", "))]
     Registering(Vec<Target>),
     /// Deregistering these targets.
+    #[error("deregistering {}", strings(.0).join(", "))]
     Deregistering(Vec<DescribedTarget>),
-}
-
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Phase::Starting => f.write_str("starting"),
-            Phase::Observing => f.write_str("reading DNS and the target group"),
-            Phase::Waiting => f.write_str("waiting to look again"),
-            Phase::Describing => f.write_str("describing the target group"),
-            Phase::Registering(targets) => write!(f, "registering {}", strings(targets).join(", ")),
-            Phase::Deregistering(targets) => {
-                write!(f, "deregistering {}", strings(targets).join(", "))
-            }
-        }
-    }
 }
 
 /// What another look may do about an error.
@@ -220,18 +209,26 @@ pub struct DnsError {
 }
 
 /// The ways in which DNS does not answer with an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DnsFailure {
     /// The name does not exist.
+    #[error("answered NXDOMAIN: check the endpoint's spelling")]
     NoSuchName,
     /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks
     /// like this.
+    #[error(
+        "answered without an address: check \"ipAddressType\", and that the CNAME chain does not \
+         loop"
+    )]
     NoAddress,
     /// The server answered with an error code such as SERVFAIL.
+    #[error("answered {0}")]
     Code(String),
     /// No answer in time.
+    #[error("did not answer in time")]
     Timeout,
     /// Anything else, such as a server that cannot be reached.
+    #[error("could not be asked: {0}")]
     Other(String),
 }
 
@@ -239,22 +236,5 @@ impl DnsFailure {
     /// Whether it is an answer to the question, which another server would give as well.
     pub(crate) fn is_definite(&self) -> bool {
         matches!(self, DnsFailure::NoSuchName | DnsFailure::NoAddress)
-    }
-}
-
-impl fmt::Display for DnsFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DnsFailure::NoSuchName => {
-                f.write_str("answered NXDOMAIN: check the endpoint's spelling")
-            }
-            DnsFailure::NoAddress => f.write_str(
-                "answered without an address: check \"ipAddressType\", and that the CNAME chain \
-                 does not loop",
-            ),
-            DnsFailure::Code(code) => write!(f, "answered {code}"),
-            DnsFailure::Timeout => f.write_str("did not answer in time"),
-            DnsFailure::Other(text) => write!(f, "could not be asked: {text}"),
-        }
     }
 }

@@ -6,6 +6,7 @@
 mod ask;
 mod observe;
 
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
 use base::database::ClusterMember;
@@ -16,7 +17,7 @@ use reconcile::event::RdsEvent;
 use reconcile::evidence::Evidence;
 use reconcile::plan::{Mode, Plan};
 use reconcile::poll_policy::PollPolicy;
-use reconcile::reason::{Reason, Rule};
+use reconcile::reason::Reason;
 use reconcile::report::{BindingReport, strings};
 use reconcile::target::{DescribedTarget, Target};
 use reconcile::trigger::Trigger;
@@ -72,8 +73,8 @@ pub(crate) struct Run<'a, P: Ports> {
     /// The databases, if they are asked.
     databases: Option<Databases<'a>>,
     look_began: Instant,
-    /// The last verdict's name and the rule that made it.
-    last_rule: Option<(&'static str, Option<Rule>)>,
+    /// What sort of verdict the last one was, and for what sort of reason.
+    last_decided: Option<(Discriminant<Verdict>, Option<Discriminant<Reason>>)>,
     /// Switches in a row that did not make the group what it should be.
     unconfirmed_switches: u32,
     /// When the group was last found right, if nothing else was seen since.
@@ -116,7 +117,7 @@ impl<'a, P: Ports> Run<'a, P> {
             members_without_address: None,
             databases: role_probe.map(|probe| Databases::new(probe.sessions(binding).into())),
             look_began: Instant::now(),
-            last_rule: None,
+            last_decided: None,
             unconfirmed_switches: 0,
             in_sync_at: None,
             report: BindingReport::new(binding, trigger, context.mode(trigger)),
@@ -250,18 +251,18 @@ impl<'a, P: Ports> Run<'a, P> {
     fn record_verdict(&mut self, decided: &Verdict) {
         let now = self.now();
         self.report.record(self.binding, &self.evidence, decided, now);
-        let rule = (decided.into(), decided.reason().map(Reason::rule));
-        let last = self.last_rule.replace(rule);
+        let sort = (discriminant(decided), decided.reason().map(discriminant));
+        let last = self.last_decided.replace(sort);
         // That all was well from the start is said by the run's own line.
         let is_news = match last {
             None => !matches!(decided, Verdict::InSync(_)),
-            Some(last) => last != rule,
+            Some(last) => last != sort,
         };
         let Some(reason) = decided.reason() else { return };
         if is_news {
-            let (binding, verdict, mode) = (&self.binding.name, rule.0, self.report.mode);
+            let (binding, verdict) = (&self.binding.name, <&str>::from(decided));
             match decided.plan() {
-                Some(plan) if mode == Mode::Observe => {
+                Some(plan) if self.report.mode == Mode::Observe => {
                     info!(binding, verdict, %reason, %plan, "would switch, and only observes");
                 }
                 _ => info!(binding, verdict, %reason, "decided"),

@@ -35,7 +35,7 @@ pub const VARIABLES: [&str; 9] = [
 const DEREGISTRATION_DELAY: Duration = Duration::from_secs(120);
 
 /// The longest that ELBv2 takes (`deregistration_delay.timeout_seconds`).
-const LONGEST_DEREGISTRATION_DELAY: Duration = Duration::from_secs(3_600);
+const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
 
 // An event outlives no departure that a description could have shown.
 const _: () = assert!(EVENT.as_secs() < DEREGISTRATION_DELAY.as_secs());
@@ -86,12 +86,13 @@ impl Config {
                 dns_servers.as_deref().unwrap_or_default(),
                 &mut mistakes,
             ),
-            watch: mistakes
-                .collect("WATCH_SECONDS", parse_watch(watch.as_deref()))
-                .unwrap_or(WATCH_LIMIT),
-            deregistration_delay: mistakes
-                .collect("DEREGISTRATION_DELAY_SECONDS", parse_delay(delay.as_deref()))
-                .unwrap_or(DEREGISTRATION_DELAY),
+            watch: parse_seconds(("WATCH_SECONDS", watch), WATCH_LIMIT, WATCH_LIMIT, &mut mistakes),
+            deregistration_delay: parse_seconds(
+                ("DEREGISTRATION_DELAY_SECONDS", delay),
+                DEREGISTRATION_DELAY,
+                LONGEST_DELAY,
+                &mut mistakes,
+            ),
             login: LoginMethod::parse(
                 ["PROBE_USER", "PROBE_SECRET_ARN"],
                 user,
@@ -152,24 +153,19 @@ fn parse_dns_servers(list: &str, mistakes: &mut ErrorCollector) -> Vec<SocketAdd
     items.into_iter().filter_map(|item| mistakes.collect("DNS_SERVERS", server(item))).collect()
 }
 
-fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {
-    let Some(seconds) = seconds else { return Ok(WATCH_LIMIT) };
-    let watch =
-        seconds.trim().parse().map(Duration::from_secs).ok().filter(|watch| *watch <= WATCH_LIMIT);
-    watch.ok_or_else(|| {
-        format!("{seconds:?} is not a number of seconds from 0 to {}", WATCH_LIMIT.as_secs())
-    })
-}
-
-fn parse_delay(seconds: Option<&str>) -> Result<Duration, String> {
-    let Some(seconds) = seconds else { return Ok(DEREGISTRATION_DELAY) };
-    let delay = seconds.trim().parse().map(Duration::from_secs).ok();
-    delay.filter(|delay| *delay <= LONGEST_DEREGISTRATION_DELAY).ok_or_else(|| {
-        format!(
-            "{seconds:?} is not a number of seconds from 0 to {}",
-            LONGEST_DEREGISTRATION_DELAY.as_secs()
-        )
-    })
+fn parse_seconds(
+    (name, text): (&str, Option<String>),
+    default: Duration,
+    most: Duration,
+    mistakes: &mut ErrorCollector,
+) -> Duration {
+    let Some(text) = text else { return default };
+    match text.parse().map(Duration::from_secs) {
+        Ok(duration) if duration <= most => return duration,
+        _ => mistakes
+            .add(name, format!("{text:?} is not a number of seconds from 0 to {}", most.as_secs())),
+    }
+    default
 }
 
 fn parse_list(json: Option<&str>, mistakes: &mut ErrorCollector) -> Vec<Value> {

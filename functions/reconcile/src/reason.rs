@@ -8,7 +8,8 @@ use crate::claim::{DoubtCause, Witness};
 use crate::target::Addresses;
 
 /// Which rule made a verdict, and the claims that it rests on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// Two independent claims.
     Quorum {
@@ -55,6 +56,7 @@ pub enum Reason {
     },
     /// The registered database takes writes, but others have good reason to name one that says
     /// nothing.
+    #[strum(serialize = "contradiction")]
     Disputed {
         /// The address of the one that takes writes.
         writer: IpAddr,
@@ -75,18 +77,22 @@ pub enum Reason {
         needed: Duration,
     },
     /// The database that others name says that it is read only.
+    #[strum(serialize = "contradiction")]
     ReadOnly {
         /// Its address.
         address: IpAddr,
     },
     /// Several databases take writes: one of them does not know yet that it is fenced.
+    #[strum(serialize = "contradiction")]
     SeveralWriters {
         /// Their addresses.
         addresses: Addresses,
     },
     /// DNS has not answered.
+    #[strum(serialize = "no-answer")]
     NoDnsAnswer,
     /// An answer that is too old to count.
+    #[strum(serialize = "stale")]
     StaleDnsAnswer {
         /// Whose.
         witness: Witness,
@@ -114,47 +120,19 @@ impl Reason {
 
     /// Whether witnesses disagree.
     pub(crate) fn is_contradiction(&self) -> bool {
-        self.rule() == Rule::Contradiction
-    }
-
-    /// The rule.
-    pub fn rule(&self) -> Rule {
-        match self {
-            Reason::Role { .. } => Rule::Role,
-            Reason::Quorum { .. } => Rule::Quorum,
+        matches!(
+            self,
             Reason::Contradiction { .. }
-            | Reason::ReadOnly { .. }
-            | Reason::SeveralWriters { .. }
-            | Reason::Disputed { .. } => Rule::Contradiction,
-            Reason::Empty { .. } => Rule::Empty,
-            Reason::Patience { .. } => Rule::Patience,
-            Reason::Claim { .. } => Rule::Claim,
-            Reason::NoDnsAnswer => Rule::NoAnswer,
-            Reason::StaleDnsAnswer { .. } => Rule::Stale,
-        }
+                | Reason::ReadOnly { .. }
+                | Reason::SeveralWriters { .. }
+                | Reason::Disputed { .. }
+        )
     }
-}
 
-/// What the reasons of verdicts have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
-#[strum(serialize_all = "kebab-case")]
-pub enum Rule {
-    /// What the databases say of themselves.
-    Role,
-    /// Two independent claims.
-    Quorum,
-    /// A claim for something else.
-    Contradiction,
-    /// An empty group.
-    Empty,
-    /// One steady claim.
-    Patience,
-    /// One claim where one is enough.
-    Claim,
-    /// DNS has not answered.
-    NoAnswer,
-    /// The last answer is too old.
-    Stale,
+    /// The rule in one word: several reasons may be of one.
+    pub fn rule(&self) -> &'static str {
+        self.into()
+    }
 }
 
 impl fmt::Display for Reason {

@@ -343,9 +343,7 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
 #[test]
 fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_not() {
     let rule = |given: &Given| {
-        decided(Kind::Cluster, given, &["10.0.0.1:5432"])
-            .reason()
-            .map(|reason| reason.rule().to_string())
+        decided(Kind::Cluster, given, &["10.0.0.1:5432"]).reason().map(Reason::rule)
     };
     for (role, ago, is_silent_since, expected) in [
         (WRITES, 5, false, "role"),
@@ -361,7 +359,7 @@ fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_no
         roles.extend(is_silent_since.then_some((B, SILENT, 0)));
         let given = Given { dns: &[B], writer: Some("b"), roles: &roles, ..Given::default() };
         assert_eq!(
-            rule(&given).as_deref(),
+            rule(&given),
             Some(expected),
             "{role:?} {ago} s ago, silent since: {is_silent_since}"
         );
@@ -372,7 +370,7 @@ fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_no
         roles: &[(B, WRITES, 2), (B, READS, 0)],
         ..Given::default()
     };
-    assert_eq!(rule(&changed).as_deref(), Some("contradiction"), "the last response counts");
+    assert_eq!(rule(&changed), Some("contradiction"), "the last response counts");
 }
 
 #[test]
