@@ -1,7 +1,7 @@
 """Lists the endpoint connections of a stack's endpoint service, and accepts those that are named.
 
-Without ENDPOINT nothing is accepted. 'all' accepts every connection that is pending at that moment. Credentials and
-Region are those of the AWS CLI: AWS_PROFILE, AWS_REGION and so on.
+Without ENDPOINT nothing is accepted. 'all' accepts every connection that is pending at that moment.
+Credentials and Region are those of the AWS CLI: AWS_PROFILE, AWS_REGION and so on.
 """
 
 import argparse
@@ -19,7 +19,9 @@ the same with the AWS CLI:
   aws ec2 describe-vpc-endpoint-connections --filters Name=service-id,Values=vpce-svc-...
   aws ec2 accept-vpc-endpoint-connections --service-id vpce-svc-... --vpc-endpoint-ids vpce-...
 
-exit codes: 0 = done, or listed; 1 = an endpoint was not accepted, or AWS could not be asked; 2 = wrong usage
+exit codes: 0 = done, or listed
+            1 = an endpoint was not accepted, or AWS could not be asked
+            2 = wrong usage
 """
 
 COLUMNS = ("ENDPOINT", "OWNER", "STATE", "CREATED", "DNS")
@@ -31,10 +33,13 @@ class Refused(Exception):
 
 def main():
     parser = argparse.ArgumentParser(
-        prog="accept.py", description=__doc__, epilog=CLI, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="accept.py",
+        description=__doc__,
+        epilog=CLI,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stack", metavar="STACK", help="name of the stack")
-    parser.add_argument("endpoints", metavar="ENDPOINT", nargs="*", help="IDs of endpoints (vpce-...), or all")
+    parser.add_argument("endpoints", metavar="ENDPOINT", nargs="*", help="IDs (vpce-...), or all")
     arguments = parser.parse_args()
     if "all" in arguments.endpoints and len(arguments.endpoints) > 1:
         parser.error("give endpoints or all, not both")
@@ -44,14 +49,16 @@ def main():
 def reported(run, *arguments):
     """Runs with a session of the caller's Region; ends the program with one line if that fails."""
     try:
-        # boto3 by itself reads AWS_DEFAULT_REGION and no AWS_REGION, which version 2 of the AWS CLI prefers.
+        # Version 2 of the AWS CLI prefers AWS_REGION, which boto3 does not read.
         run(boto3.Session(region_name=os.environ.get("AWS_REGION")), *arguments)
     except Refused as error:
         sys.exit(f"error: {error}")
     # Some of botocore's messages end in a full stop.
     except (BotoCoreError, ClientError) as error:
-        sys.exit(f"error: AWS could not be asked: {str(error).rstrip('.')}. See to credentials (AWS_PROFILE) and "
-                 "Region (AWS_REGION).")
+        sys.exit(
+            f"error: AWS could not be asked: {str(error).rstrip('.')}. See to credentials "
+            "(AWS_PROFILE) and Region (AWS_REGION)."
+        )
 
 
 def run(session, stack, wanted):
@@ -60,8 +67,8 @@ def run(session, stack, wanted):
     by_hand = acceptance_required(ec2, service)
     connections = connections_of(ec2, service)
 
-    print(f"{stack} in {session.region_name}: endpoint service {service}, which "
-          + ("waits for you to accept each connection" if by_hand else "accepts connections by itself"))
+    does = "waits for you to accept each connection" if by_hand else "accepts connections by itself"
+    print(f"{stack} in {session.region_name}: endpoint service {service}, which {does}")
     print(table(connections) if connections else "No endpoint is connected, and none has asked.")
 
     pending = [endpoint for endpoint, connection in connections.items() if is_pending(connection)]
@@ -87,18 +94,27 @@ def outputs_of(session, stack):
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
-        raise Refused(f"there is no stack {stack} in {session.region_name}. Name another stack, or another Region in "
-                      "AWS_REGION.") from error
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
+        raise Refused(
+            f"there is no stack {stack} in {session.region_name}. Name another stack, or another "
+            "Region in AWS_REGION."
+        ) from error
+    outputs = {one["OutputKey"]: one["OutputValue"] for one in description.get("Outputs", [])}
     if "EndpointServiceId" not in outputs:
-        raise Refused(f"the stack {stack} ({description['StackStatus']}) has no output EndpointServiceId. Wait until it "
-                      "is complete, or name a stack of failover-sync.")
+        raise Refused(
+            f"the stack {stack} ({description['StackStatus']}) has no output EndpointServiceId. "
+            "Wait until it is complete, or name a stack of failover-sync."
+        )
     return outputs
 
 
 def acceptance_required(ec2, service):
-    [configuration] = ec2.describe_vpc_endpoint_service_configurations(ServiceIds=[service])["ServiceConfigurations"]
-    return configuration["AcceptanceRequired"]
+    return configuration_of(ec2, service)["AcceptanceRequired"]
+
+
+def configuration_of(ec2, service):
+    answer = ec2.describe_vpc_endpoint_service_configurations(ServiceIds=[service])
+    [configuration] = answer["ServiceConfigurations"]
+    return configuration
 
 
 def connections_of(ec2, service):
@@ -121,21 +137,27 @@ def table(connections):
     for endpoint, connection in connections.items():
         # One of its names is enough to recognise it.
         names = [entry["DnsName"] for entry in connection.get("DnsEntries", [])] or ["-"]
+        owner, state = connection["VpcEndpointOwner"], connection["VpcEndpointState"]
         created = connection["CreationTimestamp"].strftime("%Y-%m-%d %H:%M %Z")
-        rows.append((endpoint, connection["VpcEndpointOwner"], connection["VpcEndpointState"], created, names[0]))
+        rows.append((endpoint, owner, state, created, names[0]))
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    padded = (map(str.ljust, row, widths) for row in rows)
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
 
 
 def chosen(wanted, connections, by_hand):
     """The named endpoints, if every one of them can be accepted."""
     for endpoint in wanted:
         if endpoint not in connections:
-            raise Refused(f"no endpoint {endpoint} has asked for this service. Nothing was accepted.")
+            raise Refused(
+                f"no endpoint {endpoint} has asked for this service. Nothing was accepted."
+            )
         if not is_pending(connections[endpoint]):
+            state = connections[endpoint]["VpcEndpointState"]
             reason = "" if by_hand else ", and this service accepts connections by itself"
-            raise Refused(f"{endpoint} is {connections[endpoint]['VpcEndpointState']} and not pendingAcceptance{reason}. "
-                          "Nothing was accepted.")
+            raise Refused(
+                f"{endpoint} is {state} and not pendingAcceptance{reason}. Nothing was accepted."
+            )
     return wanted
 
 
@@ -144,13 +166,16 @@ def accept(ec2, service, endpoints):
         print("\nNo connection is pending, so there is nothing to accept.")
         return
     answer = ec2.accept_vpc_endpoint_connections(ServiceId=service, VpcEndpointIds=endpoints)
-    failed = {item["ResourceId"]: item["Error"]["Message"] for item in answer.get("Unsuccessful", [])}
+    refused = answer.get("Unsuccessful", [])
+    failed = {item["ResourceId"]: item["Error"]["Message"] for item in refused}
     print()
     for endpoint in endpoints:
         if endpoint not in failed:
             print(f"Accepted {endpoint}. It can be used when its state is available.")
     if failed:
-        raise Refused("; ".join(f"{endpoint} was not accepted: {message}" for endpoint, message in failed.items()))
+        raise Refused(
+            "; ".join(f"{name} was not accepted: {message}" for name, message in failed.items())
+        )
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ usage: package.py DIRECTORY ARCHITECTURE=BINARIES... [SBOM...]
 
     package.py dist arm64=target/arm64 x86_64=target/lambda
 
-BINARIES is the directory with <function>/bootstrap for an architecture. Into DIRECTORY, which is made anew, go a zip of
-each function for each architecture, the templates, the guides, and the lists of components (SBOM). sam uploads the zip that
-a template names and knows no condition on it, so each architecture has templates of its own: those of the first stand where
-they do in the checkout, those of another in a directory of the architecture's name. function-standalone.yaml, which names
-its zip in S3, is for all of them. Last come SHA256SUMS, and an archive of it all. The same files make the same bytes.
+BINARIES is the directory with <function>/bootstrap for an architecture. Into DIRECTORY, which is
+made anew, go a zip of each function for each architecture, the templates, the guides, and the lists
+of components (SBOM). sam uploads the zip that a template names and knows no condition on it, so
+each architecture has templates of its own: those of the first stand where they do in the checkout,
+those of another in a directory of the architecture's name. function-standalone.yaml, which names
+its zip in S3, is for all of them. Last come SHA256SUMS, and an archive of it all. The same files
+make the same bytes.
 """
 
 import gzip
@@ -31,19 +33,27 @@ MACHINES = {"x86_64": 62, "arm64": 183}
 # The minor version of what Amazon Linux 2023 has, 2.34.
 GLIBC = 34
 # What refers to a zip, itself or by what it nests.
-TEMPLATES = ["template.yaml", "infra/database.yaml", "infra/function.yaml", "infra/flush-hosts.yaml"]
-PROGRAMS = ["infra/accept.py", "infra/check_peering.py", "infra/ticket.py"]
-GUIDES = ["LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql"] + PROGRAMS + [
-    f"{directory}*.{kind}" for directory in ["", "functions/", "infra/", "tests/"] for kind in ["md", "svg"]
+TEMPLATES = [
+    "template.yaml", "infra/database.yaml", "infra/function.yaml", "infra/flush-hosts.yaml"
 ]
+PROGRAMS = ["infra/accept.py", "infra/check_peering.py", "infra/ticket.py"]
+GUIDES = [
+    f"{directory}*.{kind}"
+    for directory in ["", "functions/", "infra/", "tests/"]
+    for kind in ["md", "svg"]
+]
+SHIPPED = ["LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql", *PROGRAMS, *GUIDES]
 
 
 def main(directory, architectures, sboms):
-    version = re.search(r'^version = "(.+)"$', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+)"$', manifest, re.MULTILINE)[1]
     if directory.exists() and any(directory.iterdir()) and not (directory / "SHA256SUMS").exists():
-        sys.exit(f"{directory} holds something else than a release: give another directory, or remove it")
+        sys.exit(
+            f"{directory} holds something else than a release: give another directory, or remove it"
+        )
     shutil.rmtree(directory, ignore_errors=True)
-    for source in [source for pattern in GUIDES for source in ROOT.glob(pattern)]:
+    for source in [source for pattern in SHIPPED for source in ROOT.glob(pattern)]:
         put(directory / source.relative_to(ROOT), source.read_bytes())
     for number, (architecture, binaries) in enumerate(architectures.items()):
         for function in FUNCTIONS:
@@ -56,11 +66,12 @@ def main(directory, architectures, sboms):
     for sbom in sboms:
         put(directory / sbom.name, sbom.read_bytes())
     files = sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
-    sums = [f"{hashlib.sha256((directory / name).read_bytes()).hexdigest()}  {name}\n" for name in files]
-    put(directory / "SHA256SUMS", "".join(sums).encode())
+    sums = [(hashlib.sha256((directory / name).read_bytes()).hexdigest(), name) for name in files]
+    put(directory / "SHA256SUMS", "".join(f"{digest}  {name}\n" for digest, name in sums).encode())
     name = f"failover-sync-{version}"
     put(directory / f"{name}.tar.gz", archived(directory, [*files, "SHA256SUMS"], name))
-    print(f"{directory}: version {version} for {' and '.join(architectures)}, and all of it in {name}.tar.gz")
+    processors = " and ".join(architectures)
+    print(f"{directory}: version {version} for {processors}, and all of it in {name}.tar.gz")
 
 
 def put(path, content):
@@ -72,18 +83,22 @@ def read_binary(path, architecture):
     if not path.exists():
         sys.exit(f"{path} is missing: build the function for {architecture} first")
     binary = path.read_bytes()
-    if binary[:4] != b"\x7fELF" or int.from_bytes(binary[18:20], "little") != MACHINES[architecture]:
+    machine = int.from_bytes(binary[18:20], "little")
+    if binary[:4] != b"\x7fELF" or machine != MACHINES[architecture]:
         sys.exit(f"{path} is no program for {architecture}")
     needed = max(int(minor) for minor in re.findall(rb"GLIBC_2\.(\d+)", binary))
     if needed > GLIBC:
-        sys.exit(f"{path} needs glibc 2.{needed}, and Lambda has 2.{GLIBC}: is Zig still the linker?")
+        sys.exit(
+            f"{path} needs glibc 2.{needed}, and Lambda has 2.{GLIBC}: is Zig still the linker?"
+        )
     return binary
 
 
 def zipped(binary):
     """As Lambda wants it: one program, `bootstrap`, with the earliest time that a zip can hold."""
     entry = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))
-    entry.create_system, entry.external_attr, entry.compress_type = 3, 0o100755 << 16, zipfile.ZIP_DEFLATED
+    entry.create_system, entry.external_attr = 3, 0o100755 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(entry, binary, compresslevel=9)
@@ -91,7 +106,7 @@ def zipped(binary):
 
 
 def packaged(name, place, architecture):
-    """A template of the checkout, as it stands in the release at `place`: its function is a zip and not built."""
+    """A template as it stands in the release at `place`: its function is a zip and not built."""
     here = Path(name).parent
 
     def refer(match):
@@ -116,7 +131,10 @@ def packaged(name, place, architecture):
 
 def archived(directory, names, top):
     content = io.BytesIO()
-    with gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+    with (
+        gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name in names:
             file = (directory / name).read_bytes()
             entry = tarfile.TarInfo(f"{top}/{name}")

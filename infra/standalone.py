@@ -1,10 +1,10 @@
-"""Prints infra/function.yaml as function-standalone.yaml: what is taken by whatever takes a template.
+"""Prints infra/function.yaml as function-standalone.yaml: for whatever takes a template.
 
 usage: standalone.py
 
-It names the function's zip in S3 instead of a local path. It has no comments, little white space and
-no labels, so that it can be passed as it is (--template-body takes 51,200 bytes). All else is the
-same, which tests/template/standalone.rs holds.
+It names the function's zip in S3 instead of a local path. It has no comments, little white space
+and no labels, so that it can be passed as it is (--template-body takes 51,200 bytes). All else is
+the same, which tests/template/standalone.rs holds.
 """
 
 import re
@@ -23,17 +23,22 @@ ADDED = """
 Parameters:
   CodeS3Bucket:
     Type: String
-    Description: Bucket in the function's Region that has its zip, failover-sync-arm64.zip or failover-sync-x86_64.zip.
+    Description: >-
+      Bucket in the function's Region that has its zip, failover-sync-arm64.zip or
+      failover-sync-x86_64.zip of the release.
     AllowedPattern: ^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$
     ConstraintDescription: must be the name of a bucket.
   CodeS3Key:
     Type: String
-    Description: Key of the zip. Another zip needs another key or CodeS3ObjectVersion, or the function stays what it is.
+    Description: >-
+      Key of the zip. Another zip needs another key or CodeS3ObjectVersion, or the function stays
+      what it is.
     AllowedPattern: ^.{1,1024}$
     ConstraintDescription: must be a key of at most 1024 characters.
   CodeS3ObjectVersion:
     Type: String
-    Description: Version of that object, if the bucket has versions. Empty = the newest when the key is another one.
+    Description: >-
+      Version of that object, if the bucket has versions. Empty = the newest when the key changes.
     Default: ''
   Architecture:
     Type: String
@@ -43,9 +48,10 @@ Conditions:
   CodeS3ObjectVersionGiven: !Not [!Equals [!Ref CodeS3ObjectVersion, '']]
 """
 CODE = """
-S3Bucket: !Ref CodeS3Bucket
-S3Key: !Ref CodeS3Key
-S3ObjectVersion: !If [CodeS3ObjectVersionGiven, !Ref CodeS3ObjectVersion, !Ref AWS::NoValue]
+Code:
+  S3Bucket: !Ref CodeS3Bucket
+  S3Key: !Ref CodeS3Key
+  S3ObjectVersion: !If [CodeS3ObjectVersionGiven, !Ref CodeS3ObjectVersion, !Ref AWS::NoValue]
 """
 
 
@@ -58,7 +64,7 @@ def standalone(source=SOURCE):
             put(member(template, part.value), name, body)
     function = member(member(template, "Resources"), "Function")
     remove(function, "Metadata")
-    put(member(function, "Properties"), yaml.ScalarNode("tag:yaml.org,2002:str", "Code"), parsed(CODE))
+    put(member(function, "Properties"), *parsed(CODE).value[0])
     lay_out(template, 0)
     return HEAD + yaml.serialize(template, Dumper=Compact, width=sys.maxsize, allow_unicode=True)
 
@@ -86,7 +92,7 @@ def put(mapping, name, body):
 def lay_out(node, depth):
     if isinstance(node, yaml.ScalarNode):
         node.style = None
-        # A text over several lines; in that of the dashboard, JSON, no space means anything but between words.
+        # A text over several lines. In JSON, the dashboard's, spaces mean something in words alone.
         node.value = re.sub(r"\s*\n\s*", " ", node.value).strip()
         if node.value.startswith('{"widgets"'):
             node.value = re.sub(r'(?<=[:,\[{"\]}]) +(?=["\[{\d])', "", node.value)

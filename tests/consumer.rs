@@ -1,5 +1,5 @@
-//! The consumer's side of the link: what `infra/consumer.yaml`, `infra/consumer-role.yaml` and
-//! `infra/api-endpoints.yaml` promise, and a client that connects the way they lay.
+//! The consumer's side: what `infra/consumer.yaml`, `infra/consumer-role.yaml` and
+//! `infra/api-endpoints.yaml` promise, and a client that connects that way.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -45,8 +45,7 @@ const DNS_ENTRIES: &str = "DnsEntries";
 const ENDPOINT_NAME: &str =
     "vpce-01abc23456de78f9g-12abccd3.vpce-svc-0123456789abcdef0.eu-west-1.vpce.amazonaws.com";
 
-/// `infra/consumer.yaml`, with an endpoint that has the DNS names that AWS documents: the Regional
-/// one first.
+/// `infra/consumer.yaml`, with the DNS names that AWS documents: the Regional one first.
 static CONSUMER_TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
     let zonal = ENDPOINT_NAME.replacen("-12abccd3", "-12abccd3-eu-west-1a", 1);
     let entries =
@@ -219,7 +218,11 @@ fn the_zone_is_the_databases_name_and_leads_to_the_regional_name_of_the_endpoint
         "HostedZoneId": "{Zone}",
         "Name": HOST,
         "Type": "A",
-        "AliasTarget": {"HostedZoneId": "Z1HUB23UULQXV", "DNSName": ENDPOINT_NAME, "EvaluateTargetHealth": false},
+        "AliasTarget": {
+            "HostedZoneId": "Z1HUB23UULQXV",
+            "DNSName": ENDPOINT_NAME,
+            "EvaluateTargetHealth": false,
+        },
     });
     assert_eq!(stack.existing("Record"), record);
 }
@@ -358,7 +361,8 @@ fn parameters_take_what_is_right_and_nothing_else() {
             "SetupPrincipals",
             &[
                 "",
-                "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Network_0123456789abcdef",
+                "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/\
+                 AWSReservedSSO_Network_0123456789abcdef",
             ],
             &[
                 "*",

@@ -1,7 +1,6 @@
-//! Several databases on one link, deployed: each stack fills its own target groups and leaves the
-//! others' alone, in the address family of its own. The emulator keeps no family of a group, which
-//! `tests/template/path.rs` asserts. Deleted in the order of `infra/remove.md`, each takes its own
-//! away.
+//! Several databases on one link, deployed: each stack fills its own target groups alone, in its
+//! address family, which the emulator does not keep (`tests/template/path.rs`). Deleted as
+//! `infra/remove.md` says, each takes its own away.
 #![expect(clippy::print_stderr, reason = "a test of a minute says where it is")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,8 +125,7 @@ async fn share_a_link(run: &Run) -> Result<()> {
         .await
 }
 
-/// `infra/remove.md`, "The database's side": the link's own database last. The link stays, as a
-/// stack of its own.
+/// `infra/remove.md`, "The database's side": the link's own database last. The link stays.
 async fn remove(
     run: &Run,
     aws: &Aws,

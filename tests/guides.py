@@ -1,11 +1,13 @@
-"""Judges the commands and outputs that guides name: the programs themselves parse the commands, and nothing is sent.
+"""Judges the commands and outputs that guides name: the programs parse them, and nothing is sent.
 
-Reads {"guides": {NAME: TEXT}, "templates": [PATH]} as JSON; prints {NAME: {"commands": [...], "complaints": [...]}}.
+Reads {"guides": {NAME: TEXT}, "templates": [PATH]} as JSON;
+prints {NAME: {"commands": [...], "complaints": [...]}}.
 
-A command stands in a block ```sh or between backticks, or an output of a template prints it. `aws` is parsed by the AWS
-CLI with the API's models behind it: options, parameters, enumerations, and whether --query finds something in an answer
-of the model's shape. `aws cloudformation deploy` is held to the template as well, `sam` to the options that its commands
-declare, `make` to the Makefile; files, tests and packages have to exist, and the comparison of ranges runs. EXAMPLES fill
+A command stands in a block ```sh or between backticks, or an output of a template prints it. `aws`
+is parsed by the AWS CLI with the API's models behind it: options, parameters, enumerations, and
+whether --query finds something in an answer of the model's shape. `aws cloudformation deploy` is
+held to the template as well, `sam` to the options that its commands declare, `make` to the
+Makefile; files, tests and packages have to exist, and the comparison of ranges runs. EXAMPLES fill
 what a guide leaves to its reader.
 """
 
@@ -72,11 +74,13 @@ FILES = {
     "parameters.json": "[]",
     "link-import.yaml": "{}",
     "link-parameters.json": "[]",
-    "link-resources.json": '[{"ResourceType": "T", "LogicalResourceId": "L", "ResourceIdentifier": {"Id": "1"}}]',
+    "link-resources.json": '[{"ResourceType": "T", "LogicalResourceId": "L", '
+    '"ResourceIdentifier": {"Id": "1"}}]',
 }
 # Programs of the reader's own, whose options are not judged.
-TRUSTED = {"curl", "dig", "export", "gh", "host", "mysql", "nc", "nslookup", "openssl", "pip", "psql", "rustup", "seq"}
+TRUSTED = set("curl dig export gh host mysql nc nslookup openssl pip psql rustup seq".split())
 SHELL = {"do", "then", "else", "until", "while", "if", "!"}
+NOT_JUDGED = {"for", "done", "fi", "echo", "sleep", "cd", "date", "test", "["}
 PROGRAMS = re.compile(r"(\w+=\S* )*(\S+/)?(aws|sam|make|cargo|python3?) \S")
 # The largest template that CloudFormation takes without a bucket, in bytes.
 TEMPLATE_LIMIT = 51200
@@ -132,7 +136,8 @@ def printed(path):
     """Every command that a template prints."""
     for name, output in template(path).get("Outputs", {}).items():
         if name.endswith("Command"):
-            yield from ((words, False) for text in texts(output["Value"]) for words in simple_commands(text))
+            for text in texts(output["Value"]):
+                yield from ((words, False) for words in simple_commands(text))
 
 
 def texts(value):
@@ -170,7 +175,7 @@ def simple_commands(text):
             # It starts the rest of its words, with one that it reads.
             if words and words[0] == "xargs":
                 words = [*(word for word in words[1:] if word != "-r"), "example"]
-            if words and words[0] not in ("for", "done", "fi", "echo", "sleep", "cd", "date", "test", "["):
+            if words and words[0] not in NOT_JUDGED:
                 yield words[: words.index(">")] if ">" in words else words
             words = []
 
@@ -204,9 +209,12 @@ class Judge:
         DeployCommand._run_main = lambda _, options, __: self.deploy(options) or 0
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         self.targets = set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", makefile, re.MULTILINE))
-        self.variables = set(re.findall(r"\$\((?:[a-z]+ )?([A-Z][A-Z_]+)\)", makefile)) | {"AWS_ENDPOINT_URL"}
-        self.environments = set(tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8")))
-        # What all commands give a stack, and who begins: of one that exists a guide may change one parameter.
+        self.variables = set(re.findall(r"\$\((?:[a-z]+ )?([A-Z][A-Z_]+)\)", makefile))
+        self.variables.add("AWS_ENDPOINT_URL")
+        samconfig = (ROOT / "samconfig.toml").read_text(encoding="utf-8")
+        self.environments = set(tomllib.loads(samconfig))
+        # What all commands give a stack, and which guide begins: a stack that exists may have one
+        # parameter changed.
         self.stacks = {}
 
     def guide(self, name, found, text):
@@ -256,7 +264,9 @@ class Judge:
         path = options.template_file
         exists([path])
         if (ROOT / path).stat().st_size > TEMPLATE_LIMIT:
-            raise Wrong(f"{path} is larger than CloudFormation takes without a bucket: sam deploys it")
+            raise Wrong(
+                f"{path} is larger than CloudFormation takes without a bucket: sam deploys it"
+            )
         parameters = template(path).get("Parameters", {})
         given = dict(pair.partition("=")[::2] for pair in options.parameter_overrides or [])
         for name, value in given.items():
@@ -273,7 +283,8 @@ class Judge:
     def incomplete_stacks(self):
         """By guide: a stack that no command gives a parameter that has no default."""
         for (stack, path), (guide, given) in self.stacks.items():
-            required = {name for name, parameter in template(path)["Parameters"].items() if "Default" not in parameter}
+            parameters = template(path)["Parameters"]
+            required = {name for name, body in parameters.items() if "Default" not in body}
             for name in sorted(required - given):
                 yield guide, f"nothing gives the stack {stack} {name}, which {path} requires"
 
@@ -289,9 +300,10 @@ class Judge:
             given, rest, _ = command.make_parser(context).parse_args(list(arguments))
         except click.ClickException as error:
             raise Wrong(error.format_message()) from None
-        missing = [option for option in command.params if option.required and option.name not in given]
+        required = [option for option in command.params if option.required]
+        missing = [option.opts[0] for option in required if option.name not in given]
         if rest or missing:
-            raise Wrong(f"left over is {rest}, missing {[option.opts[0] for option in missing]}")
+            raise Wrong(f"left over is {rest}, missing {missing}")
         if given.get("template_file"):
             exists([re.sub(r"^(dist|\.aws-sam/build)/", "", given["template_file"])])
         self.environments.add(given.get("config_env"))
@@ -304,7 +316,10 @@ class Judge:
             if not is_variable and name not in self.targets:
                 raise Wrong(f"there is no make {name}")
             if name == "PRESET" and value not in self.environments:
-                raise Wrong(f"samconfig.toml has no PRESET {value}, and no deployment of the guides saves it")
+                raise Wrong(
+                    f"samconfig.toml has no PRESET {value}, and no deployment of the guides saves "
+                    "it"
+                )
             if name == "check-peering" and len(arguments) > 1:
                 compared(["make", "--no-print-directory", "-C", str(ROOT), *arguments])
             # A layer saves its answers in an environment of its stack's name.
@@ -313,7 +328,7 @@ class Judge:
 
 
 def judged_call(caller, service, operation, parameters, options):
-    """In place of an API call or a waiter: the call against its model, and --query against an answer of its shape."""
+    """In place of a call or a waiter: its model judges the call, an answer of its shape --query."""
     model = caller._session.get_service_model(service).operation_model(operation)
     if model.input_shape:
         report = ParamValidator().validate(parameters, model.input_shape)
@@ -351,7 +366,8 @@ def sample(shape, above=()):
         return [sample(shape.member, above)] * 3
     if shape.type_name == "map":
         return {"key": sample(shape.value, above)}
-    return {"boolean": True, "integer": 1, "long": 1, "float": 1.0, "double": 1.0}.get(shape.type_name, "text")
+    simple = {"boolean": True, "integer": 1, "long": 1, "float": 1.0, "double": 1.0}
+    return simple.get(shape.type_name, "text")
 
 
 def has_nothing(found):
@@ -370,7 +386,7 @@ def exists(arguments):
 
 
 def compared(command):
-    """The one program that says something without AWS: it runs. What it says of the ranges is for the guide's text."""
+    """Runs the one program that needs no AWS. What it says of the ranges is the guide's matter."""
     said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     if re.search(r"^(error|usage): ", said, re.MULTILINE):
         raise Wrong(said.strip())
@@ -408,7 +424,8 @@ def takes(parameter, value):
 
 def unknown_outputs(text):
     """What a guide calls an output, of none of the templates that it names."""
-    named = {place + name for name in re.findall(r"\b([a-z-]+\.yaml)\b", text) for place in ("", "infra/")}
+    names = re.findall(r"\b([a-z-]+\.yaml)\b", text)
+    named = {place + name for name in names for place in ("", "infra/")}
     named |= {f"infra/{layer}.yaml" for layer in re.findall(r"make deploy-([a-z-]+)", text)}
     if re.search(r"make (deploy|accept|invoke)\b(?!-)", text):
         named |= {"template.yaml"}
@@ -417,7 +434,8 @@ def unknown_outputs(text):
     phrases = re.findall(r"[Oo]utputs?\s+((?:`\w+`(?:,\s+|\s+and\s+|\s+or\s+)?)+)", text)
     claimed = [name for phrase in phrases for name in re.findall(r"`(\w+)`", phrase)]
     claimed += re.findall(r"`(\w+Command)`", text) + re.findall(r"OutputKey=='(\w+)'", text)
-    return [f"{name} is an output of none of {', '.join(sorted(paths))}" for name in sorted(set(claimed) - outputs)]
+    unknown, templates = sorted(set(claimed) - outputs), ", ".join(sorted(paths))
+    return [f"{name} is an output of none of {templates}" for name in unknown]
 
 
 if __name__ == "__main__":

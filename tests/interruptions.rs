@@ -1,6 +1,5 @@
-//! What the simulation says of killed runs, of an AWS that is gone and of a DNS server that is
-//! gone, with the deployed function: real processes and sockets, one stack for all three, one after
-//! the other.
+//! What the simulation says of killed runs, an AWS that is gone and a DNS that is gone, with real
+//! processes and sockets: one stack, one after the other.
 
 use std::time::{Duration, Instant};
 
@@ -62,8 +61,7 @@ async fn killed_between_register_and_deregister(lab: &Guarded) -> Result<()> {
     lab.gateway.open();
     lab.holds(&[0, 1]).await.context("what the killed run left")?;
 
-    // This takes 30 s: nobody knows which of two members came last, and another run might want the
-    // other one.
+    // 30 s: nobody knows which of two members came last, and another run may want the other.
     let next = lab.succeed(json!({}), "updated").await?;
     ensure!(next["registered"] == json!([]), "it had been registered: {next}");
     ensure!(
@@ -142,8 +140,7 @@ async fn held(gateway: &Gateway, action: &str) -> Result<()> {
     Ok(())
 }
 
-/// A process remembers which address it left a moment ago, and asks for 30 s of proof before it
-/// goes back there.
+/// A process remembers the address it left, and asks for 30 s of proof to go back.
 fn new_process(lab: &Guarded) -> Result<()> {
     lab.kill_function()
 }

@@ -1,6 +1,5 @@
-//! `infra/mysql-parameters.yaml` deployed to the local AWS, as it is and changed to the permanent
-//! remedy, and its commands run by the AWS CLI against databases that have a default group or one
-//! of their own.
+//! `infra/mysql-parameters.yaml` deployed, as it is and with the permanent remedy, and its commands
+//! against databases with a default group or their own.
 
 use anyhow::{Result, ensure};
 use lab::aws::Aws;
@@ -88,8 +87,7 @@ async fn each_parameter_group_is_created_changed_and_deleted() -> Result<()> {
     Ok(())
 }
 
-/// The database's other settings are in its group: replaced, they would be gone after the next
-/// reboot.
+/// The group holds the database's other settings: replaced, they are gone after a reboot.
 #[tokio::test]
 async fn a_default_group_is_replaced_and_another_is_left_as_it_is() -> Result<()> {
     let stack = Stack::start().await?;

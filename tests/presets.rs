@@ -1,5 +1,5 @@
-//! What the presets of `samconfig.toml` promise: each vendor gets exactly what it asks for, through
-//! the command that the guide names.
+//! What the presets of `samconfig.toml` promise: each vendor gets what it asks for, by the guide's
+//! command.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -175,7 +175,8 @@ fn make_invokes_at_the_stack_of_a_preset_and_in_the_region_that_it_saved() {
         (&[], "--config-env default --stack-name failover-sync --event '{}'"),
         (
             &["PRESET=starburst", r#"PAYLOAD={"dryRun": true}"#],
-            r#"--config-env starburst --stack-name failover-sync-starburst --event '{"dryRun": true}'"#,
+            "--config-env starburst --stack-name failover-sync-starburst \
+             --event '{\"dryRun\": true}'",
         ),
         (&["PRESET=orders"], "--config-env orders --stack-name failover-sync-orders --event '{}'"),
         (
@@ -284,8 +285,7 @@ fn starburst_checks_mysql_and_mariadb_as_its_tutorial_does_and_others_often() {
     }
 }
 
-/// Starburst's tutorial is about an instance, PlanetScale's page about a primary: neither is the
-/// default of a cluster.
+/// Starburst's tutorial is about an instance, PlanetScale's page about a primary: no default fits.
 #[test]
 fn no_preset_answers_what_the_database_is() {
     for name in ["starburst", "planetscale"] {
@@ -339,8 +339,7 @@ fn planetscale_cannot_be_deployed_without_a_principal_from_its_owner() {
     );
 }
 
-/// Port and range of every inbound rule of the load balancer, all of which are for TCP and one
-/// port.
+/// Port and range of the load balancer's inbound rules, each for TCP and one port.
 fn ingress(stack: &Stack) -> Vec<(String, String)> {
     let rules = [
         "ConsumerIngress",
@@ -370,8 +369,8 @@ fn health_check_interval(stack: &Stack) -> String {
 
 // --- The way there ---
 
-/// The owner's way: guided, with an answer where a preset has none. The endpoint service and its
-/// permissions are what the local CloudFormation refuses; the tests above are about them.
+/// The owner's way: guided, with answers where a preset has none. The local CloudFormation refuses
+/// the endpoint service; the tests above have it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<()> {
     let run = Run::new()?;
@@ -433,8 +432,7 @@ async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<
     Ok(())
 }
 
-/// `sam deploy --guided` as the Makefile calls it, with these answers, and the default everywhere
-/// else.
+/// `sam deploy --guided` as make calls it, with these answers and the defaults.
 async fn guided(
     run: &Run,
     aws: &Aws,
@@ -448,8 +446,7 @@ async fn guided(
         let answer = answers.iter().find(|(answered, _)| *answered == parameter);
         answer.map_or("", |(_, value)| value)
     }));
-    // Confirm the change set, let SAM make roles, no rollback, save, the file, the environment;
-    // then deploy.
+    // Confirm the change set, roles, no rollback, save, the file, the environment; deploy.
     lines.extend(["", "", "", "", "", "", "y", ""]);
     std::fs::write(built.join("answers"), lines.join("\n"))?;
 
@@ -466,8 +463,7 @@ async fn guided(
         .await
 }
 
-/// The names of a template's parameters in the order in which `sam` asks for them, which is the
-/// file's.
+/// The names of a template's parameters in the file's order, in which `sam` asks for them.
 fn parameters(template: &str) -> impl Iterator<Item = &str> {
     let lines = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
     let section = lines.take_while(|line| line.starts_with(' '));

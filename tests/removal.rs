@@ -1,6 +1,5 @@
-//! `infra/remove.md`, "The link": its commands in its order, run by the AWS CLI against the local
-//! AWS. It has no endpoint connections, whose commands are left out, and keeps no stack of a link,
-//! whose deletion is left out as well.
+//! `infra/remove.md`, "The link": its commands in order, by the AWS CLI, on the local AWS. That has
+//! no endpoint connections and no link's stack, whose commands are left out.
 
 use std::collections::BTreeMap;
 
@@ -48,9 +47,9 @@ async fn the_link_is_removed_by_the_commands_of_the_guide_in_their_order() -> Re
     let database = shell.line(&group("database")).await?;
     let balancer = shell
         .line(&format!(
-            "aws elbv2 create-load-balancer --name link --type network --scheme internal --subnets \
-             {subnets} --security-groups {link} --query LoadBalancers[0].LoadBalancerArn --output \
-             text"
+            "aws elbv2 create-load-balancer --name link --type network --scheme internal \
+             --subnets {subnets} --security-groups {link} \
+             --query LoadBalancers[0].LoadBalancerArn --output text"
         ))
         .await?;
     let service = shell

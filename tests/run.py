@@ -1,8 +1,9 @@
 """Builds the test programs with cargo and runs them beside each other.
 
-Most of them wait most of the time: for a deployment, a schedule, a watch, a database that starts. Those run WAITING at a
-time. The others compute: simulations and properties. Those run one after another with a lower priority, so that what waits
-keeps its deadlines on two cores. A program that fails is shown whole, and nothing is run twice.
+Most of them wait most of the time: for a deployment, a schedule, a watch, a database that starts.
+Those run WAITING at a time. The others compute: simulations and properties. Those run one after
+another with a lower priority, so that what waits keeps its deadlines on two cores. A program that
+fails is shown whole, and nothing is run twice.
 """
 
 import argparse
@@ -22,7 +23,8 @@ import tomlkit
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A deployment is some ten seconds of Python on one core; with more of them at a time the first would wait for the last.
+# A deployment is some ten seconds of Python on one core: of more at a time the first would wait for
+# the last.
 WAITING = 8
 
 # Tests of one program at a time. They wait as well.
@@ -32,16 +34,20 @@ WAITING_THREADS = "8"
 COMPUTING = {"broken", "doc", "hostile", "kinds", "lib", "worlds"}
 
 # What waits longest begins first.
-LONGEST = ["e2e", "least_privilege", "interruptions", "release", "database", "presets", "consumer", "peering", "runtime"]
+LONGEST = (
+    "e2e least_privilege interruptions release database presets consumer peering runtime"
+).split()
 
-# What `--quick` runs beside the libraries: worlds that are scripted, answers at the wire, and the documents.
+# What `--quick` runs beside the libraries: scripted worlds, answers at the wire, the documents.
 QUICK = ["sync", "hostile", "elbv2", "rds", "flush", "version", "documents"]
 
-# The tests of a function's binary run twice: with the one that cargo builds for them and with the one that is deployed.
+# The tests of a binary run twice: with the one that cargo builds and with the one that is deployed.
 DEPLOYED = {
     "runtime": ".aws-sam/build/Database/FailoverSync/Function/bootstrap",
     "servers": ".aws-sam/flush-hosts/FlushHosts/bootstrap",
 }
+
+CARGO_TEST = ["cargo", "test", "--workspace", "--locked"]
 
 # Seconds. No program takes half of that.
 LIMIT = 900
@@ -71,14 +77,23 @@ class Program:
         return self.target in COMPUTING
 
     def count(self, what):
-        return sum(map(int, re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)))
+        counts = re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)
+        return sum(map(int, counts))
 
     def run(self, environment):
         self.began = time.monotonic()
         command = ["nice", *self.command] if self.computes else self.command
         process = subprocess.Popen(
-            command, cwd=self.directory, env=environment | self.environment, text=True, errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+            command,
+            cwd=self.directory,
+            env=environment | self.environment,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             self.output, _ = process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
@@ -91,8 +106,8 @@ class Program:
 
 def build(selected):
     """The test programs of the workspace, compiled."""
-    command = ["cargo", "test", "--workspace", "--locked", "--no-run", "--message-format=json-render-diagnostics"]
-    built = subprocess.run(command + selected, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    command = [*CARGO_TEST, "--no-run", "--message-format=json-render-diagnostics", *selected]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode:
         sys.exit(built.returncode)
     for message in map(json.loads, built.stdout.splitlines()):
@@ -104,14 +119,15 @@ def build(selected):
 
 def prepared(programs, deployed):
     """The same in the order of their start, and once more those of binaries that are deployed."""
-    for program in programs:
-        if not program.computes:
-            program.environment = {"RUST_TEST_THREADS": WAITING_THREADS, "BUILT_TEMPLATES": ".aws-sam"} if deployed else {}
     if deployed:
-        programs += [
-            replace(one, environment=one.environment | {"BOOTSTRAP": str(ROOT / DEPLOYED[one.target])}, deployed=True)
-            for one in programs if one.target in DEPLOYED]
-        programs.append(Program("documentation", "doc", ["cargo", "test", "--workspace", "--locked", "--doc"], ROOT))
+        of_waiting = {"RUST_TEST_THREADS": WAITING_THREADS, "BUILT_TEMPLATES": ".aws-sam"}
+        for program in programs:
+            program.environment = {} if program.computes else of_waiting
+        for one in [one for one in programs if one.target in DEPLOYED]:
+            binary = {"BOOTSTRAP": str(ROOT / DEPLOYED[one.target])}
+            again = replace(one, environment=one.environment | binary, deployed=True)
+            programs.append(again)
+        programs.append(Program("documentation", "doc", [*CARGO_TEST, "--doc"], ROOT))
     order = {target: place for place, target in enumerate(LONGEST)}
     return sorted(programs, key=lambda program: order.get(program.target, len(order)))
 
@@ -125,19 +141,25 @@ def run(programs):
 
     def progress():
         while not ended.wait(PROGRESS):
-            running = [str(program) for program in programs if program.began and not program.took]
-            print(f"... {time.monotonic() - start:.0f} s, {len(done)} of {len(programs)} done; running: {', '.join(running)}",
-                  flush=True)
+            unfinished = [program for program in programs if program.began and not program.took]
+            print(
+                f"... {time.monotonic() - start:.0f} s, {len(done)} of {len(programs)} done; "
+                f"running: {', '.join(map(str, unfinished))}",
+                flush=True,
+            )
 
     threading.Thread(target=progress, daemon=True).start()
     with ThreadPoolExecutor(WAITING) as waiting, ThreadPoolExecutor(1) as computing:
-        futures = [(computing if one.computes else waiting).submit(one.run, environment) for one in programs]
+        pools = [computing if one.computes else waiting for one in programs]
+        futures = [pool.submit(one.run, environment) for pool, one in zip(pools, programs)]
         for program in map(lambda future: future.result(), as_completed(futures)):
             done.append(program)
             if program.code:
                 print(program.output, flush=True)
             verdict = "FAILED" if program.code else "ok"
-            print(f"{verdict:<6} {str(program):<34} {program.count('passed'):>4} passed {program.took:>6.1f} s", flush=True)
+            passed = program.count("passed")
+            row = f"{verdict:<6} {str(program):<34} {passed:>4} passed {program.took:>6.1f} s"
+            print(row, flush=True)
     ended.set()
     failed = [program for program in done if program.code]
     for program in failed:
@@ -150,11 +172,15 @@ def run(programs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="only the libraries and what needs no deployment")
-    arguments = parser.parse_args()
-    quick = ["--lib", *(word for name in QUICK for word in ("--test", name))] if arguments.quick else []
-    programs = prepared(list(build(quick)), deployed=not arguments.quick)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="only the libraries and what needs no deployment"
+    )
+    is_quick = parser.parse_args().quick
+    quick = ["--lib", *(f"--test={name}" for name in QUICK)]
+    programs = prepared(list(build(quick if is_quick else [])), deployed=not is_quick)
     sys.exit(not run(programs))
 
 

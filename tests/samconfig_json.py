@@ -13,12 +13,14 @@ from samcli.lib.config.samconfig import SamConfig
 
 def main(directory):
     path = SamConfig(directory).filepath
-    environments = [name for name, body in TomlFileManager.read(path).items() if isinstance(body, dict)]
-    # Merging changes the document, so that each environment gets its own.
-    options = {name: SamConfig(directory).get_all(["deploy"], "parameters", name) for name in environments}
-    for deploy in options.values():
-        overrides = CfnParameterOverridesType().convert(deploy.get("parameter_overrides", []), None, None)
-        deploy["parameter_overrides"] = overrides
+    parts = TomlFileManager.read(path).items()
+    options = {}
+    for environment in [name for name, body in parts if isinstance(body, dict)]:
+        # Merging changes the document, so that each environment gets its own.
+        deploy = SamConfig(directory).get_all(["deploy"], "parameters", environment)
+        overrides = deploy.get("parameter_overrides", [])
+        deploy["parameter_overrides"] = CfnParameterOverridesType().convert(overrides, None, None)
+        options[environment] = deploy
     json.dump(options, sys.stdout, indent=1)
 
 

@@ -1,6 +1,5 @@
-//! What a template and the templates that it nests would create under given parameters: the
-//! intrinsic functions resolved, as far as the templates here use them. A test then asserts what
-//! CloudFormation would create and not how the template spells it, nor in which layer it stands.
+//! What a template and its nested ones create under given parameters, with intrinsics resolved as
+//! far as used here. Tests assert that, not how it is spelt or in which layer.
 
 // Each test program uses a part of it.
 #![allow(dead_code)]
@@ -47,9 +46,8 @@ pub(crate) const OPERATIONS_TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:li
 pub(crate) const READER_TARGET_GROUP: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/link-readers/0123456789abcdef";
 
-/// How a value begins that CloudFormation does not know yet, while it makes a change set that
-/// includes nested stacks: an output of a stack, or an attribute of a resource, that does not
-/// exist.
+/// How a value begins that a change set with nested stacks does not know yet: an output or
+/// attribute of what does not exist.
 const PLACEHOLDER: &str = "{{IntrinsicFunction:";
 
 thread_local! {
@@ -112,8 +110,7 @@ pub(crate) fn layer(path: &str) -> &'static Value {
     FILES.get(path).unwrap_or_else(|| panic!("{path} is no layer"))
 }
 
-/// `template.yaml` with the parameters, resources and so on of all its layers. What stands in
-/// several is the outermost's.
+/// `template.yaml` with what its layers have; of what stands in several, the outermost.
 pub(crate) static TEMPLATE: LazyLock<Value> = LazyLock::new(|| {
     let mut all = layer(LAYERS[0]).clone();
     for part in ["Parameters", "Mappings", "Conditions", "Resources"] {
@@ -181,16 +178,14 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// A stack of `template.yaml` with [`BASE`] and these parameters. One that only a layer has is
-    /// given to that layer, as when it is deployed on its own.
+    /// A stack of `template.yaml` with [`BASE`] and these parameters; a layer's own go to it.
     pub(crate) fn with(given: &[(&str, &str)]) -> Stack {
         let given = fitting(given);
         let base = BASE.iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name));
         Stack::of(layer(LAYERS[0]), &given.iter().chain(base).copied().collect::<Vec<_>>())
     }
 
-    /// The same stack as a change set sees it that includes nested stacks, before any part of it
-    /// exists.
+    /// The same stack as a change set with nested stacks sees it before any part exists.
     pub(crate) fn planned(&self) -> Stack {
         let given: Vec<_> =
             self.all().into_iter().flat_map(|stack| stack.parameters.iter()).collect();
@@ -200,8 +195,7 @@ impl Stack {
         Stack::nesting(self.template, &given.into_iter().collect::<Vec<_>>(), true)
     }
 
-    /// A stack of a template with these parameters. Every value must be one that the template
-    /// accepts.
+    /// A stack of a template with these parameters, which it must accept.
     pub(crate) fn of(template: &'static Value, given: &[(&str, &str)]) -> Stack {
         let stack = Stack::nesting(template, given, false);
         let unknown = given.iter().find(|(name, _)| !stack.has_parameter(name));
@@ -568,8 +562,7 @@ pub(crate) fn attributes(list: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Everything in the template that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`,
-/// `FindInMap`.
+/// All that names something else: `Ref`, `GetAtt`, `Sub`, `If`, `Condition`, `FindInMap`.
 pub(crate) fn names_used(node: &Value, found: &mut BTreeSet<String>) {
     match node {
         Value::Array(items) => items.iter().for_each(|item| names_used(item, found)),

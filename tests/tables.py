@@ -1,4 +1,4 @@
-"""Writes the tables of parameters and outputs in the guides, from the templates that they are about.
+"""Writes the tables of parameters and outputs in the guides, from the templates they are about.
 
 A comment in a guide asks for a table, and `<!-- end -->` ends it:
 
@@ -21,7 +21,8 @@ import yaml
 from template_json import Loader
 
 ROOT = Path(__file__).resolve().parent.parent
-GUIDES = [guide for folder in (".", "functions", "infra", "tests") for guide in sorted((ROOT / folder).glob("*.md"))]
+FOLDERS = (".", "functions", "infra", "tests")
+GUIDES = [guide for folder in FOLDERS for guide in sorted((ROOT / folder).glob("*.md"))]
 TABLE = re.compile(
     r"(<!-- (?P<part>parameters|outputs) of (?P<files>[^,>]+?)"
     r"(?:, not in (?P<outside>\S+)|, in short: (?P<names>[\w ]+?))? -->\n).*?(<!-- end -->)",
@@ -41,24 +42,31 @@ def table(asked):
     entries = {name: entry for name, entry in every.items() if name not in outside}
     names = asked["names"].split() if asked["names"] else list(entries)
     # A name of one word may be no name where it stands.
-    marked = re.compile(r"\b(" + "|".join(name for name in every | outside if re.search("[a-z][A-Z]", name)) + r")\b")
+    of_several_words = [name for name in every | outside if re.search("[a-z][A-Z]", name)]
+    marked = re.compile(rf"\b({'|'.join(of_several_words)})\b")
 
     columns = {"name": lambda name: f"`{name}`"}
     if len(templates) > 1:
-        columns["layer"] = lambda name: ", ".join(Path(path).stem for path in templates if name in templates[path])
+        columns["layer"] = lambda name: ", ".join(
+            Path(path).stem for path, body in templates.items() if name in body
+        )
     if part == "Parameters":
         columns["default"] = lambda name: default(entries[name])
-        columns["what it is for"] = lambda name: meaning(entries[name], marked, short=bool(asked["names"]))
+        is_short = bool(asked["names"])
+        columns["what it is for"] = lambda name: meaning(entries[name], marked, is_short)
     else:
         columns["what it is"] = lambda name: meaning(entries[name], marked, short=False)
-    rows = [list(columns), ["---"] * len(columns), *([cell(name) for cell in columns.values()] for name in names)]
+    rows = [list(columns), ["---"] * len(columns)]
+    rows += [[cell(name) for cell in columns.values()] for name in names]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def default(parameter):
     if "Default" not in parameter:
         return "required"
-    return "`" + str(parameter["Default"]).replace(",", "`, `") + "`" if parameter["Default"] != "" else "none"
+    if parameter["Default"] == "":
+        return "none"
+    return "`" + str(parameter["Default"]).replace(",", "`, `") + "`"
 
 
 def meaning(entry, marked, short):
@@ -69,7 +77,8 @@ def meaning(entry, marked, short):
     allowed = [str(value) for value in entry.get("AllowedValues", [])]
     unnamed = not all(re.search(rf"\b{re.escape(value)}\b", text) for value in allowed)
     text = marked.sub(r"`\1`", re.sub(r"([*|<])", r"\\\1", text))
-    return text + (" One of " + ", ".join(f"`{value}`" for value in allowed) + "." if unnamed else "")
+    values = ", ".join(f"`{value}`" for value in allowed)
+    return text + (f" One of {values}." if unnamed else "")
 
 
 def main(check):
@@ -81,7 +90,8 @@ def main(check):
             stale.append(str(guide.relative_to(ROOT)))
             if not check:
                 guide.write_text(renewed, encoding="utf-8")
-    print("\n".join(f"{name}: a table {'is not that of its template; run make tables' if check else 'was renewed'}" for name in stale))
+    what = "is not that of its template; run make tables" if check else "was renewed"
+    print("\n".join(f"{name}: a table {what}" for name in stale))
     return 1 if check and stale else 0
 
 

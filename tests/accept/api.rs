@@ -1,5 +1,4 @@
-//! CloudFormation and EC2 as far as the programs ask them, on loopback: the local AWS has no
-//! endpoint connections.
+//! As much of CloudFormation and EC2 as the programs ask: the local AWS has no connections.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -200,13 +199,17 @@ impl Account {
             .outputs
             .iter()
             .map(|(name, value)| {
-                format!("<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>")
+                format!(
+                    "<member><OutputKey>{name}</OutputKey>\
+                     <OutputValue>{value}</OutputValue></member>"
+                )
             })
             .collect();
         format!(
-            "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>{STACK}</StackName>\
-             <CreationTime>2026-01-01T00:00:00.000Z</CreationTime><StackStatus>CREATE_IN_PROGRESS</StackStatus>\
-             <Outputs>{outputs}</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+            "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>\
+             <StackName>{STACK}</StackName><CreationTime>2026-01-01T00:00:00.000Z</CreationTime>\
+             <StackStatus>CREATE_IN_PROGRESS</StackStatus><Outputs>{outputs}</Outputs>\
+             </member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
         )
     }
 
@@ -224,10 +227,12 @@ impl Account {
         };
         format!(
             "<vpcEndpointConnectionSet><item><serviceId>{SERVICE}</serviceId>\
-             <vpcEndpointId>{endpoint}</vpcEndpointId><vpcEndpointOwner>444455556666</vpcEndpointOwner>\
-             <vpcEndpointState>{state}</vpcEndpointState><creationTimestamp>{created}</creationTimestamp>\
-             <dnsEntrySet><item><dnsName>{endpoint}-x.{SERVICE}.eu-west-1.vpce.amazonaws.com</dnsName></item>\
-             </dnsEntrySet></item></vpcEndpointConnectionSet>{next}"
+             <vpcEndpointId>{endpoint}</vpcEndpointId>\
+             <vpcEndpointOwner>444455556666</vpcEndpointOwner>\
+             <vpcEndpointState>{state}</vpcEndpointState>\
+             <creationTimestamp>{created}</creationTimestamp><dnsEntrySet><item>\
+             <dnsName>{endpoint}-x.{SERVICE}.eu-west-1.vpce.amazonaws.com</dnsName>\
+             </item></dnsEntrySet></item></vpcEndpointConnectionSet>{next}"
         )
     }
 
@@ -244,8 +249,8 @@ impl Account {
 
 fn ec2(action: &str, body: &str) -> String {
     format!(
-        "<{action}Response \
-         xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>r</requestId>{body}</{action}Response>"
+        "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
+         <requestId>r</requestId>{body}</{action}Response>"
     )
 }
 

@@ -1,5 +1,5 @@
-//! What is said and done about endpoint connections. `make accept`: what it lists, and that it
-//! accepts what was named and nothing else. `make ticket`: what a vendor needs before.
+//! Endpoint connections. `make accept` lists them, and accepts what was named and nothing else.
+//! `make ticket` says what a vendor needs before.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
@@ -23,8 +23,8 @@ async fn without_an_endpoint_it_lists_and_accepts_nothing() {
     assert_eq!((outcome.code, outcome.errors.as_str()), (Some(0), ""));
     assert!(outcome.accepted.is_empty(), "{outcome:?}");
     let expected = format!(
-        "{STACK} in eu-west-1: endpoint service {SERVICE}, which waits for you to accept each \
-         connection\n\
+        "{STACK} in eu-west-1: endpoint service {SERVICE}, \
+         which waits for you to accept each connection\n\
          ENDPOINT                OWNER         STATE              CREATED               DNS\n\
          {OLD}  444455556666  available          2026-01-02 03:04 UTC  \
          {OLD}-x.{SERVICE}.eu-west-1.vpce.amazonaws.com\n\
@@ -33,8 +33,9 @@ async fn without_an_endpoint_it_lists_and_accepts_nothing() {
          {SECOND}  444455556666  pendingAcceptance  2026-11-20 17:05 UTC  \
          {SECOND}-x.{SERVICE}.eu-west-1.vpce.amazonaws.com\n\
          \n\
-         Nothing was accepted. If you know the owner, accept with:\n  make accept STACK={STACK} \
-         ENDPOINT={FIRST}\n  make accept STACK={STACK} ENDPOINT={SECOND}\n"
+         Nothing was accepted. If you know the owner, accept with:\n\
+         \x20 make accept STACK={STACK} ENDPOINT={FIRST}\n\
+         \x20 make accept STACK={STACK} ENDPOINT={SECOND}\n"
     );
     assert_eq!(outcome.output, expected);
 }

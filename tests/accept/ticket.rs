@@ -1,5 +1,4 @@
-//! `infra/ticket.py`: what is asked of a vendor, ready to paste, and what is refused before
-//! anything is sent.
+//! `infra/ticket.py`: what is asked of a vendor, and what is refused before anything is sent.
 
 use lab::workspace::{Run, root};
 
@@ -18,8 +17,8 @@ async fn starbursts_ticket_has_all_that_its_assistant_asks_for() {
     let outcome = ticket(Account { principals: STARBURST, ..account() }, &[STACK]).await;
     assert_eq!((outcome.code, outcome.errors.as_str()), (Some(0), ""));
     let expected = format!(
-        "Hello, please create a private endpoint connection (AWS PrivateLink) to this endpoint \
-         service.\n\
+        "Hello, please create a private endpoint connection (AWS PrivateLink) \
+         to this endpoint service.\n\
          \n\
          Service name:       com.amazonaws.vpce.eu-west-1.{SERVICE}\n\
          Service ID:         {SERVICE}\n\
@@ -30,12 +29,12 @@ async fn starbursts_ticket_has_all_that_its_assistant_asks_for() {
          Allowed principals: {}\n\
          Acceptance:         by hand, once you say that the endpoint exists\n\
          \n\
-         Where to: In Starburst Galaxy: support icon at the bottom right > Chat with technical \
-         support >\n\
-         Submit a Support Ticket. It asks for your e-mail address, first and last name, then for \
-         the issue:\n\
-         paste the text above. The answer takes 24 to 48 hours. Accept nothing before it says that \
-         the\n\
+         Where to: In Starburst Galaxy: support icon at the bottom right > \
+         Chat with technical support >\n\
+         Submit a Support Ticket. It asks for your e-mail address, \
+         first and last name, then for the issue:\n\
+         paste the text above. The answer takes 24 to 48 hours. \
+         Accept nothing before it says that the\n\
          endpoint exists. First link? Your account team assigns a technical contact.\n\
          Once the endpoint exists:  make accept STACK={STACK}\n",
         STARBURST[0]

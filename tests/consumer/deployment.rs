@@ -13,16 +13,14 @@ use lab::workspace::Run;
 use crate::stack::{load, owned};
 use crate::{API, CONSUMER, DNS_ENTRIES, ROLE};
 
-/// The local EC2 gives an interface endpoint no DNS names. What is made of them is left to the
-/// assertions on the template.
+/// The local EC2 gives endpoints no DNS names; what uses them is asserted on the template.
 const MADE_OF_DNS_ENTRIES: [&str; 5] =
     ["Record", "Ipv6Record", "EndpointDnsName", "HostName", "ConnectTestCommand"];
 
 const NETWORK: [(&str, &str); 2] =
     [("VpcId", "vpc-00000001"), ("SubnetIds", "subnet-00000001,subnet-00000002")];
 
-/// Deploys a template and returns the stack's outputs. `left_out` are the resources and outputs
-/// that have to go.
+/// Deploys a template without the parts `left_out`, and returns the outputs.
 async fn deploy(
     run: &Run,
     aws: &Aws,

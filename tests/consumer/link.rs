@@ -1,6 +1,5 @@
-//! A consumer that connects by the database's own name, as `infra/consumer.yaml` lets it: what the
-//! name resolves to, who is believed, and what becomes of the provider's function if it sees the
-//! consumer's zone.
+//! A consumer that connects by the database's own name, as `infra/consumer.yaml` lets it: what it
+//! resolves to, who is believed, and what becomes of a function that sees the consumer's zone.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,7 +24,7 @@ use lab::workspace::Run;
 use reconcile::binding::Family;
 use reconcile::config::Config;
 use reconcile::reason::Reason;
-use reconcile::report::BindingReport;
+use reconcile::report::{BindingReport, strings};
 use reconcile::trigger::Trigger;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -53,10 +52,9 @@ const DATABASE_SUBNETS: &str = "127.0.0.8/29";
 /// Where an endpoint would be in a second zone.
 const OTHER_ZONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-type Function = Synchronizer<Resolver, Elbv2, Rds, SystemClock>;
+type Function = Synchronizer<(Resolver, Elbv2, Rds, SystemClock)>;
 
-/// The provider's side: the databases with their certificate, the target group, the load balancer
-/// before it, and DNS.
+/// The provider's side: databases with a certificate, target group, load balancer, and DNS.
 struct Provider<'a> {
     aws: &'a Aws,
     cluster: Cluster,
@@ -89,13 +87,12 @@ impl<'a> Provider<'a> {
         self.dns.set(&self.cluster.endpoint, Answer::alias(&self.cluster.members[member].endpoint));
     }
 
-    /// Lets the function look once, as it does on a schedule, until the load balancer leads to a
-    /// server.
+    /// Lets the function look once, until the load balancer leads to a server.
     async fn follow(&self, server: usize) -> Result<()> {
         let report = look(&self.function(&self.dns, &self.group, DATABASE_SUBNETS)?).await?;
         let wanted = SocketAddr::new(ADDRESSES[server], self.databases.port());
         ensure!(
-            report.registered == [wanted.to_string()],
+            strings(&report.registered) == [wanted.to_string()],
             "the function did not register {wanted}: {report:?}"
         );
         self.nlb.wait_for_targets(&BTreeSet::from([wanted]), DEADLINE).await
@@ -112,8 +109,7 @@ impl<'a> Provider<'a> {
         Ok(writer)
     }
 
-    /// The function, as it is configured by the template, with a DNS server, a target group and the
-    /// ranges of targets.
+    /// The function as the template configures it, with these servers, group and ranges.
     fn function(&self, dns: &DnsServer, group: &str, allowed: &str) -> Result<Arc<Function>> {
         let bindings = json!([{
             "name": "writer",
@@ -165,8 +161,7 @@ async fn look(function: &Arc<Function>) -> Result<BindingReport> {
     }
 }
 
-/// A program in the consumer's VPC, which knows the database by its own name and believes one
-/// authority.
+/// A program in the consumer's VPC, which knows the database's own name and one authority.
 struct Consumer {
     resolver: Resolver,
     authority: String,
@@ -179,8 +174,7 @@ impl Consumer {
         Ok(Self { resolver: Resolver::new(&[zone.addr()])?, authority: authority.pem(), port })
     }
 
-    /// What `sslmode=verify-full` does: the certificate must be for the name, and be issued by the
-    /// authority.
+    /// `sslmode=verify-full`: the certificate is for the name, and from the authority.
     async fn connect(&self, name: &str) -> Result<Client> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes())?)?;
@@ -229,8 +223,7 @@ pub(crate) async fn by_the_databases_own_name(run: &Run, aws: &Aws) -> Result<()
     let name = provider.cluster.endpoint.clone();
     provider.follow(0).await?;
 
-    // Both records resolve to the endpoint, which is the load balancer here. An alias record
-    // answers with addresses.
+    // Both resolve to the endpoint, here the load balancer; an alias answers with addresses.
     let zone = DnsServer::start().await?;
     for record in [name.as_str(), ENDPOINT_NAME] {
         zone.set(record, Answer::addresses([provider.nlb.addr().ip()]));
@@ -258,8 +251,7 @@ pub(crate) async fn by_the_databases_own_name(run: &Run, aws: &Aws) -> Result<()
     in_the_functions_vpc(&provider).await
 }
 
-/// The trap: the consumer's zone is visible to the function, so that the database's name resolves
-/// to the endpoint.
+/// The trap: the function sees the consumer's zone, so that the name leads to the endpoint.
 async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     let endpoint = provider.nlb.addr().ip();
     let name = &provider.cluster.endpoint;
@@ -297,8 +289,7 @@ async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     let held = members(&provider.aws.elbv2(), &provider.group).await?;
     ensure!(held == BTreeSet::from([writer]), "the group holds {held:?}");
 
-    // An empty group waits for the RDS API, which half a minute later would not help any more, only
-    // AllowedCidrs.
+    // An empty group waits for the RDS API; after half a minute only AllowedCidrs would help.
     let empty = target_group(provider.aws, "empty", provider.databases.port()).await?;
     let narrow = look(&provider.function(&zone, &empty, DATABASE_SUBNETS)?).await?;
     ensure!(

@@ -1,5 +1,4 @@
-//! `infra/consumer-role.yaml`: the role that the provider can allow alone, made before there is a
-//! service.
+//! `infra/consumer-role.yaml`: the role that the provider allows, made before the service.
 
 use super::*;
 
@@ -41,7 +40,11 @@ fn it_needs_no_service_so_that_it_can_come_first() {
 fn it_is_for_named_people_or_for_cloudformation_alone() {
     let trust =
         |stack: &Stack| stack.existing("Role")["AssumeRolePolicyDocument"]["Statement"].clone();
-    let by = |principal: Value| json!([{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]);
+    let by = |principal: Value| {
+        json!([{
+            "Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole",
+        }])
+    };
     assert_eq!(trust(&stack(&[])), by(json!({"Service": "cloudformation.amazonaws.com"})));
     assert_eq!(trust(&stack(&for_people())), by(json!({"AWS": PRINCIPALS})));
     assert_eq!(stack(&for_people()).refusals(), Vec::<String>::new());
@@ -94,9 +97,10 @@ fn it_creates_endpoints_to_the_provider_in_this_network_and_no_more() {
             json!("route53:AssociateVPCWithHostedZone"),
             json!("arn:aws:route53:::hostedzone/*"),
             // A set of VPCs, whose form Route 53's guide gives.
-            Some(
-                json!({"ForAllValues:StringEquals": {"route53:VPCs": this_vpc}, "Null": {"route53:VPCs": "false"}}),
-            ),
+            Some(json!({
+                "ForAllValues:StringEquals": {"route53:VPCs": this_vpc},
+                "Null": {"route53:VPCs": "false"},
+            })),
         ),
     ];
     let of_region = |other: &'static str| {
@@ -110,8 +114,7 @@ fn it_creates_endpoints_to_the_provider_in_this_network_and_no_more() {
     assert_eq!(of_region("true"), json!(expected));
 }
 
-/// What CloudFormation needs beside it for `infra/consumer.yaml`: security groups of this VPC, and
-/// zones.
+/// What CloudFormation needs besides for `infra/consumer.yaml`: this VPC's groups, and zones.
 #[test]
 fn cloudformation_changes_groups_of_this_vpc_alone() {
     let all = statements(&stack(&[]), "stack").unwrap();

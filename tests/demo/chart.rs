@@ -1,8 +1,6 @@
-//! The picture of a demonstration: writes over time, what each party believed meanwhile, and the
-//! steps.
+//! The picture of a demonstration: writes over time, what each party believed, and the steps.
 //!
-//! Written by hand as SVG. It is one fixed drawing, and a plotting library would not know its bands
-//! and its numbers.
+//! One fixed drawing, so SVG by hand: a plotting library would not know its bands and numbers.
 
 mod svg;
 
@@ -222,8 +220,7 @@ fn segments(
     }
 }
 
-/// The steps are numbered where they happened and named below, as they are too close together for
-/// words.
+/// The steps are numbered where they happened and named below: for words they are too close.
 fn steps_and_legend(svg: &mut Svg, scale: &Scale, story: &Story) {
     let bottom = BANDS + 2.0 * BAND_PITCH + BAND_HEIGHT;
     let mut number = 0;

@@ -1,5 +1,4 @@
-//! `lab demo`: a database fails over and back under a client that does not stop writing, while DNS
-//! lags as it does on AWS.
+//! `lab demo`: a database fails over and back under a writing client, while DNS lags as on AWS.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,17 +23,13 @@ const LAG: Duration = Duration::from_secs(20);
 /// How long DNS names the old writer once more, when it is back.
 const RELAPSE: Duration = Duration::from_secs(5);
 
-/// Undisturbed writing before, between and after the failovers, so that the picture shows what
-/// normal is.
+/// Undisturbed writing around the failovers: the picture shows what normal is.
 const CALM: Duration = Duration::from_secs(3);
 
 /// How much of the function's log is shown when something went wrong.
 const LOG_LINES: usize = 20;
 
 /// Shows the main job, and leaves a report and a picture in `target/demo`.
-///
-/// # Errors
-/// When a piece does not start, a failover does not converge, or a confirmed write is lost.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
     let mut lab =
@@ -97,8 +92,7 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     drop(writer);
     let lost = match lost(&attempts, lab.databases.address(lab.databases.primary())).await {
         Ok(lost) => lost,
-        // Without a database there is nothing to count in, and whatever took it is the better
-        // explanation.
+        // Without a database there is nothing to count in, and its loss is the better explanation.
         Err(error) => return Err(trouble.unwrap_or(error)),
     };
     let story = Story {
@@ -123,16 +117,16 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
 fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
     terminal.title("What is real here, and what is not");
     terminal.line(
-        "  real      the function's binary, template.yaml through sam, PostgreSQL, DNS \
-                   over UDP and TCP",
+        "  real      the function's binary, template.yaml through sam, PostgreSQL, \
+         DNS over UDP and TCP",
     );
     terminal.line(
-        "  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); the \
-                   RDS API (moto)",
+        "  emulated  CloudFormation, Lambda, SNS, EventBridge, ELBv2 (MiniStack); \
+         the RDS API (moto)",
     );
     terminal.line(
-        "  own       the load balancer's data plane, the event of RDS, and for how long DNS \
-               and the RDS API lag",
+        "  own       the load balancer's data plane, the event of RDS, \
+         and for how long DNS and the RDS API lag",
     );
     let left_out: Vec<_> = lab.left_out().iter().map(|resource| resource.id.as_str()).collect();
     terminal.line(&format!(

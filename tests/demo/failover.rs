@@ -14,13 +14,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::story::Failover;
 use crate::terminal::{Terminal, Tone};
 
-/// The function is given this long after the flip. Without an event the schedule finds it: a minute
-/// until the run, and a step back to an address that was left a moment ago waits for up to a minute
-/// and a half.
+/// The function has this long after the flip. Without an event: a minute until the scheduled run,
+/// and up to a minute and a half until a step back to an address that was left a moment ago.
 const SWITCH_DEADLINE: Duration = Duration::from_secs(240);
 
-/// Between the event and the promotion in a failover that lags. On AWS it is longer, and the watch
-/// is on as well.
+/// Between the event and the promotion in a failover that lags; longer on AWS.
 const UNTIL_PROMOTION: Duration = Duration::from_secs(3);
 
 /// The client reconnects at once, so its first write follows the switch closely.
@@ -40,9 +38,8 @@ pub(crate) enum Manner {
     EventLost,
     /// DNS goes back and forth for this long, and the event names nobody.
     Flapping(Duration),
-    /// As on AWS: the event comes when the failover begins, and DNS and the RDS API name the dead
-    /// writer for this long after the promotion. The function must not wait for them, so it has to
-    /// ask the databases.
+    /// As on AWS: the event comes first, and DNS and the RDS API name the dead writer for this long
+    /// after the promotion. Only the databases can tell the function.
     Lagging(Duration),
 }
 
@@ -59,11 +56,7 @@ impl Manner {
     }
 }
 
-/// Kills the primary, promotes the standby, and waits until the target group and the client have
-/// followed.
-///
-/// # Errors
-/// When a piece fails, or the target group or the client does not follow in time.
+/// Kills the primary, promotes the standby, and waits for the target group and the client.
 pub(crate) async fn fail_over(
     lab: &mut Lab<'_>,
     to: usize,
@@ -188,11 +181,7 @@ async fn write_gap(writer: &Writer, moment: Instant) -> Result<(Instant, Instant
     Ok((writer.last_success_before(moment).context("no write was confirmed before")?, after))
 }
 
-/// Lets DNS name the old writer again for a while, which is back and read only: it must not be
-/// registered.
-///
-/// # Errors
-/// When the target group changes, or the function does not look meanwhile.
+/// Lets DNS name the old writer for a while. It is back, but read only: nobody may register it.
 pub(crate) async fn relapse(
     lab: &Lab<'_>,
     failover: &mut Failover,

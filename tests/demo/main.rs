@@ -1,5 +1,5 @@
-//! The lab's command line: `lab demo` shows the main job, `lab demo-mysql` the other function, `lab
-//! soak` goes on for long, `lab up` keeps the lab running to play with.
+//! The lab's command line. `lab demo` shows the main job, `lab demo-mysql` the other function; `lab
+//! soak` goes on for long, and `lab up` keeps the lab running.
 
 mod chart;
 mod demo;
@@ -90,8 +90,7 @@ async fn perform(command: &Command, run: &Run, terminal: &Terminal) -> Result<()
     }
 }
 
-/// Returns the name of the signal that asks us to end. Everything that runs is dropped then, and
-/// with it killed.
+/// Returns the name of the signal that asks us to end, which drops and kills what runs.
 async fn interruption() -> Result<&'static str> {
     let listen = |kind| signal(kind).context("listen for signals");
     let mut interrupt = listen(SignalKind::interrupt())?;

@@ -1,5 +1,4 @@
-//! `lab demo-mysql`: health checks make a server block its load balancer, and the function
-//! flush-hosts lifts the block.
+//! `lab demo-mysql`: health checks make a server block its load balancer; flush-hosts ends it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,8 +20,7 @@ use tokio::time::{Instant, sleep};
 use crate::mysql_story::{Moments, Story, answered_with_1129, was_refused};
 use crate::terminal::{Terminal, Tone};
 
-/// The real ones are 10 to 300 s apart, several in each interval, and the limit is 100 unless it
-/// was raised: hours to days instead of seconds.
+/// Real ones are 10 to 300 s apart and the limit is 100: hours to days instead of seconds.
 const INTERVAL: Duration = Duration::from_millis(200);
 const LIMIT: u32 = 20;
 
@@ -49,10 +47,6 @@ struct Scene {
 }
 
 /// Shows the block and its end, and leaves a report in `target/demo`.
-///
-/// # Errors
-/// When a piece does not start, the server does not block, the target becomes unhealthy, or writes
-/// do not flow again.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
     let scene = Scene::set(run, terminal).await?;
@@ -169,8 +163,8 @@ impl Scene {
             Options { performance_schema: true, max_connect_errors: LIMIT, ..Options::default() };
         let server = Server::mariadb(run, "mariadb", &options).await?;
         let grants = format!(
-            "GRANT RELOAD ON *.* TO {USER}@'%'; GRANT SELECT ON performance_schema.host_cache TO \
-             {USER}@'%'"
+            "GRANT RELOAD ON *.* TO {USER}@'%'; \
+             GRANT SELECT ON performance_schema.host_cache TO {USER}@'%'"
         );
         server.sql(&format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'; {grants}")).await?;
         create_table(&server).await?;
@@ -235,19 +229,19 @@ fn binary() -> Result<PathBuf> {
 fn tell_the_limits(terminal: &Terminal) {
     terminal.title("What is real here, and what is not");
     for line in [
-        "real      the function's binary, MariaDB, its TLS and its login, the block, the client \
-         and its errors",
+        "real      the function's binary, MariaDB, its TLS and its login, the block, \
+         the client and its errors",
         "own       the load balancer's data plane and its health checks (connect, read, reset)",
-        "stand-in  the Runtime API, Secrets Manager and the RDS API: the database driver asks the \
-         system's resolver,",
-        "          which knows none of the endpoint names that an emulator invents, so this RDS \
-         API says localhost",
+        "stand-in  the Runtime API, Secrets Manager and the RDS API: \
+         the database driver asks the system's resolver,",
+        "          which knows none of the endpoint names that an emulator invents, \
+         so this RDS API says localhost",
     ] {
         terminal.line(&format!("  {line}"));
     }
     terminal.line(&format!(
-        "  hurried   a check every {} ms and a limit of {LIMIT}; in AWS every 10 to 300 s, and 100 \
-         unless raised",
+        "  hurried   a check every {} ms and a limit of {LIMIT}; \
+         in AWS every 10 to 300 s, and 100 unless raised",
         INTERVAL.as_millis()
     ));
 }

@@ -1,5 +1,4 @@
-//! What happened in the demonstration of flush-hosts, as data: the one source of the table and the
-//! report.
+//! What happened in the demonstration, as data: the source of the table and the report.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! `lab soak`: failovers at random, one after the other, for as long as somebody likes, under a
-//! client that writes.
+//! `lab soak`: failovers at random, for as long as one likes, under a client that writes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,9 +19,6 @@ use crate::terminal::{Terminal, Tone};
 const LOG_LINES: usize = 40;
 
 /// Fails the databases over until the time is up, and leaves a report in `target/demo`.
-///
-/// # Errors
-/// When a piece does not start, a failover does not converge, or a confirmed write is lost.
 pub(crate) async fn soak(run: &Run, minutes: u64, seed: u64, terminal: &Terminal) -> Result<()> {
     terminal.title(&format!("Setting up; seed {seed}"));
     let mut lab = Lab::start(run, Options::default(), terminal).await?;

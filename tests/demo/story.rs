@@ -1,5 +1,4 @@
-//! What happened in a demonstration, as data: the one source of the lines printed, the report and
-//! the picture.
+//! What happened in a demonstration, as data: the source of the lines, report and picture.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -63,8 +62,7 @@ pub(crate) struct Report {
 }
 
 impl Story {
-    /// What it comes to in numbers. A failover is in the story only if it converged; `tried` counts
-    /// all.
+    /// The numbers. Only a failover that converged is in the story; `tried` counts all.
     pub(crate) fn report(&self, tried: usize) -> Report {
         let final_targets = self
             .targets
@@ -106,10 +104,7 @@ impl Story {
         }
     }
 
-    /// Whether it is a success.
-    ///
-    /// # Errors
-    /// When a confirmed write is lost, or not all failovers that were tried converged.
+    /// An error if a confirmed write was lost, or a failover that was tried did not converge.
     pub(crate) fn judge(&self, tried: usize) -> Result<()> {
         let lost = &self.lost;
         ensure!(

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use lab::progress::Progress;
 
-/// On a file or a pipe, a long step shows a sign of life this often; on a terminal it is redrawn
-/// every second.
+/// How often a long step shows a sign of life in a file or a pipe; on a terminal every second.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// Steps shorter than this need no progress.

@@ -1,5 +1,4 @@
-//! What the guides let their reader type, and what the templates print for it, as `tests/guides.py`
-//! judges it.
+//! What guides let their reader type and templates print, as `tests/guides.py` judges it.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -134,8 +133,7 @@ fn what_a_program_would_refuse_is_refused() {
 }
 
 #[test]
-fn a_command_is_found_wherever_it_stands_and_an_output_is_one_of_the_templates_that_the_guide_names()
- {
+fn a_command_is_found_wherever_it_stands_and_an_output_is_of_a_template_that_is_named() {
     let cases = [
         ("Run `aws ec2\ndescribe-vpcs --vpcs vpc-…` first.", Some("Unknown options: --vpcs")),
         ("| cell `make deploys` |", Some("there is no make deploys")),

@@ -4,7 +4,9 @@
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]
 
+mod columns;
 mod commands;
+mod modules;
 mod names;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +62,8 @@ fn a_heading_has_the_anchor_that_github_gives_it() {
         );
     }
     let twice = anchors(
-        "# Same\n```\n# no heading\n```\n## Same\n1. ```sh\n   # none either\n   ```\n### Same \
-         ###\n",
+        "# Same\n```\n# no heading\n```\n## Same\n\
+         1. ```sh\n   # none either\n   ```\n### Same ###\n",
     );
     assert_eq!(twice, ["same", "same-1", "same-2"].map(str::to_owned).into());
 }
@@ -159,8 +161,7 @@ fn the_readme_installs_the_sam_and_the_aws_that_the_tests_use() {
     }
 }
 
-/// The project's file at the end of a relative path, by its own path; an empty one is the guide
-/// itself.
+/// The project's file at the end of a relative path; an empty path is the guide itself.
 fn leads_to(guide: &str, file: &str) -> Option<String> {
     if file.is_empty() {
         return Some(guide.to_owned());
@@ -190,8 +191,8 @@ fn links(text: &str) -> Vec<String> {
     found.filter(|link| !link.contains("://") && !link.starts_with("mailto:")).collect()
 }
 
-/// The anchors of a guide's headings, as GitHub makes them: small letters, digits, underscores and
-/// hyphens remain, a space becomes a hyphen, and a heading that was there before gets a number.
+/// The anchors of a guide's headings, as GitHub makes them: small letters, digits, `_` and `-`
+/// stay, a space becomes `-`, and a repeated heading gets a number.
 fn anchors(text: &str) -> BTreeSet<String> {
     static HEADING: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^#{1,6}\s+(.*?)\s*#*\s*$").unwrap());

@@ -1,5 +1,4 @@
-//! Names that were given up for the field's own do not come back: an identifier, a key, a
-//! parameter, a metric.
+//! Identifiers, keys, parameters and metrics given up for the field's own do not come back.
 
 use super::*;
 

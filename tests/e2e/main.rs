@@ -1,11 +1,8 @@
-//! The deployed function, end to end: every way of starting it moves the target group, and with it
-//! the data path.
+//! The deployed function: every way of starting it moves the target group and the data path.
 //!
-//! An event starts a watch of about a minute, and a scenario must not be helped by the watch of the
-//! one before it. So each test has a deployment of its own with the scenarios that can follow one
-//! another at once, and they run beside each other. None needs the databases to fail over: what the
-//! function sees of a failover is DNS, the RDS API and an event. Where it asks the databases as
-//! well they do.
+//! An event starts a watch of a minute, which must not help the next scenario. So each test has a
+//! deployment of its own, beside the others. The databases need not fail over: the function sees
+//! DNS, the RDS API and an event. They do where it asks them.
 #![expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
 
 mod role_probe;
@@ -29,12 +26,10 @@ use tokio::time::Instant;
 /// The binding that the template configures.
 const BINDING: &str = "writer";
 
-/// The emulator looks at its schedules every ten seconds; a run may leave the switch to the next
-/// one.
+/// The emulator's schedules fire every ten seconds; a run may leave the switch to the next.
 const SCHEDULE_DEADLINE: Duration = Duration::from_secs(200);
 
-/// A step back to an address that was left a moment ago must be steady for 30 s where no event
-/// names it.
+/// Without an event, a step back to an address just left must be steady for 30 s.
 const STEP_BACK_DEADLINE: Duration = Duration::from_secs(75);
 
 /// A watch takes three minutes at most.
@@ -118,7 +113,7 @@ async fn by_hand(lab: &Lab<'_>) -> Result<()> {
     let status = status::look(&lab.aws.sdk_config().await, &lab.stack.function).await?;
     let table = status::table::render(&status);
     let [looked] = status.bindings.as_slice() else { anyhow::bail!("not one binding in {table}") };
-    ensure!(looked.state() == State::InSync, "{table}");
+    ensure!(looked.state == State::InSync, "{table}");
     ensure!(strings(&looked.kept) == [lab.databases.address(0).to_string()], "{table}");
 
     Steps::begin("by hand, dry: says what it would do, and does nothing");
@@ -167,10 +162,9 @@ async fn event_after_the_flip(lab: &Lab<'_>) -> Result<()> {
     lab.publish(ClusterEvent::Completed, 0).await?;
     over.ends(lab, EVENT_DEADLINE).await?;
 
-    // MiniStack forgets a deregistered target at once, so none ever drains here. What is left to
-    // show is the failback that follows at once, while the first failover's watch is on and its
-    // event names the other member. What a draining target changes is tested at the wire and in the
-    // simulation.
+    // MiniStack forgets a deregistered target, so none drains here. The failback comes at once,
+    // while the first watch is on and its event names the other member. Draining is tested at the
+    // wire and in the simulation.
     Steps::begin("failback right after the failover");
     let back = Failover::to(lab, 1).await?;
     lab.publish(ClusterEvent::Completed, 1).await?;
@@ -195,9 +189,8 @@ async fn event_before_the_flip(lab: &Lab<'_>) -> Result<()> {
 
 /// Begins with the second member as the writer.
 async fn flapping(lab: &Lab<'_>) -> Result<()> {
-    // The event names nobody: a name would be a second witness beside the RDS API, and DNS would
-    // not be asked. This is a step back as well, so a process that remembers having left the
-    // address waits until DNS has been steady.
+    // The event names nobody: a name would be a second witness, and DNS not asked. As it is a step
+    // back, a process that remembers the address waits for steady DNS.
     Steps::begin("flapping DNS: the group goes to the new writer once, and never back");
     let flapping = Failover::to(lab, 0).await?;
     let [old, new] =

@@ -1,5 +1,4 @@
-//! The same with the role probe: the group follows the promotion and not DNS. A login that fails
-//! costs no more than that answer.
+//! The role probe: the group follows the promotion, not DNS. A failed login costs only its answer.
 
 use super::*;
 
@@ -82,8 +81,7 @@ struct Promotion {
 }
 
 impl Promotion {
-    /// Kills the primary and publishes that a failover begins, which starts a watch; then promotes
-    /// the standby.
+    /// Kills the primary and publishes that a failover begins; then promotes the standby.
     async fn of(lab: &mut Lab<'_>, to: usize) -> Result<Self> {
         let history = lab.record();
         lab.databases.crash_primary().await?;

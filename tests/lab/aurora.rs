@@ -1,5 +1,4 @@
-//! An Aurora cluster as the RDS API tells of it: two members, one of them the writer. No database
-//! is behind it; the lab's PostgreSQL pair plays that part.
+//! An Aurora cluster of two members as the RDS API tells of it. No database is behind it.
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_rds::Client;
@@ -26,11 +25,7 @@ pub struct Member {
 }
 
 impl Cluster {
-    /// Makes an Aurora PostgreSQL cluster of two instances. The emulator chooses the endpoints'
-    /// names.
-    ///
-    /// # Errors
-    /// When the emulator refuses, or does not tell an endpoint.
+    /// Makes an Aurora PostgreSQL cluster of two; the emulator chooses the endpoints' names.
     pub async fn create(client: Client, id: &str) -> Result<Self> {
         let cluster =
             client.create_db_cluster().db_cluster_identifier(id).engine("aurora-postgresql");
@@ -52,9 +47,6 @@ impl Cluster {
     }
 
     /// The identifier of the member that the API calls the writer.
-    ///
-    /// # Errors
-    /// When the API does not answer, or names no writer.
     pub async fn writer(&self) -> Result<String> {
         let answer =
             self.client.describe_db_clusters().db_cluster_identifier(&self.id).send().await;
@@ -73,9 +65,6 @@ impl Cluster {
     }
 
     /// Makes `member` the writer, in the API only.
-    ///
-    /// # Errors
-    /// When the emulator refuses, or says so and does not do it.
     pub async fn fail_over(&self, member: &Member) -> Result<()> {
         let call = self.client.failover_db_cluster().db_cluster_identifier(&self.id);
         let call = call.target_db_instance_identifier(&member.id).send().await;

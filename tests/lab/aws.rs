@@ -1,5 +1,4 @@
-//! The local AWS: MiniStack for most of it, and moto for the RDS API, which MiniStack would want
-//! Docker for.
+//! The local AWS: MiniStack, and moto for the RDS API, which MiniStack would want Docker for.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,8 +22,7 @@ pub const REGION: &str = "us-east-1";
 /// The account of MiniStack; moto is told to use the same.
 pub const ACCOUNT: &str = "000000000000";
 
-/// The key of the account's root user where IAM is enforced. Elsewhere nobody looks at it, but the
-/// SDKs refuse to sign without one.
+/// The key of the root user where IAM is enforced. The SDKs refuse to sign without one.
 const FAKE_KEY: &str = "test";
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -56,22 +54,15 @@ macro_rules! client {
 
 impl Aws {
     /// Starts both emulators on free ports of 127.0.0.1 and waits until they answer.
-    ///
-    /// # Errors
-    /// When one is not installed or does not start.
     pub async fn start(run: &Run) -> Result<Self> {
         let aws = Self::on_free_ports()?;
         let environment = aws.environment();
         aws.run(run, environment).await
     }
 
-    /// As [`Aws::start`], with IAM enforced: a function has the credentials of its role, and its
-    /// calls to MiniStack are refused if the role does not allow them. moto is not asked to: it
-    /// refuses whatever is allowed for a named resource only. Functions reach both through the
-    /// gateway.
-    ///
-    /// # Errors
-    /// When one is not installed or does not start.
+    /// As [`Aws::start`], with IAM enforced: MiniStack refuses what a function's role does not
+    /// allow. moto would refuse whatever is allowed for a named resource only, so it is not asked
+    /// to. Functions reach both through the gateway.
     pub async fn start_guarded(run: &Run) -> Result<(Self, Gateway)> {
         let aws = Self::on_free_ports()?;
         let gateway = Gateway::start(&aws.rds_endpoint, &aws.endpoint).await?;
@@ -128,8 +119,7 @@ impl Aws {
         &self.endpoint
     }
 
-    /// Where RDS is. It is moto, whose CloudFormation knows VPC peering, which MiniStack's does
-    /// not.
+    /// Where RDS is: moto, whose CloudFormation knows VPC peering, unlike MiniStack's.
     pub fn rds_endpoint(&self) -> &str {
         &self.rds_endpoint
     }
@@ -187,9 +177,6 @@ impl Aws {
 }
 
 /// The targets that a group holds: all but those that drain.
-///
-/// # Errors
-/// When the group cannot be described, or holds something that is no address with a port.
 pub async fn members(elbv2: &elbv2::Client, target_group: &str) -> Result<BTreeSet<SocketAddr>> {
     let answer = elbv2.describe_target_health().target_group_arn(target_group).send().await;
     let answer = answer.with_context(|| format!("describe the targets of {target_group}"))?;
@@ -201,9 +188,6 @@ pub async fn members(elbv2: &elbv2::Client, target_group: &str) -> Result<BTreeS
 }
 
 /// The names of all functions.
-///
-/// # Errors
-/// When they cannot be listed.
 pub async fn functions(lambda: &lambda::Client) -> Result<BTreeSet<String>> {
     let answer = lambda.list_functions().send().await.context("list the functions")?;
     Ok(answer

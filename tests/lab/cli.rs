@@ -14,16 +14,12 @@ use crate::workspace::{Run, venv_bin, venv_program};
 pub struct Shell<'a> {
     run: &'a Run,
     environment: Vec<(String, String)>,
-    /// A directory with that `aws`: in us-east-1 the AWS CLI takes the address of RDS from no
-    /// variable.
+    /// A directory with that `aws`: in us-east-1 no variable gives the AWS CLI another RDS.
     path: PathBuf,
 }
 
 impl<'a> Shell<'a> {
     /// One for [`Aws::endpoint`] or [`Aws::rds_endpoint`].
-    ///
-    /// # Errors
-    /// When the AWS CLI is not installed, or its stand-in cannot be written.
     pub fn new(run: &'a Run, aws: &Aws, endpoint: &str) -> Result<Self> {
         let path =
             run.scratch(&format!("bin-{}", endpoint.rsplit(':').next().unwrap_or_default()))?;
@@ -39,9 +35,6 @@ impl<'a> Shell<'a> {
     }
 
     /// What a line prints, without the white space around it.
-    ///
-    /// # Errors
-    /// When it fails; the error quotes what it said.
     pub async fn line(&self, line: &str) -> Result<String> {
         let path =
             format!("{}:{}:{}", self.path.display(), venv_bin().display(), std::env::var("PATH")?);
@@ -53,11 +46,8 @@ impl<'a> Shell<'a> {
         Ok(printed.trim().to_owned())
     }
 
-    /// Deletes a stack as the guides tell it, with yes to the two questions that sam asks: whether
-    /// to delete the stack, and whether to delete what it uploaded for it.
-    ///
-    /// # Errors
-    /// When sam fails, deletes no stack or nothing that was uploaded, or asks for more.
+    /// Deletes a stack as the guides tell it, with yes to sam's two questions: whether to delete
+    /// it, and what it uploaded. Fails unless both are deleted, or if sam asks for more.
     pub async fn sam_delete(&self, stack: &str) -> Result<()> {
         let printed =
             self.line(&format!("printf 'y\\ny\\n' | sam delete --stack-name {stack} 2>&1")).await?;
@@ -73,9 +63,6 @@ impl<'a> Shell<'a> {
     }
 
     /// The names of the stacks that there are, nested ones too.
-    ///
-    /// # Errors
-    /// When they cannot be listed.
     pub async fn stacks(&self) -> Result<BTreeSet<String>> {
         let names = self
             .line("aws cloudformation describe-stacks --query Stacks[].StackName --output text")

@@ -30,11 +30,7 @@ pub struct LeftOut {
 }
 
 impl Template {
-    /// Takes out of a template what the local CloudFormation refuses. The rest is put beside it
-    /// into `directory`.
-    ///
-    /// # Errors
-    /// When something that stays needs what goes.
+    /// Puts a template without what the local CloudFormation refuses into `directory`.
     pub async fn fit(run: &Run, source: &Path, directory: &Path) -> Result<Self> {
         let path = directory.join("local.yaml");
         let left_out = tool("strip-template", venv_program("python")?)
@@ -47,12 +43,7 @@ impl Template {
         Ok(Self { path, left_out })
     }
 
-    /// Creates a stack, or updates it to other parameters, and returns its outputs.
-    ///
-    /// `environment` are the variables that point at the local AWS.
-    ///
-    /// # Errors
-    /// When the deployment fails; the error quotes the end of its log.
+    /// Creates or updates a stack, and returns its outputs. `environment` points at the local AWS.
     pub async fn deploy(
         &self,
         run: &Run,
@@ -134,9 +125,6 @@ impl Outputs {
     }
 
     /// An output.
-    ///
-    /// # Errors
-    /// When the stack has none of this name.
     pub fn get(&self, name: &str) -> Result<&str> {
         self.0
             .get(name)
@@ -145,8 +133,7 @@ impl Outputs {
     }
 }
 
-/// A program that finds the Python environment's tools: `sam build` looks for cargo-lambda on the
-/// path.
+/// A program that finds the Python tools: `sam build` looks for cargo-lambda on the path.
 pub(crate) fn tool(name: &str, program: impl Into<OsString>) -> Program {
     let mut path = venv_bin().into_os_string();
     path.push(":");

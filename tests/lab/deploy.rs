@@ -1,5 +1,4 @@
-//! The real thing's build and deployment: `sam build` with cargo-lambda, then `sam deploy` to the
-//! local AWS.
+//! The real build and deployment: `sam build` with cargo-lambda, `sam deploy` to the local AWS.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,8 +55,7 @@ pub struct Parameters {
     pub schedule_minutes: u8,
     /// How long a deregistered target keeps its connections. The template takes whole seconds.
     pub deregistration_delay: Duration,
-    /// The ARN of the secret with which the function logs in to the databases; without one it asks
-    /// none.
+    /// The ARN of the secret with the login for the databases; without one none is asked.
     pub secret: Option<String>,
 }
 
@@ -75,10 +73,7 @@ pub struct Stack {
 }
 
 /// Builds a template, what it nests, and its function with `sam build`; or takes what `make build`
-/// has just built, if `BUILT_TEMPLATES` names where that is.
-///
-/// # Errors
-/// When a tool is missing or the build fails; the error quotes the end of its log.
+/// made, if `BUILT_TEMPLATES` says where.
 pub async fn build(run: &Run, source: Source, progress: &dyn Progress) -> Result<Template> {
     let directory = build_directory(run, source)?;
     match std::env::var_os("BUILT_TEMPLATES").map(|built| root().join(built).join(source.built)) {
@@ -103,9 +98,8 @@ async fn compile(
     directory: &Path,
     progress: &dyn Progress,
 ) -> Result<()> {
-    // `sam build` says nothing until cargo has finished, which the first time takes minutes. So its
-    // command is run before it, for the progress; for `sam build` there is then nothing left to
-    // compile.
+    // `sam build` is silent until cargo has finished, the first time after minutes. Its command
+    // runs first, for the progress, and leaves nothing to compile.
     let Source { template, function, .. } = source;
     tool("cargo-build", "cargo")
         .args(["lambda", "build", "--release", "--bin", function])
@@ -127,17 +121,11 @@ async fn compile(
 }
 
 /// Where a template is built.
-///
-/// # Errors
-/// When there can be no such directory.
 pub fn build_directory(run: &Run, source: Source) -> Result<PathBuf> {
     run.scratch(&format!("built/{}", source.template.replace(['/', '.'], "-")))
 }
 
 /// Deploys the stack, or updates it to other parameters.
-///
-/// # Errors
-/// When the deployment fails, or the stack lacks an output that the lab needs.
 pub async fn deploy(
     run: &Run,
     aws: &Aws,
@@ -169,8 +157,7 @@ impl Parameters {
         ];
         if let Some(secret) = &self.secret {
             values.push(("ProbeSecretArn", secret.clone()));
-            // The template insists on a network. The emulator gives a function none, and this one
-            // needs none.
+            // The template insists on a network; the emulator gives none, and none is needed.
             values.push(("FunctionSubnetIds", SUBNETS.to_owned()));
             values.push(("FunctionSecurityGroupIds", SECURITY_GROUP.to_owned()));
         }
@@ -191,9 +178,6 @@ impl Stack {
 }
 
 /// The end of the function's log, as CloudWatch Logs has it, without the metrics.
-///
-/// # Errors
-/// When it cannot be read.
 pub async fn function_log(run: &Run, aws: &Aws, function: &str, lines: usize) -> Result<String> {
     let log = tool("function-log", venv_program("sam")?)
         .args([

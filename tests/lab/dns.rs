@@ -13,9 +13,8 @@
 //! # }
 //! ```
 //!
-//! A name nobody has set is NXDOMAIN. An alias is followed inside the answer, as a recursive
-//! resolver would, so one question for the endpoint carries the whole chain of CNAMEs and the
-//! addresses at its end.
+//! A name nobody has set is NXDOMAIN. As with a recursive resolver, one answer carries the whole
+//! chain of CNAMEs and the addresses at its end.
 
 mod zone;
 
@@ -49,16 +48,14 @@ pub struct DnsServer {
 /// What a name answers. All of it applies to every record type that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// These addresses: the IPv4 ones to a question for A, the IPv6 ones to one for AAAA. Without
-    /// one in the asked family the answer is NOERROR and empty.
+    /// These addresses, IPv4 to A and IPv6 to AAAA; with none of the family, NOERROR and empty.
     Addresses {
         /// The addresses of both families.
         addresses: Vec<IpAddr>,
         /// Seconds.
         ttl: u32,
     },
-    /// A CNAME to another name of the zone, followed by that name's answer. A chain that returns to
-    /// a name it has visited ends there, with no address: that is how a loop looks to a resolver.
+    /// A CNAME to another name of the zone, then that name's answer. A loop has no address.
     Alias {
         /// The name the CNAME points at.
         target: String,
@@ -75,9 +72,7 @@ pub enum Answer {
     Empty,
     /// No answer ever comes: the client runs into its timeout.
     Silent,
-    /// One answer after another, one for each question; the last one stays. Each record type has
-    /// its own place in the sequence, so a client that asks for A and AAAA sees the same steps in
-    /// both.
+    /// One answer after another; the last one stays. A and AAAA each go through all of them.
     Sequence(Vec<Answer>),
     /// Like [`Answer::Sequence`], from the start again after the last one: an endpoint that flaps.
     Cycle(Vec<Answer>),
@@ -102,9 +97,6 @@ impl Answer {
 
 impl DnsServer {
     /// Starts a server with an empty zone on a free port of 127.0.0.1.
-    ///
-    /// # Errors
-    /// When no port is free on both UDP and TCP.
     pub async fn start() -> Result<Self> {
         let (udp, tcp) = bind_pair().await?;
         let addr = udp.local_addr().context("the DNS server's own address")?;
@@ -120,7 +112,7 @@ impl DnsServer {
         self.addr
     }
 
-    /// Sets what `name` answers from now on, and restarts a sequence. Case and a trailing dot do
+    /// Sets what `name` answers from now on, a sequence from its start. Case and a trailing dot do
     /// not matter.
     pub fn set(&self, name: &str, answer: Answer) {
         self.zone.set(name, answer);
@@ -131,8 +123,7 @@ impl DnsServer {
         self.zone.remove(name);
     }
 
-    /// How many questions named `name`, of any type. An alias that leads to `name` is not a
-    /// question for it.
+    /// How many questions of any type named `name`; being led to it by an alias is none.
     pub fn queries(&self, name: &str) -> usize {
         self.zone.queries(name, None)
     }

@@ -1,10 +1,10 @@
 """Starts MiniStack, mended in two things.
 
-Its update of a nested stack forgets the attributes of the resources that stay as they are, and then does not know the ARN
-that another one asks for. That of a stack that is not nested keeps them.
+Its update of a nested stack forgets the attributes of the resources that stay as they are, and then
+does not know the ARN that another one asks for. That of a stack that is not nested keeps them.
 
-In the template of a stack, a nested template has the address that `sam deploy` gave it, which is the emulator's own. `sam
-delete` takes none but those of S3.
+In the template of a stack, a nested template has the address that `sam deploy` gave it, which is
+the emulator's own. `sam delete` takes none but those of S3.
 """
 
 import os

@@ -1,7 +1,7 @@
 //! What makes the function run: the messages that RDS publishes to SNS, and invocations by hand.
 //!
-//! The message's shape is that of real ones: the event's identifier is the fragment of a
-//! documentation URL, the time has no zone, and some messages lack tags.
+//! The messages are shaped like real ones: the identifier is a URL's fragment, the time has no
+//! zone, and some lack tags.
 
 use anyhow::{Context, Result, ensure};
 use aws_sdk_lambda::primitives::Blob;
@@ -32,9 +32,6 @@ pub struct Invocation {
 }
 
 /// Publishes to `topic` what RDS would about a failover of `cluster` to `member`, as of now.
-///
-/// # Errors
-/// When the topic does not take the message.
 pub async fn publish_failover(
     aws: &Aws,
     topic: &str,
@@ -49,10 +46,7 @@ pub async fn publish_failover(
     Ok(())
 }
 
-/// Invokes the function and waits for its answer.
-///
-/// # Errors
-/// When it cannot be invoked. A function that runs and fails is not an error of the invocation.
+/// Invokes the function and waits for its answer. That it fails is no error here.
 pub async fn invoke(aws: &Aws, function: &str, payload: &Value) -> Result<Invocation> {
     let call = aws.lambda().invoke().function_name(function).log_type(LogType::Tail);
     let answer = call.payload(Blob::new(payload.to_string())).send().await;
@@ -69,9 +63,6 @@ pub async fn invoke(aws: &Aws, function: &str, payload: &Value) -> Result<Invoca
 
 impl Invocation {
     /// The `errorType` and the `errorMessage` of a failure.
-    ///
-    /// # Errors
-    /// When it succeeded.
     pub fn failure(&self) -> Result<(String, String)> {
         let payload = &self.payload;
         ensure!(self.error.is_some(), "the function did not fail: {payload}");
@@ -104,10 +95,11 @@ impl ClusterEvent {
 fn message(event: ClusterEvent, cluster: &str, member: &str) -> Value {
     let documentation =
         "http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html";
+    let console = format!("https://console.aws.amazon.com/rds/home?region={REGION}");
     json!({
         "Event Source": "db-cluster",
         "Event Time": Utc::now().format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
-        "Identifier Link": format!("https://console.aws.amazon.com/rds/home?region={REGION}#dbclusters:id={cluster}"),
+        "Identifier Link": format!("{console}#dbclusters:id={cluster}"),
         "Source ID": cluster,
         "Source ARN": format!("arn:aws:rds:{REGION}:{ACCOUNT}:cluster:{cluster}"),
         "Event ID": format!("{documentation}#{}", event.id()),

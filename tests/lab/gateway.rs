@@ -1,5 +1,4 @@
-//! The way from a function to the local AWS: what it calls is written down here, and can be held up
-//! or cut off.
+//! The way from a function to the local AWS: calls are written down, held up or cut off.
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -71,9 +70,6 @@ enum Barrier {
 
 impl Gateway {
     /// Starts one that leads to these addresses: that of RDS, and that of every other service.
-    ///
-    /// # Errors
-    /// When no port is free.
     pub async fn start(rds: &str, others: &str) -> Result<Self> {
         let listener =
             TcpListener::bind("127.0.0.1:0").await.context("bind a port for the gateway")?;
@@ -110,9 +106,6 @@ impl Gateway {
     }
 
     /// Waits until a call is held up, and returns its action.
-    ///
-    /// # Errors
-    /// When none is within the deadline.
     pub async fn held(&self, deadline: Duration) -> Result<String> {
         poll::until("a call that is held up", deadline, async || {
             let traffic = self.way.traffic();
@@ -126,8 +119,7 @@ impl Gateway {
         .await
     }
 
-    /// Lets every later call pass again. One that is held up never does: whoever made it has given
-    /// up, or is gone.
+    /// Lets later calls pass again. One that is held up never does: its caller has given up.
     pub fn open(&self) {
         self.way.traffic().barrier = Barrier::Open;
     }
@@ -140,9 +132,6 @@ impl Gateway {
     }
 
     /// Accepts connections again.
-    ///
-    /// # Errors
-    /// When something else has taken the port meanwhile.
     pub async fn restore(&mut self) -> Result<()> {
         let listener =
             TcpListener::bind(self.address).await.context("bind the gateway's port again")?;
@@ -184,8 +173,7 @@ impl Way {
         }
     }
 
-    /// Sends a request on as it came. Its signature covers the `Host` header, which therefore
-    /// stays.
+    /// Sends a request on with its `Host` header, which the signature covers.
     async fn forward(&self, is_rds: bool, request: Request<Body>) -> Result<Response> {
         let (mut parts, body) = request.into_parts();
         let upstream = if is_rds { &self.rds } else { &self.others };
@@ -229,8 +217,7 @@ async fn pass(State(way): State<Arc<Way>>, headers: HeaderMap, uri: Uri, body: B
     answer.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")).into_response())
 }
 
-/// What a request asks for, if it is signed, and of the Query protocol or of one that names the
-/// operation in a header, as `secretsmanager.GetSecretValue`.
+/// What a signed request asks for: of the Query protocol, or one with the operation in a header.
 fn call(headers: &HeaderMap, body: &[u8]) -> Option<Call> {
     let authorization = headers.get("authorization")?.to_str().ok()?;
     let (_, credential) = authorization.split_once("Credential=")?;

@@ -1,5 +1,4 @@
-//! The deployed stack with IAM enforced and a gateway before AWS. There is no database: nobody
-//! connects here.
+//! The deployed stack with IAM enforced and a gateway before AWS, and without a database.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -42,9 +41,6 @@ pub struct Guarded {
 
 impl Guarded {
     /// Builds, starts and deploys. The target group is empty afterwards.
-    ///
-    /// # Errors
-    /// When a piece does not start; the error names it and its log.
     pub async fn start(run: &Run, progress: &dyn Progress) -> Result<Self> {
         let built = deploy::build(run, deploy::FRONT_DOOR, progress).await?;
         let (aws, gateway) = Aws::start_guarded(run).await?;
@@ -78,26 +74,17 @@ impl Guarded {
     }
 
     /// Makes a member the writer, in DNS and in the RDS API.
-    ///
-    /// # Errors
-    /// When the RDS API refuses.
     pub async fn move_writer(&self, member: usize) -> Result<()> {
         self.let_dns_answer(member);
         self.cluster.fail_over(&self.cluster.members[member]).await
     }
 
-    /// Invokes the function with a payload and returns what it came to.
-    ///
-    /// # Errors
-    /// When it cannot be invoked. That the function failed is no error here.
+    /// Invokes the function and returns what it came to. That it failed is no error here.
     pub async fn invoke(&self, payload: &Value) -> Result<Invocation> {
         events::invoke(&self.aws, &self.stack.function, payload).await
     }
 
-    /// Invokes the function, which must succeed, and returns the result of its one binding.
-    ///
-    /// # Errors
-    /// When it fails, or the binding's state is another.
+    /// Invokes the function, which must succeed with this state; returns the result of its binding.
     pub async fn succeed(&self, payload: Value, state: &str) -> Result<Value> {
         let Invocation { payload: result, error } = self.invoke(&payload).await?;
         ensure!(error.is_none(), "invoked with {payload}, the function failed: {result}");
@@ -107,17 +94,11 @@ impl Guarded {
     }
 
     /// Invokes the function, which must fail, and returns its `errorType` and `errorMessage`.
-    ///
-    /// # Errors
-    /// When it succeeds.
     pub async fn fail(&self) -> Result<(String, String)> {
         self.invoke(&json!({})).await?.failure()
     }
 
     /// Kills the function's process, as `kill -9` does.
-    ///
-    /// # Errors
-    /// When none runs.
     pub fn kill_function(&self) -> Result<()> {
         // No process of another lab has this gateway for its endpoint.
         let (endpoint, function) = (self.gateway.url(), self.stack.function.as_str());
@@ -130,9 +111,6 @@ impl Guarded {
     }
 
     /// Whether the target group holds these members, and nothing else.
-    ///
-    /// # Errors
-    /// When it does not.
     pub async fn holds(&self, members_of_it: &[usize]) -> Result<()> {
         let targets = members(&self.aws.elbv2(), &self.stack.target_group).await?;
         let wanted: BTreeSet<_> =

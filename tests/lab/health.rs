@@ -16,8 +16,7 @@ pub struct Check {
     pub at: Instant,
     /// Whether the target accepted the connection, which is all that the load balancer looks at.
     pub healthy: bool,
-    /// The error that the server sent instead of its greeting, which the load balancer does not
-    /// look at.
+    /// The error that came instead of the greeting; a load balancer does not look at it.
     pub refusal: Option<(u16, String)>,
 }
 

@@ -1,5 +1,4 @@
-//! What the target group held, and since when: a recording for what comes and goes between two
-//! looks.
+//! What the target group held, and since when: a record of what comes and goes between looks.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -39,11 +38,7 @@ impl History {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until the group has held the wanted target and nothing else at some moment after
-    /// `since`, and returns it.
-    ///
-    /// # Errors
-    /// When it does not within the deadline; the error says what it holds.
+    /// Waits until the group has held this target alone at some moment after `since`; returns it.
     pub async fn switched(
         &self,
         wanted: SocketAddr,

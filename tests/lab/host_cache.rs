@@ -1,9 +1,8 @@
-//! What a load balancer's health check does to a MySQL or MariaDB server, and what the server says
-//! about it.
+//! What a health check does to a MySQL or MariaDB server, and what the server says about it.
 //!
-//! A client that goes away before it has logged in counts as a connection error of its address. At
-//! `max_connect_errors` the server answers the address with error 1129 instead of its greeting. The
-//! loopback addresses 127.0.0.1 and `::1` are exempt; the rest of 127.0.0.0/8 is not.
+//! A client that leaves before it has logged in counts as a connection error of its address. At
+//! `max_connect_errors` the address gets error 1129 instead of a greeting. 127.0.0.1 and `::1` are
+//! exempt, the rest of 127.0.0.0/8 is not.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -34,9 +33,6 @@ const PACKET_DEADLINE: Duration = Duration::from_secs(10);
 const BLOCK_DEADLINE: Duration = Duration::from_secs(20);
 
 /// A TCP connection from a given address.
-///
-/// # Errors
-/// When the server does not accept it.
 pub async fn connect(from: IpAddr, to: SocketAddr) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4().context("a socket")?;
     socket.bind(SocketAddr::new(from, 0)).with_context(|| format!("bind an address of {from}"))?;
@@ -45,21 +41,14 @@ pub async fn connect(from: IpAddr, to: SocketAddr) -> Result<TcpStream> {
     stream.with_context(|| format!("connect from {from} to {to}"))
 }
 
-/// Connects, reads the server's first packet, and goes away with a reset, as an NLB's health check
-/// does. Returns the error that the server sent instead of its greeting, if it did: its code and
-/// its text.
-///
-/// # Errors
-/// When the server does not accept the connection, or sends no packet.
+/// Connects, reads the first packet, and resets, as an NLB's health check does. Returns the code
+/// and text of the error that came instead of the greeting, if one did.
 pub async fn abort_handshake(from: IpAddr, to: SocketAddr) -> Result<Option<(u16, String)>> {
     let mut stream = connect(from, to).await?;
     reset_after_first_packet(&mut stream).await.with_context(|| format!("the first packet of {to}"))
 }
 
 /// Reads the first packet of a connection and lets it end with a reset.
-///
-/// # Errors
-/// When no packet comes.
 pub async fn reset_after_first_packet(stream: &mut TcpStream) -> Result<Option<(u16, String)>> {
     let packet = timeout(PACKET_DEADLINE, first_packet(stream)).await;
     let packet =
@@ -74,9 +63,6 @@ pub async fn reset_after_first_packet(stream: &mut TcpStream) -> Result<Option<(
 }
 
 /// Whether the server refuses this address. Asking is one more connection error if it does not.
-///
-/// # Errors
-/// When the server cannot be asked, or refuses for another reason.
 pub async fn is_blocked(from: IpAddr, to: SocketAddr) -> Result<bool> {
     match abort_handshake(from, to).await? {
         None => Ok(false),
@@ -85,11 +71,8 @@ pub async fn is_blocked(from: IpAddr, to: SocketAddr) -> Result<bool> {
     }
 }
 
-/// Lets an address get itself blocked, and returns how many aborted handshakes that took.
-///
-/// # Errors
-/// When the server does not block it. A server that cannot look the address up, because its
-/// resolver does not answer, counts nothing.
+/// Lets an address get blocked, and returns how many aborted handshakes that took. A server whose
+/// resolver does not answer counts nothing.
 pub async fn block(from: IpAddr, to: SocketAddr) -> Result<usize> {
     let mut aborted = 0;
     let what = format!("the block of {from} by {to}");
@@ -101,8 +84,8 @@ pub async fn block(from: IpAddr, to: SocketAddr) -> Result<usize> {
             aborted += 1;
         }
         let reason = format!(
-            "it still greets {from} after {aborted} aborted handshakes; does this \
-                     machine's DNS answer?"
+            "it still greets {from} after {aborted} aborted handshakes; \
+             does this machine's DNS answer?"
         );
         Ok(Look::NotYet(anyhow::anyhow!(reason)))
     })

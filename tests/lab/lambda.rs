@@ -23,8 +23,8 @@ pub const SECRET_ACCESS_KEY: &str = "the-secret-of-this-test";
 /// What begins every value of [`marked`].
 const MARK: &str = "never-to-be-logged-";
 
-/// What Lambda sets in a function's environment and no log has to tell ("Defined runtime
-/// environment variables", Lambda developer guide), and the variable of a stranger.
+/// What Lambda sets that no log has to tell ("Defined runtime environment variables", Lambda
+/// developer guide), and a stranger's variable.
 const UNTOLD: [&str; 13] = [
     "_HANDLER",
     "_X_AMZN_TRACE_ID",
@@ -64,9 +64,6 @@ pub struct Function {
 
 impl Function {
     /// Starts a binary with what Lambda sets in its environment, and these variables besides.
-    ///
-    /// # Panics
-    /// When the binary cannot be started, or no port is free.
     pub async fn start(
         binary: &Path,
         name: &str,
@@ -106,10 +103,7 @@ impl Function {
         self.api.invoke(event, limit).await
     }
 
-    /// Waits until the process ends by itself, and returns the error that it told the Runtime API.
-    ///
-    /// # Panics
-    /// When it ends without an error.
+    /// Waits until the process ends by itself, and returns the error that it must have told.
     pub async fn init_error(mut self) -> (Outcome, Vec<String>) {
         let status = self.process.wait().await.expect("the process can be waited for");
         assert!(!status.success(), "a function that cannot start ends with an error");
@@ -118,18 +112,12 @@ impl Function {
     }
 
     /// Ends the process and returns the lines of its standard output.
-    ///
-    /// # Panics
-    /// When it has ended already.
     pub async fn stop(mut self) -> Vec<String> {
         self.process.start_kill().expect("the process can be ended");
         self.output().await
     }
 
     /// Ends the process and returns everything that it wrote, to its standard error too.
-    ///
-    /// # Panics
-    /// When it has ended already.
     pub async fn stop_and_tell(mut self) -> String {
         self.process.start_kill().expect("the process can be ended");
         let mut text = self.output().await.join("\n");

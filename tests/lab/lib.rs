@@ -1,8 +1,6 @@
-//! The local lab: what AWS, DNS, a database pair and a load balancer do, on loopback addresses and
-//! without an account.
+//! The local lab: AWS, DNS, a database pair and a load balancer on loopback, without an account.
 //!
-//! The end-to-end tests and `make demo` are both written with these pieces. Everything a piece
-//! starts dies with it.
+//! The end-to-end tests and `make demo` are written with it. What a piece starts dies with it.
 
 pub mod aurora;
 pub mod aws;

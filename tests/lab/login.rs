@@ -1,5 +1,4 @@
-//! What the function needs to ask the databases themselves: whom to trust, an account, and the
-//! secret that holds it.
+//! What the function needs to ask the databases: whom to trust, an account, and its secret.
 
 use std::path::Path;
 
@@ -26,11 +25,7 @@ pub struct Login {
 }
 
 impl Login {
-    /// Issues the databases' certificate, for every name that the cluster has, and keeps the
-    /// account in a secret.
-    ///
-    /// # Errors
-    /// When a file cannot be written, or Secrets Manager refuses.
+    /// Issues the databases' certificate, for all names, and keeps the account in a secret.
     pub async fn create(run: &Run, aws: &Aws, cluster: &Cluster) -> Result<Self> {
         let [first, second] = &cluster.members;
         let names = [&first.endpoint, &second.endpoint, &cluster.endpoint].map(String::as_str);
@@ -47,9 +42,6 @@ impl Login {
     }
 
     /// Starts databases that prove who they are, and let the account in.
-    ///
-    /// # Errors
-    /// As [`Pair::start`].
     pub async fn start_databases(&self, run: &Run) -> Result<Pair> {
         Pair::start_with_account(run, &self.files, &self.account).await
     }
@@ -60,13 +52,9 @@ impl Login {
     }
 
     /// Makes a function trust the databases' authority.
-    ///
-    /// # Errors
-    /// When its configuration cannot be changed.
     pub async fn trust(&self, aws: &Aws, function: &str) -> Result<()> {
-        // `CaBundleLayerArn` would put the file into /opt. The emulator keeps layers, but runs a
-        // binary on this machine, whose /opt is none of its business: a function with the layer
-        // does not find its file.
+        // `CaBundleLayerArn` would put the file into /opt. The emulator keeps layers, but its
+        // functions run on this machine, where /opt stays as it is.
         let lambda = aws.lambda();
         let known = lambda.get_function_configuration().function_name(function).send().await;
         let known = known.with_context(|| format!("read the configuration of {function}"))?;
@@ -81,9 +69,6 @@ impl Login {
     }
 
     /// Puts another password into the secret than the databases know.
-    ///
-    /// # Errors
-    /// When Secrets Manager refuses.
     pub async fn spoil(&self, aws: &Aws) -> Result<()> {
         let call = aws
             .secrets()

@@ -1,8 +1,7 @@
 //! A MariaDB server, and a MySQL one where somebody has provided it.
 //!
-//! The server comes from the distribution (`make mariadb`) and runs without its service: on a free
-//! port of loopback, with its files in the run's scratch directory and a certificate authority of
-//! its own.
+//! From the distribution (`make mariadb`), without its service: on a free port of loopback, with
+//! its files in the run's scratch directory and an authority of its own.
 
 mod chroot;
 mod install;
@@ -32,8 +31,7 @@ pub const NAME: &str = "localhost";
 /// Where the servers listen.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A server answers after this, or something is wrong. It takes a fifth of a second on an idle
-/// machine.
+/// A server answers within this; it takes a fifth of a second on an idle machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server that is told to stop gets this long before it is killed.
@@ -89,15 +87,11 @@ pub struct Server {
 
 impl Server {
     /// Starts a MariaDB server with an empty database.
-    ///
-    /// # Errors
-    /// When MariaDB is not installed, or the server does not start.
     pub async fn mariadb(run: &Run, name: &str, options: &Options) -> Result<Self> {
         let directory = run.scratch(name)?;
         if is_root() {
             let scratch = directory.parent().context("the scratch directory has no parent")?;
-            // The server drops its privileges. Its user must be able to pass through, and needs to
-            // list nothing.
+            // The server's unprivileged user must pass through, and list nothing.
             std::fs::set_permissions(scratch, PermissionsExt::from_mode(0o711))
                 .context("open the scratch directory")?;
         }
@@ -113,8 +107,7 @@ impl Server {
         };
         let program = install::server(name, fixture.as_ref())?;
         let program = program.args(arguments(options, addr, &directory, &tls));
-        // A killed process loses nothing that it has handed to the kernel, and an empty database
-        // needs little.
+        // A killed process loses nothing that the kernel has; an empty database needs little.
         let program = program.args([
             "--innodb-flush-method=nosync",
             "--innodb-log-file-size=4M",
@@ -136,11 +129,7 @@ impl Server {
         server.started().await
     }
 
-    /// Starts the MySQL server that somebody has installed into a directory tree of its own, if
-    /// they have: the environment variable [`CHROOT_VARIABLE`] names it.
-    ///
-    /// # Errors
-    /// When the server does not start, or we are not root.
+    /// Starts the MySQL in the directory tree that [`CHROOT_VARIABLE`] names, if any. Needs root.
     pub async fn mysql(run: &Run, options: &Options) -> Result<Option<Self>> {
         match std::env::var_os(CHROOT_VARIABLE) {
             None => Ok(None),
@@ -158,11 +147,7 @@ impl Server {
         &self.tls.authority
     }
 
-    /// Performs SQL statements as its administrator, and returns the rows: one a line, tabs between
-    /// the columns.
-    ///
-    /// # Errors
-    /// When a statement fails.
+    /// Performs SQL as its administrator, and returns the rows: one a line, columns by tabs.
     pub async fn sql(&self, statements: &str) -> Result<String> {
         let mut command = Command::new(&self.client[0]);
         command.args(&self.client[1..]).args([
@@ -206,8 +191,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// `pam_wrapper` keeps files in `/tmp`, and removes them when the server ends by itself.
-    /// Without it there is nothing that would be worth waiting for.
+    /// Only `pam_wrapper` needs an orderly end: it removes its files in `/tmp` then.
     fn drop(&mut self) {
         if !self.stops_by_itself {
             return;
@@ -219,9 +203,6 @@ impl Drop for Server {
 }
 
 /// The distribution's command line client.
-///
-/// # Errors
-/// When it is not installed.
 pub fn client_program() -> Result<PathBuf> {
     install::program("mariadb")
 }
@@ -251,8 +232,7 @@ fn arguments(options: &Options, addr: SocketAddr, directory: &Path, tls: &Files)
     arguments
 }
 
-/// A directory of its own for temporary tables: a server that starts removes those that it finds,
-/// whoever's they are.
+/// A directory of its own for temporary tables: a server that starts removes all it finds.
 fn temporary(directory: &Path) -> OsString {
     path("--tmpdir=", directory)
 }
@@ -290,16 +270,14 @@ mod tests {
         // A server without an account for the address turns it away before it counts anything.
         server.sql("CREATE USER anybody@'%'").await.expect("an account");
         let aborted = block(BALANCER, server.addr()).await.expect("a block");
-        // Not before the limit. A busy server counts some of them only after the client has tried
-        // again.
+        // Not before the limit; a busy server counts some only after the next try.
         assert!(aborted >= 5, "{aborted}");
         assert!(!is_blocked(BYSTANDER, server.addr()).await.expect("an answer"));
         server.sql("FLUSH HOSTS").await.expect("a flush");
         assert!(!is_blocked(BALANCER, server.addr()).await.expect("an answer"));
     }
 
-    /// The tempting statement for every server, because newer MySQL knows no other. Here it is
-    /// taken without a word and does nothing.
+    /// Newer MySQL knows no other statement; here it is taken silently and does nothing.
     #[tokio::test]
     async fn truncating_the_table_lifts_no_block_without_the_performance_schema() {
         let run = Run::new().expect("directories");

@@ -1,7 +1,6 @@
-//! A client of MariaDB that opens a connection for every write, as programs without a pool do.
+//! A client that connects to MariaDB for every write, as programs without a pool do.
 //!
-//! It is the distribution's own client, so that what it says about an error is what a person would
-//! read.
+//! It is the distribution's own, so that its errors are those that a person would read.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -31,9 +30,6 @@ pub struct MysqlWriter {
 }
 
 /// Makes the client's account and the table that it writes to.
-///
-/// # Errors
-/// When the server refuses.
 pub async fn create_table(server: &Server) -> Result<()> {
     let account =
         format!("CREATE DATABASE shop; CREATE USER {USER}@'%'; GRANT ALL ON shop.* TO {USER}@'%'");
@@ -44,9 +40,6 @@ pub async fn create_table(server: &Server) -> Result<()> {
 }
 
 /// The numbers that were confirmed and are not in the database.
-///
-/// # Errors
-/// When the database cannot be asked.
 pub async fn lost(attempts: &[Attempt], server: &Server) -> Result<Vec<i64>> {
     let rows = server.sql("SELECT number FROM shop.written").await?;
     let found: Result<HashSet<i64>, _> = rows.lines().map(str::parse).collect();
@@ -57,9 +50,6 @@ pub async fn lost(attempts: &[Attempt], server: &Server) -> Result<Vec<i64>> {
 
 impl MysqlWriter {
     /// Starts writing through `to`, from this number on.
-    ///
-    /// # Errors
-    /// When the client's program is not installed.
     pub fn start(to: SocketAddr, first: i64) -> Result<Self> {
         let attempts = Arc::default();
         let task = tokio::spawn(write(client_program()?, to, first, Arc::clone(&attempts)));
@@ -94,8 +84,7 @@ async fn write(program: PathBuf, to: SocketAddr, first: i64, attempts: Arc<Mutex
 
 async fn write_one(program: &PathBuf, to: SocketAddr, number: i64) -> Result<()> {
     let mut command = Command::new(program);
-    // The load balancer has no certificate; whoever wants TLS through it verifies the server by its
-    // authority alone.
+    // A load balancer has no certificate: TLS through it verifies the authority alone.
     command.args(["--no-defaults", "--protocol=tcp", "--connect-timeout=1", "--skip-ssl"]);
     command.args([
         format!("--host={}", to.ip()),

@@ -1,9 +1,7 @@
-//! The data plane of a Network Load Balancer, which no emulator has: a TCP forwarder that follows
-//! the target group.
+//! The data plane of an NLB, which no emulator has: a forwarder that follows the target group.
 //!
-//! New connections go to the targets that are registered, one after another; there are no health
-//! checks, as the emulated target health is always healthy. A connection to a target that was
-//! deregistered is cut when the deregistration delay is over.
+//! New connections go to the registered targets in turn; health is not checked, since the emulated
+//! one is always good. Connections to a deregistered target are cut after the delay.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -39,12 +37,8 @@ pub struct Nlb {
 type Targets = BTreeSet<SocketAddr>;
 
 impl Nlb {
-    /// Starts forwarding from a free port of 127.0.0.1 to the targets of a group.
-    ///
-    /// `deregistration_delay` is how long a connection survives its target's deregistration.
-    ///
-    /// # Errors
-    /// When no port is free.
+    /// Starts forwarding from a free port of 127.0.0.1 to the targets of a group, whose connections
+    /// survive their deregistration for `deregistration_delay`.
     pub async fn start(
         client: Client,
         target_group: &str,
@@ -62,12 +56,8 @@ impl Nlb {
         Ok(Self { addr, targets, trouble, _tasks: tasks })
     }
 
-    /// Starts forwarding from a free port of 127.0.0.1 to one target, which never changes and sees
-    /// every connection come from `source`: what a target sees of PrivateLink, or without client IP
-    /// preservation.
-    ///
-    /// # Errors
-    /// When no port is free.
+    /// Starts forwarding from a free port of 127.0.0.1 to one fixed target, always from `source`:
+    /// as a target sees PrivateLink, or a group without client IP preservation.
     pub async fn fixed(target: SocketAddr, source: IpAddr) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
@@ -87,9 +77,6 @@ impl Nlb {
     }
 
     /// Waits until new connections go to these targets and no others.
-    ///
-    /// # Errors
-    /// When it does not follow within the deadline.
     pub async fn wait_for_targets(
         &self,
         wanted: &BTreeSet<SocketAddr>,
@@ -107,8 +94,7 @@ impl Nlb {
         followed.map_err(|_| late())?.map(drop).context("the load balancer has stopped")
     }
 
-    /// What kept it from following the target group, each problem once. It forwards to the targets
-    /// it last saw then.
+    /// What kept it from following the group, each problem once. It keeps the targets it saw last.
     pub fn trouble(&self) -> Vec<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -150,8 +136,7 @@ async fn accept(
     let turn = AtomicUsize::new(0);
     let mut connections = JoinSet::new();
     loop {
-        // Accepting fails when the client has gone again, or for want of file descriptors; both may
-        // pass.
+        // A client that has gone again, or too few file descriptors: both may pass.
         let Ok((client, _)) = listener.accept().await else {
             sleep(FOLLOW_INTERVAL).await;
             continue;
@@ -160,8 +145,7 @@ async fn accept(
         let turn = turn.fetch_add(1, Ordering::Relaxed);
         let target =
             targets.borrow().iter().nth(turn.checked_rem(registered).unwrap_or_default()).copied();
-        // Without a target the client's connection is closed, which is what it sees of a real one
-        // as well.
+        // As with a real one, without a target the connection is closed.
         if let Some(target) = target {
             connections.spawn(forward(client, target, targets.clone(), delay, source));
         }

@@ -1,12 +1,13 @@
-"""Performs sections of infra/peering.md on the AWS at AWS_ENDPOINT_URL, and prints what is there before and after each.
+"""Performs sections of infra/peering.md at AWS_ENDPOINT_URL, and prints what is there around each.
 
 usage: peering.py CLIENT_CIDR SECTION...
        peering.py VPC
 
-With a VPC it prints the routes of that. Else it first makes what the guide finds: an Imply Cloud VPC that is peered with
-Imply's own and routes to it, with its subnets, groups and auto scaling groups, and a client's VPC. Of a section it runs
-each block of commands, and each output of the stacks that is named as `...Command`, in the order of the text, by bash and
-the AWS CLI; what a host of the client would run, with curl, is left out. It accepts the connection, as CloudFormation does
+With a VPC it prints the routes of that. Else it first makes what the guide finds: an Imply Cloud
+VPC that is peered with Imply's own and routes to it, with its subnets, groups and auto scaling
+groups, and a client's VPC. Of a section it runs each block of commands, and each output of the
+stacks that is named as `...Command`, in the order of the text, by bash and the AWS CLI; what a host
+of the client would run, with curl, is left out. It accepts the connection, as CloudFormation does
 on AWS.
 """
 
@@ -29,7 +30,9 @@ STACKS = ["imply-accepter", "imply-peering", "imply-link", "imply-coordinator", 
 SHELL = f"""
 curl() {{ :; }}
 aws() {{
-  if [ "$1 $2" = "cloudformation deploy" ]; then "{sys.executable}" "{__file__}" --deploy "${{@:3}}"; else
+  if [ "$1 $2" = "cloudformation deploy" ]; then
+    "{sys.executable}" "{__file__}" --deploy "${{@:3}}"
+  else
     command aws "$@"
   fi
 }}
@@ -47,24 +50,30 @@ def main(client_cidr, sections):
         for file in ("Makefile", "Cargo.toml", "infra"):
             Path(scratch, file).symlink_to(ROOT / file)
         for section in sections:
-            said = [performed(step, made, scratch) for step in steps(text, section)]
-            seen.append({"section": section, "said": [one for ones in said for one in ones], **snapshot(ec2, made)})
+            said = []
+            for step in steps(text, section):
+                said += performed(step, made, scratch)
+            seen.append({"section": section, "said": said, **snapshot(ec2, made)})
     return seen
 
 
 def network(ec2, client_cidr):
     imply, manager, client = (
-        ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"] for cidr in (IMPLY_CIDR, MANAGER_CIDR, client_cidr)
+        ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+        for cidr in (IMPLY_CIDR, MANAGER_CIDR, client_cidr)
     )
-    ec2.create_tags(Resources=[imply], Tags=[{"Key": "Name", "Value": "imply-111122223333-network-vpc"}])
+    give_name(ec2, imply, "imply-111122223333-network-vpc")
     table, *client_tables = (
-        ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for vpc in (imply, client, client)
+        ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+        for vpc in (imply, client, client)
     )
-    subnets = [imply_subnet(ec2, imply, table, number, zone) for number, zone in enumerate("aabbcc")]
+    subnets = [imply_subnet(ec2, imply, table, at, zone) for at, zone in enumerate("aabbcc")]
     own = ec2.create_vpc_peering_connection(VpcId=imply, PeerVpcId=manager)["VpcPeeringConnection"]
     own = own["VpcPeeringConnectionId"]
     ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=own)
-    ec2.create_route(RouteTableId=table, DestinationCidrBlock=MANAGER_CIDR, VpcPeeringConnectionId=own)
+    ec2.create_route(
+        RouteTableId=table, DestinationCidrBlock=MANAGER_CIDR, VpcPeeringConnectionId=own
+    )
     default, unmanaged, client_group = (
         ec2.create_security_group(GroupName=words, Description=words, VpcId=vpc)["GroupId"]
         for vpc, words in (
@@ -77,7 +86,11 @@ def network(ec2, client_cidr):
     scaling_groups(image, subnets[::2])
     client_subnet = ec2.create_subnet(VpcId=client, CidrBlock=client_cidr)["Subnet"]["SubnetId"]
     started = ec2.run_instances(
-        ImageId=image, MinCount=1, MaxCount=1, SubnetId=client_subnet, SecurityGroupIds=[client_group]
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=client_subnet,
+        SecurityGroupIds=[client_group],
     )
     account = boto3.client("sts").get_caller_identity()["Account"]
     return {
@@ -98,16 +111,24 @@ def network(ec2, client_cidr):
 
 def imply_subnet(ec2, vpc, table, number, zone):
     subnet = ec2.create_subnet(
-        VpcId=vpc, CidrBlock=f"10.50.{number}.0/24", AvailabilityZone=f"{ec2.meta.region_name}{zone}"
+        VpcId=vpc,
+        CidrBlock=f"10.50.{number}.0/24",
+        AvailabilityZone=f"{ec2.meta.region_name}{zone}",
     )["Subnet"]["SubnetId"]
-    ec2.create_tags(Resources=[subnet], Tags=[{"Key": "Name", "Value": f"imply-{number}"}])
+    give_name(ec2, subnet, f"imply-{number}")
     ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
     return subnet
 
 
+def give_name(ec2, resource, name):
+    ec2.create_tags(Resources=[resource], Tags=[{"Key": "Name", "Value": name}])
+
+
 def scaling_groups(image, subnets):
     scaling = boto3.client("autoscaling")
-    scaling.create_launch_configuration(LaunchConfigurationName="nodes", ImageId=image, InstanceType="m5.large")
+    scaling.create_launch_configuration(
+        LaunchConfigurationName="nodes", ImageId=image, InstanceType="m5.large"
+    )
     for name, count in [("imply-c1-Query-1", 2), *((master, 1) for master in MASTERS)]:
         scaling.create_auto_scaling_group(
             AutoScalingGroupName=name,
@@ -121,8 +142,10 @@ def scaling_groups(image, subnets):
 
 def steps(text, section):
     """The blocks and the outputs of a section, as (what it is, its text)."""
-    [part] = [part for part in re.split(r"^## ", text, flags=re.MULTILINE) if part.startswith(section + "\n")]
-    for block, output in re.findall(r"```sh\n(.*?)^\s*```|`(\w+Command)`", part, re.DOTALL | re.MULTILINE):
+    parts = re.split(r"^## ", text, flags=re.MULTILINE)
+    [part] = [part for part in parts if part.startswith(section + "\n")]
+    step = re.compile(r"```sh\n(.*?)^\s*```|`(\w+Command)`", re.DOTALL | re.MULTILINE)
+    for block, output in step.findall(part):
         yield ("block", block) if block else ("output", output)
 
 
@@ -132,11 +155,14 @@ def performed(step, made, scratch):
         return [run(text, made, scratch)]
     outputs = {stack: outputs_of(stack) for stack in STACKS}
     commands = {stack: told[text] for stack, told in outputs.items() if text in told}
-    return [run(command, made | groups_of(stack), scratch, stack) for stack, command in commands.items()]
+    return [
+        run(command, made | groups_of(stack), scratch, stack) for stack, command in commands.items()
+    ]
 
 
 def groups_of(stack):
-    return {"AUTO_SCALING_GROUPS": "imply-c1-Query-1" if stack == "imply-link" else " ".join(MASTERS)}
+    groups = ["imply-c1-Query-1"] if stack == "imply-link" else MASTERS
+    return {"AUTO_SCALING_GROUPS": " ".join(groups)}
 
 
 def run(commands, made, scratch, stack=None):
@@ -145,8 +171,9 @@ def run(commands, made, scratch, stack=None):
     # The rules that were found, as the reader would paste them.
     if "revoke-security-group-ingress" in commands:
         of_group = [{"Name": "group-id", "Values": [made["UNMANAGED_GROUP"]]}]
-        rules = boto3.client("ec2").describe_security_group_rules(Filters=of_group)["SecurityGroupRules"]
-        ids = " ".join(rule["SecurityGroupRuleId"] for rule in rules if not rule["IsEgress"])
+        answer = boto3.client("ec2").describe_security_group_rules(Filters=of_group)
+        rules = [rule for rule in answer["SecurityGroupRules"] if not rule["IsEgress"]]
+        ids = " ".join(rule["SecurityGroupRuleId"] for rule in rules)
         commands = commands.replace("sgr-… sgr-… sgr-…", ids) if ids else ""
     # There is no endpoint service here, whose ID would stand in it.
     if "…" in commands or not commands:
@@ -180,7 +207,7 @@ def deploy(arguments):
     given = dict(pair.split("=", 1) for pair in options.parameter_overrides)
     try:
         [stack] = cloudformation.describe_stacks(StackName=options.stack_name)["Stacks"]
-        kept = {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]}
+        kept = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
         change, done = cloudformation.update_stack, "stack_update_complete"
     except cloudformation.exceptions.ClientError:
         kept, change, done = {}, cloudformation.create_stack, "stack_create_complete"
@@ -188,17 +215,21 @@ def deploy(arguments):
     change(
         StackName=options.stack_name,
         TemplateBody=json.dumps(chosen(template, kept | given)),
-        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in (kept | given).items()],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in (kept | given).items()
+        ],
         Capabilities=[options.capabilities] if options.capabilities else [],
     )
     cloudformation.get_waiter(done).wait(StackName=options.stack_name)
 
 
 def chosen(template, given):
-    """A template with its conditions decided, since moto keeps an empty entry where Fn::If gives none; and without
-    listeners, since its stacks make load balancers for HTTP alone.
+    """A template with its conditions decided, since moto keeps an empty entry where Fn::If gives
+    none; and without listeners, since its stacks make load balancers for HTTP alone.
     """
-    values = {name: given.get(name, parameter.get("Default")) for name, parameter in template["Parameters"].items()}
+    defaults = {name: body.get("Default") for name, body in template["Parameters"].items()}
+    values = {name: given.get(name, default) for name, default in defaults.items()}
     values |= {"AWS::Partition": "aws"}
 
     def value(node):
@@ -235,7 +266,8 @@ def chosen(template, given):
         decided = {name: decide(one) for name, one in node.items()}
         return {name: one for name, one in decided.items() if one != {"Ref": "AWS::NoValue"}}
 
-    made = {part: decide(template[part]) for part in ("Parameters", "Mappings", "Outputs") if part in template}
+    kept = [part for part in ("Parameters", "Mappings") if part in template]
+    made = {part: decide(template[part]) for part in kept}
     for part in ("Resources", "Outputs"):
         there = {
             name: one
@@ -244,7 +276,8 @@ def chosen(template, given):
             and ("Condition" not in one or value(template["Conditions"][one["Condition"]]))
         }
         made[part] = {
-            name: {key: decide(one) for key, one in body.items() if key != "Condition"} for name, body in there.items()
+            name: {key: decide(one) for key, one in body.items() if key != "Condition"}
+            for name, body in there.items()
         }
     return made
 
@@ -259,22 +292,23 @@ def outputs_of(stack):
 
 def snapshot(ec2, made):
     balancing, scaling = boto3.client("elbv2"), boto3.client("autoscaling")
-    groups = ec2.describe_security_groups(GroupIds=[made["DEFAULT_GROUP"], made["UNMANAGED_GROUP"]])["SecurityGroups"]
+    ids = [made["DEFAULT_GROUP"], made["UNMANAGED_GROUP"]]
+    groups = ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"]
     peerings = ec2.describe_vpc_peering_connections()["VpcPeeringConnections"]
     stacks = boto3.client("cloudformation").describe_stacks()["Stacks"]
+    balancers = balancing.describe_load_balancers()["LoadBalancers"]
     return {
         "names": dict(made),
         "tables": {side: routes(ec2, made[f"{side}_VPC"]) for side in ("IMPLY", "CLIENT")},
         "peerings": {one["VpcPeeringConnectionId"]: one for one in peerings},
-        "balancers": [sorted(one["SecurityGroups"]) for one in balancing.describe_load_balancers()["LoadBalancers"]],
+        "balancers": [sorted(one["SecurityGroups"]) for one in balancers],
         "attached": {
             group["AutoScalingGroupName"]: ports(balancing, group["TargetGroupARNs"])
             for group in scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
         },
         "rules": {
             group["Description"]: [
-                [rule["FromPort"], rule["ToPort"], [pair["GroupId"] for pair in rule["UserIdGroupPairs"]]]
-                for rule in group["IpPermissions"]
+                [rule["FromPort"], rule["ToPort"], sources(rule)] for rule in group["IpPermissions"]
             ]
             for group in groups
         },
@@ -282,13 +316,17 @@ def snapshot(ec2, made):
     }
 
 
+def sources(rule):
+    return [pair["GroupId"] for pair in rule["UserIdGroupPairs"]]
+
+
 def ports(balancing, target_groups):
-    found = [balancing.describe_target_groups(TargetGroupArns=[one])["TargetGroups"][0] for one in target_groups]
-    return sorted(one["Port"] for one in found)
+    described = [balancing.describe_target_groups(TargetGroupArns=[one]) for one in target_groups]
+    return sorted(one["TargetGroups"][0]["Port"] for one in described)
 
 
 def routes(ec2, vpc):
-    """What each route table of a VPC sends through which connection, and the subnets that it is for."""
+    """What each route table of a VPC sends through which connection, for how many subnets."""
     tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
     return {
         table["RouteTableId"]: {

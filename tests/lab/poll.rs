@@ -22,11 +22,8 @@ impl<T> From<Result<T>> for Look<T> {
     }
 }
 
-/// Looks at a condition until it holds.
-///
-/// # Errors
-/// When the deadline passes first; the message names `what` and carries the last reason. An error
-/// of `look` itself ends the wait at once.
+/// Looks at a condition until it holds. At the deadline the error names `what` and the last reason;
+/// an error of `look` ends the wait at once.
 pub async fn until<T>(
     what: &str,
     deadline: Duration,

@@ -1,8 +1,7 @@
-//! Two PostgreSQL servers: a primary, and a standby that has every write before the client hears of
-//! it.
+//! Two PostgreSQL servers: a primary, and a standby that has each write before the client knows.
 //!
-//! They stand for the members of the cluster. A failover here is what one is: the primary is
-//! killed, the standby is promoted, and the old primary comes back as the new one's standby.
+//! They are the cluster's members. In a failover the primary is killed, the standby promoted, and
+//! the old primary comes back as the standby.
 
 mod server;
 
@@ -30,8 +29,7 @@ pub const USER: &str = "postgres";
 /// Long enough for a busy machine; each of these steps takes well under a second otherwise.
 const STEP_DEADLINE: Duration = Duration::from_secs(60);
 
-/// `pg_promote` itself would look every 100 ms. By then a function that asks the database may have
-/// acted.
+/// `pg_promote` looks every 100 ms; a function that asks the database may act before that.
 const PROMOTION_LOOK: Duration = Duration::from_millis(2);
 
 /// A user that the servers let in with its password only, and over TLS.
@@ -55,27 +53,17 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts a primary on the first address and its synchronous standby on the second, both on one
-    /// free port.
-    ///
-    /// # Errors
-    /// When PostgreSQL is not installed in the Python environment, or a server does not start.
+    /// Starts a primary and its synchronous standby on these addresses, both on one free port.
     pub async fn start(run: &Run) -> Result<Self> {
         Self::start_with(run, None, None).await
     }
 
     /// The same, and both offer TLS with this certificate to clients that ask for it.
-    ///
-    /// # Errors
-    /// As above, and when the certificate or its key cannot be read.
     pub async fn start_with_tls(run: &Run, files: &Files) -> Result<Self> {
         Self::start_with(run, Some(files), None).await
     }
 
     /// The same, and both know this account, which may do nothing but log in.
-    ///
-    /// # Errors
-    /// As above, and when the account cannot be made.
     pub async fn start_with_account(run: &Run, files: &Files, account: &Account) -> Result<Self> {
         Self::start_with(run, Some(files), Some(account)).await
     }
@@ -134,18 +122,12 @@ impl Pair {
     }
 
     /// Kills the primary without a chance to tidy up.
-    ///
-    /// # Errors
-    /// When it does not run.
     pub async fn crash_primary(&mut self) -> Result<()> {
         let server = self.servers[self.primary].take().context("the primary was killed before")?;
         server.crash().await
     }
 
     /// Makes the standby the primary.
-    ///
-    /// # Errors
-    /// When it refuses.
     pub async fn promote_standby(&mut self) -> Result<()> {
         let client = connect(self.address(self.standby())).await?;
         client.query_one("SELECT pg_promote(false)", &[]).await.context("promote the standby")?;
@@ -168,11 +150,8 @@ impl Pair {
         Ok(())
     }
 
-    /// Builds the server that is not the primary anew, as its synchronous standby. From then on the
-    /// primary confirms no write that the standby does not have.
-    ///
-    /// # Errors
-    /// When the copy fails, or the standby does not catch up.
+    /// Builds the other server anew, as synchronous standby: what the primary confirms from then
+    /// on, both have.
     pub async fn rebuild_standby(&mut self, run: &Run) -> Result<()> {
         let (standby, primary) = (self.standby(), self.address(self.primary));
         self.servers[standby] = None;
@@ -181,8 +160,8 @@ impl Pair {
         self.servers[standby] =
             Some(self.installation.start(run, standby, self.address(standby), data).await?);
 
-        // Only now: a primary that waits for a standby it does not have would confirm nothing, and
-        // the copy would have inherited the setting, and waited for itself once promoted.
+        // Only now: a primary without its standby confirms nothing, and a copy with this setting
+        // would wait for itself once promoted.
         let client = connect(primary).await?;
         for statement in
             ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"]
@@ -214,9 +193,6 @@ impl Pair {
 }
 
 /// A connection to a database server.
-///
-/// # Errors
-/// When the server does not accept it.
 pub async fn connect(server: SocketAddr) -> Result<Client> {
     let parameters = format!(
         "host={} port={} user={USER} dbname=postgres connect_timeout=1",

@@ -1,9 +1,8 @@
 //! Child processes that die with us.
 //!
-//! Each runs in a process group of its own, and the whole group is killed when its handle is
-//! dropped: on success, on failure, and on Ctrl-C, which the programs of this crate turn into an
-//! ordinary return. Against a kill that runs no destructor there is `setpriv --pdeathsig` where the
-//! system has it (Linux).
+//! Each has a process group, which is killed when its handle is dropped: on success, on failure,
+//! and on Ctrl-C, which our programs turn into an ordinary return. Where no destructor runs, there
+//! is `setpriv --pdeathsig` (Linux). An error quotes the end of the process's log.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -28,8 +27,7 @@ const QUOTED_LINES: usize = 15;
 /// How often a wait for the end of a process is reported.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Where ports are chosen: below those that the kernel gives to outgoing connections, 32768 to
-/// 60999 by default on Linux.
+/// Where ports are chosen: below those of outgoing connections (Linux: from 32768).
 const PORTS: std::ops::Range<u16> = 20000..32000;
 
 /// The locks of the ports that this process has chosen.
@@ -112,9 +110,6 @@ impl Program {
     }
 
     /// Starts it, with its output appended to a log of the run.
-    ///
-    /// # Errors
-    /// When it cannot be started or the log cannot be written.
     pub fn start(self, run: &Run) -> Result<Process> {
         let log = run.logs().join(format!("{}.log", self.name));
         let output = append(&log)?;
@@ -122,17 +117,11 @@ impl Program {
     }
 
     /// Runs it to its end.
-    ///
-    /// # Errors
-    /// When it cannot be started, or fails; the error quotes the end of its log.
     pub async fn run(self, run: &Run, progress: &dyn Progress) -> Result<()> {
         self.start(run)?.finish(progress).await
     }
 
     /// Runs it to its end and returns what it wrote to its standard output; the log has the rest.
-    ///
-    /// # Errors
-    /// When it cannot be started, or fails; the error quotes the end of its log.
     pub async fn output(self, run: &Run) -> Result<String> {
         let log = run.logs().join(format!("{}.log", self.name));
         let path = run.logs().join(format!("{}.out", self.name));
@@ -172,9 +161,6 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    ///
-    /// # Errors
-    /// When it fails; the error quotes the end of its log.
     pub async fn finish(mut self, progress: &dyn Progress) -> Result<()> {
         let started = Instant::now();
         loop {
@@ -188,10 +174,7 @@ impl Process {
         }
     }
 
-    /// Whether it has ended.
-    ///
-    /// # Errors
-    /// When it has ended in failure; the error quotes the end of its log.
+    /// Whether it has ended; in failure is an error.
     pub fn has_ended(&mut self) -> Result<bool> {
         match self.child.try_wait().with_context(|| format!("ask whether {} runs", self.name))? {
             None => Ok(false),
@@ -201,9 +184,6 @@ impl Process {
     }
 
     /// Waits until `ready` succeeds.
-    ///
-    /// # Errors
-    /// When the process ends before that, or the deadline passes.
     pub async fn ready(
         &mut self,
         deadline: Duration,
@@ -221,9 +201,6 @@ impl Process {
     }
 
     /// Kills it and everything it started, at once and without a chance to tidy up: a crash.
-    ///
-    /// # Errors
-    /// When it cannot be killed.
     pub async fn crash(&mut self) -> Result<()> {
         if let Some(group) = self.group.take() {
             kill_process_group(group, Signal::KILL)
@@ -254,18 +231,13 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            // The group is gone if the process has ended and left nothing behind, which is what we
-            // want.
+            // The group is gone if the process has ended and left nothing behind.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-/// Kills every process that was started with both variables in its environment (Linux), and tells
-/// how many there were.
-///
-/// # Errors
-/// When the processes cannot be listed, or one cannot be killed.
+/// Kills and counts the processes started with both variables in the environment (Linux).
 pub fn crash_those_with(variables: [(&str, &str); 2]) -> Result<usize> {
     let wanted = variables.map(|(name, value)| format!("{name}={value}").into_bytes());
     let mut killed = 0;
@@ -296,9 +268,6 @@ pub fn is_root() -> bool {
 }
 
 /// Gives a tree of files to the user of [`Program::unprivileged`], if we are root.
-///
-/// # Errors
-/// When a file cannot be given away.
 pub fn give_to_unprivileged(path: &Path) -> Result<()> {
     if !is_root() {
         return Ok(());
@@ -319,11 +288,7 @@ pub fn give_to_unprivileged(path: &Path) -> Result<()> {
 }
 
 /// A TCP port that is free on each of these addresses, and kept for this process until it ends:
-/// test programs run beside each other, and between the choice of a port and the start of its
-/// server another could take it.
-///
-/// # Errors
-/// When none is found.
+/// other test programs choose ports before our server starts.
 pub fn free_port(addresses: &[IpAddr]) -> Result<u16> {
     let kept = std::env::temp_dir().join("failover-sync-ports");
     std::fs::create_dir_all(&kept).with_context(|| format!("create {}", kept.display()))?;
@@ -359,8 +324,7 @@ fn append(log: &Path) -> Result<File> {
     file.with_context(|| format!("open {}", log.display()))
 }
 
-/// The command behind `setpriv`, which ties it to our life and, for `drop_privileges`, to another
-/// user.
+/// The command behind `setpriv`: tied to our life and, for `drop_privileges`, another user's.
 fn guarded(command: Vec<OsString>, drop_privileges: bool) -> Result<Vec<OsString>> {
     let mut words: Vec<OsString> = Vec::new();
     if has_setpriv() {
@@ -386,8 +350,7 @@ fn has_setpriv() -> bool {
         && std::env::split_paths(&path).any(|directory| directory.join("setpriv").exists())
 }
 
-/// Nothing in the lab may reach a real account, whatever the shell that started it is set up for,
-/// nor send what is meant for a loopback address to a proxy.
+/// Nothing in the lab may reach a real account, nor a proxy, whatever the shell is set up for.
 fn forget_aws(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.as_encoded_bytes().starts_with(b"AWS_") {

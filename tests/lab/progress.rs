@@ -7,8 +7,7 @@ pub trait Progress: Send + Sync {
     /// A step begins, or something is worth knowing.
     fn say(&self, text: &str);
 
-    /// A step that may take minutes is still going on; called about once a second. `detail` is the
-    /// last thing it said.
+    /// A long step goes on; called about once a second with the last thing it said.
     fn waiting(&self, step: &str, elapsed: Duration, detail: &str);
 }
 

@@ -1,5 +1,5 @@
-//! The RDS API and Secrets Manager on loopback, with endpoints of one's choice: what an emulator
-//! invents, no resolver knows, and a MySQL driver asks the system's resolver.
+//! The RDS API and Secrets Manager on loopback, with endpoints of one's choice: a MySQL driver asks
+//! the system's resolver, which knows none of an emulator's.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -73,9 +73,6 @@ impl Instance {
 
 impl RdsApi {
     /// Starts it with these instances.
-    ///
-    /// # Errors
-    /// When no port is free.
     pub async fn start(instances: Vec<Instance>) -> Result<Self> {
         let state = Arc::new(Mutex::new(Account { instances, ..Account::default() }));
         let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&state));
@@ -86,8 +83,7 @@ impl RdsApi {
         Ok(Self { address, state, task })
     }
 
-    /// What flush-hosts needs to know to flush a MariaDB instance of this API, with the password in
-    /// the secret.
+    /// What flush-hosts needs to flush a MariaDB instance of this API.
     pub fn variables(&self, instance: &str, authority: &Path) -> Vec<(&'static str, String)> {
         let (url, authority) = (self.url(), authority.display().to_string());
         vec![
@@ -185,8 +181,9 @@ impl Account {
         let engine =
             self.instances.first().map_or("aurora-mysql", |instance| instance.engine.as_str());
         format!(
-            "<DBClusters><DBCluster><DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier><Status>available</Status>\
-             <Engine>{engine}</Engine><DBClusterMembers>{members}</DBClusterMembers></DBCluster></DBClusters>"
+            "<DBClusters><DBCluster><DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier>\
+             <Status>available</Status><Engine>{engine}</Engine>\
+             <DBClusterMembers>{members}</DBClusterMembers></DBCluster></DBClusters>"
         )
     }
 
@@ -226,15 +223,17 @@ fn describe_instance(instance: &Instance) -> String {
         format!("<Endpoint><Address>{host}</Address><Port>{port}</Port></Endpoint>")
     });
     format!(
-        "<DBInstance><DBInstanceIdentifier>{id}</DBInstanceIdentifier><DBInstanceStatus>{status}</DBInstanceStatus>\
-         <Engine>{engine}</Engine><DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier>{endpoint}</DBInstance>"
+        "<DBInstance><DBInstanceIdentifier>{id}</DBInstanceIdentifier>\
+         <DBInstanceStatus>{status}</DBInstanceStatus><Engine>{engine}</Engine>\
+         <DBClusterIdentifier>{CLUSTER}</DBClusterIdentifier>{endpoint}</DBInstance>"
     )
 }
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response \
-         xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata>\
+         </{action}Response>"
     )
 }
 

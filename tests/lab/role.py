@@ -1,11 +1,12 @@
-"""Reads, changes and questions a role of the AWS at AWS_ENDPOINT_URL, and prints the answer as JSON.
+"""Reads, changes and questions a role at AWS_ENDPOINT_URL, and prints the answer as JSON.
 
 usage: role.py policies ROLE
        role.py put ROLE POLICY DOCUMENT
        role.py may ROLE ACTION RESOURCE
 
-`policies` prints {policy: document} of the inline policies; `put` replaces one of them, and removes it when the document
-has no statement; `may` prints what SimulatePrincipalPolicy decides: allowed, implicitDeny or explicitDeny.
+`policies` prints {policy: document} of the inline policies; `put` replaces one of them, and removes
+it when the document has no statement; `may` prints what SimulatePrincipalPolicy decides: allowed,
+implicitDeny or explicitDeny.
 """
 
 import json
@@ -18,7 +19,8 @@ IAM = boto3.client("iam")
 
 def policies(role):
     names = IAM.list_role_policies(RoleName=role)["PolicyNames"]
-    return {name: IAM.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names}
+    answers = {name: IAM.get_role_policy(RoleName=role, PolicyName=name) for name in names}
+    return {name: answer["PolicyDocument"] for name, answer in answers.items()}
 
 
 def put(role, policy, document):
@@ -30,12 +32,14 @@ def put(role, policy, document):
 
 def may(role, action, resource):
     arn = IAM.get_role(RoleName=role)["Role"]["Arn"]
-    answer = IAM.simulate_principal_policy(PolicySourceArn=arn, ActionNames=[action], ResourceArns=[resource])
+    answer = IAM.simulate_principal_policy(
+        PolicySourceArn=arn, ActionNames=[action], ResourceArns=[resource]
+    )
     return answer["EvaluationResults"][0]["EvalDecision"]
 
 
 if __name__ == "__main__":
-    command = {"policies": policies, "put": put, "may": may}.get(sys.argv[1] if len(sys.argv) > 1 else "")
-    if command is None:
+    commands = {"policies": policies, "put": put, "may": may}
+    if not sys.argv[1:] or sys.argv[1] not in commands:
         sys.exit(__doc__)
-    print(json.dumps(command(*sys.argv[2:])))
+    print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

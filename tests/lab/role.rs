@@ -33,9 +33,6 @@ pub type Policies = BTreeMap<String, Value>;
 
 impl<'lab> Role<'lab> {
     /// The role of a function.
-    ///
-    /// # Errors
-    /// When there is no such function.
     pub async fn of_function(run: &'lab Run, aws: &'lab Aws, function: &str) -> Result<Self> {
         let configuration =
             aws.lambda().get_function_configuration().function_name(function).send().await;
@@ -49,17 +46,11 @@ impl<'lab> Role<'lab> {
     }
 
     /// Its inline policies.
-    ///
-    /// # Errors
-    /// When they cannot be read.
     pub async fn policies(&self) -> Result<Policies> {
         self.ask(&["policies", &self.name]).await
     }
 
     /// Takes a statement out of its policies.
-    ///
-    /// # Errors
-    /// When the policy cannot be written.
     pub async fn remove(&self, policies: &Policies, statement: &Statement) -> Result<()> {
         let mut document = policies[&statement.policy].clone();
         let statements =
@@ -69,18 +60,11 @@ impl<'lab> Role<'lab> {
     }
 
     /// Puts a statement back.
-    ///
-    /// # Errors
-    /// When the policy cannot be written.
     pub async fn restore(&self, policies: &Policies, statement: &Statement) -> Result<()> {
         self.put(&statement.policy, &policies[&statement.policy]).await
     }
 
-    /// What IAM decides about a call with this role, for those calls that no emulator decides
-    /// about.
-    ///
-    /// # Errors
-    /// When it does not answer.
+    /// What IAM decides about a call with this role that no emulator decides about.
     pub async fn may(&self, action: &str, resource: &str) -> Result<String> {
         self.ask(&["may", &self.name, action, resource]).await
     }
@@ -101,9 +85,6 @@ impl<'lab> Role<'lab> {
 }
 
 /// The statements of these policies that allow something.
-///
-/// # Errors
-/// When one has no `Sid`, by which it could be named.
 pub fn allowing(policies: &Policies) -> Result<Vec<Statement>> {
     let mut found = Vec::new();
     for (policy, document) in policies {

@@ -25,12 +25,10 @@ use crate::workspace::Run;
 /// The identifier of the cluster in the RDS API.
 const CLUSTER: &str = "orders";
 
-/// Minutes between scheduled runs: the longest that the template allows, so that none does the work
-/// of a test's own events.
+/// Minutes between scheduled runs: the most there are, so that none does a test's work.
 pub const RARE_MINUTES: u8 = 5;
 
-/// How long a switch takes at most where two witnesses agree: one look, or the next. The rest is
-/// for a busy machine.
+/// The longest switch where two witnesses agree: a look or two, and the rest for a busy machine.
 pub const EVENT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// The function has answered by then; only the emulator and the load balancer have to catch up.
@@ -65,8 +63,7 @@ pub struct Lab<'run> {
 pub struct Options {
     /// Minutes between scheduled runs of the function, 1 to 5.
     pub schedule_minutes: u8,
-    /// How long a connection survives the deregistration of its target. Whole seconds; much shorter
-    /// than on AWS, where it is two minutes.
+    /// How long a connection survives its target's deregistration; whole seconds. AWS: two minutes.
     pub deregistration_delay: Duration,
     /// Whether the function asks the databases themselves whether they take writes.
     pub probes_roles: bool,
@@ -83,11 +80,7 @@ impl Default for Options {
 }
 
 impl<'run> Lab<'run> {
-    /// Builds and starts everything. The target group is empty afterwards, until the function first
-    /// runs.
-    ///
-    /// # Errors
-    /// When a piece does not start; the error names it and its log.
+    /// Builds and starts everything. The target group is empty until the function first runs.
     pub async fn start(run: &'run Run, options: Options, progress: &dyn Progress) -> Result<Self> {
         progress.say("building the function: cargo lambda build, then sam build");
         let built = deploy::build(run, deploy::FRONT_DOOR, progress).await?;
@@ -95,9 +88,6 @@ impl<'run> Lab<'run> {
     }
 
     /// Starts everything around a link with a database that is built.
-    ///
-    /// # Errors
-    /// When a piece does not start; the error names it and its log.
     pub async fn deploy(
         run: &'run Run,
         built: Template,
@@ -145,9 +135,6 @@ impl<'run> Lab<'run> {
     }
 
     /// Updates the stack to another schedule.
-    ///
-    /// # Errors
-    /// When the deployment fails.
     pub async fn set_schedule(&mut self, minutes: u8, progress: &dyn Progress) -> Result<()> {
         self.parameters.schedule_minutes = minutes;
         let login = self.login.as_ref();
@@ -161,39 +148,25 @@ impl<'run> Lab<'run> {
         self.dns.set(&self.cluster.endpoint, Answer::alias(&self.cluster.members[member].endpoint));
     }
 
-    /// Makes a member the writer in DNS and in the RDS API, as RDS does in a failover. Neither the
-    /// databases nor the function hear of it.
-    ///
-    /// # Errors
-    /// When the RDS API refuses.
+    /// Makes a member the writer in DNS and the RDS API; databases and function hear nothing.
     pub async fn move_writer(&self, member: usize) -> Result<()> {
         self.point_dns_at(member);
         self.cluster.fail_over(&self.cluster.members[member]).await
     }
 
     /// Publishes what RDS does about a failover to a member.
-    ///
-    /// # Errors
-    /// When the topic does not take the message.
     pub async fn publish(&self, event: ClusterEvent, member: usize) -> Result<()> {
         let member = &self.cluster.members[member].id;
         events::publish_failover(&self.aws, &self.stack.topic, event, &self.cluster.id, member)
             .await
     }
 
-    /// Invokes the function with a payload and returns what it came to.
-    ///
-    /// # Errors
-    /// When it cannot be invoked. That the function failed is no error here.
+    /// Invokes the function and returns what it came to. That it failed is no error here.
     pub async fn invoke(&self, payload: &serde_json::Value) -> Result<Invocation> {
         events::invoke(&self.aws, &self.stack.function, payload).await
     }
 
-    /// Lets the function fill the empty target group, so that the load balancer leads to the
-    /// primary.
-    ///
-    /// # Errors
-    /// When it fails, or does not register the primary.
+    /// Lets the function register the primary in the empty target group.
     pub async fn first_run(&self) -> Result<()> {
         let result = self.invoke(&json!({})).await?;
         ensure!(result.error.is_none(), "the first run of the function failed: {}", result.payload);
@@ -208,9 +181,6 @@ impl<'run> Lab<'run> {
     }
 
     /// What the target group holds.
-    ///
-    /// # Errors
-    /// When it cannot be described.
     pub async fn targets(&self) -> Result<BTreeSet<SocketAddr>> {
         members(&self.aws.elbv2(), &self.stack.target_group).await
     }
@@ -220,11 +190,7 @@ impl<'run> Lab<'run> {
         History::record(self.aws.elbv2(), &self.stack.target_group)
     }
 
-    /// Waits until the function has asked for the cluster's endpoint this often from now on. A
-    /// watch asks every second.
-    ///
-    /// # Errors
-    /// When it does not within the deadline.
+    /// Waits until the function has asked for the endpoint this often: a watch does every second.
     pub async fn wait_for_looks(&self, looks: usize, deadline: Duration) -> Result<()> {
         let before = self.looks();
         poll::until(&format!("look number {looks} at DNS"), deadline, async || {
@@ -238,11 +204,7 @@ impl<'run> Lab<'run> {
         .await
     }
 
-    /// Waits until no run of the function is on: none has asked for the cluster's endpoint for a
-    /// while.
-    ///
-    /// # Errors
-    /// When one still does at the deadline.
+    /// Waits until no run is on: none has asked for the cluster's endpoint for a while.
     pub async fn wait_for_quiet(&self, deadline: Duration) -> Result<()> {
         let (mut looks, mut since) = (self.looks(), Instant::now());
         poll::until("the end of the function's runs", deadline, async || {
@@ -263,9 +225,6 @@ impl<'run> Lab<'run> {
     }
 
     /// Waits until the target group holds one member of the cluster and nothing else.
-    ///
-    /// # Errors
-    /// When it does not within the deadline; the error says what it holds.
     pub async fn wait_for_target(&self, member: usize, deadline: Duration) -> Result<()> {
         let wanted = BTreeSet::from([self.databases.address(member)]);
         let what = format!("the switch of the target group to {}", self.databases.address(member));
@@ -281,9 +240,6 @@ impl<'run> Lab<'run> {
     }
 
     /// The last lines of the function's log.
-    ///
-    /// # Errors
-    /// When the log cannot be read.
     pub async fn function_log(&self, lines: usize) -> Result<String> {
         deploy::function_log(self.run, &self.aws, &self.stack.function, lines).await
     }

@@ -2,11 +2,12 @@
 
 usage: strip_template.py BUILT STRIPPED
 
-Exactly the resources of the refused types go, and with them the outputs and DependsOn entries that name them. Anything
-else that names one of them would change meaning without it, so that is an error and not something to paper over. A nested
-template is stripped beside its own file; if nothing of it is left, the stack that nests it goes too. One parameter loses
-its pattern, which the local ARNs do not fit, and an alarm on an expression looks at the first metric of it, since
-expressions are refused. Prints one JSON array of {"id", "type"}.
+Exactly the resources of the refused types go, and with them the outputs and DependsOn entries that
+name them. Anything else that names one of them would change meaning without it, so that is an error
+and not something to paper over. A nested template is stripped beside its own file; if nothing of it
+is left, the stack that nests it goes too. One parameter loses its pattern, which the local ARNs do
+not fit, and an alarm on an expression looks at the first metric of it, since expressions are
+refused. Prints one JSON array of {"id", "type"}.
 """
 
 import json
@@ -32,12 +33,16 @@ REFUSED = {
 
 NESTED = "AWS::CloudFormation::Stack"
 
-# Load balancers of every type have the ARN of an application load balancer here, with an id that is not hexadecimal.
+# The local ARN of any load balancer is that of an application load balancer, with an id that is not
+# hexadecimal.
 UNLIKE_AWS = "LoadBalancerArn"
 
 
 def strip(built, stripped):
-    """Strips a template and those that it nests; the parts that went, whether nothing is left, and the outputs that went."""
+    """Strips a template and those that it nests.
+
+    Returns the parts that went, whether nothing is left, and the outputs that went.
+    """
     template = yaml_parse(built.read_text(encoding="utf-8"))
     resources, outputs = template["Resources"], template.get("Outputs", {})
     # As references() spells it: a resource, or an output of a nested stack that stays.
@@ -68,7 +73,8 @@ def strip(built, stripped):
         if kept := [other for other in depends_on if other not in gone]:
             body["DependsOn"] = kept
         if named := missing(body):
-            sys.exit(f"{name} needs {', '.join(sorted(named))}, which the local CloudFormation refuses")
+            refused = ", ".join(sorted(named))
+            sys.exit(f"{name} needs {refused}, which the local CloudFormation refuses")
     lost = [name for name, body in outputs.items() if missing(body)]
     for name in lost:
         del outputs[name]
@@ -86,7 +92,7 @@ def without_expression(alarm):
 
 
 def references(node):
-    """What a part of a template refers to, as NAME or NAME.ATTRIBUTE, parameters and pseudo parameters included."""
+    """What a part of a template refers to, parameters too, as NAME or NAME.ATTRIBUTE."""
     if isinstance(node, list):
         return set().union(*map(references, node))
     if not isinstance(node, dict):

@@ -35,9 +35,6 @@ pub struct Files {
 
 impl Authority {
     /// Makes an authority.
-    ///
-    /// # Errors
-    /// When a key cannot be made.
     pub fn new() -> Result<Self> {
         let mut params =
             CertificateParams::new(Vec::new()).context("the parameters of an authority")?;
@@ -55,11 +52,7 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Issues one certificate for these host names, and writes it and what belongs to it into a
-    /// directory.
-    ///
-    /// # Errors
-    /// When a key cannot be made, or a file cannot be written.
+    /// Issues a certificate for these host names into a directory, with what belongs to it.
     pub fn issue(&self, names: &[&str], flaw: Flaw, directory: &Path) -> Result<Files> {
         let all: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params =

@@ -24,9 +24,6 @@ pub fn root() -> &'static Path {
 }
 
 /// A program of the project's Python environment.
-///
-/// # Errors
-/// When it is not installed.
 pub fn venv_program(name: &str) -> Result<PathBuf> {
     let program = venv_bin().join(name);
     ensure!(
@@ -43,8 +40,7 @@ pub fn venv_bin() -> PathBuf {
     root().join(".venv/bin")
 }
 
-/// `make` at the top of the checkout, as from a shell: what a `make` that runs the tests left in
-/// the environment for its own children would change what this one does and prints.
+/// `make` at the top of the checkout as from a shell, without what a `make` around the tests left.
 pub fn make() -> Command {
     let mut make = Command::new("make");
     make.current_dir(root()).env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL");
@@ -52,13 +48,9 @@ pub fn make() -> Command {
 }
 
 impl Run {
-    /// Makes the directories of a new run: `target/lab/<seconds since 1970>-<process id>-<number>`
-    /// for logs, and one for scratch files in the system's temporary directory, which an
-    /// unprivileged user can reach even if the checkout is not readable to it. Tests of one program
-    /// run beside each other, so the number counts the runs of the process.
-    ///
-    /// # Errors
-    /// When a directory cannot be made.
+    /// Makes the directories of a run: `target/lab/<seconds since 1970>-<process id>-<number>` for
+    /// logs, and one for scratch files in the system's temporary directory, which an unprivileged
+    /// user can reach. The number is for tests that run beside each other.
     pub fn new() -> Result<Self> {
         let started =
             SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
@@ -77,17 +69,11 @@ impl Run {
     }
 
     /// What the run came to; an error also says where its logs are.
-    ///
-    /// # Errors
-    /// The given one.
     pub fn ended<T>(&self, outcome: Result<T>) -> Result<T> {
         outcome.with_context(|| format!("the logs are in {}", self.logs.display()))
     }
 
     /// A new directory for scratch files.
-    ///
-    /// # Errors
-    /// When it cannot be made.
     pub fn scratch(&self, name: &str) -> Result<PathBuf> {
         let directory = self.scratch.path().join(name);
         std::fs::create_dir_all(&directory)
@@ -96,11 +82,7 @@ impl Run {
     }
 }
 
-/// Copies what is at a path to another, or with a dot at its end what is in a directory into
-/// another.
-///
-/// # Errors
-/// When `cp` cannot.
+/// Copies a path to another, or with a dot at its end what is in it.
 pub(crate) fn copy_tree(from: &Path, into: &Path) -> Result<()> {
     let copied = Command::new("cp").arg("-R").arg(from).arg(into).status().context("run cp")?;
     ensure!(copied.success(), "cp did not copy {} into {}", from.display(), into.display());

@@ -38,9 +38,6 @@ pub struct Writer {
 }
 
 /// Makes the table that the client writes to.
-///
-/// # Errors
-/// When the database refuses.
 pub async fn create_table(primary: SocketAddr) -> Result<()> {
     let client = connect(primary).await?;
     let created = client.batch_execute("CREATE TABLE written (number bigint PRIMARY KEY)").await;
@@ -48,9 +45,6 @@ pub async fn create_table(primary: SocketAddr) -> Result<()> {
 }
 
 /// The numbers that were confirmed and are not in the database: each is a broken promise.
-///
-/// # Errors
-/// When the database cannot be asked.
 pub async fn lost(attempts: &[Attempt], primary: SocketAddr) -> Result<Vec<i64>> {
     let client = connect(primary).await?;
     let rows = client.query("SELECT number FROM written", &[]).await;

@@ -1,5 +1,4 @@
-//! The role of flush-hosts, once for each login. No database is behind the stacks: a run comes to
-//! its last call to AWS, and ends at the door of the instance.
+//! The role of flush-hosts, for each login. Without a database a run ends at the door.
 
 use super::*;
 
@@ -45,8 +44,7 @@ async fn the_roles_of_flush_hosts_allow_what_it_does_and_nothing_else() -> Resul
         let login = [("FlushHostsUser", USER), ("DatabaseResourceIds", RESOURCE_ID)];
         let parameters = parameters(&cluster.endpoint, "cluster", login);
         let outputs = built.deploy(&run, &aws.environment(), "orders", parameters, &Steps).await?;
-        // The emulator's cluster is one of PostgreSQL, which is told after it was described and
-        // before any login.
+        // The emulator's cluster is PostgreSQL, which is told after describing, before a login.
         let stack = Flushing::new(&aws, &gateway, "orders", &outputs, "aurora-postgresql")?;
         let user = |name: &str| arn("rds-db", format!("dbuser:{RESOURCE_ID}/{name}"));
         let (this, that) = (arn("rds", "cluster:orders"), Some(arn("rds", "cluster:other")));
@@ -148,8 +146,7 @@ impl<'a> Flushing<'a> {
         })
     }
 
-    /// With the role of the template it comes to the door, and each statement of the role is needed
-    /// for that, or for what Lambda does with it.
+    /// With the template's role it comes to the door, and needs each statement for that or Lambda.
     async fn is_guarded<const N: usize>(
         &self,
         run: &Run,

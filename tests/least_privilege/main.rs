@@ -1,11 +1,10 @@
 //! The roles of the template: what they allow is needed, and what is needed they allow.
 //!
-//! The functions run deployed, with the credentials of their roles and IAM enforced for Elastic
-//! Load Balancing and Secrets Manager. The other statements the local AWS cannot judge in a run,
-//! because nobody asks IAM there: RDS is moto's, which refuses whatever is allowed for a named
-//! resource only; logs, the failure queue and network interfaces are Lambda's own business; and a
-//! login is between the function and the database. For those SimulatePrincipalPolicy is asked,
-//! about the calls that the function made and those that Lambda makes.
+//! The functions run deployed, with IAM enforced for Elastic Load Balancing and Secrets Manager.
+//! The local AWS judges no other statement in a run: RDS is moto's, which refuses whatever is
+//! allowed for a named resource only, and logs, the failure queue, network interfaces and logins
+//! ask no IAM there. Of those SimulatePrincipalPolicy is asked, for the calls of the function and
+//! of Lambda.
 
 mod flush_hosts;
 mod role_probe;
@@ -164,13 +163,12 @@ fn proofs(lab: &Guarded) -> BTreeMap<&'static str, Proof> {
 enum Proof {
     /// Without it a run is refused this action, and changes nothing.
     Run(&'static str),
-    /// IAM decides so about this action on the first resource, and against it on the second and
-    /// without the statement.
+    /// IAM decides so on the first resource, and against it on the second and without the
+    /// statement.
     Simulation(&'static str, String, Option<String>),
 }
 
-/// What Lambda itself does with the role of a function: it writes to this log group and to the
-/// queue of this URL alone.
+/// What Lambda does with the role: it writes to this log group and this queue alone.
 fn logs_and_failures(log_group: &str, queue: &str) -> [(&'static str, Proof); 2] {
     let stream = |group: &str| arn("logs", format!("log-group:{group}:log-stream:one"));
     let queue = arn("sqs", queue.rsplit('/').next().unwrap_or_default());
@@ -191,8 +189,7 @@ async fn calls_are_what_is_allowed(called: BTreeSet<String>, role: &Role<'_>) ->
     Ok(())
 }
 
-/// Takes each statement away for a while. `is_refused` runs the function, which must miss this
-/// action.
+/// Takes each statement away for a while; the run of `is_refused` must miss this action.
 async fn each_statement_is_needed(
     role: &Role<'_>,
     proofs: &BTreeMap<&str, Proof>,

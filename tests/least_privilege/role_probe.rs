@@ -1,5 +1,4 @@
-//! What a login adds to the role of the function, once for each login. That the role has none
-//! without a login, the statements of the other test say.
+//! What each login adds to the role of the function; the other test has the role without.
 
 use super::*;
 
@@ -46,8 +45,7 @@ async fn a_function_that_asks_may_log_in_with_its_login_and_with_no_other() -> R
     run.ended(outcome)
 }
 
-/// What the database, or Secrets Manager, asks IAM: this action on this resource is allowed by this
-/// statement alone, and on the other by none.
+/// What the database or Secrets Manager asks IAM: only this statement allows it, and only here.
 async fn is_needed(role: &Role<'_>, sid: &str, action: &str, own: &str, other: &str) -> Result<()> {
     let policies = role.policies().await?;
     let statement = allowing(&policies)?.into_iter().find(|statement| statement.sid == sid);

@@ -9,8 +9,7 @@ const LOST: &str = "FailureQueueAlarm";
 fn alarms_see_blocks_a_full_cache_failures_and_silence() {
     let topic = "arn:aws:sns:eu-west-1:111122223333:ops";
     let stack = with(&[("OperationsTopicArn", topic), ("DatabaseIdentifier", "other")]);
-    let custom =
-        |metric: &str, statistic: &str| format!("{} {metric} {statistic}", metrics::NAMESPACE);
+    let custom = |metric: &str, statistic: &str| format!("{} {metric} {statistic}", NAMESPACE);
     let database = json!([{"Name": "Database", "Value": "other"}]);
     let function = json!([{"Name": "FunctionName", "Value": "{FlushHosts}"}]);
     let above = "GreaterThanThreshold";
@@ -66,8 +65,7 @@ fn alarms_see_blocks_a_full_cache_failures_and_silence() {
     assert_eq!(by_endpoint["Dimensions"], json!([{"Name": "Database", "Value": "app"}]));
 }
 
-/// Lambda repeats a run that failed, minutes later: that one run failed is no news if the next one
-/// did not.
+/// Lambda repeats a failed run minutes later: a failure is no news if that one succeeds.
 #[test]
 fn only_a_period_in_which_every_run_failed_is_one_of_errors() {
     let alarm = with(&[]).existing(ERRORS);

@@ -2,8 +2,7 @@
 
 use super::*;
 
-/// What a database has: parameters of its instances, or of a Multi-AZ DB cluster, and which group
-/// is made for it.
+/// What a database has: parameters of instances or a cluster, and which group is made.
 const KINDS: [(&str, &str, &str); 2] = [
     ("instances", "ParameterGroup", "db-instance"),
     ("multi-az-cluster", "ClusterParameterGroup", "db-cluster"),
@@ -83,8 +82,7 @@ fn the_parameter_group_takes_families_that_have_a_host_cache_and_limits_that_exi
     }
 }
 
-/// A group that is not a default one holds other settings of the database, and is not taken from
-/// it.
+/// A group that is no default holds other settings, and is not taken from its database.
 #[test]
 fn the_commands_replace_a_default_group_alone_and_tell_when_to_reboot() {
     for (applies_to, group, kind) in KINDS {

@@ -18,21 +18,20 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use base::login::LoginMethod;
+use base::report::NAMESPACE;
 use flush_hosts::config::{Config, Database, DatabaseKind};
 use flush_hosts::flush::INSTANCE_LIMIT;
 use platform::aws;
 use platform::login::GET_SECRET;
 use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES};
-use reconcile::login::LoginMethod;
-use reconcile::metrics;
 use serde_json::{Value, json};
 use stack::{
     BASE, ENDPOINTS, NETWORK_INTERFACE_ACTIONS, OPERATIONS_TOPIC, Stack, layer, load, owned, root,
     strings, takes, text,
 };
 
-/// How many checks the schedule expects from one address of the load balancer in one interval. AWS
-/// tells no number.
+/// How many checks the schedule expects from an address in an interval. AWS tells no number.
 const CHECKS_AN_INTERVAL: u64 = 6;
 /// How many runs fit into the time in which that many checks reach the limit.
 const RUNS_BEFORE_BLOCKED: u64 = 3;

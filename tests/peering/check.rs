@@ -116,7 +116,10 @@ fn the_check_reads_what_route_tables_hold() {
         "no JSON",
         "[]",
         "{}",
-        r#"{"RouteTables": [{"Routes": [{"DestinationCidrBlock": "10.0.0.1/8", "GatewayId": "igw-1"}]}]}"#,
+        concat!(
+            r#"{"RouteTables": [{"Routes": ["#,
+            r#"{"DestinationCidrBlock": "10.0.0.1/8", "GatewayId": "igw-1"}]}]}"#
+        ),
     ] {
         std::fs::write(&file, wrong).unwrap();
         let (status, printed, complaint) = check("172.20.0.0/20", "--routes");
@@ -175,7 +178,7 @@ fn the_old_form_compares_all_pairs_and_says_so() {
             "{complaint}"
         );
         assert!(
-            complaint.contains("Two that overlap can both be peered with a\nthird"),
+            complaint.contains("Two that overlap can\nboth be peered with a third"),
             "{complaint}"
         );
     }

@@ -2,9 +2,8 @@
 
 use super::*;
 
-/// The guide's commands in the guide's order, in one account and Region, because moto's
-/// CloudFormation looks for the peer nowhere else: the role is created but not assumed, and the
-/// connection is accepted by the program.
+/// The guide's commands in its order, in one account and Region: moto's CloudFormation finds the
+/// peer nowhere else. The role is created but not assumed, and the program accepts.
 #[tokio::test]
 async fn the_guide_peers_what_does_not_overlap_and_lets_the_clients_group_in() -> Result<()> {
     let sections = ["What is where", "Which case is it?", "Nothing overlaps", "Remove it"];
@@ -90,7 +89,9 @@ async fn the_guide_reaches_a_range_that_imply_routes_already_and_leaves_what_imp
 
     let attached = |masters: Value, query: Value| {
         json!({
-            "imply-c1-Master-1": masters, "imply-c1-Master-2": masters, "imply-c1-Master-3": masters,
+            "imply-c1-Master-1": masters,
+            "imply-c1-Master-2": masters,
+            "imply-c1-Master-3": masters,
             "imply-c1-Query-1": query,
         })
     };
@@ -143,8 +144,8 @@ async fn each_load_balancer_deploys_into_subnets_of_its_own_with_the_ports_of_wh
     .into_iter()
     .enumerate()
     {
-        // No SecondaryCidr, because MiniStack has no AWS::EC2::VPCCidrBlock, and every list is
-        // full, because MiniStack takes a condition that looks into a list as true.
+        // MiniStack has no AWS::EC2::VPCCidrBlock, so no SecondaryCidr, and takes a condition that
+        // looks into a list as true, so every list is full.
         let subnets = ["a:172.31.200.0", "b:172.31.200.16", "c:172.31.200.32"]
             .map(|one| format!("us-east-1{one}/28"));
         let subnets = subnets.join(",").replace("200", &(200 + number).to_string());
@@ -204,8 +205,7 @@ async fn each_load_balancer_deploys_into_subnets_of_its_own_with_the_ports_of_wh
     Ok(())
 }
 
-/// What was there before and after each section of the guide, performed on moto, with a client's
-/// VPC of this range.
+/// What was there around each section of the guide, on moto, with this range of the client.
 async fn guide(client: &str, sections: &[&str]) -> Result<Vec<Value>> {
     let run = Run::new()?;
     let aws = Aws::start(&run).await?;

@@ -88,7 +88,10 @@ fn the_load_balancer_is_internal_and_forwards_each_port_to_its_own_target_group(
         let listener = stack.existing(&format!("Listener{port}"));
         let action =
             json!([{"Type": "forward", "TargetGroupArn": format!("{{TargetGroup{port}}}")}]);
-        let expected = json!({"LoadBalancerArn": LOAD_BALANCER, "Protocol": "TCP", "Port": port, "DefaultActions": action});
+        let expected = json!({
+            "LoadBalancerArn": LOAD_BALANCER, "Protocol": "TCP", "Port": port,
+            "DefaultActions": action,
+        });
         assert_eq!(listener, expected);
         let group = stack.existing(&format!("TargetGroup{port}"));
         assert_eq!([&group["Protocol"], &group["TargetType"]], ["TCP", "instance"]);

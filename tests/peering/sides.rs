@@ -55,7 +55,10 @@ fn the_side_of_the_query_nodes_admits_the_other_on_the_query_ports() {
 
 #[test]
 fn the_connection_is_what_was_asked_for() {
-    let within = json!({"VpcId": "vpc-00000001", "PeerVpcId": "vpc-00000002", "Tags": [{"Key": "Name", "Value": "link"}]});
+    let within = json!({
+        "VpcId": "vpc-00000001", "PeerVpcId": "vpc-00000002",
+        "Tags": [{"Key": "Name", "Value": "link"}],
+    });
     assert_eq!(requester(&[]).existing("PeeringConnection"), within);
     let mut across = within.clone();
     for (name, value) in
@@ -75,7 +78,9 @@ fn the_accepters_role_accepts_one_vpc_into_one_vpc_for_one_principal() {
             .existing("AccepterRole");
         let trust = json!({
             "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Principal": {"AWS": PRINCIPAL}, "Action": "sts:AssumeRole"}],
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": PRINCIPAL}, "Action": "sts:AssumeRole"},
+            ],
         });
         assert_eq!(role["AssumeRolePolicyDocument"], trust);
         let accept = json!({
@@ -94,7 +99,8 @@ fn the_accepters_role_accepts_one_vpc_into_one_vpc_for_one_principal() {
                     "Resource": "arn:aws:ec2:eu-west-1:111122223333:vpc-peering-connection/*",
                     "Condition": {"ArnEquals": {
                         "ec2:AccepterVpc": "arn:aws:ec2:eu-west-1:111122223333:vpc/vpc-00000001",
-                        "ec2:RequesterVpc": format!("arn:aws:ec2:{expected}:444455556666:vpc/vpc-00000002"),
+                        "ec2:RequesterVpc":
+                            format!("arn:aws:ec2:{expected}:444455556666:vpc/vpc-00000002"),
                     }},
                 },
             ],

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use base::VERSION;
 use lab::cloudformation::Template;
 use lab::deploy::{self, FLUSH_HOSTS, FRONT_DOOR};
 use lab::events::ClusterEvent;
@@ -11,7 +12,6 @@ use lab::process::Program;
 use lab::progress::{Quiet, Steps};
 use lab::stage::{EVENT_DEADLINE, Lab, Options, RARE_MINUTES};
 use lab::workspace::{Run, root, venv_bin, venv_program};
-use reconcile::VERSION;
 use serde_json::json;
 
 /// What the commands of a person who unpacked a release name.
@@ -63,8 +63,7 @@ async fn fails_over(run: &Run, release: &Path) -> Result<()> {
     lab.wait_for_target(1, EVENT_DEADLINE).await
 }
 
-/// Every template of an architecture leads to that architecture's zips, and allows no other
-/// processor.
+/// Every template of an architecture leads to its zips, and allows no other processor.
 async fn names_its_zips(run: &Run, release: &Path) -> Result<()> {
     for (place, architecture) in [(".", "arm64"), ("x86_64", "x86_64")] {
         // Finds what it nests.
@@ -140,8 +139,7 @@ async fn unpack(run: &Run) -> Result<PathBuf> {
     Ok(release)
 }
 
-/// The binaries once more, with a header that calls them arm64's. Nothing runs them: they stand for
-/// those that another compiler makes.
+/// The binaries with a header that calls them arm64's: a stand-in that nothing runs.
 fn disguised(run: &Run, binaries: &Path) -> Result<PathBuf> {
     /// Where the header of an ELF file names the machine, and its number.
     const MACHINE: (usize, u8) = (18, 183);

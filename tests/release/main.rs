@@ -1,5 +1,4 @@
-//! A release: that all of it is of one version, and that a person who unpacks it deploys it with
-//! sam alone.
+//! A release: all of one version, and deployed by whoever unpacks it with sam alone.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]

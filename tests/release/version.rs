@@ -1,10 +1,9 @@
-//! The version is that of the workspace in `Cargo.toml`, wherever it is told. What the programs
-//! tell is tested where they are.
+//! The version is that of `Cargo.toml` wherever it is told; what programs tell is tested with them.
 
 use std::fs::read_to_string;
 
+use base::VERSION;
 use lab::workspace::root;
-use reconcile::VERSION;
 use regex::Regex;
 
 fn text(path: &str) -> String {

@@ -1,5 +1,4 @@
-//! What EC2 takes as the description of a security group and of its rules, which no emulator
-//! checks.
+//! What EC2 takes as a security group's or rule's description, which no emulator checks.
 
 use regex::Regex;
 use serde_json::Value;

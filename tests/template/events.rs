@@ -60,10 +60,9 @@ fn rds_tells_of_everything_that_can_move_the_writer() {
     assert_eq!(before, ["TopicPolicy", "TopicPermission"], "RDS tests it at once");
 }
 
-/// Whether EventBridge would let an event through a pattern, for the forms that the template uses:
-/// `$or`, and lists of exact values, `anything-but` and `exists`. An event that lacks a field of
-/// the pattern matches `exists: false` alone; one with a list in the field matches by any of its
-/// items (EventBridge user guide, "Comparison operators").
+/// Whether EventBridge lets an event through a pattern of the template's forms: `$or`, lists of
+/// exact values, `anything-but`, `exists`. A missing field matches `exists: false` alone; a list
+/// matches by any item (EventBridge user guide, "Comparison operators").
 fn matches(pattern: &Value, event: &Value) -> bool {
     let fields = pattern.as_object().unwrap_or_else(|| panic!("{pattern} is no pattern"));
     fields.iter().all(|(key, expected)| match expected {

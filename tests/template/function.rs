@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base::payload::WATCH_LIMIT;
 use lab::variables::{VARIABLES_LIMIT, lambda_size};
 use platform::aws;
 use reconcile::binding::Kind;
 use reconcile::config::{Config, VARIABLES};
-use reconcile::watch::{DRIFT_LIMIT, WATCH_LIMIT};
+use reconcile::watch::DRIFT_LIMIT;
 use serde_json::json;
 
 use super::stack::{ENDPOINTS, Stack, TARGET_GROUP, TEMPLATE, owned, root, strings, text};
@@ -92,14 +93,13 @@ fn the_environment_is_what_the_configuration_reads() {
         );
         let variables = function["Environment"]["Variables"].as_object().unwrap();
         let expected = VARIABLES.into_iter().filter(|name| !FOR_PROBING.contains(name));
-        let expected = expected.chain(["MODE"]);
         assert_eq!(variables.keys().cloned().collect::<BTreeSet<_>>(), owned(expected));
         let config = Config::parse(|name| variables.get(name).map(text))
             .unwrap_or_else(|error| panic!("{kind}: {error}"));
         let [binding] = config.bindings.as_slice() else { panic!("{:?}", config.bindings) };
         let id = ["cluster", "readers", "instance"].contains(&kind).then_some("app");
         assert_eq!(binding.name, "writer");
-        assert_eq!(Kind::NAMES.iter().find(|(name, _)| *name == kind).unwrap().1, binding.kind);
+        assert_eq!(binding.kind.to_string(), kind);
         assert_eq!(binding.id.as_deref(), id, "{kind}");
         assert_eq!((binding.endpoint.to_string(), binding.port), (endpoint.to_owned(), 5432));
         assert_eq!(binding.target_group.to_string(), TARGET_GROUP);
@@ -147,7 +147,7 @@ fn unset_options_are_left_to_the_function() {
     let kinds = strings(&TEMPLATE["Parameters"]["DatabaseKind"]["AllowedValues"]);
     assert_eq!(
         kinds.into_iter().collect::<BTreeSet<_>>(),
-        owned(Kind::NAMES.map(|(name, _)| name))
+        Kind::ALL.iter().map(Kind::to_string).collect()
     );
 }
 

@@ -1,5 +1,4 @@
-//! A name and a kind that contradict each other: refused by the link, which is made first, and by
-//! the function.
+//! A name and a kind that contradict each other: refused by the link, made first, and the function.
 
 use reconcile::config::Config;
 use serde_json::json;
@@ -40,8 +39,8 @@ fn is_taken_by_the_link(kind: &str, endpoint: &str) -> bool {
 fn is_taken_by_the_function(kind: &str, endpoint: &str) -> bool {
     let family = if endpoint.contains(':') { "ipv6" } else { "ipv4" };
     let binding = json!({
-        "name": "writer", "endpoint": endpoint, "port": 5432, "targetGroupArn": TARGET_GROUP, "kind": kind,
-        "ipAddressType": family,
+        "name": "writer", "endpoint": endpoint, "port": 5432, "targetGroupArn": TARGET_GROUP,
+        "kind": kind, "ipAddressType": family,
     });
     Config::parse(|name| (name == "BINDINGS").then(|| json!([binding]).to_string())).is_ok()
 }
@@ -78,7 +77,8 @@ fn a_reader_endpoint_is_no_cluster_and_a_custom_one_no_host_name() {
 
 #[test]
 fn the_front_door_has_the_link_compare_them_before_anything_is_made() {
-    let passed = &layer(LAYERS[0])["Resources"]["Link"]["Properties"]["Parameters"]["DatabaseKindAndEndpoint"];
+    let passed = &layer(LAYERS[0])["Resources"]["Link"]["Properties"]["Parameters"];
+    let passed = &passed["DatabaseKindAndEndpoint"];
     assert_eq!(*passed, json!({"Fn::Sub": "${DatabaseKind} ${DatabaseEndpoint}"}));
     let link = Stack::with(&[])
         .nested("Link")

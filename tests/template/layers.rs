@@ -1,5 +1,5 @@
-//! What holds the layers together: each of them says the same as the others wherever they say
-//! something of the same name, and every layer can be read on its own.
+//! What holds the layers together: where several say something, they say the same, and every layer
+//! can be read on its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,8 +42,7 @@ fn object<'a>(template: &'a Value, part: &str) -> Vec<(&'a String, &'a Value)> {
     template[part].as_object().into_iter().flatten().collect()
 }
 
-/// Asserts that what has the same key in this part is the same in every template; without a key it
-/// is left out. How much stands again.
+/// Asserts that one key says the same in every template; counts what stands again.
 fn assert_same_everywhere(
     part: &str,
     key: impl Fn(&'static str, &Value) -> Option<&'static str>,
@@ -146,8 +145,8 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
                     value.is_some() || definition.get("Default").is_some(),
                     "{path}: {name} lacks {parameter}"
                 );
-                // The front door's OperationsTopicArn goes to the link, whose output the database
-                // gets. A function without a name has that of the stack above.
+                // The link gets the front door's OperationsTopicArn, the database the link's
+                // output. A function without a name has that of the stack above.
                 let exceptions =
                     [(REQUIRED_WITHOUT_LINK, "Database"), ("FunctionName", "FailoverSync")];
                 let own = template["Parameters"].get(parameter).is_some();
@@ -169,8 +168,8 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
     }
 }
 
-/// A change set that includes nested stacks knows neither outputs nor resources yet, and may refuse
-/// a condition on one. Whether there is one at all must be asked: a person may give none.
+/// A change set with nested stacks knows neither outputs nor resources, and may refuse a condition
+/// on one. Whether there is one must be asked: a person may give none.
 #[test]
 fn nothing_is_decided_by_what_does_not_exist_yet_but_whether_it_does() {
     let mut asked = BTreeSet::new();
@@ -294,9 +293,8 @@ fn variants() -> Vec<Stack> {
     every_stack().map(|(.., stack)| stack).chain(stacks).chain(links).collect()
 }
 
-/// Before anything exists a change set that includes nested stacks has placeholders for what a
-/// stack or a resource will be, and fails at a `Select` beyond them or at a pattern that they do
-/// not match.
+/// A change set with nested stacks has placeholders for what does not exist, and fails at a
+/// `Select` beyond them or a pattern that they do not match.
 #[test]
 fn every_intrinsic_condition_and_pattern_of_every_layer_takes_typed_values_and_placeholders() {
     let variants = variants();
@@ -389,8 +387,8 @@ fn nothing_is_declared_without_use() {
     }
 }
 
-/// A transform would ask for CAPABILITY_AUTO_EXPAND, hide from a change set what is made, and
-/// forbid the import of what a deleted stack left.
+/// A transform asks for CAPABILITY_AUTO_EXPAND, hides from a change set what is made, and forbids
+/// importing what a deleted stack left.
 #[test]
 fn no_layer_is_transformed() {
     for (path, template) in &*FILES {

@@ -1,6 +1,5 @@
-//! What `template.yaml` and its layers promise, read from the templates themselves: of a link with
-//! one database, and of a database that joins a link. What holds the layers together is in
-//! `layers.rs`, what `infra/flush-hosts.yaml` promises in `mysql_template`.
+//! What `template.yaml` and its layers promise: a link with one database, and one that joins a
+//! link. `layers.rs` has what holds them together, `mysql_template` has flush-hosts.
 
 // In a test a failed unwrap is the failure that it reports.
 #![allow(clippy::unwrap_used)]

@@ -10,7 +10,7 @@ use super::stack::{
 };
 use super::{GROUP_OF_READERS, PROBING, READERS, adopting, joined};
 
-/// What the function emits only while it observes.
+/// What is shown of a function only while it observes.
 pub(crate) const METRICS_WHILE_OBSERVING: [&str; 3] = ["Differs", "Observing", "WouldSwitch"];
 
 pub(crate) const ONLY_WHILE_OBSERVING: [&str; 3] =
@@ -74,7 +74,10 @@ fn an_observing_function_lacks_the_one_statement_that_changes_the_groups() {
         let writes = json!({
             "Sid": "ChangeTargetsOfTheseGroups",
             "Effect": "Allow",
-            "Action": ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
+            "Action": [
+                "elasticloadbalancing:RegisterTargets",
+                "elasticloadbalancing:DeregisterTargets",
+            ],
             "Resource": [TARGET_GROUP, READER_TARGET_GROUP],
         });
         assert_eq!((taken, observing.len()), (vec![writes], acting.len() - 1));

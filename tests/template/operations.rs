@@ -303,8 +303,7 @@ fn outputs_are_what_consumers_and_operators_need() {
     assert_eq!(server, of_the_database);
 }
 
-/// SAM's cache looks only at the function's own folder: it would ship an old binary after a change
-/// in `reconcile`.
+/// SAM's cache sees the function's folder alone: after a change elsewhere it ships an old binary.
 #[test]
 fn sam_does_not_cache_builds() {
     let samconfig = std::fs::read_to_string(root().join("samconfig.toml")).unwrap();

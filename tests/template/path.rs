@@ -28,10 +28,9 @@ fn the_load_balancer_is_internal_reaches_every_zone_and_has_a_security_group() {
 
 #[test]
 fn consumer_ranges_are_enforced_on_privatelink_only_when_asked() {
+    let property = "EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic";
     let enforcement = |parameters: &[(&str, &str)]| {
-        text(
-            &Stack::with(parameters).existing("LoadBalancer")["EnforceSecurityGroupInboundRulesOnPrivateLinkTraffic"],
-        )
+        text(&Stack::with(parameters).existing("LoadBalancer")[property])
     };
     assert_eq!(enforcement(&[]), "off");
     assert_eq!(enforcement(&[("ConsumerCidrs", "10.9.0.0/16")]), "off");
@@ -42,8 +41,7 @@ fn consumer_ranges_are_enforced_on_privatelink_only_when_asked() {
 }
 
 #[test]
-fn the_group_of_the_load_balancer_lets_nobody_in_and_reaches_nothing_until_a_database_adds_its_rules()
- {
+fn the_load_balancers_group_lets_nobody_in_or_out_until_a_database_adds_its_rules() {
     let group = Stack::with(&[SECURITY_GROUP]).existing("LoadBalancerSecurityGroup");
     assert_eq!(group.get("SecurityGroupIngress"), None);
     let [nowhere] = group["SecurityGroupEgress"].as_array().unwrap().as_slice() else {
@@ -138,9 +136,8 @@ fn consumers_are_the_allowed_principals_and_are_accepted_by_hand() {
     assert_eq!(service["PrivateDnsName"], "db.example.com");
 }
 
-/// A recreated endpoint service has another name, and its load balancer cannot be deleted while it
-/// stands. What a database adds goes with its stack, so that the same database can be put on the
-/// link again.
+/// A recreated endpoint service has another name, and holds its load balancer. What a database adds
+/// goes with its stack, so that it can be put on the link again.
 #[test]
 fn deleting_the_stack_leaves_the_whole_link_and_nothing_of_the_database() {
     let retained = section("Resources")
@@ -160,9 +157,8 @@ fn deleting_the_stack_leaves_the_whole_link_and_nothing_of_the_database() {
     assert_eq!(TEMPLATE["Resources"]["EndpointService"]["UpdateReplacePolicy"], "Retain");
 }
 
-/// An update of a stack from before the layers replaces no target group: to name a property that is
-/// fixed at the creation may count as a change of it, and a rule of another name would be made a
-/// second time.
+/// An update of a stack from before the layers replaces no target group: naming a fixed property
+/// may count as its change, and a renamed rule would be made twice.
 #[test]
 fn a_database_from_before_the_layers_keeps_its_target_group_and_its_rules() {
     let stack = joined(&[SECURITY_GROUP, ("ReaderListenerPort", "5433")]);

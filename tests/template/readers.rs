@@ -45,8 +45,7 @@ fn the_readers_are_a_second_binding_with_a_group_and_an_endpoint_of_their_own() 
     }
 }
 
-/// The endpoint of a cluster in China has more behind it; a CNAME has nothing to derive the readers
-/// from.
+/// An endpoint in China is longer; from a CNAME no reader endpoint follows.
 #[test]
 fn an_endpoint_without_a_reader_endpoint_does_not_bring_the_writer_twice() {
     let readers = |endpoint: &str| {

@@ -1,11 +1,10 @@
-//! A function that asks the database itself whether it takes writes: what it has more than others,
-//! and that it has nothing more without a login.
+//! A function that asks the database: what it has more than others, and only with a login.
 
 use std::collections::BTreeSet;
 
+use base::login::LoginMethod;
 use reconcile::binding::{Engine, Kind};
 use reconcile::config::Config;
-use reconcile::login::LoginMethod;
 use serde_json::{Value, json};
 
 use super::function::FOR_PROBING;
@@ -153,9 +152,8 @@ fn the_readers_beside_a_writer_that_is_asked_are_not() {
 
 #[test]
 fn the_kinds_that_can_be_asked_are_those_that_have_a_voice() {
-    let with_probe =
-        Kind::NAMES.into_iter().filter(|(_, kind)| kind.can_probe_role()).map(|(name, _)| name);
-    assert_eq!(owned(with_probe), owned(ASKED));
+    let with_probe = Kind::ALL.iter().filter(|kind| kind.can_probe_role());
+    assert_eq!(with_probe.map(Kind::to_string).collect::<BTreeSet<_>>(), owned(ASKED));
     for (kind, endpoint) in ENDPOINTS {
         let refusals =
             probing(&[("DatabaseKind", kind), ("DatabaseEndpoint", endpoint)]).refusals();

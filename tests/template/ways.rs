@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reconcile::watch::EVENT_LIFETIME;
+use reconcile::trigger::EVENT_LIFETIME;
 use serde_json::json;
 
 use super::events::rds_endpoints;

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 use reconcile::binding::{Binding, Endpoint, Family};
 use reconcile::config::Config;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
+use reconcile::plan::Mode;
 use reconcile::poll_policy::PAUSE;
+use reconcile::trigger::Trigger;
 use tokio::time::{Instant, timeout};
 
 use crate::dns;
 use crate::error::{AwsError, DnsError, DnsFailure};
 use crate::limit::ConcurrencyLimited;
-use crate::ports::{Clock, Clusters, Dns, RoleProbe, TargetGroups};
+use crate::ports::{Clock, Clusters, Dns, Ports, RoleProbe};
 use crate::process_state::ProcessState;
 
 /// Bindings of one cluster, such as its writer's and its readers', share what the RDS API says for
@@ -25,42 +28,22 @@ const SHARED_FOR: Duration = PAUSE;
 type Members = (Vec<ClusterMember>, DateTime<Utc>);
 
 /// Locked while the RDS API is asked, so that another binding waits for the same answer.
-type Shared = Arc<tokio::sync::Mutex<Option<(Members, Instant)>>>;
+pub(crate) type Shared = Arc<tokio::sync::Mutex<Option<(Members, Instant)>>>;
 
 /// The configuration and the ports of a process.
-pub(crate) struct Context<D, G, T, C> {
+pub(crate) struct Context<P: Ports> {
     pub(crate) config: Config,
-    pub(crate) dns: D,
-    pub(crate) groups: ConcurrencyLimited<G>,
-    pub(crate) topology: ConcurrencyLimited<T>,
+    pub(crate) dns: P::Dns,
+    pub(crate) groups: ConcurrencyLimited<P::TargetGroups>,
+    pub(crate) topology: ConcurrencyLimited<P::Clusters>,
     pub(crate) role_probe: Option<Arc<dyn RoleProbe>>,
-    pub(crate) clock: C,
+    pub(crate) clock: P::Clock,
     pub(crate) state: ProcessState,
-    clusters: Mutex<BTreeMap<String, Shared>>,
+    /// What the RDS API said last of each cluster.
+    pub(crate) clusters: Mutex<BTreeMap<String, Shared>>,
 }
 
-impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Context<D, G, T, C> {
-    pub(crate) fn new(
-        config: Config,
-        dns: D,
-        groups: G,
-        topology: T,
-        clock: C,
-    ) -> Context<D, G, T, C> {
-        let (groups, topology) =
-            (ConcurrencyLimited::new(groups), ConcurrencyLimited::new(topology));
-        Context {
-            config,
-            dns,
-            groups,
-            topology,
-            role_probe: None,
-            clock,
-            state: ProcessState::default(),
-            clusters: Mutex::default(),
-        }
-    }
-
+impl<P: Ports> Context<P> {
     /// The addresses behind the binding's endpoint.
     pub(crate) async fn resolve(&self, binding: &Binding) -> Result<DnsAnswer, DnsError> {
         match &binding.endpoint {
@@ -101,6 +84,11 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Context<D, G, T, C> {
                 Ok(members)
             }
         }
+    }
+
+    /// Whether this run changes anything: neither a dry run nor an observing function does.
+    pub(crate) fn mode(&self, trigger: &Trigger) -> Mode {
+        if trigger.dry_run { Mode::Observe } else { self.config.mode }
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {

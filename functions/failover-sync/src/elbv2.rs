@@ -6,9 +6,9 @@ use aws_sdk_elasticloadbalancingv2::types::builders::TargetDescriptionBuilder;
 use aws_sdk_elasticloadbalancingv2::types::{TargetDescription, TargetHealthDescription};
 use platform::response::CompleteResponse;
 use reconcile::binding::TargetGroupArn;
-use reconcile::target::{DescribedTarget, Target, TargetState};
+use reconcile::target::{DescribedTarget, Target};
 
-use crate::error::{AwsError, chain};
+use crate::error::{AwsError, DEREGISTER, REGISTER, chain};
 use crate::ports::TargetGroups;
 
 /// The IAM actions that this adapter calls.
@@ -18,8 +18,6 @@ use crate::ports::TargetGroups;
 pub const IAM_ACTIONS: [&str; 3] = [DESCRIBE, REGISTER, DEREGISTER];
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
-const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
-const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 
 /// The port [`TargetGroups`] over the real API.
 pub struct Elbv2(pub Client);
@@ -121,7 +119,7 @@ fn described(entry: &TargetHealthDescription) -> Option<DescribedTarget> {
     let health = entry.target_health()?;
     let reason = health.reason().map(|reason| reason.as_str().to_owned());
     let (port, state) =
-        (u16::try_from(target.port()?).ok()?, TargetState::parse(health.state()?.as_str()));
+        (u16::try_from(target.port()?).ok()?, health.state()?.as_str().parse().ok()?);
     let zone = target.availability_zone().map(str::to_owned);
     Some(DescribedTarget::new(target.id()?.to_owned(), port, state, reason).in_zone(zone))
 }

@@ -3,16 +3,21 @@
 //! A `Display` never repeats its source; [`chain`] joins them. Each error has a stable name, which
 //! becomes the `errorType` of a failed invocation.
 
-use std::fmt;
-
+use base::payload::PayloadError;
+use base::report::Failure;
 use lambda_runtime::Diagnostic;
 pub use platform::error::{AwsError, chain};
 use reconcile::binding::Family;
 use reconcile::network::AddressRefusal;
 use reconcile::plan::Plan;
-use reconcile::report::{Failure, Report};
-use reconcile::trigger::PayloadError;
+use reconcile::report::{Report, strings};
+use reconcile::target::{DescribedTarget, Target};
 use thiserror::Error;
+
+/// The IAM action that registers targets.
+pub(crate) const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
+/// The IAM action that deregisters them.
+pub(crate) const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 
 /// Why a run failed. The message of the invocation's error names each failure.
 #[derive(Debug, Error)]
@@ -106,7 +111,7 @@ pub enum SyncError {
     )]
     DeadlineNear {
         /// What it was doing.
-        phase: String,
+        phase: Phase,
     },
     /// A defect in this program.
     #[error(
@@ -114,6 +119,29 @@ pub enum SyncError {
          report it"
     )]
     Panicked(String),
+}
+
+/// What a run is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Phase {
+    /// Nothing yet.
+    #[error("starting")]
+    Starting,
+    /// Asking DNS, the target group and the others.
+    #[error("reading DNS and the target group")]
+    Observing,
+    /// Pausing between two observations.
+    #[error("waiting to look again")]
+    Waiting,
+    /// Describing the target group before a deregistration.
+    #[error("describing the target group")]
+    Describing,
+    /// Registering these targets.
+    #[error("registering {}", strings(.0).join(", "))]
+    Registering(Vec<Target>),
+    /// Deregistering these targets.
+    #[error("deregistering {}", strings(.0).join(", "))]
+    Deregistering(Vec<DescribedTarget>),
 }
 
 /// What another look may do about an error.
@@ -125,6 +153,8 @@ pub(crate) enum Remedy {
     OtherEvidence,
     /// It helps if it comes later.
     Patience,
+    /// The same, if the right to write was given a moment ago.
+    Permission,
     /// It may succeed.
     Retry,
 }
@@ -135,6 +165,9 @@ impl SyncError {
         match self {
             SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => {
                 match source.kind() {
+                    "AccessDenied" if [REGISTER, DEREGISTER].contains(&source.action) => {
+                        Remedy::Permission
+                    }
                     "AccessDenied" | "TargetGroupNotFound" => Remedy::None,
                     "Throttled" => Remedy::Patience,
                     _ => Remedy::Retry,
@@ -176,41 +209,32 @@ pub struct DnsError {
 }
 
 /// The ways in which DNS does not answer with an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DnsFailure {
     /// The name does not exist.
+    #[error("answered NXDOMAIN: check the endpoint's spelling")]
     NoSuchName,
     /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks
     /// like this.
+    #[error(
+        "answered without an address: check \"ipAddressType\", and that the CNAME chain does not \
+         loop"
+    )]
     NoAddress,
     /// The server answered with an error code such as SERVFAIL.
+    #[error("answered {0}")]
     Code(String),
     /// No answer in time.
+    #[error("did not answer in time")]
     Timeout,
     /// Anything else, such as a server that cannot be reached.
+    #[error("could not be asked: {0}")]
     Other(String),
 }
 
 impl DnsFailure {
     /// Whether it is an answer to the question, which another server would give as well.
-    pub fn is_definite(&self) -> bool {
+    pub(crate) fn is_definite(&self) -> bool {
         matches!(self, DnsFailure::NoSuchName | DnsFailure::NoAddress)
-    }
-}
-
-impl fmt::Display for DnsFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DnsFailure::NoSuchName => {
-                f.write_str("answered NXDOMAIN: check the endpoint's spelling")
-            }
-            DnsFailure::NoAddress => f.write_str(
-                "answered without an address: check \"ipAddressType\", and that the CNAME chain \
-                 does not loop",
-            ),
-            DnsFailure::Code(code) => write!(f, "answered {code}"),
-            DnsFailure::Timeout => f.write_str("did not answer in time"),
-            DnsFailure::Other(text) => write!(f, "could not be asked: {text}"),
-        }
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::error::{RunError, chain};
-use crate::ports::{Clock, Clusters, Dns, TargetGroups};
+use crate::ports::Ports;
 use crate::sync::Synchronizer;
 use crate::telemetry;
 
@@ -22,13 +22,7 @@ use crate::telemetry;
 ///
 /// # Errors
 /// When the Runtime API cannot be reached any more.
-pub async fn serve<D, G, T, C>(synchronizer: Synchronizer<D, G, T, C>) -> Result<(), Error>
-where
-    D: Dns,
-    G: TargetGroups,
-    T: Clusters,
-    C: Clock,
-{
+pub async fn serve<P: Ports>(synchronizer: Synchronizer<P>) -> Result<(), Error> {
     let synchronizer = Arc::new(synchronizer);
     // Before Lambda is asked for the first event. In a task of its own: whatever goes wrong, the
     // function starts.
@@ -71,8 +65,8 @@ fn warn_of(trigger: &Trigger) {
     }
 }
 
-async fn invoke<D: Dns, G: TargetGroups, T: Clusters, C: Clock>(
-    synchronizer: &Arc<Synchronizer<D, G, T, C>>,
+async fn invoke<P: Ports>(
+    synchronizer: &Arc<Synchronizer<P>>,
     event: LambdaEvent<Value>,
 ) -> Result<Report, Diagnostic> {
     let outcome = match Trigger::parse(&event.payload) {

@@ -1,21 +1,31 @@
 //! The Lambda function failover-sync: it keeps a target group pointed at the database writer.
 //!
-//! [`sync`] runs the bindings side by side; `run` is the loop for one of them: observe, decide,
-//! plan, apply, observe again. `observer` is what it has seen and how it observes again,
-//! `questions` are those that are under way, `retry` says which errors a watch looks through, and
-//! `process_state` what a process remembers between runs. They see the world through the traits of
-//! [`ports`]; [`dns`], [`elbv2`], [`rds`] and [`role_probe`] implement them for the real one and
-//! decide nothing, and `limit` keeps the bindings from crowding AWS. [`handler`] turns an
-//! invocation into a run and a report into its answer. What follows from what was seen is decided
-//! in the crate `reconcile`.
+//! The way of an event, and in it the modules:
+//!
+//! 1. [`handler`]: Lambda's invocation becomes a `Trigger` (crate `reconcile`).
+//! 2. [`sync`]: a run for each binding, side by side, all with one `context`.
+//! 3. `run`: observe, decide, apply, and observe again to verify, until the watch is over. All
+//!    state of a run is in it; what a process keeps of a target group is in `process_state`.
+//! 4. `run::ask`: the questions that are due, each answered in its own time (`questions`), those to
+//!    databases as far as the login works (`databases`).
+//! 5. `run::observe`: the answers become evidence, and the evidence a verdict.
+//! 6. `retry`: which errors a watch goes on after, and when.
+//! 7. [`telemetry`]: the report as a log line and as metrics; its JSON is the result.
+//!
+//! The world is behind the traits of [`ports`]; [`dns`], [`elbv2`], [`rds`] and [`role_probe`]
+//! implement them, and `limit` keeps the bindings from crowding AWS. Every error is in [`error`],
+//! with its remedy.
+//!
+//! **What it has not:** a rule. What follows from what was seen is decided in the crate
+//! `reconcile`. No adapter decides anything, and nothing is kept between processes.
 
 mod context;
+mod databases;
 pub mod dns;
 pub mod elbv2;
 pub mod error;
 pub mod handler;
 mod limit;
-mod observer;
 pub mod ports;
 mod process_state;
 mod questions;

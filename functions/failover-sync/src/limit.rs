@@ -6,8 +6,8 @@
 //! first half second, that mode lets a call pass every two seconds, and asks more for a second try
 //! than its bucket can then hold.
 
+use base::database::ClusterMember;
 use reconcile::binding::TargetGroupArn;
-use reconcile::evidence::ClusterMember;
 use reconcile::target::{DescribedTarget, Target};
 use tokio::sync::{Semaphore, SemaphorePermit};
 

@@ -4,15 +4,35 @@
 use std::future::Future;
 use std::net::IpAddr;
 
+use base::database::ClusterMember;
+use base::report::Failure;
 use chrono::{DateTime, Utc};
 pub use futures_util::future::BoxFuture;
 use reconcile::binding::{Binding, Family, TargetGroupArn};
 use reconcile::claim::Role;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
-use reconcile::report::Failure;
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::{DescribedTarget, Target};
 
 use crate::error::{AwsError, DnsError};
+
+/// All that the loop needs, as one type. A tuple of implementations is one.
+pub trait Ports: Send + Sync + 'static {
+    /// Asks DNS.
+    type Dns: Dns;
+    /// Reads and changes target groups.
+    type TargetGroups: TargetGroups;
+    /// Asks the RDS API.
+    type Clusters: Clusters;
+    /// Tells the time of day.
+    type Clock: Clock;
+}
+
+impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Ports for (D, G, T, C) {
+    type Dns = D;
+    type TargetGroups = G;
+    type Clusters = T;
+    type Clock = C;
+}
 
 /// Asks DNS.
 pub trait Dns: Send + Sync + 'static {

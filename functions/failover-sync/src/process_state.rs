@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 use reconcile::binding::TargetGroupArn;
 use reconcile::claim::age;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
 use reconcile::history::History;
 use reconcile::poll_policy::LastInSync;
 use reconcile::target::Addresses;
@@ -40,21 +41,8 @@ impl ProcessState {
         self.groups().get(group).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn record_history(&self, group: &TargetGroupArn, history: History) {
-        self.groups().entry(group.clone()).or_default().history = history;
-    }
-
-    pub(crate) fn record_in_sync(&self, group: &TargetGroupArn, last_in_sync: LastInSync) {
-        self.groups().entry(group.clone()).or_default().last_in_sync = last_in_sync;
-    }
-
-    /// Notes since when witnesses have disagreed, at the end of a run in which they did.
-    pub(crate) fn record_disagreement(&self, group: &TargetGroupArn, since: Option<DateTime<Utc>>) {
-        self.groups().entry(group.clone()).or_default().last_in_sync.disagreed = since;
-    }
-
-    pub(crate) fn record_members(&self, group: &TargetGroupArn, members: &MemberAddresses) {
-        self.groups().entry(group.clone()).or_default().members = members.clone();
+    pub(crate) fn update(&self, group: &TargetGroupArn, change: impl FnOnce(&mut GroupState)) {
+        change(self.groups().entry(group.clone()).or_default());
     }
 
     fn groups(&self) -> MutexGuard<'_, BTreeMap<TargetGroupArn, GroupState>> {

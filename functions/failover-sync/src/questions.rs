@@ -6,11 +6,12 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::task::Poll;
 
+use base::database::ClusterMember;
+use base::report::Failure;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use reconcile::claim::Role;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
-use reconcile::report::Failure;
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::DescribedTarget;
 use tokio::time::Instant;
 

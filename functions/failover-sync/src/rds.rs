@@ -4,8 +4,8 @@ use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_rds::Client;
 use aws_sdk_rds::config::Builder;
+use base::database::ClusterMember;
 use platform::rds::{DESCRIBE_CLUSTERS, describe_cluster};
-use reconcile::evidence::ClusterMember;
 
 use crate::error::AwsError;
 use crate::ports::Clusters;

@@ -13,6 +13,10 @@ const IN_VAIN: u32 = 3;
 /// A refused address that is named for so long ends the run.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
+/// A role that was just given the right to write may be denied it for seconds (IAM is eventually
+/// consistent, IAM guide, "Troubleshoot IAM"): a denied write that lasts longer ends the run.
+const DENIED_FOR: Duration = Duration::from_secs(60);
+
 /// ELBv2 throttles the whole account: after so long at first, then after twice as long each time.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -48,7 +52,8 @@ impl Errors {
         match remedy {
             Remedy::None => (count < IN_VAIN).then_some(Duration::ZERO),
             Remedy::OtherEvidence => (lasted < REFUSED_FOR).then_some(Duration::ZERO),
-            Remedy::Patience => {
+            Remedy::Permission if lasted >= DENIED_FOR => None,
+            Remedy::Patience | Remedy::Permission => {
                 Some(jittered((BACK_OFF * (1 << (count - 1).min(4))).min(BACK_OFF_AT_MOST)))
             }
             Remedy::Retry => Some(Duration::ZERO),
@@ -68,11 +73,14 @@ mod tests {
     use reconcile::network::AddressRefusal;
 
     use super::*;
-    use crate::error::AwsError;
+    use crate::error::{AwsError, DEREGISTER, REGISTER};
 
     fn refused_with(code: &str) -> SyncError {
-        let mut source =
-            AwsError::incomplete("elasticloadbalancing:RegisterTargets", "group", "no");
+        refused("elasticloadbalancing:DescribeTargetHealth", code)
+    }
+
+    fn refused(action: &'static str, code: &str) -> SyncError {
+        let mut source = AwsError::incomplete(action, "group", "no");
         source.code = Some(code.to_owned());
         SyncError::Aws { progress: "", source: source.into() }
     }
@@ -90,6 +98,20 @@ mod tests {
         let mut errors = Errors::default();
         for code in ["AccessDenied", "AccessDenied", "InternalFailure", "AccessDenied"] {
             assert!(errors.next(&refused_with(code)).is_some(), "{code}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_is_denied_is_tried_again_for_a_minute() {
+        for action in [REGISTER, DEREGISTER] {
+            let mut errors = Errors::default();
+            let began = Instant::now();
+            while let Some(pause) = errors.next(&refused(action, "AccessDenied")) {
+                assert!(!pause.is_zero(), "{action}: like throttling");
+                tokio::time::sleep(pause).await;
+            }
+            let lasted = began.elapsed();
+            assert!(lasted >= DENIED_FOR && lasted < 2 * DENIED_FOR, "{action}: {lasted:?}");
         }
     }
 

@@ -1,29 +1,37 @@
-//! One run for one binding: observe, decide, plan, apply, and observe again.
+//! One run for one binding: observe, decide, apply, and observe again to verify.
+//!
+//! [`Run`] is all the state of a run, and its methods are the steps. Here are the loop and the
+//! writes; `ask` says whom it asks, and `observe` how what they answer becomes a verdict.
 
+mod ask;
+mod observe;
+
+use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 use reconcile::binding::Binding;
 use reconcile::claim::age;
 use reconcile::event::RdsEvent;
 use reconcile::evidence::Evidence;
-use reconcile::pending_writes::PendingWrites;
-use reconcile::plan::Plan;
+use reconcile::plan::{Mode, Plan};
 use reconcile::poll_policy::PollPolicy;
 use reconcile::reason::Reason;
 use reconcile::report::{BindingReport, strings};
 use reconcile::target::{DescribedTarget, Target};
 use reconcile::trigger::Trigger;
 use reconcile::verdict::Verdict;
-use reconcile::watch::{EVENT_LIFETIME, Watch};
+use reconcile::watch::Watch;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::context::Context;
-use crate::error::{SyncError, chain};
-use crate::observer::Observer;
-use crate::ports::{Clock, Clusters, Dns, TargetGroups};
-use crate::process_state::GroupState;
+use crate::databases::Databases;
+use crate::error::{AwsError, DnsError, Phase, SyncError, chain};
+use crate::ports::{Ports, TargetGroups};
+use crate::process_state::{GroupState, MemberAddresses};
+use crate::questions::Questions;
 use crate::retry::Errors;
 
 /// What errors say about what may have been done before them.
@@ -37,23 +45,42 @@ const IN_REGISTRATION: &str =
 const IN_SYNC_FOR: Duration = Duration::from_secs(5);
 
 /// A run, what it has seen, and what it has to say.
-pub(crate) struct Run<'a, D, G, T, C> {
-    observer: Observer<'a, D, G, T, C>,
+pub(crate) struct Run<'a, P: Ports> {
+    context: &'a Context<P>,
+    binding: &'a Binding,
+    start: Instant,
     watch: Watch,
     /// The events that concern the binding, if nothing else asks for a watch, until the RDS API
     /// says whose they are.
     events: Vec<RdsEvent>,
     /// When the last event that concerns the binding happened, if that says anything about now.
     event_at: Option<DateTime<Utc>>,
-    pending_writes: PendingWrites,
-    /// The last verdict's name and the rule that made it.
-    rule: Option<(&'static str, Option<&'static str>)>,
+    /// What was said and seen, and what was written and does not show yet.
+    evidence: Evidence,
+    poll_policy: PollPolicy,
+    /// What is being asked, also from one look to the next.
+    questions: Questions<'a>,
+    /// Whether DNS is to be asked in this round.
+    is_dns_due: bool,
+    /// Why DNS gave no answer, the last time it gave none.
+    last_dns_error: Option<DnsError>,
+    /// Why the target group could not be read, until the look ends with it.
+    describe_error: Option<AwsError>,
+    /// Where the members' endpoints were found last.
+    members: MemberAddresses,
+    /// An answer of the RDS API for whose members DNS had no addresses yet, and when it came.
+    members_without_address: Option<(Vec<ClusterMember>, DateTime<Utc>)>,
+    /// The databases, if they are asked.
+    databases: Option<Databases<'a>>,
+    look_began: Instant,
+    /// What sort of verdict the last one was, and for what sort of reason.
+    last_decided: Option<(Discriminant<Verdict>, Option<Discriminant<Reason>>)>,
     /// Switches in a row that did not make the group what it should be.
     unconfirmed_switches: u32,
     /// When the group was last found right, if nothing else was seen since.
     in_sync_at: Option<Instant>,
     report: BindingReport,
-    phase: String,
+    phase: Phase,
 }
 
 /// What follows from one look.
@@ -63,70 +90,54 @@ enum Next {
     ObserveAgain,
 }
 
-impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
-    pub(crate) fn new(
-        context: &'a Context<D, G, T, C>,
-        binding: &'a Binding,
-        trigger: &Trigger,
-        report: BindingReport,
-    ) -> Self {
+impl<'a, P: Ports> Run<'a, P> {
+    pub(crate) fn new(context: &'a Context<P>, binding: &'a Binding, trigger: &Trigger) -> Self {
         let now = context.now();
-        let concerning = || trigger.events.iter().filter(|event| event.concerns(binding));
-        let times = concerning().filter_map(|event| event.time);
-        let event_at = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
-        let events = concerning().filter(|_| trigger.watch.is_none()).cloned().collect();
-        let watch = Watch::new(concerning(), trigger.watch, context.config.watch, now);
+        let events = trigger.events_for(binding, now);
+        let event_at = events.iter().filter_map(|event| event.time).max();
+        let watch = Watch::new(&events, trigger.watch, context.config.watch, now);
         let GroupState { history, last_in_sync, members } =
             context.state.get(&binding.target_group);
-        let poll_policy = PollPolicy::new(binding, watch.has_event(), last_in_sync);
-        let evidence = Evidence::new(binding, &trigger.events, history, now);
-        let mut observer = Observer::new(context, binding, poll_policy, evidence, members);
-        observer.waits_for_all = trigger.dry_run;
-        let (pending_writes, phase) = (PendingWrites::default(), "starting".to_owned());
+        let role_probe = binding.engine.and(context.role_probe.as_ref());
         Run {
-            observer,
-            watch,
-            events,
+            context,
+            binding,
+            start: Instant::now(),
+            evidence: Evidence::new(binding, &events, history, now),
+            poll_policy: PollPolicy::new(binding, watch.has_event(), last_in_sync),
+            // A dry run watches nothing, whatever asks for it.
+            watch: if trigger.dry_run { watch.once() } else { watch },
+            events: if trigger.watch.is_none() { events } else { Vec::new() },
             event_at,
-            pending_writes,
-            rule: None,
+            questions: Questions::default(),
+            is_dns_due: false,
+            last_dns_error: None,
+            describe_error: None,
+            members,
+            members_without_address: None,
+            databases: role_probe.map(|probe| Databases::new(probe.sessions(binding).into())),
+            look_began: Instant::now(),
+            last_decided: None,
             unconfirmed_switches: 0,
             in_sync_at: None,
-            report,
-            phase,
+            report: BindingReport::new(binding, trigger, context.mode(trigger)),
+            phase: Phase::Starting,
         }
     }
 
     /// Looks and applies until the watch is over. In a watch an error is not the end, if the next
-    /// look may succeed. A dry run watches nothing, whatever asks for it.
+    /// look may succeed.
     pub(crate) async fn converge(&mut self) -> Result<(), SyncError> {
         let mut has_verified = false;
         let mut errors = Errors::default();
         loop {
             let began = Instant::now();
-            let mut back_off = Duration::ZERO;
-            let next = match self.step().await {
-                Err(error) => {
-                    self.in_sync_at = None;
-                    self.watch.record_drift();
-                    let goes_on = !self.report.dry_run
-                        && self.watch.has_event()
-                        && !self.watch.is_expired(self.now());
-                    match errors.next(&error).filter(|_| goes_on) {
-                        Some(pause) => back_off = pause,
-                        None => return Err(error),
-                    }
-                    warn!(
-                        binding = self.observer.binding.name,
-                        error = chain(&error),
-                        "a look failed, the watch goes on"
-                    );
-                    Next::ObserveAgain
-                }
+            let (next, back_off) = match self.step().await {
                 Ok(next) => {
                     errors.end();
-                    next
+                    (next, Duration::ZERO)
                 }
+                Err(error) => (Next::ObserveAgain, self.survive(error, &mut errors)?),
             };
             match next {
                 Next::End => return Ok(()),
@@ -135,11 +146,10 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
                 Next::Verify if !has_verified => has_verified = true,
                 Next::Verify | Next::ObserveAgain => {
                     has_verified = false;
-                    self.phase = "waiting to look again".to_owned();
-                    let pause =
-                        self.observer.pause(began.elapsed(), !self.pending_writes.is_empty());
-                    self.observer.poll_during(sleep(back_off)).await;
-                    self.observer.wait(pause).await;
+                    self.phase = Phase::Waiting;
+                    let pause = self.poll_policy.pause(&self.evidence, began.elapsed(), self.now());
+                    self.poll_during(sleep(back_off)).await;
+                    self.wait(pause).await;
                 }
             }
         }
@@ -148,110 +158,115 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
     /// What the run failed with because its time is up: nothing, if the group was found right a
     /// moment ago.
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
-        self.report.is_cut_short = self.in_sync_at.is_some_and(|at| at.elapsed() <= IN_SYNC_FOR);
-        (!self.report.is_cut_short).then(|| SyncError::DeadlineNear { phase: self.phase.clone() })
+        self.report.cut_short = self.in_sync_at.is_some_and(|at| at.elapsed() <= IN_SYNC_FOR);
+        if self.report.cut_short {
+            None
+        } else {
+            Some(SyncError::DeadlineNear { phase: self.phase.clone() })
+        }
     }
 
     /// Ends what is open.
     pub(crate) async fn close(&mut self) {
-        self.observer.close().await;
+        if let Some(databases) = &self.databases {
+            databases.sessions.close().await;
+        }
     }
 
     pub(crate) fn into_report(self) -> BindingReport {
-        let Observer { observations, dns_failures, first_took: observe_latency, .. } =
-            self.observer;
-        BindingReport { observations, dns_failures, observe_latency, ..self.report }
+        self.report
+    }
+
+    /// How much longer than usual to wait after an error.
+    ///
+    /// # Errors
+    /// The same, if it is the end of the run.
+    fn survive(&mut self, error: SyncError, errors: &mut Errors) -> Result<Duration, SyncError> {
+        self.in_sync_at = None;
+        self.watch.record_drift();
+        if !self.watch.has_event() || self.watch.is_expired(self.now()) {
+            return Err(error);
+        }
+        let Some(back_off) = errors.next(&error) else { return Err(error) };
+        let binding = &self.binding.name;
+        warn!(binding, error = chain(&error), "a look failed, the watch goes on");
+        Ok(back_off)
     }
 
     async fn step(&mut self) -> Result<Next, SyncError> {
-        self.phase = "reading DNS and the target group".to_owned();
-        let mut decided =
-            self.observer.observe().await.inspect_err(|_| self.report.clear_verdict())?;
-        self.in_sync_at = self.in_sync_at.filter(|_| matches!(decided, Verdict::InSync(_)));
-        if matches!(decided, Verdict::Switch(..)) && !self.report.dry_run {
-            decided = self
-                .observer
-                .refresh_targets(decided)
-                .await
-                .inspect_err(|_| self.report.clear_verdict())?;
-        }
+        self.phase = Phase::Observing;
+        let decided = match self.observe().await {
+            Ok(decided) if decided.plan().is_some() => {
+                self.in_sync_at = None;
+                self.refresh_targets(decided).await
+            }
+            observed => observed,
+        };
+        let decided = decided.inspect_err(|_| self.report.clear_verdict())?;
         self.record_verdict(&decided);
-        self.save_history();
-        let now = self.now();
+        self.remember(|state, run| state.history = run.evidence.history());
         self.in_sync_at = matches!(decided, Verdict::InSync(_)).then(Instant::now);
+        let now = self.now();
         match decided {
-            Verdict::InSync(_) => {
-                self.unconfirmed_switches = 0;
-                if self.report.is_changed() {
-                    let since_event = self.event_at.map(|event| age(event, now));
-                    self.report.switch_latency = self.report.switch_latency.or(since_event);
-                }
-                let last_in_sync = self
-                    .observer
-                    .poll_policy
-                    .record_in_sync(self.observer.evidence.last_dns_answer());
-                self.observer
-                    .context
-                    .state
-                    .record_in_sync(&self.observer.binding.target_group, last_in_sync);
-                self.drop_foreign_events(now);
-                let is_over = self.report.dry_run || self.watch.record_agreement(now);
-                return Ok(if is_over { Next::End } else { Next::ObserveAgain });
-            }
+            Verdict::InSync(_) => return Ok(self.record_in_sync(now)),
             Verdict::Refuse(refusal) => return Err(SyncError::Refused(refusal)),
-            Verdict::Switch(plan, _) if self.report.dry_run => {
-                self.report.record_dry_run(&plan);
-                return Ok(Next::End);
-            }
-            Verdict::Switch(plan, _)
-                if self.unconfirmed_switches >= 2 && self.watch.is_expired(now) =>
-            {
-                return Err(SyncError::Unconfirmed(plan));
-            }
             Verdict::Switch(plan, _) => {
-                self.watch.record_drift();
-                self.unconfirmed_switches += 1;
-                self.apply(plan).await?;
-                return Ok(Next::Verify);
+                let permitted = self.report.mode.permit(plan);
+                if !permitted.is_empty() {
+                    return self.switch(permitted, now).await;
+                }
             }
-            Verdict::Wait(_) => {}
+            Verdict::Wait(_) => {
+                let disagreed = self.poll_policy.disagreed();
+                self.remember(|state, _| state.last_in_sync.disagreed = disagreed);
+            }
         }
         self.watch.record_drift();
-        let Observer { context, binding, poll_policy, .. } = &self.observer;
-        context.state.record_disagreement(&binding.target_group, poll_policy.disagreed());
-        let is_over = self.report.dry_run || self.watch.is_expired(now);
-        Ok(if is_over { Next::End } else { Next::ObserveAgain })
+        Ok(if self.watch.is_expired(now) { Next::End } else { Next::ObserveAgain })
+    }
+
+    fn record_in_sync(&mut self, now: DateTime<Utc>) -> Next {
+        self.unconfirmed_switches = 0;
+        if self.report.is_changed() && self.report.switch_latency.is_none() {
+            self.report.switch_latency = self.event_at.map(|event| age(event, now));
+        }
+        let last_in_sync = self.poll_policy.record_in_sync(self.evidence.last_dns_answer());
+        self.remember(|state, _| state.last_in_sync = last_in_sync);
+        self.drop_foreign_events(now);
+        if self.watch.record_agreement(now) { Next::End } else { Next::ObserveAgain }
     }
 
     /// If the events that the run looks longer for turn out to be of instances that are none of the
     /// cluster's, it need not.
     fn drop_foreign_events(&mut self, now: DateTime<Utc>) {
-        let Some(topology) =
-            self.observer.evidence.topology(now).filter(|_| !self.events.is_empty())
-        else {
-            return;
-        };
-        if self
-            .events
-            .drain(..)
-            .all(|event| event.is_from_non_member(self.observer.binding, topology))
-        {
+        let Some(topology) = self.evidence.topology(now) else { return };
+        let is_foreign = |event: &RdsEvent| event.is_from_non_member(self.binding, topology);
+        if !self.events.is_empty() && self.events.iter().all(is_foreign) {
             self.watch.drop_event();
         }
+        self.events.clear();
     }
 
     /// Notes a verdict in the report, and one by another rule than before in the log.
     fn record_verdict(&mut self, decided: &Verdict) {
         let now = self.now();
-        self.pending_writes.confirm(self.observer.evidence.group.targets());
-        self.report.record(self.observer.binding, &self.observer.evidence, decided, now);
-        let rule = Some((decided.name(), decided.reason().map(Reason::rule)));
+        self.report.record(self.binding, &self.evidence, decided, now);
+        let sort = (discriminant(decided), decided.reason().map(discriminant));
+        let last = self.last_decided.replace(sort);
         // That all was well from the start is said by the run's own line.
-        let is_news =
-            self.rule != rule && !(self.rule.is_none() && matches!(decided, Verdict::InSync(_)));
-        self.rule = rule;
-        if let Some(reason) = decided.reason().filter(|_| is_news) {
-            info!(binding = self.observer.binding.name, verdict = decided.name(), %reason, "decided");
+        let is_news = match last {
+            None => !matches!(decided, Verdict::InSync(_)),
+            Some(last) => last != sort,
+        };
+        let Some(reason) = decided.reason() else { return };
+        if is_news {
+            let (binding, verdict) = (&self.binding.name, <&str>::from(decided));
+            match decided.plan() {
+                Some(plan) if self.report.mode == Mode::Observe => {
+                    info!(binding, verdict, %reason, %plan, "would switch, and only observes");
+                }
+                _ => info!(binding, verdict, %reason, "decided"),
+            }
         }
     }
 
@@ -267,94 +282,87 @@ impl<'a, D: Dns, G: TargetGroups, T: Clusters, C: Clock> Run<'a, D, G, T, C> {
     ///
     /// Between describing and deregistering a gap remains in which both may have described. Then
     /// the group is empty until the next look, which registers again.
-    async fn apply(&mut self, plan: Plan) -> Result<(), SyncError> {
-        let applied = self.write(plan).await;
+    async fn switch(&mut self, plan: Plan, now: DateTime<Utc>) -> Result<Next, SyncError> {
+        if self.unconfirmed_switches >= 2 && self.watch.is_expired(now) {
+            return Err(SyncError::Unconfirmed(plan));
+        }
+        self.watch.record_drift();
+        self.unconfirmed_switches += 1;
+        let applied = self.apply(plan).await;
         // Also a write that failed may have been carried out.
-        self.observer.evidence.group.invalidate();
-        applied
+        self.evidence.group.invalidate();
+        applied.map(|()| Next::Verify)
     }
 
-    async fn write(&mut self, plan: Plan) -> Result<(), SyncError> {
-        let to_send = self.pending_writes.to_send(&plan, self.now());
+    async fn apply(&mut self, plan: Plan) -> Result<(), SyncError> {
+        let to_send = self.evidence.group.pending_writes.to_send(&plan, self.now());
         if !to_send.register.is_empty() {
             self.register(&to_send.register).await?;
         } else if !plan.register.is_empty() {
             return Ok(());
         }
-        if !to_send.deregister.is_empty() {
-            self.phase = "describing the target group".to_owned();
-            let decided = self.observer.describe(BEFORE_DEREGISTRATION).await?;
-            self.record_verdict(&decided);
-            if let Verdict::Switch(now, _) = decided
-                && now.register.is_empty()
-            {
-                let to_send = self.pending_writes.to_send(&now, self.now());
-                if !to_send.deregister.is_empty() {
-                    self.deregister(&to_send.deregister).await?;
-                }
-            }
+        if to_send.deregister.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.phase = Phase::Describing;
+        let decided = self.describe(BEFORE_DEREGISTRATION).await?;
+        self.record_verdict(&decided);
+        match decided.plan() {
+            Some(plan) if plan.register.is_empty() => {
+                let to_send = self.evidence.group.pending_writes.to_send(plan, self.now());
+                self.deregister(&to_send.deregister).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn register(&mut self, targets: &[Target]) -> Result<(), SyncError> {
-        let names = strings(targets);
-        self.phase = format!("registering {}", names.join(", "));
-        self.observer.evidence.record_registration(targets, self.now());
-        let (context, binding) = (self.observer.context, self.observer.binding);
-        let registered = self
-            .observer
-            .poll_during(context.groups.register(&binding.target_group, targets))
-            .await;
-        registered.map_err(|source| SyncError::Aws {
+        self.phase = Phase::Registering(targets.to_vec());
+        self.evidence.record_registration(targets, self.now());
+        let (context, binding) = (self.context, self.binding);
+        let call = context.groups.register(&binding.target_group, targets);
+        self.poll_during(call).await.map_err(|source| SyncError::Aws {
             progress: IN_REGISTRATION,
             source: source.into(),
         })?;
-        self.pending_writes.registered(targets, self.now());
-        info!(binding = binding.name, targets = names.join(","), "registered targets");
-        append_new(&mut self.report.registered, names);
+        let now = self.now();
+        self.evidence.group.pending_writes.registered(targets, now);
+        let names = strings(targets).join(",");
+        info!(binding = binding.name, targets = names, "registered targets");
+        self.report.record_registration(targets);
         Ok(())
     }
 
     async fn deregister(&mut self, targets: &[DescribedTarget]) -> Result<(), SyncError> {
-        let names = strings(targets);
-        self.phase = format!("deregistering {}", names.join(", "));
+        if targets.is_empty() {
+            return Ok(());
+        }
+        self.phase = Phase::Deregistering(targets.to_vec());
         let now = self.now();
         for target in targets.iter().filter_map(DescribedTarget::target) {
-            self.observer.evidence.record_deregistration(target, now);
+            self.evidence.record_deregistration(target, now);
         }
-        self.save_history();
-        let (context, binding) = (self.observer.context, self.observer.binding);
-        let deregistered = self
-            .observer
-            .poll_during(context.groups.deregister(&binding.target_group, targets))
-            .await;
-        deregistered.map_err(|source| SyncError::Aws {
+        self.remember(|state, run| state.history = run.evidence.history());
+        let (context, binding) = (self.context, self.binding);
+        let call = context.groups.deregister(&binding.target_group, targets);
+        self.poll_during(call).await.map_err(|source| SyncError::Aws {
             progress: IN_DEREGISTRATION,
             source: source.into(),
         })?;
-        self.pending_writes.deregistered(targets, self.now());
-        info!(binding = binding.name, targets = names.join(","), "deregistered targets");
-        append_new(&mut self.report.deregistered, names);
+        let now = self.now();
+        self.evidence.group.pending_writes.deregistered(targets, now);
+        let names = strings(targets).join(",");
+        info!(binding = binding.name, targets = names, "deregistered targets");
+        self.report.record_deregistration(targets);
         Ok(())
     }
 
-    /// Keeps what was seen for later runs, also those after one that is cut short.
-    fn save_history(&self) {
-        let Observer { context, binding, evidence, .. } = &self.observer;
-        context.state.record_history(&binding.target_group, evidence.history());
+    /// Keeps something for later runs of the process, also those after one that is cut short.
+    fn remember(&self, change: impl FnOnce(&mut GroupState, &Self)) {
+        self.context.state.update(&self.binding.target_group, |state| change(state, self));
     }
 
     fn now(&self) -> DateTime<Utc> {
-        self.observer.context.now()
-    }
-}
-
-/// Adds what is not noted yet: a write that does not show for long is sent again.
-fn append_new(noted: &mut Vec<String>, names: Vec<String>) {
-    for name in names {
-        if !noted.contains(&name) {
-            noted.push(name);
-        }
+        self.context.now()
     }
 }

@@ -1,20 +1,22 @@
 //! An invocation: the runs of all bindings, side by side.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::payload::bounded;
 use futures_util::future::join_all;
 use reconcile::binding::Binding;
 use reconcile::config::Config;
 use reconcile::report::{BindingReport, Report};
-use reconcile::trigger::{Trigger, bounded};
+use reconcile::trigger::Trigger;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, warn};
 
 use crate::context::Context;
 use crate::error::{RunError, SyncError};
-use crate::limit::MAX_IN_FLIGHT;
-use crate::ports::{Clock, Clusters, Dns, RoleProbe, TargetGroups};
+use crate::limit::{ConcurrencyLimited, MAX_IN_FLIGHT};
+use crate::ports::{Clock, Clusters, Dns, Ports, RoleProbe, TargetGroups};
+use crate::process_state::ProcessState;
 use crate::run::Run;
 
 /// An answer of AWS in the Region takes some ten milliseconds. Where none comes, the start must not
@@ -22,34 +24,41 @@ use crate::run::Run;
 const WARM_UP_LIMIT: Duration = Duration::from_millis(500);
 
 /// Keeps every configured binding.
-pub struct Synchronizer<D, G, T, C> {
-    context: Context<D, G, T, C>,
+pub struct Synchronizer<P: Ports> {
+    context: Context<P>,
 }
 
-impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
+impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<(D, G, T, C)> {
     /// Keeps the bindings of the configuration through the given ports.
-    pub fn new(
-        config: Config,
-        dns: D,
-        groups: G,
-        topology: T,
-        clock: C,
-    ) -> Synchronizer<D, G, T, C> {
-        for (binding, what) in
-            config.bindings.iter().filter_map(|one| Some((&one.name, one.is_unidentified()?)))
-        {
-            warn!(
-                binding,
-                "the identifier of its database is not known, so {what}: give \"id\" \
-                 (DatabaseIdentifier)"
-            );
+    pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Self {
+        for binding in &config.bindings {
+            if let Some(what) = binding.is_unidentified() {
+                warn!(
+                    binding = binding.name,
+                    "the identifier of its database is not known, so {what}: give \"id\" \
+                     (DatabaseIdentifier)"
+                );
+            }
         }
         if let Some(note) = config.note_on_delay() {
             warn!("{note}");
         }
-        Synchronizer { context: Context::new(config, dns, groups, topology, clock) }
+        Synchronizer {
+            context: Context {
+                config,
+                dns,
+                groups: ConcurrencyLimited::new(groups),
+                topology: ConcurrencyLimited::new(topology),
+                role_probe: None,
+                clock,
+                state: ProcessState::default(),
+                clusters: Mutex::default(),
+            },
+        }
     }
+}
 
+impl<P: Ports> Synchronizer<P> {
     /// Asks the databases too, of the bindings whose engine is known.
     #[must_use]
     pub fn with_role_probe(mut self, role_probe: Arc<dyn RoleProbe>) -> Self {
@@ -63,22 +72,13 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
     }
 
     /// Makes the calls that the first invocation begins with, so that it finds open connections: a
-    /// TLS handshake is mostly computing, and Lambda gives a whole processor to the start only.
-    ///
-    /// What fails here fails again in the first invocation, which reports it.
+    /// TLS handshake is mostly computing, and Lambda gives a whole processor to the start only. It
+    /// is an observation without a verdict: what fails here fails again in the first invocation,
+    /// which reports it.
     pub async fn warm_up(self: Arc<Self>) {
-        let Context { config, groups, topology, .. } = &self.context;
-        let looks = config.bindings.iter().take(MAX_IN_FLIGHT).map(|binding| async {
-            let topology = async {
-                if let Some(cluster) = binding.cluster() {
-                    let _ = topology.members(cluster).await;
-                }
-            };
-            let _ = tokio::join!(
-                self.context.resolve(binding),
-                groups.describe(&binding.target_group),
-                topology
-            );
+        let bindings = self.context.config.bindings.iter().take(MAX_IN_FLIGHT);
+        let looks = bindings.map(|binding| async {
+            Run::new(&self.context, binding, &Trigger::default()).ask_and_forget().await;
         });
         let _ = timeout(WARM_UP_LIMIT, join_all(looks)).await;
     }
@@ -103,21 +103,21 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
                 "an event of a database of the same name in another Region or account is left out"
             );
         }
-        let tasks = self.selected(&trigger)?.into_iter().map(|binding| {
-            let report = BindingReport::new(&binding, &trigger);
-            let task =
-                Arc::clone(self).reconcile(binding, Arc::clone(&trigger), report.clone(), deadline);
+        let mut tasks = Vec::new();
+        for binding in self.selected(&trigger)? {
+            let blank = BindingReport::new(&binding, &trigger, self.context.mode(&trigger));
+            let task = Arc::clone(self).reconcile(binding, Arc::clone(&trigger), deadline);
             // A task of its own, so that a panic in one binding does not stop another.
-            (report, tokio::spawn(task.in_current_span()))
-        });
+            tasks.push((blank, tokio::spawn(task.in_current_span())));
+        }
         let mut reports = Vec::new();
-        for (blank, task) in tasks.collect::<Vec<_>>() {
-            reports.push(task.await.unwrap_or_else(|panic| BindingReport {
-                error: Some(SyncError::Panicked(panic.to_string()).failure()),
-                ..blank
+        for (blank, task) in tasks {
+            reports.push(task.await.unwrap_or_else(|panic| {
+                let panicked = SyncError::Panicked(panic.to_string());
+                blank.end(Some(panicked.failure()), Duration::ZERO)
             }));
         }
-        let report = Report::new(&trigger, reports);
+        let report = Report::new(&trigger, self.context.config.mode, reports);
         if report.failures().next().is_some() {
             Err(RunError::Bindings(report))
         } else {
@@ -126,19 +126,12 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
     }
 
     fn selected(&self, trigger: &Trigger) -> Result<Vec<Binding>, RunError> {
-        let Some(wanted) = &trigger.binding else {
-            return Ok(self.context.config.bindings.clone());
-        };
-        match self.context.config.bindings.iter().find(|binding| binding.name == *wanted) {
+        let bindings = &self.context.config.bindings;
+        let Some(wanted) = &trigger.binding else { return Ok(bindings.clone()) };
+        match bindings.iter().find(|binding| binding.name == *wanted) {
             Some(binding) => Ok(vec![binding.clone()]),
             None => {
-                let known = self
-                    .context
-                    .config
-                    .bindings
-                    .iter()
-                    .map(|binding| binding.name.clone())
-                    .collect();
+                let known = bindings.iter().map(|binding| binding.name.clone()).collect();
                 Err(RunError::UnknownBinding { wanted: wanted.clone(), known })
             }
         }
@@ -148,19 +141,15 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<D, G, T, C> {
         self: Arc<Self>,
         binding: Binding,
         trigger: Arc<Trigger>,
-        report: BindingReport,
         deadline: Instant,
     ) -> BindingReport {
         let start = Instant::now();
-        let mut run = Run::new(&self.context, &binding, &trigger, report);
+        let mut run = Run::new(&self.context, &binding, &trigger);
         let error = match timeout_at(deadline, run.converge()).await {
             Ok(outcome) => outcome.err(),
             Err(_) => run.stop(),
         };
         run.close().await;
-        let mut report = run.into_report();
-        report.error = error.as_ref().map(SyncError::failure);
-        report.elapsed = start.elapsed();
-        report
+        run.into_report().end(error.as_ref().map(SyncError::failure), start.elapsed())
     }
 }

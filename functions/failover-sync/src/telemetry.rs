@@ -4,7 +4,9 @@ use std::io::Write;
 use std::net::IpAddr;
 
 use platform::telemetry::write_metrics;
-use reconcile::report::{BindingReport, Report, State, strings};
+use reconcile::reason::Reason;
+use reconcile::report::{BindingReport, Report, State, role_text, strings};
+use reconcile::trigger::Cause;
 use tracing::Level;
 
 /// One line that says it all for each binding, and its metrics.
@@ -12,40 +14,38 @@ use tracing::Level;
 /// `function` is its name. `now` is in milliseconds since 1970.
 pub fn publish(report: &Report, function: &str, now: i64, metrics: &mut impl Write) {
     for binding in &report.bindings {
-        log(&report.trigger, binding);
+        log(report.trigger, binding);
         write_metrics(binding.metrics(function, now), metrics);
     }
 }
 
-fn roles(report: &BindingReport) -> String {
-    let roles: Vec<String> =
-        report.databases.iter().map(|(address, role)| format!("{address} {role}")).collect();
-    roles.join(", ")
-}
-
-fn log(trigger: &str, report: &BindingReport) {
+fn log(trigger: Cause, report: &BindingReport) {
     let joined = |addresses: &Vec<IpAddr>| strings(addresses).join(",");
+    let roles = { report.databases.iter() }
+        .map(|(address, role)| format!("{address} {}", role_text(*role)))
+        .collect::<Vec<_>>();
     macro_rules! line {
         ($level:expr) => {
             tracing::event!(
                 $level,
-                trigger,
+                %trigger,
                 binding = report.binding,
-                state = report.state().name(),
+                state = %report.state,
                 endpoint = report.endpoint,
-                dry_run = report.dry_run,
+                mode = %report.mode,
                 rds_events = report.rds_events.join(","),
                 resolved = joined(&report.resolved),
-                topology = report.topology.as_ref().map(joined),
-                event = report.event.as_ref().map(joined),
-                databases = (!report.databases.is_empty()).then(|| roles(report)),
-                registered = report.registered.join(","),
-                deregistered = report.deregistered.join(","),
+                topology = report.witnesses.topology.as_ref().map(joined),
+                event = report.witnesses.event.as_ref().map(joined),
+                databases = (!roles.is_empty()).then(|| roles.join(", ")),
+                registered = strings(&report.registered).join(","),
+                deregistered = strings(&report.deregistered).join(","),
                 kept = strings(&report.kept).join(","),
                 observations = report.observations,
                 elapsed_ms = report.elapsed.as_millis() as u64,
-                reason = report.why(),
-                cut_short = report.is_cut_short,
+                reason = report.reason.as_ref().map(Reason::to_string),
+                note = report.note,
+                cut_short = report.cut_short,
                 error_type = report.error.as_ref().map(|error| error.kind),
                 error = report.error.as_ref().map(|error| error.message.as_str()),
                 "reconciled"
@@ -61,7 +61,7 @@ fn log(trigger: &str, report: &BindingReport) {
              Availability Zones, and the target group a listener"
         );
     }
-    match report.state() {
+    match report.state {
         State::Failed => line!(Level::ERROR),
         State::Waiting => line!(Level::WARN),
         _ => line!(Level::INFO),

@@ -314,8 +314,9 @@ async fn an_answer_that_was_cut_once_is_asked_for_again() {
 async fn a_write_that_is_not_confirmed_by_a_whole_answer_is_an_error() {
     for action in ["RegisterTargets", "DeregisterTargets"] {
         let whole = format!(
-            "<{action}Response><{action}Result/><ResponseMetadata><RequestId>c534f810-0000-4000-8000-0123456789ab\
-             </RequestId></ResponseMetadata></{action}Response>"
+            "<{action}Response><{action}Result/><ResponseMetadata>\
+             <RequestId>c534f810-0000-4000-8000-0123456789ab</RequestId>\
+             </ResponseMetadata></{action}Response>"
         );
         let cuts = (0..whole.len()).map(|end| whole[..end].to_owned());
         for body in cuts.chain(["<html><body>Bad Gateway</body></html>".to_owned()]) {

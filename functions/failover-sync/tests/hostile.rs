@@ -122,7 +122,8 @@ fn body(document: &'static str) -> impl Strategy<Value = String> {
 }
 
 fn status() -> impl Strategy<Value = u16> {
-    prop_oneof![4 => Just(200u16), 1 => prop::sample::select(vec![204u16, 301, 400, 403, 404, 429, 500, 503])]
+    let others = vec![204u16, 301, 400, 403, 404, 429, 500, 503];
+    prop_oneof![4 => Just(200u16), 1 => prop::sample::select(others)]
 }
 
 /// On a runtime of its own, without the pauses between tries: there is one try.
@@ -160,15 +161,20 @@ fn names(failed: &AwsError, actions: &[&str], resource: &str) -> Result<(), Test
 
 proptest! {
     #[test]
-    fn no_answer_of_the_load_balancer_is_more_than_an_error(status in status(), body in body(TARGETS)) {
+    fn no_answer_of_the_load_balancer_is_more_than_an_error(
+        status in status(), body in body(TARGETS),
+    ) {
         let group = TargetGroupArn::parse(ARN).expect("an ARN");
         let target = Target { address: [10, 0, 0, 2].into(), port: 5432 };
         let old = DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None);
         let answer = || { let body = body.clone(); move || response(status, &body) };
         let rules = [
-            mock!(aws_sdk_elasticloadbalancingv2::Client::describe_target_health).then_http_response(answer()),
-            mock!(aws_sdk_elasticloadbalancingv2::Client::register_targets).then_http_response(answer()),
-            mock!(aws_sdk_elasticloadbalancingv2::Client::deregister_targets).then_http_response(answer()),
+            mock!(aws_sdk_elasticloadbalancingv2::Client::describe_target_health)
+                .then_http_response(answer()),
+            mock!(aws_sdk_elasticloadbalancingv2::Client::register_targets)
+                .then_http_response(answer()),
+            mock!(aws_sdk_elasticloadbalancingv2::Client::deregister_targets)
+                .then_http_response(answer()),
         ];
         let client = mock_client!(aws_sdk_elasticloadbalancingv2, RuleMode::MatchAny, &rules,
             |config| config.retry_config(RetryConfig::disabled()));
@@ -181,7 +187,10 @@ proptest! {
             ]
         });
         for (failed, action) in failed.iter().zip(IAM_ACTIONS) {
-            prop_assert!(failed.is_some() || (200..300).contains(&status), "{} succeeded with {}", action, status);
+            prop_assert!(
+                failed.is_some() || (200..300).contains(&status),
+                "{} succeeded with {}", action, status
+            );
             failed.iter().try_for_each(|failed| names(failed, &[action], ARN))?;
         }
     }
@@ -192,15 +201,18 @@ proptest! {
         let described = described(body.clone()).unwrap_or_default();
         // An entity such as &amp; stands for another character.
         for target in described.iter().filter(|_| !body.contains('&')) {
-            prop_assert!(body.contains(&target.id), "{} is not in {}", target.id, body);
-            prop_assert!(body.contains(&target.port.to_string()), "{} is not in {}", target.port, body);
+            for text in [&target.id, &target.port.to_string()] {
+                prop_assert!(body.contains(text), "{} is not in {}", text, body);
+            }
         }
     }
 
     /// Wherever a description ends, and whatever it says until then: it is the whole group or an
     /// error.
     #[test]
-    fn no_cut_of_a_description_is_a_smaller_group(body in body(TARGETS), end in any::<prop::sample::Index>()) {
+    fn no_cut_of_a_description_is_a_smaller_group(
+        body in body(TARGETS), end in any::<prop::sample::Index>(),
+    ) {
         let Some(whole) = described(body.clone()) else { return Ok(()) };
         let ends: Vec<usize> = body.char_indices().map(|(at, _)| at).collect();
         let cut = body[..ends[end.index(ends.len())]].to_owned();
@@ -216,17 +228,22 @@ proptest! {
     ) {
         let documents = clusters.clone() + &instances;
         let rules = [
-            mock!(aws_sdk_rds::Client::describe_db_clusters).then_http_response(move || response(status, &clusters)),
-            mock!(aws_sdk_rds::Client::describe_db_instances).then_http_response(move || response(other, &instances)),
+            mock!(aws_sdk_rds::Client::describe_db_clusters)
+                .then_http_response(move || response(status, &clusters)),
+            mock!(aws_sdk_rds::Client::describe_db_instances)
+                .then_http_response(move || response(other, &instances)),
         ];
         let client = mock_client!(aws_sdk_rds, RuleMode::MatchAny, &rules,
             |config| config.retry_config(RetryConfig::disabled()));
         match wait(Rds(client).members("orders")) {
             Err(failed) => names(&failed, &rds::IAM_ACTIONS, "orders")?,
             Ok(members) => {
-                prop_assert!(members.iter().filter(|member| member.is_writer).map(|member| &member.id).collect::<BTreeSet<_>>().len() <= 1);
-                let texts = members.iter().flat_map(|member| [Some(&member.id), member.endpoint.as_ref()]).flatten();
-                for text in texts.filter(|_| !documents.contains('&')) {
+                let writers = members.iter().filter(|member| member.is_writer);
+                let writers: BTreeSet<_> = writers.map(|member| &member.id).collect();
+                prop_assert!(writers.len() <= 1);
+                let texts =
+                    members.iter().flat_map(|member| [Some(&member.id), member.endpoint.as_ref()]);
+                for text in texts.flatten().filter(|_| !documents.contains('&')) {
                     prop_assert!(documents.contains(text), "{} is not in {}", text, documents);
                 }
             }

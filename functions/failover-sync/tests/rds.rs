@@ -7,10 +7,10 @@ mod wire;
 use aws_sdk_rds::Client;
 use aws_sdk_rds::config::retry::RetryConfig;
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use base::database::ClusterMember;
 use failover_sync::error::chain;
 use failover_sync::ports::Clusters;
 use failover_sync::rds::Rds;
-use reconcile::evidence::ClusterMember;
 use wire::{error, response};
 
 const CLUSTERS: &str = include_str!("xml/describe-db-clusters.xml");

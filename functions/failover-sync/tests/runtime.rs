@@ -483,7 +483,9 @@ async fn one_failed_binding_is_named_after_the_others_are_done() {
 #[tokio::test]
 async fn a_configuration_with_mistakes_stops_the_start_with_all_of_them() {
     let mut settings = Settings::new("127.0.0.1:53".parse().unwrap()).with("ALLOWED_CIDRS", "ten");
-    settings.bindings = json!([{"name": "writer", "endpoint": "", "port": 70000, "targetGroupArn": "db", "kind": "x"}]);
+    settings.bindings = json!([{
+        "name": "writer", "endpoint": "", "port": 70000, "targetGroupArn": "db", "kind": "x",
+    }]);
     let (outcome, lines) = start(settings).await.init_error().await;
     let (kind, message) = outcome.error();
     assert_eq!(kind, "InvalidConfiguration");

@@ -57,7 +57,7 @@ impl Summary {
 }
 
 /// The addresses that the server turns away now.
-pub fn at_limit(rows: &[HostCacheRow], limit: u64) -> Vec<String> {
+pub(crate) fn at_limit(rows: &[HostCacheRow], limit: u64) -> Vec<String> {
     rows.iter().filter(|row| row.is_at(limit)).map(|row| row.address.clone()).collect()
 }
 

@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use reconcile::binding;
-use reconcile::config::{ConfigErrors, ErrorCollector, given};
-use reconcile::login::LoginMethod;
+use base::config::{ConfigErrors, ErrorCollector, given};
+use base::database;
+use base::login::LoginMethod;
 
 /// The environment variables that [`Config::parse`] reads. `AWS_REGION` is set by Lambda.
 pub const VARIABLES: [&str; 7] = [
@@ -84,12 +84,12 @@ impl Config {
 }
 
 /// Whether an RDS engine, as the RDS API names it, has a host cache.
-pub fn has_host_cache(engine: &str) -> bool {
+pub(crate) fn has_host_cache(engine: &str) -> bool {
     matches!(engine, "mysql" | "mariadb" | "aurora" | "aurora-mysql")
 }
 
 fn check_identifier(identifier: Option<String>) -> Result<String, String> {
-    binding::identifier(
+    database::identifier(
         &identifier.ok_or("is missing: give the identifier of the DB cluster or instance")?,
     )
 }

@@ -2,60 +2,11 @@
 //!
 //! As in failover-sync, a `Display` never repeats its source; `platform::error::chain` joins them.
 
-use lambda_runtime::Diagnostic;
+use base::report::Failure;
 use platform::connect_error::ConnectError;
-use platform::error::{AwsError, chain};
+use platform::error::chain;
 use platform::server_error::Hint;
-use reconcile::report::Failure;
-use reconcile::trigger::PayloadError;
 use thiserror::Error;
-
-use crate::report::{InstanceReport, Report};
-
-/// Why a run failed. The message of the invocation's error names each failure.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// The payload asks for something impossible; nothing was done.
-    #[error(transparent)]
-    BadPayload(#[from] PayloadError),
-    /// Nobody knows which instances there are; nothing was done.
-    #[error("the instances of the database are unknown, nothing was flushed")]
-    Instances(#[source] AwsError),
-    /// Some instances failed, after everything that could be done for all of them.
-    #[error("{}", failures_of(.0))]
-    Failed(Report),
-}
-
-impl From<RunError> for Diagnostic {
-    fn from(error: RunError) -> Diagnostic {
-        let error_type = match &error {
-            RunError::BadPayload(_) => "BadPayload",
-            RunError::Instances(source) => source.kind(),
-            RunError::Failed(report) => {
-                let mut kinds = report.failures().map(|(_, failure)| failure.kind);
-                kinds
-                    .next()
-                    .filter(|first| kinds.all(|kind| kind == *first))
-                    .unwrap_or("SeveralFailures")
-            }
-        };
-        Diagnostic { error_type: error_type.to_owned(), error_message: chain(&error) }
-    }
-}
-
-fn failures_of(report: &Report) -> String {
-    let text = |(failed, failure): (&InstanceReport, &Failure)| match &failed.endpoint {
-        Some(endpoint) => format!("{}: {endpoint}: {}", failed.instance, failure.message),
-        None => format!("{}: {}", failed.instance, failure.message),
-    };
-    let failures: Vec<String> = report.failures().map(text).collect();
-    format!(
-        "{} of {} instances failed: {}",
-        failures.len(),
-        report.instances.len(),
-        failures.join("; ")
-    )
-}
 
 /// Why one instance could not be flushed.
 #[derive(Debug, Error)]
@@ -107,7 +58,7 @@ impl ServerError {
     }
 
     /// Whether the server answered with this code.
-    pub fn has_code(&self, wanted: &str) -> bool {
+    pub(crate) fn has_code(&self, wanted: &str) -> bool {
         matches!(self, ServerError::Session(ConnectError::Refused { code, .. }) if code == wanted)
     }
 }
@@ -125,10 +76,10 @@ impl From<ConnectError> for ServerError {
 }
 
 /// The server does not know the statement: ER_PARSE_ERROR.
-pub const SYNTAX_ERROR: &str = "1064";
+pub(crate) const SYNTAX_ERROR: &str = "1064";
 
 /// The account lacks a privilege on a table: ER_TABLEACCESS_DENIED_ERROR.
-pub const TABLE_ACCESS_DENIED: &str = "1142";
+pub(crate) const TABLE_ACCESS_DENIED: &str = "1142";
 
 /// What a server's number means, which unlike the text is the same in MySQL and MariaDB.
 fn hint_of_statement(code: &str) -> Option<Hint> {

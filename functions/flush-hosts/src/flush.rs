@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use base::VERSION;
+use base::database::HostPort;
+use base::database::can_serve;
+use base::payload::PayloadError;
+use base::report::Failure;
 use futures_util::future::join_all;
-use platform::connect_error::HostPort;
-use platform::error::chain;
-use reconcile::evidence::ClusterMember;
+use platform::error::{AwsError, chain};
+use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cache::{HostCacheRow, Summary, at_limit};
 use crate::config::{Database, has_host_cache};
-use crate::error::{RunError, SYNTAX_ERROR, ServerError, TABLE_ACCESS_DENIED};
+use crate::error::{SYNTAX_ERROR, ServerError, TABLE_ACCESS_DENIED};
 use crate::ports::{DbInstance, Instances, ServerSession, Servers, Settings};
 use crate::report::{InstanceReport, Report};
 use crate::version::Statement;
@@ -43,7 +47,8 @@ impl<I: Instances, S: Servers> Flusher<I, S> {
             join_all(found.iter().map(|instance| self.flush_instance(instance, dry_run, deadline)))
                 .await;
         let database = self.database.identifier.clone();
-        let report = Report { database, dry_run, elapsed: start.elapsed(), instances };
+        let report =
+            Report { version: VERSION, database, dry_run, elapsed: start.elapsed(), instances };
         if report.failures().next().is_some() { Err(RunError::Failed(report)) } else { Ok(report) }
     }
 
@@ -54,17 +59,14 @@ impl<I: Instances, S: Servers> Flusher<I, S> {
         deadline: Instant,
     ) -> InstanceReport {
         let mut report = InstanceReport::new(instance, dry_run);
-        if let Some(endpoint) = connectable_endpoint(instance) {
-            report.endpoint = Some(endpoint.clone());
-            let session = self.run_session(instance, endpoint, &mut report);
-            let outcome = timeout_at(deadline, session).await;
-            let error = match outcome {
-                Ok(result) => result.err(),
-                Err(_) => Some(ServerError::Unfinished { has_flushed: report.has_flushed }),
-            };
-            report.error = error.as_ref().map(ServerError::failure);
-        }
-        report
+        let Some(endpoint) = connectable_endpoint(instance) else { return report.end(None) };
+        report.endpoint = Some(endpoint.clone());
+        let session = self.run_session(instance, endpoint, &mut report);
+        let error = match timeout_at(deadline, session).await {
+            Ok(result) => result.err(),
+            Err(_) => Some(ServerError::Unfinished { has_flushed: report.has_flushed }),
+        };
+        report.end(error.as_ref().map(ServerError::failure))
     }
 
     async fn run_session(
@@ -83,13 +85,39 @@ impl<I: Instances, S: Servers> Flusher<I, S> {
     }
 }
 
+/// Why a run failed. The message of the invocation's error names each failure.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The payload asks for something impossible; nothing was done.
+    #[error(transparent)]
+    BadPayload(#[from] PayloadError),
+    /// Nobody knows which instances there are; nothing was done.
+    #[error("the instances of the database are unknown, nothing was flushed")]
+    Instances(#[source] AwsError),
+    /// Some instances failed, after everything that could be done for all of them.
+    #[error("{}", failures_of(.0))]
+    Failed(Report),
+}
+
+fn failures_of(report: &Report) -> String {
+    let text = |(failed, failure): (&InstanceReport, &Failure)| match &failed.endpoint {
+        Some(endpoint) => format!("{}: {endpoint}: {}", failed.instance, failure.message),
+        None => format!("{}: {}", failed.instance, failure.message),
+    };
+    let failures: Vec<String> = report.failures().map(text).collect();
+    format!(
+        "{} of {} instances failed: {}",
+        failures.len(),
+        report.instances.len(),
+        failures.join("; ")
+    )
+}
+
 /// Where to connect, if the instance takes connections now.
 fn connectable_endpoint(instance: &DbInstance) -> Option<&HostPort> {
-    let DbInstance { id, status, endpoint, .. } = instance;
-    let member =
-        ClusterMember { id: id.clone(), is_writer: false, endpoint: None, status: status.clone() };
+    let DbInstance { status, endpoint, .. } = instance;
     // While an instance is renamed, its old name may already be gone and the new one not there yet.
-    endpoint.as_ref().filter(|_| member.can_serve() && status != "renaming")
+    if can_serve(status) && status != "renaming" { endpoint.as_ref() } else { None }
 }
 
 async fn read_and_flush(
@@ -101,7 +129,7 @@ async fn read_and_flush(
     report.version = Some(settings.version.clone());
     report.max_connect_errors = Some(limit);
     match read_cache(session, &settings).await? {
-        CacheReading::Rows(rows) => report.cache = Some(Summary::new(&rows, limit)),
+        CacheReading::Rows(rows) => report.record_cache(Summary::new(&rows, limit)),
         CacheReading::Unavailable(problem) => report.cache_problem = Some(problem),
     }
     report.statement = Some(Statement::for_server(&settings.version));
@@ -109,7 +137,7 @@ async fn read_and_flush(
         return Ok(());
     }
     flush(session, &settings.version, report).await?;
-    if report.cache.is_some() {
+    if report.cache_readable {
         let blocked = at_limit(&session.host_cache().await?, limit);
         if !blocked.is_empty() {
             return Err(ServerError::StillBlocked(blocked));

@@ -3,16 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
+use base::payload::Options;
 use lambda_runtime::tower::layer::layer_fn;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use platform::error::chain;
 use platform::runtime::{RequestSpan, deadline};
-use reconcile::trigger::Options;
 use serde_json::Value;
 use tracing::error;
 
-use crate::error::RunError;
-use crate::flush::Flusher;
+use crate::flush::{Flusher, RunError};
 use crate::ports::{Instances, Servers};
 use crate::report::Report;
 use crate::telemetry;
@@ -49,4 +48,21 @@ async fn invoke<I: Instances, S: Servers>(
         Err(failed) => error!(error = chain(failed), "nothing was flushed"),
     }
     outcome.map_err(Diagnostic::from)
+}
+
+impl From<RunError> for Diagnostic {
+    fn from(error: RunError) -> Diagnostic {
+        let error_type = match &error {
+            RunError::BadPayload(_) => "BadPayload",
+            RunError::Instances(source) => source.kind(),
+            RunError::Failed(report) => {
+                let mut kinds = report.failures().map(|(_, failure)| failure.kind);
+                kinds
+                    .next()
+                    .filter(|first| kinds.all(|kind| kind == *first))
+                    .unwrap_or("SeveralFailures")
+            }
+        };
+        Diagnostic { error_type: error_type.to_owned(), error_message: chain(&error) }
+    }
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_rds::Client;
 use aws_sdk_rds::types::DbInstance as Described;
-use platform::connect_error::HostPort;
+use base::database::HostPort;
 use platform::error::AwsError;
 use platform::rds::{DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES, describe_cluster, describe_instance};
 

@@ -6,11 +6,13 @@
 //! target stays healthy. This function empties that count, the host cache, on each instance before
 //! it is full, and says how full it was.
 //!
-//! [`flush`] is the loop over the instances. It sees the world through the traits of [`ports`]:
-//! [`instances`] asks the RDS API what there is, [`server`] speaks to one server, with what the
-//! crate `platform` gives it to log in with and to trust. What follows from what was read is
-//! decided without I/O: [`version`] chooses the statement, [`cache`] reads the counts, [`report`]
-//! tells.
+//! The way of an invocation, and in it the modules: [`handler`] takes it from Lambda; [`flush`] is
+//! the loop over the instances that [`instances`] lists; [`server`] is a session with one;
+//! [`version`] chooses the statement and [`cache`] reads the counts; [`report`] is what is told, as
+//! [`telemetry`] writes it. [`config`] is what to flush, and the world is behind the traits of
+//! [`ports`].
+//!
+//! **What it has not:** a state. Each run looks anew.
 
 pub mod cache;
 pub mod config;

@@ -3,6 +3,7 @@
 use std::env;
 
 use aws_sdk_rds::Client as RdsClient;
+use base::VERSION;
 use flush_hosts::config::Config;
 use flush_hosts::flush::Flusher;
 use flush_hosts::handler;
@@ -13,21 +14,26 @@ use platform::login::CredentialProvider;
 use platform::mysql::ConnectOptions;
 use platform::runtime::report_init_error;
 use platform::{aws, telemetry, trust};
+use tracing::info;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let variable = |name: &str| env::var(name).ok();
-    telemetry::start(variable)?;
-    let config = match Config::parse(variable) {
-        Ok(config) => config,
-        Err(mistakes) => return report_init_error(&mistakes).await,
-    };
-    let ca_bundle = match trust::ca_bundle(config.ca_bundle.as_deref()) {
-        Ok(ca_bundle) => ca_bundle,
-        Err(error) => return report_init_error(&error).await,
-    };
+    telemetry::start(&["flush_hosts"], variable)?;
+    info!(version = VERSION, "starting");
+    match wire().await {
+        Ok(flusher) => handler::serve(flusher).await,
+        Err(error) => report_init_error(&*error).await,
+    }
+}
+
+async fn wire() -> Result<Flusher<Rds, MySql>, Error> {
+    let config = Config::parse(variable)?;
+    let options = ConnectOptions::new(trust::ca_bundle(config.ca_bundle.as_deref())?);
     let aws = aws::sdk_config().await;
     let provider = CredentialProvider::new(config.login, config.region, &aws);
-    let servers = MySql { provider, options: ConnectOptions::new(ca_bundle) };
-    handler::serve(Flusher::new(config.database, Rds(RdsClient::new(&aws)), servers)).await
+    Ok(Flusher::new(config.database, Rds(RdsClient::new(&aws)), MySql { provider, options }))
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok()
 }

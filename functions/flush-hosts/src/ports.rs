@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use platform::connect_error::HostPort;
+use base::database::HostPort;
 use platform::error::AwsError;
 
 use crate::cache::HostCacheRow;

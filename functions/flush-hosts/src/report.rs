@@ -4,12 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use platform::connect_error::HostPort;
-use reconcile::VERSION;
-use reconcile::metrics;
-use reconcile::report::{Failure, milliseconds};
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use base::database::HostPort;
+use base::report::{Failure, metrics_line, serialize_milliseconds};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::cache::Summary;
@@ -17,13 +14,17 @@ use crate::ports::DbInstance;
 use crate::version::Statement;
 
 /// What became of every instance in one run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// The version of the function.
+    pub version: &'static str,
     /// The identifier of the DB cluster or instance.
     pub database: String,
     /// Whether the run only looked.
     pub dry_run: bool,
     /// How long the run took.
+    #[serde(rename = "elapsedMs", serialize_with = "serialize_milliseconds")]
     pub elapsed: Duration,
     /// One entry an instance, in the order of the RDS API.
     pub instances: Vec<InstanceReport>,
@@ -35,87 +36,79 @@ impl Report {
         self.instances.iter().filter_map(|instance| Some((instance, instance.error.as_ref()?)))
     }
 
-    /// The metrics, as [`metrics::line`] writes them. `HostCacheFill` and `HostsBlocked` are known
+    /// The metrics, as [`metrics_line`] writes them. `HostCacheFill` and `HostsBlocked` are known
     /// if a cache could be read, `FlushFailed` if the run was to flush: one that only looked says
     /// nothing of the next that flushes.
     pub fn metrics(&self, timestamp: i64) -> Option<Value> {
-        let summaries = || self.instances.iter().filter_map(|instance| instance.cache.as_ref());
-        let fill = summaries().map(|cache| cache.fill_percent).reduce(f64::max);
-        let blocked: BTreeSet<&String> = summaries().flat_map(|cache| &cache.blocked).collect();
+        let instances = || self.instances.iter();
+        let fill = instances().filter_map(|instance| instance.fill_percent).reduce(f64::max);
+        let blocked: BTreeSet<_> = instances().flat_map(|instance| &instance.blocked).collect();
         let values = [
             ("HostsBlocked", "Count", fill.map(|_| json!(blocked.len()))),
             ("FlushFailed", "Count", (!self.dry_run).then(|| json!(self.failures().count()))),
             ("HostCacheFill", "Percent", fill.map(Value::from)),
         ];
-        metrics::line(("Database", &self.database), &values, timestamp)
-    }
-}
-
-impl Serialize for Report {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("version", VERSION)?;
-        map.serialize_entry("database", &self.database)?;
-        map.serialize_entry("dryRun", &self.dry_run)?;
-        map.serialize_entry("elapsedMs", &milliseconds(self.elapsed))?;
-        map.serialize_entry("instances", &self.instances)?;
-        map.end()
+        metrics_line(("Database", &self.database), &values, timestamp)
     }
 }
 
 /// What became of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum State {
     /// Its host cache was emptied.
     Flushed,
     /// Its host cache was read, and a dry run left it as it was.
     WouldFlush,
     /// It takes no connections now, as its status says.
+    #[default]
     Skipped,
     /// The error says why, and the other fields what was seen.
     Failed,
 }
 
-impl State {
-    /// The name in results and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Flushed => "flushed",
-            State::WouldFlush => "would-flush",
-            State::Skipped => "skipped",
-            State::Failed => "failed",
-        }
-    }
-}
-
-/// What was seen and done on one instance.
-#[derive(Clone, Debug, Default)]
+/// What was seen and done on one instance, in the order in which a person reads it: what, how it
+/// ended, why, and then the details. What is unknown is null.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct InstanceReport {
     /// The DB instance identifier.
     pub instance: String,
     /// The status in the RDS API.
     pub status: String,
-    /// Where a session was asked for; absent if the instance was skipped.
-    pub endpoint: Option<HostPort>,
-    /// Whether the run only looked.
-    pub dry_run: bool,
+    /// What became of it, once the run has [ended](InstanceReport::end).
+    pub state: State,
+    /// Why the instance could not be flushed.
+    pub error: Option<Failure>,
     /// The answer to `SELECT VERSION()`.
     pub version: Option<String>,
     /// The statement that was, or in a dry run would be, executed.
+    #[serde(serialize_with = "sql")]
     pub statement: Option<Statement>,
-    /// Whether the server confirmed the statement.
-    pub has_flushed: bool,
+    /// Whether the host cache could be read.
+    pub cache_readable: bool,
+    /// Why it could not be read, and what would make it readable.
+    pub cache_problem: Option<String>,
     /// The server's `max_connect_errors`.
     pub max_connect_errors: Option<u64>,
-    /// The host cache before the flush, if it could be read.
-    pub cache: Option<Summary>,
-    /// Why the host cache could not be read, and what would make it readable.
-    pub cache_problem: Option<String>,
-    /// Why the instance could not be flushed.
-    pub error: Option<Failure>,
-}
+    /// The highest count in percent of the limit, before the flush.
+    pub fill_percent: Option<f64>,
+    /// Handshake errors per hour of the address with the highest count.
+    pub errors_per_hour: Option<f64>,
+    /// The addresses that are blocked, or were since the last flush.
+    pub blocked: Vec<String>,
 
+    /// Where a session was asked for; absent if the instance was skipped.
+    #[serde(skip)]
+    pub endpoint: Option<HostPort>,
+    /// Whether the run only looked.
+    #[serde(skip)]
+    pub dry_run: bool,
+    /// Whether the server confirmed the statement.
+    #[serde(skip)]
+    pub has_flushed: bool,
+}
 impl InstanceReport {
     /// A report with nothing seen yet.
     pub fn new(instance: &DbInstance, dry_run: bool) -> InstanceReport {
@@ -127,9 +120,19 @@ impl InstanceReport {
         }
     }
 
-    /// What became of the instance.
-    pub fn state(&self) -> State {
-        if self.error.is_some() {
+    /// Notes what was read.
+    pub(crate) fn record_cache(&mut self, cache: Summary) {
+        let Summary { fill_percent, errors_per_hour, blocked } = cache;
+        self.cache_readable = true;
+        self.fill_percent = Some(fill_percent);
+        self.errors_per_hour = Some(errors_per_hour);
+        self.blocked = blocked;
+    }
+
+    /// The instance is done, and failed with this if anything.
+    #[must_use]
+    pub fn end(self, error: Option<Failure>) -> InstanceReport {
+        let state = if error.is_some() {
             State::Failed
         } else if self.endpoint.is_none() {
             State::Skipped
@@ -137,39 +140,19 @@ impl InstanceReport {
             State::WouldFlush
         } else {
             State::Flushed
-        }
-    }
-
-    /// The addresses that are blocked, or were since the last flush; empty if the cache could not
-    /// be read.
-    pub fn blocked(&self) -> &[String] {
-        self.cache.as_ref().map_or(&[], |cache| &cache.blocked)
+        };
+        InstanceReport { state, error, ..self }
     }
 }
 
-/// In the order in which a person reads it: what, how it ended, why, and then the details.
-impl Serialize for InstanceReport {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let cache = self.cache.as_ref();
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("instance", &self.instance)?;
-        map.serialize_entry("status", &self.status)?;
-        map.serialize_entry("state", &self.state())?;
-        map.serialize_entry("error", &self.error)?;
-        map.serialize_entry("version", &self.version)?;
-        map.serialize_entry("statement", &self.statement.map(Statement::sql))?;
-        map.serialize_entry("cacheReadable", &cache.is_some())?;
-        map.serialize_entry("cacheProblem", &self.cache_problem)?;
-        map.serialize_entry("maxConnectErrors", &self.max_connect_errors)?;
-        map.serialize_entry("fillPercent", &cache.map(|cache| cache.fill_percent))?;
-        map.serialize_entry("errorsPerHour", &cache.map(|cache| cache.errors_per_hour))?;
-        map.serialize_entry("blocked", self.blocked())?;
-        map.end()
-    }
+fn sql<S: Serializer>(statement: &Option<Statement>, serializer: S) -> Result<S::Ok, S::Error> {
+    statement.map(Statement::sql).serialize(serializer)
 }
 
 #[cfg(test)]
 mod tests {
+    use base::VERSION;
+
     use super::*;
 
     fn report(change: impl FnOnce(&mut InstanceReport)) -> InstanceReport {
@@ -177,12 +160,13 @@ mod tests {
         let mut report =
             InstanceReport { instance: "orders-a".into(), endpoint, ..Default::default() };
         change(&mut report);
-        report
+        let error = report.error.take();
+        report.end(error)
     }
 
-    fn cache(fill_percent: f64, blocked: &[&str]) -> Option<Summary> {
+    fn cache(fill_percent: f64, blocked: &[&str]) -> Summary {
         let blocked = blocked.iter().map(|address| (*address).to_owned()).collect();
-        Some(Summary { fill_percent, errors_per_hour: 12.0, blocked })
+        Summary { fill_percent, errors_per_hour: 12.0, blocked }
     }
 
     fn failure() -> Option<Failure> {
@@ -191,6 +175,7 @@ mod tests {
 
     fn run(instances: Vec<InstanceReport>) -> Report {
         Report {
+            version: VERSION,
             database: "orders".into(),
             dry_run: false,
             elapsed: Duration::from_millis(40),
@@ -207,8 +192,8 @@ mod tests {
             (State::Skipped, report(|report| (report.endpoint, report.dry_run) = (None, true))),
             (State::Failed, report(|report| (report.error, report.dry_run) = (failure(), true))),
         ] {
-            assert_eq!(report.state(), expected, "{report:?}");
-            assert_eq!(serde_json::to_value(expected).expect("JSON"), expected.name());
+            assert_eq!(report.state, expected, "{report:?}");
+            assert_eq!(serde_json::to_value(expected).expect("JSON"), expected.to_string());
         }
     }
 
@@ -219,7 +204,7 @@ mod tests {
             report.version = Some("8.4.7".into());
             report.statement = Some(Statement::TruncateHostCache);
             report.max_connect_errors = Some(100);
-            report.cache = cache(42.0, &["10.0.0.1"]);
+            report.record_cache(cache(42.0, &["10.0.0.1"]));
         });
         let blank = report(|report| (report.status, report.endpoint) = ("stopped".into(), None));
         let expected = json!({
@@ -229,15 +214,18 @@ mod tests {
             "elapsedMs": 40.0,
             "instances": [
                 {
-                    "instance": "orders-a", "status": "available", "state": "flushed", "version": "8.4.7",
-                    "statement": "TRUNCATE TABLE performance_schema.host_cache", "cacheReadable": true,
-                    "cacheProblem": null, "maxConnectErrors": 100, "fillPercent": 42.0, "errorsPerHour": 12.0,
+                    "instance": "orders-a", "status": "available", "state": "flushed",
+                    "version": "8.4.7", "cacheReadable": true, "cacheProblem": null,
+                    "statement": "TRUNCATE TABLE performance_schema.host_cache",
+                    "maxConnectErrors": 100, "fillPercent": 42.0, "errorsPerHour": 12.0,
                     "blocked": ["10.0.0.1"], "error": null,
                 },
                 {
-                    "instance": "orders-a", "status": "stopped", "state": "skipped", "version": null,
-                    "statement": null, "cacheReadable": false, "cacheProblem": null, "maxConnectErrors": null,
-                    "fillPercent": null, "errorsPerHour": null, "blocked": [], "error": null,
+                    "instance": "orders-a", "status": "stopped", "state": "skipped",
+                    "version": null, "cacheReadable": false, "cacheProblem": null,
+                    "statement": null,
+                    "maxConnectErrors": null, "fillPercent": null, "errorsPerHour": null,
+                    "blocked": [], "error": null,
                 },
             ],
         });
@@ -246,8 +234,8 @@ mod tests {
 
     #[test]
     fn the_metrics_take_the_highest_fill_and_count_each_address_once() {
-        let fuller = report(|report| report.cache = cache(80.0, &["10.0.0.1", "10.0.0.2"]));
-        let emptier = report(|report| report.cache = cache(3.0, &["10.0.0.1"]));
+        let fuller = report(|report| report.record_cache(cache(80.0, &["10.0.0.1", "10.0.0.2"])));
+        let emptier = report(|report| report.record_cache(cache(3.0, &["10.0.0.1"])));
         let failed = report(|report| report.error = failure());
         let metrics = run(vec![emptier, fuller, failed]).metrics(0).expect("a line");
         let numbers =
@@ -266,7 +254,7 @@ mod tests {
     #[test]
     fn a_run_that_only_looks_does_not_speak_of_flushing() {
         let dry = |instance| Report { dry_run: true, ..run(vec![instance]) };
-        let seen = dry(report(|report| report.cache = cache(3.0, &[])));
+        let seen = dry(report(|report| report.record_cache(cache(3.0, &[]))));
         let metrics = seen.metrics(0).expect("a line");
         assert_eq!((metrics.get("FlushFailed"), &metrics["HostsBlocked"]), (None, &json!(0)));
         assert_eq!(dry(report(|report| report.error = failure())).metrics(0), None);

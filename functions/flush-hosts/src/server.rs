@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use platform::connect_error::{ConnectError, HostPort};
+use base::database::HostPort;
+use platform::connect_error::ConnectError;
 use platform::login::CredentialProvider;
 use platform::mysql::{ConnectOptions, Connection};
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ use crate::ports::{ServerSession, Servers, Settings};
 use crate::version::Statement;
 
 /// Name resolution, TCP, TLS and the login together.
-pub const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// Saying goodbye, and the end of TLS.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);

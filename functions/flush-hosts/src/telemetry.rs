@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use platform::connect_error::HostPort;
+use base::database::HostPort;
 use platform::telemetry::write_metrics;
 use tracing::Level;
 
@@ -20,7 +20,6 @@ pub fn publish(report: &Report, now: i64, metrics: &mut impl Write) {
 }
 
 fn log(database: &str, report: &InstanceReport) {
-    let cache = report.cache.as_ref();
     macro_rules! line {
         ($level:expr) => {
             tracing::event!(
@@ -29,14 +28,14 @@ fn log(database: &str, report: &InstanceReport) {
                 instance = report.instance,
                 status = report.status,
                 endpoint = report.endpoint.as_ref().map(HostPort::to_string),
-                state = report.state().name(),
+                state = %report.state,
                 dry_run = report.dry_run,
                 version = report.version,
                 statement = report.statement.map(Statement::sql),
                 max_connect_errors = report.max_connect_errors,
-                fill_percent = cache.map(|cache| cache.fill_percent),
-                errors_per_hour = cache.map(|cache| cache.errors_per_hour),
-                blocked = report.blocked().join(","),
+                fill_percent = report.fill_percent,
+                errors_per_hour = report.errors_per_hour,
+                blocked = report.blocked.join(","),
                 cache_problem = report.cache_problem,
                 error_type = report.error.as_ref().map(|error| error.kind),
                 error = report.error.as_ref().map(|error| error.message.as_str()),
@@ -46,7 +45,7 @@ fn log(database: &str, report: &InstanceReport) {
     }
     if report.error.is_some() {
         line!(Level::ERROR)
-    } else if !report.blocked().is_empty() || report.cache_problem.is_some() {
+    } else if !report.blocked.is_empty() || report.cache_problem.is_some() {
         line!(Level::WARN)
     } else {
         line!(Level::INFO)

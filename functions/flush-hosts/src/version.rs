@@ -2,11 +2,11 @@
 
 /// A statement that empties the host cache. Neither is written to the binary log.
 ///
-/// | server                                | what works                                                           |
-/// |---------------------------------------|----------------------------------------------------------------------|
-/// | MariaDB                               | [`FlushHosts`](Statement::FlushHosts)                                |
-/// | MySQL before 8.3, Aurora MySQL 2 to 3 | [`FlushHosts`](Statement::FlushHosts)                                |
-/// | MySQL from 8.3, Aurora MySQL 8.4      | [`TruncateHostCache`](Statement::TruncateHostCache); the other: 1064 |
+/// | server                                | what works                                          |
+/// |---------------------------------------|-----------------------------------------------------|
+/// | MariaDB                               | [`FlushHosts`](Statement::FlushHosts)               |
+/// | MySQL before 8.3, Aurora MySQL 2 to 3 | the same                                            |
+/// | MySQL from 8.3, Aurora MySQL 8.4      | [`TruncateHostCache`](Statement::TruncateHostCache) |
 ///
 /// MariaDB accepts the TRUNCATE too, answers OK and, with `performance_schema` off, unblocks
 /// nothing (measured on 10.5, 10.11 and 11.8).

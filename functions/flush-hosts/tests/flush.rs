@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::database::HostPort;
 use flush_hosts::cache::HostCacheRow;
 use flush_hosts::config::{Database, DatabaseKind};
-use flush_hosts::error::{RunError, ServerError};
-use flush_hosts::flush::Flusher;
+use flush_hosts::error::ServerError;
+use flush_hosts::flush::{Flusher, RunError};
 use flush_hosts::ports::{DbInstance, Instances, ServerSession, Servers, Settings};
 use flush_hosts::report::{InstanceReport, Report, State};
 use flush_hosts::version::Statement::{self, FlushHosts, TruncateHostCache};
-use platform::connect_error::{ConnectError, HostPort};
+use platform::connect_error::ConnectError;
 use platform::error::{AwsError, chain};
 use tokio::time::Instant;
 
@@ -172,11 +173,10 @@ async fn a_full_cache_is_reported_and_emptied() {
     let server = server("8.4.7", TruncateHostCache);
     let report = run(&server, false).await;
     assert_eq!(
-        (report.state(), report.statement, report.version),
+        (report.state, report.statement, report.version),
         (State::Flushed, Some(TruncateHostCache), Some("8.4.7".into()))
     );
-    let cache = report.cache.unwrap();
-    assert_eq!((cache.fill_percent, cache.blocked), (100.0, vec!["10.0.0.2".to_owned()]));
+    assert_eq!((report.fill_percent, report.blocked), (Some(100.0), vec!["10.0.0.2".to_owned()]));
     assert!(server.is_empty());
 }
 
@@ -184,9 +184,9 @@ async fn a_full_cache_is_reported_and_emptied() {
 async fn a_dry_run_flushes_nothing() {
     let server = server("10.11.14-MariaDB-log", FlushHosts);
     let report = run(&server, true).await;
-    assert_eq!((report.state(), report.statement), (State::WouldFlush, Some(FlushHosts)));
+    assert_eq!((report.state, report.statement), (State::WouldFlush, Some(FlushHosts)));
     assert_eq!((server.executed(), server.is_empty()), (vec![], false));
-    assert_eq!(report.blocked(), ["10.0.0.2"]);
+    assert_eq!(report.blocked, ["10.0.0.2"]);
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn an_unknown_statement_falls_over_to_the_other_one_only_on_mysql() {
     ] {
         let server = server(version, knows);
         let report = run(&server, false).await;
-        assert_eq!((report.state(), server.executed()), (state, executed.clone()), "{version}");
+        assert_eq!((report.state, server.executed()), (state, executed.clone()), "{version}");
         assert_eq!(report.statement, executed.last().copied(), "{version}");
     }
 }
@@ -232,7 +232,7 @@ async fn a_cache_that_cannot_be_read_is_flushed_all_the_same() {
     let hidden = Server { has_performance_schema: false, ..server("10.11.14-MariaDB", FlushHosts) };
     for (server, problem) in [(grantless, "GRANT SELECT"), (hidden, "performance_schema is OFF")] {
         let report = run(&server, false).await;
-        assert_eq!((report.state(), report.cache.clone()), (State::Flushed, None));
+        assert_eq!((report.state, report.fill_percent), (State::Flushed, None));
         assert!(report.cache_problem.unwrap().contains(problem), "{problem}");
         assert!(server.is_empty());
     }
@@ -242,7 +242,7 @@ async fn a_cache_that_cannot_be_read_is_flushed_all_the_same() {
 async fn mysql_shows_its_cache_without_the_performance_schema_too() {
     let server = Server { has_performance_schema: false, ..server("9.7.4", TruncateHostCache) };
     let report = run(&server, false).await;
-    assert_eq!((report.cache.unwrap().fill_percent, report.cache_problem), (100.0, None));
+    assert_eq!((report.fill_percent, report.cache_problem), (Some(100.0), None));
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn one_unreachable_instance_does_not_stop_the_others_and_is_named() {
     );
     let RunError::Failed(report) = error else { panic!("{message}") };
     assert_eq!(
-        report.instances.iter().map(InstanceReport::state).collect::<Vec<_>>(),
+        report.instances.iter().map(|instance| instance.state).collect::<Vec<_>>(),
         [State::Flushed, State::Failed, State::Flushed]
     );
     assert_eq!(report.metrics(0).unwrap()["FlushFailed"], 1);
@@ -292,7 +292,7 @@ async fn what_cannot_serve_is_skipped_with_its_status() {
     found.push(DbInstance { endpoint: None, ..instance("new", "backing-up") });
     let report = run_on(found, &[], false).await.unwrap();
     for (instance, status) in report.instances.iter().zip(statuses.iter().chain(&["backing-up"])) {
-        assert_eq!((instance.state(), instance.status.as_str()), (State::Skipped, *status));
+        assert_eq!((instance.state, instance.status.as_str()), (State::Skipped, *status));
     }
 }
 

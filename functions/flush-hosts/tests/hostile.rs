@@ -3,10 +3,10 @@
 //!
 //! `make fuzz` tries many more cases, from another seed.
 
+use base::login::LoginMethod;
 use flush_hosts::config::{Config, VARIABLES};
 use flush_hosts::version::Statement;
 use proptest::prelude::*;
-use reconcile::login::LoginMethod;
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
 
@@ -67,10 +67,14 @@ fn with_word(word: &'static str) -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn every_mistake_names_its_variable_and_what_is_taken_can_be_used(variables in variables()) {
-        let value = |name: &str| VARIABLES.iter().position(|variable| *variable == name).and_then(|at| variables[at].clone());
+        let value = |name: &str| {
+            let place = VARIABLES.iter().position(|variable| *variable == name);
+            place.and_then(|at| variables[at].clone())
+        };
         match Config::parse(value) {
             Ok(config) => {
-                prop_assert!(config.database.identifier.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'));
+                let mut letters = config.database.identifier.chars();
+                prop_assert!(letters.all(|c| c.is_ascii_alphanumeric() || c == '-'));
                 let (LoginMethod::Iam(text) | LoginMethod::Secret(text)) = &config.login;
                 prop_assert!(!text.is_empty() && !config.region.is_empty());
             }
@@ -78,7 +82,8 @@ proptest! {
                 for line in mistakes.to_string().lines().skip(1) {
                     let place = line.strip_prefix("- ").and_then(|line| line.split_once(':'));
                     let place = place.map(|(place, _)| place.to_owned()).unwrap_or_default();
-                    prop_assert!(VARIABLES.iter().any(|variable| place.contains(variable)), "{line:?}");
+                    let is_named = VARIABLES.iter().any(|variable| place.contains(variable));
+                    prop_assert!(is_named, "{line:?}");
                 }
             }
         }
@@ -97,7 +102,9 @@ proptest! {
     }
 
     #[test]
-    fn a_number_decides_for_mysql((major, minor, rest) in (0..12_u32, 0..40_u32, "[.0-9a-z-]{0,8}")) {
+    fn a_number_decides_for_mysql(
+        (major, minor, rest) in (0..12_u32, 0..40_u32, "[.0-9a-z-]{0,8}"),
+    ) {
         let version = format!("{major}.{minor}.{rest}");
         let truncates = Statement::for_server(&version) == Statement::TruncateHostCache;
         prop_assert_eq!(truncates, (major, minor) >= (8, 3), "{}", version);

@@ -14,10 +14,10 @@ use aws_sdk_rds::types::{
     DbCluster, DbClusterMember, DbInstance as Described, Endpoint as DescribedEndpoint,
 };
 use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+use base::database::HostPort;
 use flush_hosts::config::{Database, DatabaseKind};
 use flush_hosts::instances::Rds;
 use flush_hosts::ports::{DbInstance, Instances};
-use platform::connect_error::HostPort;
 use platform::error::chain;
 
 fn clusters(members: &[&str]) -> Rule {

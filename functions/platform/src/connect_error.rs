@@ -1,31 +1,14 @@
-//! A session with a database server, whatever protocol it speaks: where the server is, and what
-//! keeps a function from one.
+//! A session with a database server, whatever protocol it speaks: what keeps a function from one.
 
 use std::error::Error;
-use std::fmt;
 use std::io;
 
-use reconcile::report::Failure;
+use base::report::Failure;
 use thiserror::Error;
 
 use crate::error::chain;
 use crate::login::LoginError;
 use crate::server_error::Hint;
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// The name, which is also the one in the server's certificate.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
 
 /// Why there is no session with a server, or none any more.
 #[derive(Debug, Error)]
@@ -43,7 +26,7 @@ pub enum ConnectError {
     )]
     Connection(#[source] io::Error),
     /// The server answered with an error of its own.
-    #[error("the server answered with error {code}, {message:?}{}", known.map(|known| format!(": {}", known.remedy)).unwrap_or_default())]
+    #[error("the server answered with error {code}, {message:?}{}", remedy_of(*known))]
     Refused {
         /// Its code.
         code: String,
@@ -100,6 +83,10 @@ impl From<io::Error> for ConnectError {
             Err(error) => ConnectError::Connection(error),
         }
     }
+}
+
+fn remedy_of(known: Option<Hint>) -> String {
+    known.map(|known| format!(": {}", known.remedy)).unwrap_or_default()
 }
 
 /// Why there is no TLS with a server.

@@ -1,11 +1,14 @@
-//! What the functions stand on: AWS, Lambda, and the database servers that they log in to.
+//! What the functions share of the world outside: AWS, Lambda, and the database servers that they
+//! log in to.
 //!
-//! [`aws`] configures every client of AWS, [`response`] refuses one that is not complete, and
-//! [`error`] says what went wrong with a call; [`runtime`] speaks with Lambda, and [`telemetry`] to
-//! those who watch; [`rds`] is the one API that both functions read. [`login`] makes what a
-//! function logs in to a database with, [`trust`] knows who may vouch for the server, [`mysql`]
-//! connects to one that speaks MySQL's protocol, and [`session`] and [`refusal`] say what kept it
-//! out. Nothing here decides what a function does.
+//! In the order in which a function meets them: [`telemetry`] writes its log and metrics, [`trust`]
+//! reads who may vouch for a server, [`aws`] configures every client of AWS, and [`runtime`] is
+//! Lambda's side of an invocation. [`rds`] asks what belongs to a database; [`response`] refuses an
+//! answer that is not whole, and [`error`] says what went wrong with a call. [`login`] makes what a
+//! session begins with, [`mysql`] is one with MySQL's protocol, and [`connect_error`] and
+//! [`server_error`] say what kept a function out.
+//!
+//! **What it has not:** a rule of either function, or the name of one.
 
 pub mod aws;
 pub mod connect_error;

@@ -4,13 +4,13 @@
 use aws_config::{Region, SdkConfig};
 use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config as TokenConfig};
 use aws_sdk_secretsmanager::Client;
-use reconcile::login::LoginMethod;
+use base::login::LoginMethod;
 use serde::Deserialize;
 use thiserror::Error;
 use url::Url;
 
-use crate::connect_error::HostPort;
 use crate::error::AwsError;
+use base::database::HostPort;
 
 /// The IAM action of a login with a secret.
 pub const GET_SECRET: &str = "secretsmanager:GetSecretValue";

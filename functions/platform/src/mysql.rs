@@ -12,9 +12,10 @@ use mysql_async::{
 };
 use tracing::debug;
 
-use crate::connect_error::{ConnectError, HostPort, TlsError};
+use crate::connect_error::{ConnectError, TlsError};
 use crate::login::Credentials;
 use crate::server_error;
+use base::database::HostPort;
 
 /// What the connections to all servers have in common. The TLS configuration is made for the first
 /// connection, and clones share it.

@@ -6,10 +6,9 @@
 
 use std::io::{self, Write};
 
-use reconcile::VERSION;
 use serde_json::Value;
 use tracing::subscriber::SetGlobalDefaultError;
-use tracing::{Subscriber, info, warn};
+use tracing::{Subscriber, warn};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::time::ChronoUtc;
@@ -18,27 +17,27 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
 /// Logs on standard output from now on, as the variables say that Lambda sets from the function's
-/// logging configuration, and begins with the version.
+/// logging configuration. `crates` are the function's own.
 ///
 /// # Errors
 /// When the process logs already.
-pub fn start(variable: impl Fn(&str) -> Option<String>) -> Result<(), SetGlobalDefaultError> {
+pub fn start(
+    crates: &[&'static str],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<(), SetGlobalDefaultError> {
     let (format, level) = (variable("AWS_LAMBDA_LOG_FORMAT"), variable("AWS_LAMBDA_LOG_LEVEL"));
-    tracing::subscriber::set_global_default(subscriber(
-        format.as_deref(),
-        level.as_deref(),
-        io::stdout,
-    ))?;
-    info!(version = VERSION, "starting");
+    let subscriber = subscriber(crates, format.as_deref(), level.as_deref(), io::stdout);
+    tracing::subscriber::set_global_default(subscriber)?;
     Ok(())
 }
 
 /// Lines that say what the function does, as JSON or text.
 ///
 /// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`. The
-/// level holds for this project's crates; what they depend on is heard from WARN up, because below
-/// that the SDK logs whole requests.
+/// level holds for the given crates and this one; what they depend on is heard from WARN up,
+/// because below that the SDK logs whole requests.
 pub fn subscriber<W>(
+    crates: &[&'static str],
     format: Option<&str>,
     level: Option<&str>,
     writer: W,
@@ -48,10 +47,8 @@ where
 {
     let level = parse_level(level.unwrap_or_default());
     let targets = Targets::new()
-        .with_target("failover_sync", level)
-        .with_target("flush_hosts", level)
-        .with_target("platform", level)
-        .with_target("reconcile", level)
+        .with_targets(crates.iter().map(|name| (*name, level)))
+        .with_target(env!("CARGO_CRATE_NAME"), level)
         // It repeats every error that the handler returns, which has its own line by then. A panic
         // is on standard error.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
@@ -98,7 +95,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use serde_json::Value;
-    use tracing::{error, error_span};
+    use tracing::{error, error_span, info};
 
     use super::*;
 
@@ -118,7 +115,7 @@ mod tests {
     fn lines_of(format: Option<&str>, level: Option<&str>, log: impl FnOnce()) -> Vec<String> {
         let captured = Captured::default();
         let writer = captured.clone();
-        let subscriber = subscriber(format, level, move || writer.clone());
+        let subscriber = subscriber(&[], format, level, move || writer.clone());
         tracing::subscriber::with_default(subscriber, || {
             error_span!("invocation", requestId = "r-1").in_scope(log)
         });

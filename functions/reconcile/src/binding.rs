@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use strum::{Display, EnumString, VariantArray};
+
 use crate::partition;
 
 /// One endpoint name kept in one target group on one port.
@@ -39,7 +41,10 @@ impl Binding {
     /// The cluster that the RDS API is asked about; the other kinds have nothing there that names
     /// an address.
     pub fn cluster(&self) -> Option<&str> {
-        self.id.as_deref().filter(|_| matches!(self.kind, Kind::Cluster | Kind::Readers))
+        match self.kind {
+            Kind::Cluster | Kind::Readers => self.id.as_deref(),
+            _ => None,
+        }
     }
 
     /// What does not work because the database's identifier is not known.
@@ -56,7 +61,8 @@ impl Binding {
 }
 
 /// What a binding follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display, EnumString, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// The writer endpoint of an Aurora or Multi-AZ DB cluster: exactly one address.
     Cluster,
@@ -76,16 +82,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind with the name that the configuration uses.
-    pub const NAMES: [(&'static str, Kind); 7] = [
-        ("cluster", Kind::Cluster),
-        ("readers", Kind::Readers),
-        ("instance", Kind::Instance),
-        ("proxy", Kind::Proxy),
-        ("hostname", Kind::Hostname),
-        ("address", Kind::Address),
-        ("custom", Kind::Custom),
-    ];
+    /// Every kind; its text is the name that the configuration uses.
+    pub const ALL: &[Kind] = Kind::VARIANTS;
 
     /// Whether more than one address would split the writes.
     pub fn is_single_writer(self) -> bool {
@@ -104,7 +102,7 @@ impl Kind {
     /// `.cluster-ro-`, `.cluster-custom-`, `.proxy-` and plain instance names, in [every
     /// partition](partition::is_of_rds). Global endpoints are plain host names: the RDS API has no
     /// single instance behind them.
-    pub fn infer(endpoint: &Endpoint) -> Kind {
+    pub(crate) fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
             Endpoint::Address(_) => return Kind::Address,
             Endpoint::Name(name) => name,
@@ -128,12 +126,12 @@ impl Kind {
 
     /// Whether an endpoint may be of this kind although its form implies that one.
     ///
-    /// | form       | may be              | because                                                                   |
-    /// |------------|---------------------|---------------------------------------------------------------------------|
-    /// | `cluster`  | `hostname`          | it has one address, which DNS alone can tell                              |
-    /// | `instance` | `hostname`          | the same                                                                  |
-    /// | `custom`   | `readers`           | all readers of the cluster, whichever the endpoint names                  |
-    /// | `hostname` | all but `address`   | a CNAME says nothing of what is behind it                                 |
+    /// | form       | may be            | because                                        |
+    /// |------------|-------------------|------------------------------------------------|
+    /// | `cluster`  | `hostname`        | it has one address, which DNS alone can tell   |
+    /// | `instance` | `hostname`        | the same                                       |
+    /// | `custom`   | `readers`         | all readers of the cluster, not the named ones |
+    /// | `hostname` | all but `address` | a CNAME says nothing of what is behind it      |
     ///
     /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and
     /// `hostname` would swap them for ever.
@@ -145,13 +143,6 @@ impl Kind {
                 Kind::Hostname => self != Kind::Address,
                 Kind::Readers | Kind::Proxy | Kind::Address => false,
             }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, _) = Kind::NAMES[*self as usize];
-        f.write_str(name)
     }
 }
 
@@ -225,29 +216,9 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Reads the identifier of a DB cluster or instance; upper and lower case do not matter, as in RDS.
-///
-/// The rule is RDS's: letters, digits and single hyphens, 63 at most, first a letter, last no
-/// hyphen (RDS API, `CreateDBInstance`, `CreateDBCluster`).
-///
-/// # Errors
-/// Says what is wrong with it in words that follow the name of what it was given for.
-pub fn identifier(text: &str) -> Result<String, String> {
-    let is_plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let is_identifier = is_plain
-        && (1..=63).contains(&text.len())
-        && text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && !text.ends_with('-')
-        && !text.contains("--");
-    is_identifier.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
-        format!(
-            "{text:?} is not an identifier such as orders-1: give neither an endpoint nor an ARN"
-        )
-    })
-}
-
 /// An address family. Immutable for a target group, so it belongs to the binding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Family {
     /// A records.
     #[default]
@@ -260,15 +231,6 @@ impl Family {
     /// Whether the address is of this family.
     pub fn has(self, address: &IpAddr) -> bool {
         address.is_ipv4() == (self == Family::Ipv4)
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Family::Ipv4 => "ipv4",
-            Family::Ipv6 => "ipv6",
-        })
     }
 }
 
@@ -371,7 +333,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_kind_prints_the_name_that_the_configuration_uses() {
-        for (name, kind) in Kind::NAMES {
+        for (name, kind) in Kind::ALL.iter().map(|kind| (kind.to_string(), *kind)) {
             assert_eq!(kind.to_string(), name);
         }
     }
@@ -396,30 +358,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_identifier_is_what_rds_takes() {
-        let longest = "a".repeat(63);
-        for text in ["orders", "Orders-1", "o", &longest] {
-            assert_eq!(identifier(text), Ok(text.to_ascii_lowercase()));
-        }
-        for text in [
-            "",
-            " orders",
-            "1orders",
-            "-orders",
-            "orders-",
-            "or--ders",
-            "orders.c1.eu-west-1.rds.amazonaws.com",
-            "arn:aws:rds:eu-west-1:123456789012:cluster:orders",
-            "o_rders",
-            &"a".repeat(64),
-        ] {
-            assert!(identifier(text).expect_err(text).contains("neither an endpoint nor an ARN"));
-        }
-    }
-
-    #[test]
     fn only_the_arn_of_a_target_group_is_taken() {
-        let group = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/db/0123456789abcdef";
+        let group = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:\
+                     targetgroup/db/0123456789abcdef";
         assert_eq!(TargetGroupArn::parse(group).expect("valid").as_str(), group);
         for (text, word) in [
             ("", "not the ARN"),

@@ -3,37 +3,31 @@
 //! Ages are compared where claims and doubts are made, in [`evidence`](crate::evidence). The rules
 //! of [`verdict`](crate::verdict) only combine them.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use strum::Display;
 
 use crate::target::Addresses;
 
 /// A source that says where the writer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Display)]
 pub enum Witness {
     /// The endpoint's name.
+    #[strum(to_string = "DNS")]
     Dns,
     /// The cluster in the RDS API.
+    #[strum(to_string = "the RDS API")]
     Topology,
     /// A failover event that names an instance.
+    #[strum(to_string = "a failover event")]
     Event,
 }
 
-impl fmt::Display for Witness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Witness::Dns => "DNS",
-            Witness::Topology => "the RDS API",
-            Witness::Event => "a failover event",
-        })
-    }
-}
-
 /// What a database answers when it is asked whether it takes writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Role {
     /// It takes writes.
     Writer,
@@ -42,17 +36,6 @@ pub enum Role {
     /// It could take writes, but every new session is made read only by a setting of the server: an
     /// operator's, or that of a switchover under way. Nobody can tell from it which.
     Unknown,
-}
-
-impl Role {
-    /// The name in results and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Writer => "writer",
-            Role::Reader => "reader",
-            Role::Unknown => "unknown",
-        }
-    }
 }
 
 /// What one witness says now.
@@ -96,7 +79,7 @@ pub enum DoubtCause {
 
 impl Doubt {
     /// Whether it takes nothing from a claim as of this moment.
-    pub fn is_older_than(&self, moment: Option<DateTime<Utc>>) -> bool {
+    pub(crate) fn is_older_than(&self, moment: Option<DateTime<Utc>>) -> bool {
         moment.is_some_and(|moment| self.since < moment)
     }
 }

@@ -1,23 +1,27 @@
 //! The configuration: environment variables in, bindings out. Reports every mistake at once.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base::config::{ConfigErrors, ErrorCollector, given};
+use base::database::identifier;
+use base::login::LoginMethod;
+use base::payload::WATCH_LIMIT;
 use serde_json::{Map, Value};
 
-use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn, identifier};
+use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
 use crate::evidence::EVENT;
-use crate::login::LoginMethod;
 use crate::network::AllowedNetworks;
-use crate::watch::WATCH_LIMIT;
+use crate::plan::Mode;
+use crate::report::strings;
 
 /// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the
 /// runtime and the SDK.
-pub const VARIABLES: [&str; 8] = [
+pub const VARIABLES: [&str; 9] = [
     "BINDINGS",
+    "MODE",
     "ALLOWED_CIDRS",
     "DNS_SERVERS",
     "WATCH_SECONDS",
@@ -31,7 +35,7 @@ pub const VARIABLES: [&str; 8] = [
 const DEREGISTRATION_DELAY: Duration = Duration::from_secs(120);
 
 /// The longest that ELBv2 takes (`deregistration_delay.timeout_seconds`).
-const LONGEST_DEREGISTRATION_DELAY: Duration = Duration::from_secs(3_600);
+const LONGEST_DELAY: Duration = Duration::from_secs(3_600);
 
 // An event outlives no departure that a description could have shown.
 const _: () = assert!(EVENT.as_secs() < DEREGISTRATION_DELAY.as_secs());
@@ -44,6 +48,8 @@ const FIELDS: [&str; 8] =
 pub struct Config {
     /// What is kept where; at least one, with unique names.
     pub bindings: Vec<Binding>,
+    /// Whether the function changes anything.
+    pub mode: Mode,
     /// The networks whose addresses may be registered.
     pub allowed: AllowedNetworks,
     /// The DNS servers to ask; empty for the system's.
@@ -66,7 +72,7 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-        let [bindings, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
+        let [bindings, mode, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
             VARIABLES.map(|name| given(variable(name)));
         let has_login = user.is_some() || secret.is_some();
         let mut mistakes = ErrorCollector::default();
@@ -74,17 +80,19 @@ impl Config {
         check_login(&bindings, has_login, &mut mistakes);
         let config = Config {
             bindings: parse_bindings(&bindings, &mut mistakes),
+            mode: mistakes.collect("MODE", parse_mode(mode.as_deref())).unwrap_or_default(),
             allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(
                 dns_servers.as_deref().unwrap_or_default(),
                 &mut mistakes,
             ),
-            watch: mistakes
-                .collect("WATCH_SECONDS", parse_watch(watch.as_deref()))
-                .unwrap_or(WATCH_LIMIT),
-            deregistration_delay: mistakes
-                .collect("DEREGISTRATION_DELAY_SECONDS", parse_delay(delay.as_deref()))
-                .unwrap_or(DEREGISTRATION_DELAY),
+            watch: parse_seconds(("WATCH_SECONDS", watch), WATCH_LIMIT, WATCH_LIMIT, &mut mistakes),
+            deregistration_delay: parse_seconds(
+                ("DEREGISTRATION_DELAY_SECONDS", delay),
+                DEREGISTRATION_DELAY,
+                LONGEST_DELAY,
+                &mut mistakes,
+            ),
             login: LoginMethod::parse(
                 ["PROBE_USER", "PROBE_SECRET_ARN"],
                 user,
@@ -113,55 +121,9 @@ impl Config {
     }
 }
 
-/// A variable without the space around it, if there is anything else in it.
-pub fn given(variable: Option<String>) -> Option<String> {
-    variable.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-}
-
-/// Every mistake in the configuration, one a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<String>);
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ConfigErrors(mistakes) = self;
-        let plural = if mistakes.len() == 1 { "" } else { "s" };
-        write!(f, "{} mistake{plural} in the configuration:", mistakes.len())?;
-        mistakes.iter().try_for_each(|mistake| write!(f, "\n- {mistake}"))
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
-
-impl From<ErrorCollector> for ConfigErrors {
-    fn from(ErrorCollector(mistakes): ErrorCollector) -> ConfigErrors {
-        ConfigErrors(mistakes)
-    }
-}
-
-/// Gathers mistakes, so that they can be reported all at once.
-#[derive(Debug, Default)]
-pub struct ErrorCollector(Vec<String>);
-
-impl ErrorCollector {
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// One more mistake: where it is, and what is wrong there.
-    pub fn add(&mut self, place: impl fmt::Display, problem: impl fmt::Display) {
-        self.0.push(format!("{place}: {problem}"));
-    }
-
-    /// The value, or nothing and one more mistake.
-    pub fn collect<T, E: fmt::Display>(
-        &mut self,
-        place: impl fmt::Display,
-        result: Result<T, E>,
-    ) -> Option<T> {
-        result.map_err(|problem| self.add(place, problem)).ok()
-    }
+fn parse_mode(mode: Option<&str>) -> Result<Mode, String> {
+    let Some(name) = mode else { return Ok(Mode::Act) };
+    name.parse().map_err(|_| format!("{name:?} is no mode: give act or observe"))
 }
 
 fn parse_allowed(list: Option<&str>, mistakes: &mut ErrorCollector) -> AllowedNetworks {
@@ -191,24 +153,19 @@ fn parse_dns_servers(list: &str, mistakes: &mut ErrorCollector) -> Vec<SocketAdd
     items.into_iter().filter_map(|item| mistakes.collect("DNS_SERVERS", server(item))).collect()
 }
 
-fn parse_watch(seconds: Option<&str>) -> Result<Duration, String> {
-    let Some(seconds) = seconds else { return Ok(WATCH_LIMIT) };
-    let watch =
-        seconds.trim().parse().map(Duration::from_secs).ok().filter(|watch| *watch <= WATCH_LIMIT);
-    watch.ok_or_else(|| {
-        format!("{seconds:?} is not a number of seconds from 0 to {}", WATCH_LIMIT.as_secs())
-    })
-}
-
-fn parse_delay(seconds: Option<&str>) -> Result<Duration, String> {
-    let Some(seconds) = seconds else { return Ok(DEREGISTRATION_DELAY) };
-    let delay = seconds.trim().parse().map(Duration::from_secs).ok();
-    delay.filter(|delay| *delay <= LONGEST_DEREGISTRATION_DELAY).ok_or_else(|| {
-        format!(
-            "{seconds:?} is not a number of seconds from 0 to {}",
-            LONGEST_DEREGISTRATION_DELAY.as_secs()
-        )
-    })
+fn parse_seconds(
+    (name, text): (&str, Option<String>),
+    default: Duration,
+    most: Duration,
+    mistakes: &mut ErrorCollector,
+) -> Duration {
+    let Some(text) = text else { return default };
+    match text.parse().map(Duration::from_secs) {
+        Ok(duration) if duration <= most => return duration,
+        _ => mistakes
+            .add(name, format!("{text:?} is not a number of seconds from 0 to {}", most.as_secs())),
+    }
+    default
 }
 
 fn parse_list(json: Option<&str>, mistakes: &mut ErrorCollector) -> Vec<Value> {
@@ -416,14 +373,11 @@ fn parse_port(value: Option<&Value>) -> Result<u16, String> {
 }
 
 fn parse_kind(name: Option<String>) -> Result<Option<Kind>, String> {
-    let Some(name) = name else { return Ok(None) };
-    match Kind::NAMES.iter().find(|(known, _)| *known == name) {
-        Some((_, kind)) => Ok(Some(*kind)),
-        None => Err(format!(
-            "{name:?} is not a kind: there are {}",
-            Kind::NAMES.map(|(known, _)| known).join(", ")
-        )),
-    }
+    let kinds = || strings(Kind::ALL).join(", ");
+    let parse = |name: String| {
+        name.parse().map_err(|_| format!("{name:?} is not a kind: there are {}", kinds()))
+    };
+    name.map(parse).transpose()
 }
 
 fn parse_engine(name: Option<String>) -> Result<Option<Engine>, String> {

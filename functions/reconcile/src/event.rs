@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::binding::{Binding, Kind};
-use crate::evidence::Topology;
+use crate::topology::Topology;
 
 /// An event of RDS, as far as its two delivery forms agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,8 @@ const ADDRESS_CHANGE: [&str; 18] = [
     "0088", // DB instance started.
     "0151", // DB cluster started.
     "0181", // Global switchover started.
-    "0182", // Global switchover: the old primary cluster was shut down. 0183, which comes ten times, is left out.
+    // 0183, which comes ten times in a global switchover, is left out.
+    "0182", // Global switchover: the old primary cluster was shut down.
     "0184", // Global switchover: the new primary cluster was promoted.
     "0185", // Global switchover finished.
     "0238", // Global failover completed.
@@ -119,12 +120,12 @@ impl RdsEvent {
 
     /// Whether its source has the binding's identifier, but is in another Region or account:
     /// another database.
-    pub fn is_from_namesake(&self, binding: &Binding) -> bool {
+    pub(crate) fn is_from_namesake(&self, binding: &Binding) -> bool {
         self.has_identifier_of(binding) && !self.is_in_account_and_region_of(binding)
     }
 
     /// Whether it is of the binding's own cluster or instance, whatever it tells.
-    pub fn is_from_database_of(&self, binding: &Binding) -> bool {
+    pub(crate) fn is_from_database_of(&self, binding: &Binding) -> bool {
         self.has_identifier_of(binding) && self.is_in_account_and_region_of(binding)
     }
 
@@ -166,8 +167,9 @@ impl RdsEvent {
     fn is_from(&self, resource: &str, id: &str) -> bool {
         match &self.source_arn {
             Some(arn) => {
-                let parts: Vec<&str> = arn.splitn(7, ':').collect();
-                matches!(parts[..], [_, _, _, _, _, seen, name] if seen == resource && name.eq_ignore_ascii_case(id))
+                let mut parts = arn.splitn(7, ':').skip(5);
+                parts.next() == Some(resource)
+                    && parts.next().is_some_and(|name| name.eq_ignore_ascii_case(id))
             }
             None => self.source_id.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(id)),
         }
@@ -188,7 +190,7 @@ impl RdsEvent {
 mod tests {
     use super::*;
     use crate::binding::tests::binding;
-    use crate::evidence::ClusterMember;
+    use base::database::ClusterMember;
 
     fn event(id: &str, message: &str) -> RdsEvent {
         RdsEvent {

@@ -1,20 +1,24 @@
 //! Evidence: what the witnesses said about where the writer is, with the time of each answer.
 //!
 //! Each witness counts by itself, and no answer proves nothing: a dropped packet looks like a dead
-//! host.
+//! host. Here it is recorded; `reading` says what it means now.
+
+mod reading;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 
 use crate::binding::{Binding, Kind};
-use crate::claim::{Claim, Doubt, DoubtCause, Role, Witness, age};
+use crate::claim::{Role, age};
 use crate::event::{EventKind, RdsEvent};
 use crate::history::{Agreement, AnswerHistory, History};
 use crate::target::{Addresses, Target};
 use crate::target_group::TargetGroupView;
+use crate::topology::Topology;
 
 /// What DNS, the RDS API or a database said counts as long as it is not older than this. DNS and
 /// databases are asked every second, the RDS API every two, and a call to AWS between an answer and
@@ -32,7 +36,7 @@ const WAS_WRITER: Duration = Duration::from_secs(120);
 
 /// What it said vetoes for this long while it was not asked again. In a long disagreement it is
 /// asked rarely.
-pub const VETO_WHILE_UNASKED: Duration = Duration::from_secs(20);
+pub(crate) const VETO_WHILE_UNASKED: Duration = Duration::from_secs(20);
 
 /// A named event is a witness for this long: longer than DNS and topology lag, and shorter than a
 /// target drains, so that it would still show if the event's instance had been deregistered after
@@ -50,10 +54,8 @@ pub struct Evidence {
     is_topology_silent: Option<bool>,
     /// The readers that the RDS API named last, and for how long it has named no others.
     readers: Option<StableReaders>,
-    /// How many members the RDS API flagged as the writer, when it answered last.
-    flagged: Option<usize>,
-    /// The readers that could serve by its last answer, whether or not they have addresses.
-    serving: BTreeSet<String>,
+    /// The members in its last answer, whether or not they have addresses.
+    members: Option<Vec<ClusterMember>>,
     /// When the RDS API last flagged a member as the only writer.
     writers: BTreeMap<String, DateTime<Utc>>,
     /// The addresses of writers that this process registered among the readers, because no reader
@@ -90,7 +92,7 @@ pub struct StableAnswer {
 impl StableAnswer {
     /// From the first to the last answer of an unbroken row of equal ones, counted from the given
     /// time at the earliest.
-    pub fn stable_for(&self, time: Option<DateTime<Utc>>) -> Duration {
+    pub(crate) fn stable_for(&self, time: Option<DateTime<Utc>>) -> Duration {
         age(time.map_or(self.since, |time| time.max(self.since)), self.last)
     }
 }
@@ -101,71 +103,6 @@ struct StableReaders {
     readers: Addresses,
     since: DateTime<Utc>,
     last: DateTime<Utc>,
-}
-
-/// An instance of a cluster as the RDS API describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterMember {
-    /// The DB instance identifier.
-    pub id: String,
-    /// Whether it is the writer.
-    pub is_writer: bool,
-    /// The name of its endpoint; absent while it is being created.
-    pub endpoint: Option<String>,
-    /// Such as `available` or `creating`.
-    pub status: String,
-}
-
-impl ClusterMember {
-    /// Whether it may take connections: everything but an instance that is not there yet, or is not
-    /// there any more.
-    pub fn can_serve(&self) -> bool {
-        const OUT: [&str; 8] = [
-            "creating",
-            "deleting",
-            "stopped",
-            "stopping",
-            "starting",
-            "failed",
-            "inaccessible-encryption-credentials",
-            "inaccessible-encryption-credentials-recoverable",
-        ];
-        !OUT.contains(&self.status.as_str()) && !self.status.starts_with("incompatible-")
-    }
-}
-
-/// A cluster's members with the addresses behind their endpoints; a member without a resolvable one
-/// is left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Topology(pub Vec<(ClusterMember, Addresses)>);
-
-impl Topology {
-    /// The writer's addresses, if one member is flagged as the writer. A secondary cluster of a
-    /// global database has none, another has none for a moment of a failover, and the API has been
-    /// seen to flag two.
-    pub fn writer(&self) -> Option<&Addresses> {
-        let mut flagged = self.0.iter().filter(|(member, _)| member.is_writer);
-        let (_, addresses) = flagged.next()?;
-        flagged.next().is_none().then_some(addresses)
-    }
-
-    /// The addresses of every member that is not flagged as the writer and can serve.
-    pub fn readers(&self) -> Option<Addresses> {
-        let readers = self.0.iter().filter(|(member, _)| !member.is_writer && member.can_serve());
-        Addresses::new(readers.flat_map(|(_, addresses)| addresses.iter()))
-    }
-
-    /// Whether the address belongs to a member.
-    pub fn has(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|(_, addresses)| addresses.contains(address))
-    }
-
-    fn member(&self, id: &str) -> Option<&Addresses> {
-        self.0
-            .iter()
-            .find(|(member, _)| member.id.eq_ignore_ascii_case(id))
-            .map(|(_, addresses)| addresses)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -196,7 +133,7 @@ impl Evidence {
         let group = TargetGroupView::new(binding.port, targets);
         let mut evidence =
             Evidence { group, writers, stand_ins, agreement, answers, ..Evidence::default() };
-        for event in events.iter().filter(|event| event.concerns(binding)) {
+        for event in events {
             // Without a time it cannot be told from one that comes late: no witness.
             let Some(time) = event.time.map(|time| time.min(now)) else { continue };
             if let EventKind::NewWriter(id) = event.kind() {
@@ -238,14 +175,12 @@ impl Evidence {
 
     /// The RDS API listed the cluster's members, whether or not they have addresses.
     pub fn record_members(&mut self, members: &[ClusterMember], now: DateTime<Utc>) {
-        let flagged: Vec<_> = members.iter().filter(|member| member.is_writer).collect();
-        self.flagged = Some(flagged.len());
-        if let [writer] = flagged[..] {
+        let mut flagged = members.iter().filter(|member| member.is_writer);
+        if let (Some(writer), None) = (flagged.next(), flagged.next()) {
             self.writers.insert(writer.id.clone(), now);
         }
         self.writers.retain(|_, at| age(*at, now) <= WAS_WRITER);
-        let serving = members.iter().filter(|member| !member.is_writer && member.can_serve());
-        self.serving = serving.map(|member| member.id.clone()).collect();
+        self.members = Some(members.to_vec());
     }
 
     /// The RDS API answered, or gave no answer.
@@ -254,10 +189,11 @@ impl Evidence {
         if let Some(readers) = topology.as_ref().and_then(Topology::readers) {
             // A reader without an address is no reason for its target to leave: such an answer
             // begins a row.
-            let has_address = |id: &String| {
-                topology.as_ref().is_some_and(|topology| topology.member(id).is_some())
-            };
-            let is_complete = self.serving.iter().all(has_address);
+            let mut serving = { self.members.iter().flatten() }
+                .filter(|member| !member.is_writer && member.can_serve());
+            let is_complete = serving.all(|member| {
+                topology.as_ref().is_some_and(|topology| topology.member(&member.id).is_some())
+            });
             let goes_on = |row: &StableReaders| {
                 is_complete && row.readers == readers && age(row.last, now) <= CURRENT
             };
@@ -306,61 +242,6 @@ impl Evidence {
         self.group.record_deregistration(target, now);
     }
 
-    /// Whether this process registered this address when it was the writer's. Only what it did
-    /// among readers matters.
-    pub(crate) fn stands_in(&self, address: IpAddr) -> bool {
-        self.stand_ins.contains(&address)
-    }
-
-    /// What DNS and the RDS API have both named without a break, and for how long since the given
-    /// time. A silence is no break; that one of them names something else is.
-    pub fn agreement(
-        &self,
-        since: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Option<(&Addresses, Duration)> {
-        let Agreement { addresses, since: first, last } =
-            self.agreement.as_ref().filter(|it| it.continues(now))?;
-        let is_broken = self.dns(now).is_some_and(|dns| dns.answer.addresses != *addresses)
-            || self.topology(now).is_some_and(|topology| topology.writer() != Some(addresses));
-        (!is_broken)
-            .then(|| (addresses, age(since.map_or(*first, |since| since.max(*first)), *last)))
-    }
-
-    /// For how long every answer of DNS has lacked this address, and how many answers that were: as
-    /// far as this process knows, which counts from its first answer. Only for the kind `custom`.
-    pub fn absent_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<(Duration, u64)> {
-        self.answers.as_ref()?.absent_for(address, now)
-    }
-
-    /// Why the RDS API names no writer although it answered, in words.
-    pub fn without_writer(&self) -> Option<&'static str> {
-        match self.flagged? {
-            0 => Some("the RDS API flags no member as the writer"),
-            1 => None,
-            _ => Some("the RDS API flags several members as the writer"),
-        }
-    }
-
-    /// The addresses of the cluster's readers. Where the RDS API flags none or several as the
-    /// writer, a member that was the writer a moment ago and is not registered is left out: it may
-    /// still be it.
-    pub fn readers(&self, now: DateTime<Utc>) -> Option<Addresses> {
-        let topology = self.topology(now)?;
-        let readers = topology.readers()?;
-        if self.without_writer().is_none() {
-            return Some(readers);
-        }
-        let was_writer =
-            |id: &str| self.writers.get(id).is_some_and(|at| age(*at, now) <= WAS_WRITER);
-        let joins = |address: &IpAddr| !self.group.registered().any(|member| member == *address);
-        let is_left_out = |address: &IpAddr| {
-            joins(address)
-                && topology.0.iter().any(|(it, at)| at.contains(*address) && was_writer(&it.id))
-        };
-        Addresses::new(readers.iter().filter(|address| !is_left_out(address)))
-    }
-
     /// The database at this address was asked, and gave this role, or no answer.
     pub fn record_probe(&mut self, address: IpAddr, role: Option<Role>, now: DateTime<Utc>) {
         let earlier = self.probes.get(&address).and_then(|probe| probe.last_response);
@@ -368,175 +249,6 @@ impl Evidence {
             address,
             Probe { asked_at: now, last_response: role.map(|role| (role, now)).or(earlier) },
         );
-    }
-
-    /// The role of the database at this address, a moment ago. A missing answer since then takes
-    /// nothing from it: a firewall looks the same as a dead host, and a login may be slow.
-    pub fn role(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Role> {
-        let (role, at) = self.probes.get(&address)?.last_response?;
-        (age(at, now) <= CURRENT).then_some(role)
-    }
-
-    /// When the database at this address last answered.
-    pub fn last_response_at(&self, address: IpAddr) -> Option<DateTime<Utc>> {
-        self.probes.get(&address)?.last_response.map(|(_, at)| at)
-    }
-
-    /// The role that each database that was asked gave the last time, or that it gave no answer.
-    pub fn roles(&self) -> impl Iterator<Item = (IpAddr, Option<Role>)> {
-        let last = |probe: &Probe| {
-            probe.last_response.filter(|(_, at)| *at == probe.asked_at).map(|(role, _)| role)
-        };
-        self.probes.iter().map(move |(address, probe)| (*address, last(probe)))
-    }
-
-    /// The databases that take writes, if every registered target was asked: a writer that is
-    /// registered must have had its chance to say so. One whose role is unknown may be the writer,
-    /// and counts as one that was not asked.
-    pub fn writers(&self, now: DateTime<Utc>) -> Option<Addresses> {
-        let was_asked = |member| {
-            let is_unknown = self.role(member, now) == Some(Role::Unknown);
-            !is_unknown
-                && self.probes.get(&member).is_some_and(|probe| age(probe.asked_at, now) <= CURRENT)
-        };
-        let takes_writes = |address: &IpAddr| self.role(*address, now) == Some(Role::Writer);
-        let writers = self.probes.keys().copied().filter(takes_writes);
-        Addresses::new(writers).filter(|_| self.group.registered().all(was_asked))
-    }
-
-    /// Where a database may be that can say whether it takes writes: every address that a witness
-    /// named, or that is or was registered. The standby of an instance is where its writer was.
-    pub fn candidates(&self) -> impl Iterator<Item = IpAddr> {
-        let members = self
-            .topology
-            .iter()
-            .flat_map(|snapshot| &snapshot.topology.0)
-            .flat_map(|(_, addresses)| addresses.iter());
-        let registered =
-            self.group.registered().chain(self.group.draining()).chain(self.group.deregistered());
-        self.last_dns_answer()
-            .into_iter()
-            .flat_map(Addresses::iter)
-            .chain(members)
-            .chain(registered)
-    }
-
-    /// Who says now where the one writer is, DNS first.
-    pub fn claims(&self, now: DateTime<Utc>) -> Vec<Claim<'_>> {
-        let dns = self.dns(now).map(|stable| Claim {
-            witness: Witness::Dns,
-            addresses: &stable.answer.addresses,
-            as_of: None,
-            supports: true,
-            vetoes: false,
-        });
-        let event = self.event_writer(now).map(|(addresses, time)| Claim {
-            witness: Witness::Event,
-            addresses,
-            as_of: Some(time),
-            supports: true,
-            vetoes: true,
-        });
-        let counts = |snapshot: &&TopologySnapshot| {
-            age(snapshot.at, now)
-                <= if snapshot.is_silent { VETO_WHILE_FAILING } else { VETO_WHILE_UNASKED }
-        };
-        let snapshot = self.topology.as_ref().filter(counts);
-        let writer = snapshot
-            .and_then(|snapshot| snapshot.topology.writer())
-            .filter(|_| self.without_writer().is_none());
-        let topology = writer.map(|addresses| Claim {
-            witness: Witness::Topology,
-            addresses,
-            as_of: None,
-            supports: self.topology(now).is_some(),
-            vetoes: true,
-        });
-        [dns, event, topology].into_iter().flatten().collect()
-    }
-
-    /// Whether those who name a writer now name different ones, or one that says it is read only;
-    /// nothing if nobody but DNS answered.
-    pub fn disagrees(&self, now: DateTime<Utc>) -> Option<bool> {
-        let claims = self.claims(now);
-        let known: Vec<_> = self
-            .probes
-            .keys()
-            .filter_map(|address| Some((*address, self.role(*address, now)?)))
-            .collect();
-        let has_other_witness =
-            !known.is_empty() || claims.iter().any(|claim| claim.witness != Witness::Dns);
-        let own = known.iter().filter(|(_, role)| *role == Role::Writer);
-        let own: Vec<Addresses> = own.map(|(address, _)| (*address).into()).collect();
-        let named: Vec<&Addresses> =
-            claims.iter().map(|claim| claim.addresses).chain(&own).collect();
-        let is_read_only = |address| self.role(address, now) == Some(Role::Reader);
-        let differ = named.iter().any(|addresses| {
-            Some(addresses) != named.first() || addresses.iter().any(is_read_only)
-        });
-        has_other_witness.then_some(differ)
-    }
-
-    /// The topology that was read last, however old.
-    pub fn last_topology(&self) -> Option<&Topology> {
-        self.topology.as_ref().map(|snapshot| &snapshot.topology)
-    }
-
-    /// Why what was said so far proves nothing for these addresses, in no order.
-    pub fn doubts(&self, named: &Addresses, now: DateTime<Utc>) -> impl Iterator<Item = Doubt> {
-        let is_other = |snapshot: &&TopologySnapshot| {
-            snapshot.topology.writer().is_some_and(|writer| writer != named)
-        };
-        let contradicted =
-            self.topology.as_ref().filter(is_other).filter(|_| self.without_writer().is_none());
-        let contradicted = contradicted
-            .map(|snapshot| Doubt { since: snapshot.at, cause: DoubtCause::Contradicted });
-        // Databases that can be asked soon know more than memory. With it the simulation saw a
-        // quarter more wrong-way switches, on the claims of an event and the RDS API while the
-        // databases had not answered yet.
-        let with_memory = self.probes.is_empty();
-        self.group.doubts(named, with_memory, now).chain(contradicted)
-    }
-
-    /// The last answer of DNS, while it is current.
-    pub fn dns(&self, now: DateTime<Utc>) -> Option<&StableAnswer> {
-        self.dns.as_ref().filter(|stable| age(stable.last, now) <= CURRENT)
-    }
-
-    /// How long ago DNS last answered, if it ever has.
-    pub fn dns_age(&self, now: DateTime<Utc>) -> Option<Duration> {
-        self.dns.as_ref().map(|stable| age(stable.last, now))
-    }
-
-    /// The addresses of the last answer of DNS, however old.
-    pub fn last_dns_answer(&self) -> Option<&Addresses> {
-        self.dns.as_ref().map(|stable| &stable.answer.addresses)
-    }
-
-    /// The topology, while it is readable.
-    pub fn topology(&self, now: DateTime<Utc>) -> Option<&Topology> {
-        let snapshot = self.topology.as_ref()?;
-        (!snapshot.is_silent && age(snapshot.at, now) <= CURRENT).then_some(&snapshot.topology)
-    }
-
-    /// Whether the RDS API gave no answer when it was asked last; nothing if it was not asked.
-    pub fn is_topology_silent(&self) -> Option<bool> {
-        self.is_topology_silent
-    }
-
-    /// For how long the RDS API has named the readers that it named last, and no others: from the
-    /// first to the last of an unbroken row of equal answers.
-    pub fn readers_stable_for(&self) -> Duration {
-        self.readers.as_ref().map(|row| age(row.since, row.last)).unwrap_or_default()
-    }
-
-    /// The addresses of the instance that the newest event names, and the event's time. A text only
-    /// selects among the cluster's members, which are taken from the last topology that could be
-    /// read.
-    pub fn event_writer(&self, now: DateTime<Utc>) -> Option<(&Addresses, DateTime<Utc>)> {
-        let (id, time) = self.event_writers.iter().max_by_key(|(_, time)| *time)?;
-        let addresses = self.topology.as_ref()?.topology.member(id)?;
-        (age(*time, now) < EVENT).then_some((addresses, *time))
     }
 }
 

@@ -1,15 +1,22 @@
-//! The decisions of failover-sync: what the configuration and the payload mean, which addresses the
-//! witnesses support, and what must be registered and deregistered.
+//! The decisions of failover-sync: which addresses the witnesses support, and what must be
+//! registered and deregistered.
 //!
-//! **Architecture invariant:** this crate does no I/O. It knows no clock, no tokio, no AWS SDK and
-//! no DNS library, and cargo enforces that: they are not among its dependencies. The Lambda
-//! function, the property tests and the simulation all run this code.
+//! The modules in the order in which an event flows through them:
 //!
-//! Read it in the order of the loop: [`config`] and [`trigger`] say what is asked, [`poll_policy`]
-//! which source is asked next, [`evidence`] and [`target_group`] what was seen, [`history`] what a
-//! process remembers of it, [`claim`] what each witness says, [`verdict`] what follows from it and
-//! [`reason`] by which rule, [`plan`] what to do, [`pending_writes`] what of it need not be sent
-//! again, [`report`] what is reported afterwards.
+//! 1. [`config`] says what is kept where: a [`binding`] each, within [`network`]s that are allowed.
+//! 2. [`trigger`] says why a run begins, by what `envelope` found of [`event`]s, and [`watch`] for
+//!    how long it looks.
+//! 3. [`poll_policy`] says whom it asks next.
+//! 4. [`evidence`] is what was answered: the [`topology`] of a cluster, the [`target_group`] with
+//!    its [`target`]s and the [`pending_writes`], and the [`history`] of runs before.
+//! 5. [`claim`]s are what each witness says now, and what makes that prove nothing.
+//! 6. [`verdict`] is what follows, and [`reason`] by which rule.
+//! 7. [`plan`] is what to register and deregister.
+//! 8. [`report`] is what is told afterwards.
+//!
+//! **What it has not:** I/O and a clock. There is no tokio, no AWS SDK and no DNS library among the
+//! dependencies, so that cargo holds it to that. The function, the property tests and the
+//! simulation all run this code.
 
 pub mod binding;
 pub mod claim;
@@ -18,8 +25,6 @@ mod envelope;
 pub mod event;
 pub mod evidence;
 pub mod history;
-pub mod login;
-pub mod metrics;
 pub mod network;
 pub mod partition;
 pub mod pending_writes;
@@ -29,9 +34,7 @@ pub mod reason;
 pub mod report;
 pub mod target;
 pub mod target_group;
+pub mod topology;
 pub mod trigger;
 pub mod verdict;
 pub mod watch;
-
-/// The version of this project: all of its crates have the same.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");

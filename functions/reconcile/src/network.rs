@@ -130,19 +130,25 @@ impl fmt::Display for AddressRefusal {
 }
 
 /// What sort of address it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::Display)]
 pub enum AddressClass {
     /// 0.0.0.0/8, `::` or 255.255.255.255.
+    #[strum(to_string = "an unspecified or broadcast address")]
     Unspecified,
     /// 127.0.0.0/8 or `::1`.
+    #[strum(to_string = "a loopback address outside ALLOWED_CIDRS")]
     Loopback,
     /// 169.254.0.0/16 or fe80::/10.
+    #[strum(to_string = "a link-local address")]
     LinkLocal,
     /// 224.0.0.0/4 or ff00::/8.
+    #[strum(to_string = "a multicast address")]
     Multicast,
     /// RFC 1918, 100.64.0.0/10 or fc00::/7.
+    #[strum(to_string = "outside ALLOWED_CIDRS")]
     Private,
     /// Everything else.
+    #[strum(to_string = "a public address outside ALLOWED_CIDRS")]
     Public,
 }
 
@@ -158,19 +164,6 @@ impl AddressClass {
             _ if PRIVATE.iter().any(|network| network.contains(&address)) => AddressClass::Private,
             _ => AddressClass::Public,
         }
-    }
-}
-
-impl fmt::Display for AddressClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            AddressClass::Unspecified => "an unspecified or broadcast address",
-            AddressClass::Loopback => "a loopback address outside ALLOWED_CIDRS",
-            AddressClass::LinkLocal => "a link-local address",
-            AddressClass::Multicast => "a multicast address",
-            AddressClass::Private => "outside ALLOWED_CIDRS",
-            AddressClass::Public => "a public address outside ALLOWED_CIDRS",
-        })
     }
 }
 

@@ -2,18 +2,43 @@
 
 use std::fmt;
 
+use serde::Serialize;
+use strum::{Display, EnumString};
+
 use crate::target::{Addresses, DescribedTarget, Target};
+
+/// Whether a run carries its plans out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumString, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Act,
+    /// It only says what it would do, as in a dry run.
+    Observe,
+}
+
+impl Mode {
+    /// What of a plan is carried out.
+    pub fn permit(self, plan: Plan) -> Plan {
+        match self {
+            Mode::Act => plan,
+            Mode::Observe => Plan { keep: plan.keep, ..Plan::default() },
+        }
+    }
+}
 
 /// What to do to a target group. It leaves nothing to decide when it is applied.
 ///
-/// | wanted address | described as              | on the port | the plan says                                   |
-/// |----------------|---------------------------|-------------|-------------------------------------------------|
-/// | yes            | registered                | yes         | keep                                            |
-/// | yes            | registered                | no          | register on the port, deregister as described   |
-/// | yes            | draining, not registered  | any         | register (again)                                |
-/// | yes            | not at all                |             | register                                        |
-/// | no             | registered                | any         | deregister by the described `Id` and port       |
-/// | no             | draining, not registered  | any         | nothing: it is leaving, or never was in         |
+/// | wanted | described as             | on port | the plan says                                 |
+/// |--------|--------------------------|---------|-----------------------------------------------|
+/// | yes    | registered               | yes     | keep                                          |
+/// | yes    | registered               | no      | register on the port, deregister as described |
+/// | yes    | draining, not registered | any     | register (again)                              |
+/// | yes    | not at all               |         | register                                      |
+/// | no     | registered               | any     | deregister by the described `Id` and port     |
+/// | no     | draining, not registered | any     | nothing: it is leaving, or never was in       |
 ///
 /// It is applied in this order: register everything, describe again, and only if every wanted
 /// target is registered now, deregister. So no apply takes the last target away, and a failed
@@ -93,7 +118,7 @@ mod tests {
     #[test]
     fn a_plan_is_the_difference_between_wanted_and_described() {
         for (title, want, group, plan) in [
-            ("in sync", &["10.0.0.1"][..], &["10.0.0.1:5432"][..], "nothing to do"),
+            ("in-sync", &["10.0.0.1"][..], &["10.0.0.1:5432"][..], "nothing to do"),
             ("an empty group", &["10.0.0.1"], &[], "register 10.0.0.1:5432"),
             (
                 "a failover",
@@ -229,10 +254,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_applied_plan_leaves_exactly_the_wanted_targets(wanted in addresses(), group in group()) {
+        fn an_applied_plan_leaves_exactly_the_wanted_targets(
+            wanted in addresses(), group in group(),
+        ) {
             let after = apply(&Plan::new(&wanted, 5432, &group), &group);
-            let expected: Vec<Target> = wanted.iter().map(|address| Target { address, port: 5432 }).collect();
-            prop_assert_eq!(members(&after), expected);
+            let expected = wanted.iter().map(|address| Target { address, port: 5432 });
+            prop_assert_eq!(members(&after), expected.collect::<Vec<_>>());
         }
 
         #[test]
@@ -244,22 +271,28 @@ mod tests {
         #[test]
         fn nothing_is_registered_that_was_not_wanted(wanted in addresses(), group in group()) {
             let plan = Plan::new(&wanted, 5432, &group);
-            prop_assert!(plan.register.iter().all(|target| wanted.contains(target.address) && target.port == 5432));
+            for target in &plan.register {
+                prop_assert!(wanted.contains(target.address) && target.port == 5432);
+            }
         }
 
         #[test]
         fn only_described_members_are_deregistered(wanted in addresses(), group in group()) {
             let plan = Plan::new(&wanted, 5432, &group);
-            prop_assert!(plan.deregister.iter().all(|gone| gone.is_registered() && group.contains(gone)));
+            for gone in &plan.deregister {
+                prop_assert!(gone.is_registered() && group.contains(gone));
+            }
         }
 
         #[test]
         fn the_order_of_the_description_does_not_matter(wanted in addresses(), group in group()) {
             let mut reversed = group.clone();
             reversed.reverse();
-            let (mut plan, mut other) = (Plan::new(&wanted, 5432, &group), Plan::new(&wanted, 5432, &reversed));
-            plan.deregister.sort_by_key(DescribedTarget::target);
-            other.deregister.sort_by_key(DescribedTarget::target);
+            let [plan, other] = [group, reversed].map(|group| {
+                let mut plan = Plan::new(&wanted, 5432, &group);
+                plan.deregister.sort_by_key(DescribedTarget::target);
+                plan
+            });
             prop_assert_eq!(plan, other);
         }
     }

@@ -1,19 +1,21 @@
 //! The poll policy: which source a look asks, and when.
 //!
-//! | source                        | asked                                                                     | at most every     |
-//! |-------------------------------|---------------------------------------------------------------------------|-------------------|
-//! | DNS                           | in every look                                                             | 1 s               |
-//! | the target group              | if its description is 15 s old; before a write, if it is 1 s old          | 1 s               |
-//! | topology, beside DNS          | in a watch; after a look that did not find the group right; three minutes after it was last found to agree; as soon as the writer's name leads elsewhere than when this process last saw the group in sync | 2 s |
-//! | topology, after the verdict   | before a target is taken away; while the verdict waits for more than DNS; while witnesses disagree; when a target is unhealthy, which is a hint and no proof | 2 s; before a switch, or when a disagreement seems to be over, 1 s |
-//! | the databases, beside DNS     | in a watch, and after a look that did not find the group right: all that are known      | 1 s |
-//! | the databases, after it       | the same, those that became known, and all in a look that did not find the group right; the registered ones when topology is checked | once a look |
+//! | source       | beside DNS                           | after the verdict, at most every 2 s |
+//! |--------------|--------------------------------------|--------------------------------------|
+//! | target group | if its description is 15 s old       | before a write, if it is 1 s old     |
+//! | RDS API      | in a watch; after a look that did    | before a target leaves; while the    |
+//! |              | not find the group right; as soon as | verdict waits for more than DNS, or  |
+//! |              | the writer's name leads elsewhere;   | witnesses disagree; when a target is |
+//! |              | every three minutes, to make sure    | unhealthy: a hint, no proof          |
+//! | databases    | in a watch, and after a look that    | the same, and those that became      |
+//! |              | did not find the group right: all    | known; the registered ones when the  |
+//! |              | that are known                       | RDS API is asked to make sure        |
 //!
-//! Topology is asked every second while DNS moves, or while an event names an instance that is not
-//! registered. Asking it beside DNS saves a round trip: else the drift shows only once the target
-//! group is described. A disagreement that has lasted for half a minute makes its pauses longer, up
-//! to 15 s, until DNS moves or an event comes. A check that got no answer is repeated in the next
-//! run, then after 1, 2 and 3 minutes.
+//! DNS is asked in every look, and nobody more often than once a second. Asking the RDS API beside
+//! DNS saves a round trip. It is asked every second while DNS moves, while an event names an
+//! instance that is not registered, and before a switch. In a disagreement that lasts its pauses
+//! grow up to 15 s, until DNS moves or an event comes. A check without an answer is repeated in the
+//! next run, then after 1, 2 and 3 minutes.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -104,7 +106,9 @@ impl PollPolicy {
     pub fn new(binding: &Binding, is_watching: bool, mut last_in_sync: LastInSync) -> PollPolicy {
         let has_topology = binding.cluster().is_some();
         let probes_roles = binding.engine.is_some();
-        last_in_sync.disagreed = last_in_sync.disagreed.filter(|_| !is_watching);
+        if is_watching {
+            last_in_sync.disagreed = None;
+        }
         PollPolicy {
             kind: binding.kind,
             has_topology,
@@ -226,13 +230,8 @@ impl PollPolicy {
     /// Until the next look, if the last one took so long: half as long while a write does not show
     /// yet, and while no database says that it takes writes. Databases may leave all the time
     /// unused that they are given, which must not make the looks rare.
-    pub fn pause(
-        &self,
-        evidence: &Evidence,
-        took: Duration,
-        is_pending: bool,
-        now: DateTime<Utc>,
-    ) -> Duration {
+    pub fn pause(&self, evidence: &Evidence, took: Duration, now: DateTime<Utc>) -> Duration {
+        let is_pending = !evidence.group.pending_writes.is_empty();
         let is_out = self.probes_roles && self.is_watching && evidence.writers(now).is_none();
         let pause = if is_pending || is_out { PAUSE / 2 } else { PAUSE };
         if self.probes_roles { pause.saturating_sub(took).max(PAUSE / 4) } else { pause }
@@ -273,7 +272,7 @@ impl PollPolicy {
         last_in_sync.addresses = answer.cloned();
         // The registered database, which may not answer, is no check in place of the RDS API: that
         // would put it off.
-        let probed_at = self.probed_at.filter(|_| !self.has_topology);
+        let probed_at = if self.has_topology { None } else { self.probed_at };
         last_in_sync.checked = self.topology_at.or(probed_at).or(last_in_sync.checked);
         if self.topology_at.is_some() {
             last_in_sync.unanswered_checks =

@@ -8,7 +8,8 @@ use crate::claim::{DoubtCause, Witness};
 use crate::target::Addresses;
 
 /// Which rule made a verdict, and the claims that it rests on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// Two independent claims.
     Quorum {
@@ -55,6 +56,7 @@ pub enum Reason {
     },
     /// The registered database takes writes, but others have good reason to name one that says
     /// nothing.
+    #[strum(serialize = "contradiction")]
     Disputed {
         /// The address of the one that takes writes.
         writer: IpAddr,
@@ -75,18 +77,22 @@ pub enum Reason {
         needed: Duration,
     },
     /// The database that others name says that it is read only.
+    #[strum(serialize = "contradiction")]
     ReadOnly {
         /// Its address.
         address: IpAddr,
     },
     /// Several databases take writes: one of them does not know yet that it is fenced.
+    #[strum(serialize = "contradiction")]
     SeveralWriters {
         /// Their addresses.
         addresses: Addresses,
     },
     /// DNS has not answered.
+    #[strum(serialize = "no-answer")]
     NoDnsAnswer,
     /// An answer that is too old to count.
+    #[strum(serialize = "stale")]
     StaleDnsAnswer {
         /// Whose.
         witness: Witness,
@@ -108,30 +114,24 @@ impl Reason {
     }
 
     /// Whether nobody has said lately where the writer is.
-    pub fn lacks_dns_answer(&self) -> bool {
+    pub(crate) fn lacks_dns_answer(&self) -> bool {
         matches!(self, Reason::NoDnsAnswer | Reason::StaleDnsAnswer { .. })
     }
 
     /// Whether witnesses disagree.
-    pub fn is_contradiction(&self) -> bool {
-        self.rule() == "contradiction"
+    pub(crate) fn is_contradiction(&self) -> bool {
+        matches!(
+            self,
+            Reason::Contradiction { .. }
+                | Reason::ReadOnly { .. }
+                | Reason::SeveralWriters { .. }
+                | Reason::Disputed { .. }
+        )
     }
 
-    /// The rule, in one word.
+    /// The rule in one word: several reasons may be of one.
     pub fn rule(&self) -> &'static str {
-        match self {
-            Reason::Role { .. } => "role",
-            Reason::Quorum { .. } => "quorum",
-            Reason::Contradiction { .. }
-            | Reason::ReadOnly { .. }
-            | Reason::SeveralWriters { .. }
-            | Reason::Disputed { .. } => "contradiction",
-            Reason::Empty { .. } => "empty",
-            Reason::Patience { .. } => "patience",
-            Reason::Claim { .. } => "claim",
-            Reason::NoDnsAnswer => "no-answer",
-            Reason::StaleDnsAnswer { .. } => "stale",
-        }
+        self.into()
     }
 }
 

@@ -2,31 +2,38 @@
 //! the metrics.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base::VERSION;
+use base::report::{Failure, metrics_line, milliseconds, serialize_milliseconds};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 use serde_json::{Value, json};
 
-use crate::VERSION;
 use crate::binding::Binding;
 use crate::claim::Role;
-use crate::evidence::{Evidence, Topology};
-use crate::metrics;
-use crate::plan::Plan;
+use crate::evidence::Evidence;
+use crate::plan::{Mode, Plan};
 use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget, Target};
-use crate::trigger::Trigger;
+use crate::topology::Topology;
+use crate::trigger::{Cause, Trigger};
 use crate::verdict::Verdict;
 
 /// What became of every binding in one run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// What started the run: `failover`, `schedule` or `manual`.
-    pub trigger: String,
-    /// Whether the run only said what it would do.
+    /// The version of the function.
+    pub version: &'static str,
+    /// What started the run.
+    pub trigger: Cause,
+    /// Whether the function changes anything.
+    pub mode: Mode,
+    /// Whether the payload asked only what would be done.
     pub dry_run: bool,
     /// One entry a binding, in the order of the configuration.
     pub bindings: Vec<BindingReport>,
@@ -34,36 +41,28 @@ pub struct Report {
 
 impl Report {
     /// A report of the run's bindings.
-    pub fn new(trigger: &Trigger, bindings: Vec<BindingReport>) -> Report {
-        Report { trigger: trigger.cause.to_string(), dry_run: trigger.dry_run, bindings }
+    pub fn new(trigger: &Trigger, mode: Mode, bindings: Vec<BindingReport>) -> Report {
+        let Trigger { cause, dry_run, .. } = *trigger;
+        Report { version: VERSION, trigger: cause, mode, dry_run, bindings }
     }
 
     /// The bindings that failed.
     pub fn failures(&self) -> impl Iterator<Item = &BindingReport> {
-        self.bindings.iter().filter(|binding| binding.state() == State::Failed)
-    }
-}
-
-impl Serialize for Report {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("version", VERSION)?;
-        map.serialize_entry("trigger", &self.trigger)?;
-        map.serialize_entry("dryRun", &self.dry_run)?;
-        map.serialize_entry("bindings", &self.bindings)?;
-        map.end()
+        self.bindings.iter().filter(|binding| binding.state == State::Failed)
     }
 }
 
 /// What became of a binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum State {
     /// The group was right already.
+    #[default]
     InSync,
     /// The group was wrong and is right now.
     Updated,
-    /// The group is wrong and a dry run left it so.
+    /// The group is wrong, and the run was only to say so.
     WouldUpdate,
     /// The witnesses disagree, and nothing was changed on the claim of one.
     Waiting,
@@ -72,126 +71,129 @@ pub enum State {
     Failed,
 }
 
-impl State {
-    /// The name in results and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::InSync => "in-sync",
-            State::Updated => "updated",
-            State::WouldUpdate => "would-update",
-            State::Waiting => "waiting",
-            State::Failed => "failed",
-        }
-    }
-}
-
-/// What was seen and done for one binding.
-#[derive(Clone, Debug, Default)]
+/// What was seen and done for one binding, in the order in which a person reads it: what, how it
+/// ended, why, and then the details.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct BindingReport {
     /// The binding's name.
     pub binding: String,
+    /// What became of it, once the run has [ended](BindingReport::end).
+    pub state: State,
+    /// Why the run could not finish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Which rule made the last verdict, or if the group was changed, the last change, and by whose
+    /// claims; absent if nothing was decided.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text")]
+    pub reason: Option<Reason>,
+    /// Why the RDS API names no writer although it answered; absent if it names one, or was not
+    /// asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'static str>,
+    /// Whether the function's time ended the watch; the last look found the group right.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
     /// The endpoint's name or address.
     pub endpoint: String,
     /// The addresses of the last answer; empty if there was none.
     pub resolved: Vec<IpAddr>,
-    /// The addresses of the writer as the RDS API knows it; absent if it was not asked or gave no
-    /// answer.
-    pub topology: Option<Vec<IpAddr>>,
-    /// Whether the RDS API gave no answer when it was asked last; absent if it was not asked.
-    pub is_topology_silent: Option<bool>,
-    /// Why the RDS API names no writer although it answered; absent if it names one, or was not
-    /// asked.
-    pub without_writer: Option<&'static str>,
-    /// Whether the witnesses named different writers, by whichever rule the verdict was made;
-    /// absent if nobody but DNS was asked, or the binding follows no one writer.
-    pub witnesses_disagree: Option<bool>,
-    /// The addresses of the instance that a failover event names; absent without such an event or
-    /// topology.
-    pub event: Option<Vec<IpAddr>>,
-    /// What each database gave as its role when it was asked last, such as `writer`, or that it
-    /// gave no answer.
-    pub databases: Vec<(IpAddr, &'static str)>,
-    /// `address:port` of each target that was, or in a dry run would be, registered.
-    pub registered: Vec<String>,
-    /// `address:port` of each target that was, or in a dry run would be, deregistered.
-    pub deregistered: Vec<String>,
+    /// Each target that was, or if the run only observes would be, registered.
+    #[serde(serialize_with = "texts")]
+    pub registered: Vec<Target>,
+    /// Each target that was, or if the run only observes would be, deregistered.
+    #[serde(serialize_with = "texts")]
+    pub deregistered: Vec<DescribedTarget>,
     /// Each target that stayed registered.
+    #[serde(serialize_with = "texts")]
     pub kept: Vec<Target>,
     /// Each registered target that the load balancer sends nothing, because no listener uses the
     /// group or because it has no subnet in the target's Availability Zone (`Target.NotInUse`).
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "texts")]
     pub not_in_use: Vec<Target>,
+    /// When the run would first have changed the group, if it only observes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_switch_at: Option<DateTime<Utc>>,
+    /// Who named the writer, and where.
+    pub witnesses: Witnesses,
+    /// Which role each database gave when it was asked last, or nothing if it gave no answer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "roles")]
+    pub databases: BTreeMap<IpAddr, Option<Role>>,
     /// How often DNS and the target group were looked at.
     pub observations: u32,
+    /// From the binding's first look to its last.
+    #[serde(rename = "elapsedMs", serialize_with = "serialize_milliseconds")]
+    pub elapsed: Duration,
+
+    /// Whether the run carries its plans out.
+    #[serde(skip)]
+    pub mode: Mode,
+    /// The ids of the RDS events that started the run, as far as they have one.
+    #[serde(skip)]
+    pub rds_events: Vec<String>,
+    /// Whether the run ended without a verdict that it could act on.
+    #[serde(skip)]
+    pub is_waiting: bool,
+    /// Whether the RDS API gave no answer when it was asked last; absent if it was not asked.
+    #[serde(skip)]
+    pub is_topology_silent: Option<bool>,
+    /// Whether the witnesses named different writers, by whichever rule the verdict was made;
+    /// absent if nobody but DNS was asked, or the binding follows no one writer.
+    #[serde(skip)]
+    pub witnesses_disagree: Option<bool>,
     /// How many observations got no usable answer from DNS.
+    #[serde(skip)]
     pub dns_failures: u32,
     /// How many targets had to come or go for the group to be what it should be, when it was last
     /// looked at: what the verdict would change, or where there was none, what DNS would. Absent if
     /// nobody knew.
+    #[serde(skip)]
     pub targets_wrong: Option<usize>,
     /// How long the first look at DNS and the target group took.
+    #[serde(skip)]
     pub observe_latency: Option<Duration>,
     /// From the time of the RDS event that started the run until the group was seen right after a
     /// switch.
+    #[serde(skip)]
     pub switch_latency: Option<Duration>,
-    /// From the binding's first look to its last.
-    pub elapsed: Duration,
-    /// Whether the run was a dry run.
-    pub dry_run: bool,
-    /// The ids of the RDS events that started the run, as far as they have one.
-    pub rds_events: Vec<String>,
-    /// Which rule made the last verdict, or if the group was changed, the last change, and by whose
-    /// claims; absent if nothing was decided.
-    pub reason: Option<Reason>,
-    /// Whether the run ended without a verdict that it could act on.
-    pub is_waiting: bool,
-    /// Whether the function's time ended the watch; the last look found the group right.
-    pub is_cut_short: bool,
-    /// Why the run could not finish.
-    pub error: Option<Failure>,
 }
 
-/// What the report says of a database that was asked and did not answer.
-const NO_ANSWER: &str = "no answer";
-
-/// Why a binding failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// A stable name, such as `EndpointNotResolved`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The whole chain of causes.
-    pub message: String,
+/// The writer's addresses as each witness gave them last.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Witnesses {
+    /// DNS; empty if it gave no answer.
+    pub dns: Vec<IpAddr>,
+    /// The RDS API; absent if it was not asked or gave no answer.
+    pub topology: Option<Vec<IpAddr>>,
+    /// The instance that a failover event names; absent without such an event or topology.
+    pub event: Option<Vec<IpAddr>>,
 }
 
 impl BindingReport {
     /// A report with nothing seen yet.
-    pub fn new(binding: &Binding, trigger: &Trigger) -> BindingReport {
-        let own = trigger
-            .events
-            .iter()
+    pub fn new(binding: &Binding, trigger: &Trigger, mode: Mode) -> BindingReport {
+        let own = { trigger.events.iter() }
             .filter(|event| event.is_from_database_of(binding) || event.concerns(binding));
         BindingReport {
             binding: binding.name.clone(),
             endpoint: binding.endpoint.to_string(),
-            dry_run: trigger.dry_run,
+            mode,
             rds_events: own.filter_map(|event| event.id.clone()).take(20).collect(),
             ..BindingReport::default()
         }
     }
 
-    /// What became of the binding.
-    pub fn state(&self) -> State {
-        if self.error.is_some() {
-            State::Failed
-        } else if self.is_waiting {
-            State::Waiting
-        } else if !self.is_changed() {
-            State::InSync
-        } else if self.dry_run {
-            State::WouldUpdate
-        } else {
-            State::Updated
-        }
+    /// The run is over, and failed with this if anything.
+    #[must_use]
+    pub fn end(self, error: Option<Failure>, elapsed: Duration) -> BindingReport {
+        let state = match self.mode {
+            _ if error.is_some() => State::Failed,
+            _ if self.is_waiting => State::Waiting,
+            _ if !self.is_changed() => State::InSync,
+            Mode::Observe => State::WouldUpdate,
+            Mode::Act => State::Updated,
+        };
+        BindingReport { state, error, elapsed, ..self }
     }
 
     /// Notes what was seen and decided last.
@@ -204,22 +206,20 @@ impl BindingReport {
     ) {
         let list = |addresses: &Addresses| addresses.iter().collect();
         self.resolved = evidence.last_dns_answer().map(list).unwrap_or_default();
-        self.topology = evidence.topology(now).and_then(Topology::writer).map(list);
+        self.witnesses = Witnesses {
+            dns: self.resolved.clone(),
+            topology: evidence.topology(now).and_then(Topology::writer).map(list),
+            event: evidence.event_writer(now).map(|(named, _)| list(named)),
+        };
         self.is_topology_silent = evidence.is_topology_silent();
-        self.without_writer = evidence.without_writer();
-        self.witnesses_disagree =
-            evidence.disagrees(now).filter(|_| binding.kind.is_single_writer());
-        self.event = evidence.event_writer(now).map(|(named, _)| list(named));
-        self.databases = evidence
-            .roles()
-            .map(|(address, role)| (address, role.map_or(NO_ANSWER, Role::name)))
-            .collect();
-        let members = evidence.group.targets().iter().filter(|target| target.is_registered());
-        let is_old =
-            |it: &Target| self.registered.is_empty() || !self.registered.contains(&it.to_string());
-        self.kept = members.filter_map(DescribedTarget::target).filter(is_old).collect();
-        let not_in_use = evidence.group.targets().iter().filter(|target| target.is_not_in_use());
-        self.not_in_use = not_in_use.filter_map(DescribedTarget::target).collect();
+        self.note = evidence.without_writer();
+        if binding.kind.is_single_writer() {
+            self.witnesses_disagree = evidence.disagrees(now);
+        }
+        self.databases = evidence.roles().collect();
+        self.is_waiting = matches!(verdict, Verdict::Wait(_));
+        self.record_targets(evidence.group.targets(), verdict, now);
+
         let wrong = |plan: &Plan| plan.register.len() + plan.deregister.len();
         let by_dns = || {
             Some(wrong(&Plan::new(
@@ -228,18 +228,55 @@ impl BindingReport {
                 evidence.group.targets(),
             )))
         };
-        self.is_waiting = matches!(verdict, Verdict::Wait(_));
-        let (targets_wrong, reason) = match verdict {
-            Verdict::InSync(reason) => (Some(0), Some(reason)),
-            Verdict::Switch(plan, reason) => (Some(wrong(plan)), Some(reason)),
-            Verdict::Wait(reason) if reason.lacks_dns_answer() => (None, Some(reason)),
+        self.targets_wrong = match verdict {
+            Verdict::InSync(_) => Some(0),
+            Verdict::Switch(plan, _) => Some(wrong(plan)),
             // Nobody knows who is right; then what DNS would change.
-            Verdict::Wait(reason) => (by_dns(), Some(reason)),
-            Verdict::Refuse(_) => (None, None),
+            Verdict::Wait(reason) if !reason.lacks_dns_answer() => by_dns(),
+            Verdict::Wait(_) | Verdict::Refuse(_) => None,
         };
-        self.targets_wrong = targets_wrong;
         if !(self.is_changed() && matches!(verdict, Verdict::InSync(_))) {
-            self.reason = reason.cloned();
+            self.reason = verdict.reason().cloned();
+        }
+    }
+
+    fn record_targets(
+        &mut self,
+        described: &[DescribedTarget],
+        verdict: &Verdict,
+        now: DateTime<Utc>,
+    ) {
+        let not_in_use = described.iter().filter(|target| target.is_not_in_use());
+        self.not_in_use = not_in_use.filter_map(DescribedTarget::target).collect();
+        if self.mode == Mode::Observe {
+            let Plan { register, deregister, keep } = verdict.plan().cloned().unwrap_or_default();
+            (self.registered, self.deregistered, self.kept) = (register, deregister, keep);
+            if verdict.plan().is_some() {
+                self.would_switch_at.get_or_insert(now);
+                return;
+            }
+        }
+        let members = described.iter().filter(|target| target.is_registered());
+        let is_old = |target: &Target| !self.registered.contains(target);
+        self.kept = members.filter_map(DescribedTarget::target).filter(is_old).collect();
+    }
+
+    /// These targets were registered. One that does not show for long is registered again.
+    pub fn record_registration(&mut self, targets: &[Target]) {
+        for target in targets {
+            if !self.registered.contains(target) {
+                self.registered.push(*target);
+            }
+        }
+    }
+
+    /// These targets were deregistered.
+    pub fn record_deregistration(&mut self, targets: &[DescribedTarget]) {
+        for target in targets {
+            let is_it = |it: &DescribedTarget| (&it.id, it.port) == (&target.id, target.port);
+            if !self.deregistered.iter().any(is_it) {
+                self.deregistered.push(target.clone());
+            }
         }
     }
 
@@ -249,109 +286,73 @@ impl BindingReport {
         self.witnesses_disagree = None;
     }
 
-    /// Notes what a dry run would do.
-    pub fn record_dry_run(&mut self, plan: &Plan) {
-        self.registered = strings(&plan.register);
-        self.deregistered = strings(&plan.deregister);
-        self.kept = plan.keep.clone();
-    }
-
-    /// Whether something was, or in a dry run would be, registered or deregistered.
+    /// Whether something was, or if the run only observes would be, registered or deregistered.
     pub fn is_changed(&self) -> bool {
         !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
-    /// Which rule made the verdict and by whose claims, and why the RDS API has no part in it
-    /// although it answered.
-    pub fn why(&self) -> Option<String> {
-        let note = self.without_writer.map(|note| format!("; {note}")).unwrap_or_default();
-        self.reason.as_ref().map(|reason| format!("{reason}{note}"))
-    }
-
-    /// Whether any database that was asked answered.
-    fn has_role(&self) -> bool {
-        self.databases.iter().any(|(_, role)| *role != NO_ANSWER)
-    }
-
-    /// The metrics, as [`metrics::line`] writes them.
+    /// The metrics, as [`metrics_line`] writes them.
     ///
     /// The one dimension is `Binding`, as `function/binding`: functions have different names in an
     /// account, and their bindings need not. Whether the witnesses disagree is known only if
     /// another than DNS answered, and is what they said, whichever rule won.
     pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
-        let is_in_sync = matches!(self.state(), State::InSync | State::Updated);
+        let is_in_sync = matches!(self.state, State::InSync | State::Updated);
+        let has_role = self.databases.values().any(Option::is_some);
         let is_disputed = self.witnesses_disagree == Some(true)
             || self.reason.as_ref().is_some_and(Reason::is_contradiction);
         let has_other_witness = is_disputed
+            || has_role
             || self.witnesses_disagree.is_some()
-            || self.topology.is_some()
-            || self.event.is_some()
-            || self.has_role();
+            || self.witnesses.topology.is_some()
+            || self.witnesses.event.is_some();
+        let observes = self.mode == Mode::Observe;
+        let differs = self.state == State::WouldUpdate;
         let count = |value: bool| json!(u8::from(value));
-        let time =
-            |duration: Option<Duration>| duration.map(|duration| json!(milliseconds(duration)));
+        let time = |duration: Option<Duration>| duration.map(|it| json!(milliseconds(it)));
         let values = [
             ("InSync", "Count", Some(count(is_in_sync))),
             ("TargetsWrong", "Count", self.targets_wrong.map(Value::from)),
             // Also of a run that failed or waits after it.
-            ("Switches", "Count", Some(count(self.is_changed() && !self.dry_run))),
+            ("Switches", "Count", Some(count(self.is_changed() && !observes))),
+            ("Observing", "Count", Some(count(observes))),
+            ("WouldSwitch", "Count", observes.then(|| count(self.would_switch_at.is_some()))),
+            ("Differs", "Count", observes.then(|| count(differs))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
-            ("ProbeSilent", "Count", (!self.databases.is_empty()).then(|| count(!self.has_role()))),
+            ("ProbeSilent", "Count", (!self.databases.is_empty()).then(|| count(!has_role))),
             ("TopologySilent", "Count", self.is_topology_silent.map(count)),
             ("WitnessDisagreement", "Count", has_other_witness.then(|| count(is_disputed))),
             ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
             ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
             ("Elapsed", "Milliseconds", time(Some(self.elapsed))),
         ];
-        metrics::line(("Binding", &format!("{function}/{}", self.binding)), &values, timestamp)
+        metrics_line(("Binding", &format!("{function}/{}", self.binding)), &values, timestamp)
     }
-}
-
-/// In the order in which a person reads it: what, how it ended, why, and then the details.
-impl Serialize for BindingReport {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("binding", &self.binding)?;
-        map.serialize_entry("state", &self.state())?;
-        if let Some(error) = &self.error {
-            map.serialize_entry("error", error)?;
-        }
-        if let Some(reason) = self.why() {
-            map.serialize_entry("reason", &reason)?;
-        }
-        if self.is_cut_short {
-            map.serialize_entry("cutShort", &true)?;
-        }
-        map.serialize_entry("endpoint", &self.endpoint)?;
-        map.serialize_entry("resolved", &self.resolved)?;
-        map.serialize_entry("registered", &self.registered)?;
-        map.serialize_entry("deregistered", &self.deregistered)?;
-        map.serialize_entry("kept", &strings(&self.kept))?;
-        if !self.not_in_use.is_empty() {
-            map.serialize_entry("notInUse", &strings(&self.not_in_use))?;
-        }
-        map.serialize_entry(
-            "witnesses",
-            &json!({"dns": self.resolved, "topology": self.topology, "event": self.event}),
-        )?;
-        if !self.databases.is_empty() {
-            let roles: BTreeMap<_, _> = self.databases.iter().copied().collect();
-            map.serialize_entry("databases", &roles)?;
-        }
-        map.serialize_entry("observations", &self.observations)?;
-        map.serialize_entry("elapsedMs", &milliseconds(self.elapsed))?;
-        map.end()
-    }
-}
-
-/// Milliseconds with three decimals, as the result and the metrics give them.
-pub fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 /// The text of each item.
-pub fn strings<T: ToString>(items: &[T]) -> Vec<String> {
-    items.iter().map(T::to_string).collect()
+pub fn strings<'a, T: Display + 'a>(items: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+    items.into_iter().map(T::to_string).collect()
+}
+
+/// What a database said when it was asked which role it has.
+pub fn role_text(role: Option<Role>) -> String {
+    role.map_or("no answer".to_owned(), |role| role.to_string())
+}
+
+fn text<T: Display, S: Serializer>(item: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    item.as_ref().map(T::to_string).serialize(serializer)
+}
+
+fn texts<T: Display, S: Serializer>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(strings(items))
+}
+
+fn roles<S: Serializer>(
+    databases: &BTreeMap<IpAddr, Option<Role>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(databases.iter().map(|(address, role)| (address, role_text(*role))))
 }
 
 #[cfg(test)]

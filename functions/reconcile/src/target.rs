@@ -75,7 +75,7 @@ impl DescribedTarget {
     /// Whether it is registered and the load balancer sends it nothing: no listener uses the group,
     /// or the load balancer has no subnet in the target's Availability Zone, which balancing across
     /// zones does not make up for (ELBv2 API, `TargetHealth`).
-    pub fn is_not_in_use(&self) -> bool {
+    pub(crate) fn is_not_in_use(&self) -> bool {
         self.state == TargetState::Unused && self.reason.as_deref() == Some("Target.NotInUse")
     }
 
@@ -95,7 +95,8 @@ impl fmt::Display for DescribedTarget {
 }
 
 /// The states of a target (`TargetHealthStateEnum` of the ELBv2 API).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum TargetState {
     /// Being registered, or in its first health checks.
     Initial,
@@ -104,6 +105,7 @@ pub enum TargetState {
     /// Fails its health checks.
     Unhealthy,
     /// Failed its health checks, keeps its connections for a grace time.
+    #[strum(serialize = "unhealthy.draining")]
     UnhealthyDraining,
     /// Gets no traffic; the reason says why.
     Unused,
@@ -112,23 +114,8 @@ pub enum TargetState {
     /// Its health is not known.
     Unavailable,
     /// A state that this program does not know.
+    #[strum(default)]
     Unknown(String),
-}
-
-impl TargetState {
-    /// Reads the API's spelling.
-    pub fn parse(text: &str) -> TargetState {
-        match text {
-            "initial" => TargetState::Initial,
-            "healthy" => TargetState::Healthy,
-            "unhealthy" => TargetState::Unhealthy,
-            "unhealthy.draining" => TargetState::UnhealthyDraining,
-            "unused" => TargetState::Unused,
-            "draining" => TargetState::Draining,
-            "unavailable" => TargetState::Unavailable,
-            other => TargetState::Unknown(other.to_owned()),
-        }
-    }
 }
 
 /// A set of addresses that is never empty, so that nothing can ask to empty a target group.
@@ -189,7 +176,12 @@ pub(crate) mod tests {
             None => (state, None),
         };
         let id = id.trim_matches(['[', ']']).to_owned();
-        DescribedTarget::new(id, port.parse().expect("a port"), TargetState::parse(state), reason)
+        DescribedTarget::new(
+            id,
+            port.parse().expect("a port"),
+            state.parse().expect("any text is a state"),
+            reason,
+        )
     }
 
     #[test]

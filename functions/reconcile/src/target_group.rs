@@ -3,12 +3,16 @@
 //!
 //! What it does not know it takes for the worst, that it happened a moment ago:
 //!
-//! | at the first look            | what a new process cannot know                  | what one knows that described the same target so at most 90 s before |
-//! |------------------------------|-------------------------------------------------|----------------------------------------------------------------------|
-//! | `draining`                   | when it was deregistered, within that delay     | since when it has been draining: after 120 s that is no doubt      |
-//! | `initial`                    | when it was registered: checks every 300 s make it last ten minutes | since when it has been `initial`: after 120 s that is no doubt |
-//! | `healthy` and others         | when they were registered                       | nothing more                                                         |
-//! | several targets              | which of them came last                         | nothing more                                                         |
+//! | first seen as        | a new process cannot know                          |
+//! |----------------------|----------------------------------------------------|
+//! | `draining`           | when it was deregistered, within the delay         |
+//! | `initial`            | when it was registered: checks every 300 s make it |
+//! |                      | last ten minutes                                   |
+//! | `healthy` and others | when it was registered                             |
+//! | several targets      | which of them came last                            |
+//!
+//! A process that described the same target so at most 90 s before knows since when it has been
+//! `draining` or `initial`; after 120 s that is no doubt.
 //!
 //! So with slow health checks or a long delay a failback waits longer in a new process than in one
 //! that has watched.
@@ -20,6 +24,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::claim::{Doubt, DoubtCause, age};
+use crate::pending_writes::PendingWrites;
 use crate::target::{Addresses, DescribedTarget, Target, TargetState};
 
 /// That a target was deregistered, or registered before the first look, is no doubt any more after
@@ -64,6 +69,8 @@ pub struct TargetGroupView {
     port: u16,
     described: Option<(Vec<DescribedTarget>, DateTime<Utc>)>,
     history: TargetHistory,
+    /// What was written and does not show yet.
+    pub pending_writes: PendingWrites,
     /// When a target was seen that had not been there at the look before, or that was registered a
     /// moment ago.
     registered_at: BTreeMap<Target, DateTime<Utc>>,
@@ -76,10 +83,15 @@ pub struct TargetGroupView {
     empty_since: Option<DateTime<Utc>>,
 }
 
+#[cfg(test)]
 impl TargetHistory {
     /// The target was deregistered by this process.
     #[must_use]
-    pub fn with_deregistration(mut self, target: Target, at: DateTime<Utc>) -> TargetHistory {
+    pub(crate) fn with_deregistration(
+        mut self,
+        target: Target,
+        at: DateTime<Utc>,
+    ) -> TargetHistory {
         self.deregistered_at.insert(target, at);
         self
     }
@@ -97,7 +109,7 @@ impl TargetGroupView {
     }
 
     /// When it was like that.
-    pub fn described_at(&self) -> Option<DateTime<Utc>> {
+    pub(crate) fn described_at(&self) -> Option<DateTime<Utc>> {
         self.described.as_ref().map(|(_, at)| *at)
     }
 
@@ -132,7 +144,8 @@ impl TargetGroupView {
             (self.first_described_at, self.had_several) = (Some(now), members.len() > 1);
         }
         let is_empty = !targets.iter().any(DescribedTarget::is_registered);
-        self.empty_since = self.empty_since.or(Some(now)).filter(|_| is_empty);
+        self.empty_since = if is_empty { self.empty_since.or(Some(now)) } else { None };
+        self.pending_writes.confirm(&targets);
         self.described = Some((targets, now));
     }
 
@@ -157,13 +170,13 @@ impl TargetGroupView {
     }
 
     /// Whether any of these addresses is registered.
-    pub fn has_registered(&self, named: &Addresses) -> bool {
+    pub(crate) fn has_registered(&self, named: &Addresses) -> bool {
         self.registered().any(|member| named.contains(member))
     }
 
     /// The registered addresses that are not named. An `Id` that is no address has none and is
     /// passed over: in a group of IP targets there is none.
-    pub fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
         self.registered().filter(|address| !named.contains(*address))
     }
 
@@ -176,7 +189,7 @@ impl TargetGroupView {
         with_memory: bool,
         now: DateTime<Utc>,
     ) -> impl Iterator<Item = Doubt> {
-        let first_described_at = self.first_described_at.filter(|_| !with_memory);
+        let first_described_at = if with_memory { None } else { self.first_described_at };
         let seen_since =
             move |since: DateTime<Utc>| first_described_at.map_or(since, |first| since.max(first));
         let deregistered = move |address| {
@@ -186,22 +199,15 @@ impl TargetGroupView {
             Some((deregistered, DoubtCause::Deregistered(address)))
         };
         let registered_at = move |target: Target| {
-            let since =
-                self.registered_at.get(&target).filter(|_| !named.contains(target.address))?;
+            let since = self.registered_at.get(&target)?;
             Some((seen_since(*since), DoubtCause::Registered(target.address)))
         };
-        let (deregistered, registered_at) = (
-            named.iter().filter_map(deregistered),
-            self.registered_targets().filter_map(registered_at),
-        );
-        let several = self
-            .first_described_at
-            .filter(|_| self.had_several)
-            .map(|since| (since, DoubtCause::SeveralTargets));
-        several
-            .into_iter()
-            .chain(deregistered)
-            .chain(registered_at)
+        let leaving = self.registered_targets().filter(|target| !named.contains(target.address));
+        let several = if self.had_several { self.first_described_at } else { None };
+        { several.into_iter() }
+            .map(|since| (since, DoubtCause::SeveralTargets))
+            .chain(named.iter().filter_map(deregistered))
+            .chain(leaving.filter_map(registered_at))
             .map(|(since, cause)| Doubt { since, cause })
     }
 
@@ -214,13 +220,17 @@ impl TargetGroupView {
     ) -> Option<DateTime<Utc>> {
         let target = Target { address, port: self.port };
         let by_this_process = self.history.deregistered_at.get(&target).copied();
-        let is_registered = self.registered_targets().any(|member| member == target);
-        let by_another = self.last_registered.get(&target).copied().filter(|_| !is_registered);
-        let draining =
-            self.history.seen.get(&target).filter(|seen| seen.phase == TargetPhase::Draining);
-        let draining =
-            draining.map(|seen| by_this_process.unwrap_or_else(|| seen_since(seen.since)));
-        by_this_process.max(by_another).max(draining)
+        let by_another = match self.last_registered.get(&target) {
+            Some(at) if self.registered_targets().all(|member| member != target) => Some(*at),
+            _ => None,
+        };
+        let draining = match self.history.seen.get(&target) {
+            Some(seen) if seen.phase == TargetPhase::Draining => {
+                Some(by_this_process.unwrap_or_else(|| seen_since(seen.since)))
+            }
+            _ => None,
+        };
+        [by_this_process, by_another, draining].into_iter().flatten().max()
     }
 
     /// When the binding's target at this address was registered, if that was during this run or a
@@ -244,8 +254,10 @@ impl TargetGroupView {
 
     /// The addresses that are draining.
     pub fn draining(&self) -> impl Iterator<Item = IpAddr> {
-        let seen = self.history.seen.iter().filter(|_| self.first_described_at.is_some());
-        seen.filter(|(_, seen)| seen.phase == TargetPhase::Draining)
+        { self.history.seen.iter() }
+            .filter(|(_, seen)| {
+                self.first_described_at.is_some() && seen.phase == TargetPhase::Draining
+            })
             .map(|(target, _)| target.address)
     }
 

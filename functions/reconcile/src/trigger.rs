@@ -1,15 +1,21 @@
 //! The trigger: why the function runs. Any JSON becomes one; what is not understood reconciles like
 //! a manual run.
 
-use std::fmt;
 use std::time::Duration;
 
+use base::payload::{Options, PayloadError};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
+use strum::Display;
 
 use crate::binding::Binding;
+use crate::claim::age;
 use crate::envelope::{self, Found};
 use crate::event::RdsEvent;
-use crate::watch::WATCH_LIMIT;
+
+/// An event that is older than this says nothing about now.
+pub const EVENT_LIFETIME: Duration = Duration::from_secs(600);
 
 /// Why the function runs, and with which options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,12 +31,15 @@ pub struct Trigger {
     pub dry_run: bool,
     /// Reconcile this binding alone.
     pub binding: Option<String>,
-    /// Watch this long instead of what the trigger calls for. Seconds, 0 to [`WATCH_LIMIT`].
+    /// Watch this long instead of what the trigger calls for, at most
+    /// [`WATCH_LIMIT`](base::payload::WATCH_LIMIT).
     pub watch: Option<Duration>,
 }
 
 /// What started the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Cause {
     /// A message from RDS, whatever carried it.
     Failover,
@@ -39,16 +48,6 @@ pub enum Cause {
     /// Anything else: a person, the console's test button, a payload that nobody knows.
     #[default]
     Manual,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Cause::Failover => "failover",
-            Cause::Schedule => "schedule",
-            Cause::Manual => "manual",
-        })
-    }
 }
 
 impl Trigger {
@@ -79,6 +78,15 @@ impl Trigger {
         Ok(Trigger { cause, events, unread, dry_run, binding, watch })
     }
 
+    /// The events that concern the binding and are young enough to say something about now. One
+    /// without a readable time was just delivered.
+    pub fn events_for(&self, binding: &Binding, now: DateTime<Utc>) -> Vec<RdsEvent> {
+        let is_current =
+            |event: &RdsEvent| event.time.is_none_or(|time| age(time, now) <= EVENT_LIFETIME);
+        let concerning = self.events.iter().filter(|event| event.concerns(binding));
+        concerning.filter(|event| is_current(event)).cloned().collect()
+    }
+
     /// The events whose source has the name of a binding's database and is another one, each with
     /// the first such binding.
     pub fn namesakes<'a>(
@@ -89,112 +97,6 @@ impl Trigger {
             Some((event, bindings.iter().find(|binding| event.is_from_namesake(binding))?))
         };
         self.events.iter().filter_map(of)
-    }
-}
-
-/// What a person may ask for. The keys' case, `-` and `_` do not matter, because a dry run that was
-/// misspelled would be a real one. They count at the top of a payload alone: what stands deeper or
-/// in a text must not disarm a failover. Other keys, such as the console's `key1`, are ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// `dryRun`: true or false.
-    pub dry_run: bool,
-    /// `binding`: a name.
-    pub binding: Option<String>,
-    /// `watchSeconds`: 0 to [`WATCH_LIMIT`].
-    pub watch: Option<Duration>,
-}
-
-impl Options {
-    /// Reads the options of a payload.
-    ///
-    /// # Errors
-    /// A key with a value of the wrong type, or two spellings of one with different values.
-    pub fn parse(payload: &Value) -> Result<Options, PayloadError> {
-        let keys = payload.as_object().into_iter().flatten();
-        let known = |name: &str| {
-            let is_it = |key: &str| key.to_ascii_lowercase().replace(['-', '_'], "") == name;
-            let mut spelled = keys.clone().filter(|(key, _)| is_it(key));
-            let first = spelled.next();
-            match first
-                .and_then(|(key, value)| Some((key, spelled.find(|(_, other)| *other != value)?.0)))
-            {
-                Some((key, other)) => Err(PayloadError::new(
-                    key,
-                    format!("contradicts {:?}: give one of them", bounded(other)),
-                )),
-                None => Ok(first),
-            }
-        };
-        let wrong = |key: &str, value: &Value, expected: &str| {
-            PayloadError::new(key, format!("is {}: give {expected}", bounded(&value.to_string())))
-        };
-        let mut options = Options::default();
-        if let Some((key, value)) = known("dryrun")? {
-            options.dry_run = value
-                .as_bool()
-                .ok_or_else(|| wrong(key, value, "true or false, without quotes"))?;
-        }
-        if let Some((key, value)) = known("watchseconds")? {
-            let seconds =
-                value.as_u64().map(Duration::from_secs).filter(|watch| *watch <= WATCH_LIMIT);
-            options.watch =
-                Some(seconds.ok_or_else(|| wrong(key, value, "whole seconds from 0 to 180"))?);
-        }
-        if let Some((key, value)) = known("binding")? {
-            let name = value.as_str().filter(|name| (1..=64).contains(&name.len()));
-            options.binding =
-                Some(name.ok_or_else(|| wrong(key, value, "the name of a binding"))?.to_owned());
-        }
-        Ok(options)
-    }
-
-    /// The dry run, for a function that has neither bindings nor watches.
-    ///
-    /// # Errors
-    /// When a binding or a watch is asked for: to ignore that would do more than was asked.
-    pub fn dry_run_alone(self) -> Result<bool, PayloadError> {
-        let problem =
-            "is not known to this function, which has neither bindings nor watches: leave it out";
-        match self {
-            Options { binding: Some(_), .. } => {
-                Err(PayloadError::new("binding", problem.to_owned()))
-            }
-            Options { watch: Some(_), .. } => {
-                Err(PayloadError::new("watchSeconds", problem.to_owned()))
-            }
-            Options { dry_run, .. } => Ok(dry_run),
-        }
-    }
-}
-
-/// A payload with an option that cannot be followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PayloadError {
-    key: String,
-    problem: String,
-}
-
-impl PayloadError {
-    fn new(key: &str, problem: String) -> PayloadError {
-        PayloadError { key: bounded(key), problem }
-    }
-}
-
-impl fmt::Display for PayloadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the payload's {:?} {}; nothing was done", self.key, self.problem)
-    }
-}
-
-impl std::error::Error for PayloadError {}
-
-/// The beginning of a text that somebody else wrote, for a log and an answer.
-pub fn bounded(text: &str) -> String {
-    const LONGEST: usize = 200;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}… ({} bytes in all)", &text[..end], text.len()),
-        None => text.to_owned(),
     }
 }
 

@@ -7,10 +7,6 @@ use chrono::{DateTime, Utc};
 use crate::claim::age;
 use crate::event::RdsEvent;
 
-/// The longest watch. Failovers of clusters take up to a minute, those of instances up to two; DNS
-/// follows within one.
-pub const WATCH_LIMIT: Duration = Duration::from_secs(180);
-
 /// How long a run without an event follows a drift before it leaves the rest to the next run.
 pub const DRIFT_LIMIT: Duration = Duration::from_secs(100);
 
@@ -21,9 +17,6 @@ const AGREED: Duration = Duration::from_secs(30);
 /// A watch does not end before this much time has passed since the event: right after it all may
 /// agree on the old address, because all are stale. DNS lags up to a minute.
 const SINCE_EVENT: Duration = Duration::from_secs(60);
-
-/// An event that is older than this says nothing about now.
-pub const EVENT_LIFETIME: Duration = Duration::from_secs(600);
 
 /// How long one run looks at one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,18 +31,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch of `limit` if one of these events, which concern the binding, calls for one; else
+    /// A watch of `limit` if there are events that concern the binding; else
     /// one that lasts only while there is a drift, [`DRIFT_LIMIT`] at most. A payload may ask for a
     /// length of its own.
-    pub fn new<'a>(
-        events: impl Iterator<Item = &'a RdsEvent>,
+    pub fn new(
+        events: &[RdsEvent],
         asked_for: Option<Duration>,
         limit: Duration,
         now: DateTime<Utc>,
     ) -> Watch {
         // An event without a readable time counts from now: it was just delivered.
-        let times = events.map(|event| event.time.unwrap_or(now).min(now));
-        let event = times.filter(|time| age(*time, now) <= EVENT_LIFETIME).max();
+        let event = events.iter().map(|event| event.time.unwrap_or(now).min(now)).max();
         let limit = match (asked_for, event) {
             (Some(asked_for), _) => asked_for,
             (None, Some(_)) => limit,
@@ -57,6 +49,17 @@ impl Watch {
         };
         let event = event.or(asked_for.map(|_| now));
         Watch { start: now, limit, event, agreed_since: None }
+    }
+
+    /// The same with one look.
+    #[must_use]
+    pub fn once(self) -> Watch {
+        Watch { limit: Duration::ZERO, ..self }
+    }
+
+    /// Whether there is one look and no other.
+    pub fn is_one_look(&self) -> bool {
+        self.limit.is_zero()
     }
 
     /// Whether the run keeps looking although everything agrees.

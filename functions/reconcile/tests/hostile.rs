@@ -8,18 +8,21 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use base::database::ClusterMember;
+use base::payload::WATCH_LIMIT;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use reconcile::binding::{Binding, Endpoint, Kind};
 use reconcile::claim::Role;
 use reconcile::config::{Config, VARIABLES};
-use reconcile::evidence::{ClusterMember, DnsAnswer, Evidence, Topology};
+use reconcile::evidence::{DnsAnswer, Evidence};
 use reconcile::history::History;
 use reconcile::network::AllowedNetworks;
 use reconcile::target::{Addresses, DescribedTarget, TargetState};
+use reconcile::topology::Topology;
 use reconcile::trigger::{Cause, Trigger};
 use reconcile::verdict::{Verdict, verdict};
-use reconcile::watch::{WATCH_LIMIT, Watch};
+use reconcile::watch::Watch;
 use serde_json::{Value, json};
 
 const ARN: &str =
@@ -136,6 +139,11 @@ fn any_login() -> impl Strategy<Value = String> {
     prop_oneof![proptest::sample::select(likely.to_vec()).prop_map(str::to_owned), any::<String>()]
 }
 
+fn any_mode() -> impl Strategy<Value = String> {
+    let known = proptest::sample::select(vec!["act", "observe", "Act", "", "dry-run"]);
+    prop_oneof![known.prop_map(str::to_owned), any::<String>()]
+}
+
 /// The value of each of [`VARIABLES`], if it is given.
 type Values = [Option<String>; VARIABLES.len()];
 
@@ -147,6 +155,7 @@ fn variables() -> impl Strategy<Value = Values> {
     let seconds = || some(0.7, any_seconds().boxed());
     (
         bindings,
+        some(0.3, any_mode().boxed()),
         list(),
         list(),
         seconds(),
@@ -155,7 +164,7 @@ fn variables() -> impl Strategy<Value = Values> {
         login(),
         some(0.2, any::<String>().boxed()),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h)| [a, b, c, d, e, f, g, h])
+        .prop_map(|(a, b, c, d, e, f, g, h, i)| [a, b, c, d, e, f, g, h, i])
 }
 
 /// With these bindings and nothing else.
@@ -187,7 +196,8 @@ proptest! {
                 for mistake in mistakes.split("\n- ") {
                     let named = named_in(mistake);
                     prop_assert!(!named.is_empty(), "{:?} names no variable: {}", mistake, message);
-                    let is_missing = named == [0] && values[0].as_ref().is_none_or(|value| value.trim().is_empty());
+                    let is_empty = values[0].as_ref().is_none_or(|value| value.trim().is_empty());
+                    let is_missing = named == [0] && is_empty;
                     let is_given = named.iter().any(|variable| values[*variable].is_some());
                     prop_assert!(is_given || is_missing, "{} was not given", mistake);
                 }
@@ -196,24 +206,33 @@ proptest! {
     }
 
     #[test]
-    fn no_binding_is_taken_that_cannot_be_kept(items in proptest::collection::vec(almost_sound(), 1..3)) {
+    fn no_binding_is_taken_that_cannot_be_kept(
+        items in proptest::collection::vec(almost_sound(), 1..3),
+    ) {
         if let Ok(config) = parse(&only(&Value::from(items))) {
             let (mut names, mut groups) = (BTreeSet::new(), BTreeSet::new());
-            for Binding { name, endpoint, port, target_group, kind, family, .. } in &config.bindings {
-                prop_assert!(!name.is_empty() && names.insert(name) && groups.insert(target_group.as_str()));
-                prop_assert!(*port > 0);
-                match endpoint {
-                    Endpoint::Address(address) => prop_assert!(*kind == Kind::Address && family.has(address)),
-                    Endpoint::Name(name) => prop_assert!(*kind != Kind::Address && !name.is_empty()),
+            for binding in &config.bindings {
+                prop_assert!(!binding.name.is_empty() && names.insert(&binding.name));
+                prop_assert!(groups.insert(binding.target_group.as_str()));
+                prop_assert!(binding.port > 0);
+                let is_address = binding.kind == Kind::Address;
+                match &binding.endpoint {
+                    Endpoint::Address(address) => {
+                        prop_assert!(is_address && binding.family.has(address));
+                    }
+                    Endpoint::Name(name) => prop_assert!(!is_address && !name.is_empty()),
                 }
             }
         }
     }
 
     #[test]
-    fn one_variable_that_is_wrong_is_the_only_one_that_is_named(which in 1..VARIABLES.len(), wrong in any::<String>()) {
-        let bindings = json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN}]);
-        let mut values = only(&bindings);
+    fn one_variable_that_is_wrong_is_the_only_one_that_is_named(
+        which in 1..VARIABLES.len(), wrong in any::<String>(),
+    ) {
+        let mut values = only(&json!([{
+            "name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN,
+        }]));
         values[which] = Some(wrong);
         if let Err(message) = parse(&values) {
             let mistakes = message.split("\n- ").skip(1);
@@ -242,6 +261,10 @@ fn events() -> Vec<(String, Value)> {
         files.map(read).filter(|(name, _)| !name.starts_with("manual")).collect();
     events.sort_by(|(one, _), (other, _)| one.cmp(other));
     events
+}
+
+fn event(name: &str) -> Value {
+    events().into_iter().find(|(known, _)| known == name).expect("a payload of that name").1
 }
 
 /// One change somewhere in a payload.
@@ -361,12 +384,12 @@ fn decide_with_roles(
     roles: &Roles,
 ) -> Verdict {
     let now = at(NOW);
-    let concerning = trigger.events.iter().filter(|event| event.concerns(binding));
-    let mut watch = Watch::new(concerning, trigger.watch, WATCH_LIMIT, now);
+    let events = trigger.events_for(binding, now);
+    let mut watch = Watch::new(&events, trigger.watch, WATCH_LIMIT, now);
     assert!(watch.is_expired(now + WATCH_LIMIT), "an event cannot make a run endless: {trigger:?}");
     watch.record_agreement(now);
     let group = vec![DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None)];
-    let mut evidence = Evidence::new(binding, &trigger.events, History::default(), now);
+    let mut evidence = Evidence::new(binding, &events, History::default(), now);
     evidence.group.update(group, now);
     if let Some(addresses) = dns {
         evidence.record_dns(DnsAnswer { addresses, ttl: Duration::from_secs(5) }, now);
@@ -398,7 +421,9 @@ fn last_role(roles: &Roles, host: u8) -> Option<Role> {
 }
 
 fn binding(kind: Kind) -> Binding {
-    let bindings = json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
+    let bindings = json!([{
+        "name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders",
+    }]);
     let config = parse(&only(&bindings)).expect("sound");
     Binding { kind, ..config.bindings[0].clone() }
 }
@@ -411,17 +436,19 @@ proptest! {
     }
 
     #[test]
-    fn no_message_of_sns_is_an_error_or_anything_but_a_failover(message in any_json(), as_text in any::<bool>()) {
-        let (_, mut payload) = events().into_iter().find(|(name, _)| name == "sns-cluster-failover").expect("the file");
-        let text = if as_text { message.as_str().unwrap_or_default().to_owned() } else { message.to_string() };
-        payload["Records"][0]["Sns"]["Message"] = text.into();
+    fn no_message_of_sns_is_an_error_or_anything_but_a_failover(
+        message in any_json(), as_text in any::<bool>(),
+    ) {
+        let mut payload = event("sns-cluster-failover");
+        let (text, json) = (message.as_str().unwrap_or_default(), message.to_string());
+        payload["Records"][0]["Sns"]["Message"] = if as_text { text } else { &json }.into();
         let trigger = Trigger::parse(&payload);
         prop_assert_eq!(trigger.map(|trigger| trigger.cause), Ok(Cause::Failover));
     }
 
     #[test]
     fn no_detail_of_event_bridge_is_an_error(detail in any_json()) {
-        let (_, mut payload) = events().into_iter().find(|(name, _)| name == "eventbridge-cluster-failover").expect("it");
+        let mut payload = event("eventbridge-cluster-failover");
         payload["detail"] = detail;
         prop_assert!(Trigger::parse(&payload).is_ok());
     }
@@ -436,14 +463,17 @@ proptest! {
         for kind in [Kind::Cluster, Kind::Instance, Kind::Readers, Kind::Proxy, Kind::Hostname] {
             let binding = binding(kind);
             let alone = decide(&binding, &trigger, None, None);
-            prop_assert!(!matches!(alone, Verdict::Switch(..)), "{}: {:?} by {}", name, alone, payload);
+            let is_switch = matches!(alone, Verdict::Switch(..));
+            prop_assert!(!is_switch, "{}: {:?} by {}", name, alone, payload);
         }
         let cluster = binding(Kind::Cluster);
         let agreed = decide(&cluster, &trigger, Some(set([10, 0, 0, 1])), Some(topology(0)));
-        prop_assert!(!matches!(agreed, Verdict::Switch(..)), "{}: {:?} by {}", name, agreed, payload);
+        let is_switch = matches!(agreed, Verdict::Switch(..));
+        prop_assert!(!is_switch, "{}: {:?} by {}", name, agreed, payload);
         for (dns, writer) in [([10, 0, 0, 1], 1), ([10, 0, 0, 2], 1), ([10, 0, 0, 2], 0)] {
-            if let Verdict::Switch(plan, _) = decide(&cluster, &trigger, Some(set(dns)), Some(topology(writer))) {
-                let registered: Vec<String> = plan.register.iter().map(ToString::to_string).collect();
+            let (dns, topology) = (Some(set(dns)), Some(topology(writer)));
+            if let Verdict::Switch(plan, _) = decide(&cluster, &trigger, dns, topology) {
+                let registered: Vec<_> = plan.register.iter().map(ToString::to_string).collect();
                 prop_assert_eq!(registered, ["10.0.0.2:5432"], "{} by {}", name, payload);
             }
         }
@@ -460,12 +490,13 @@ proptest! {
         let trigger = Trigger::parse(&payload).expect("no error");
         for kind in [Kind::Cluster, Kind::Instance, Kind::Hostname] {
             let (dns, topology) = (dns.map(|host| set([10, 0, 0, host])), writer.map(topology));
-            if let Verdict::Switch(plan, _) = decide_with_roles(&binding(kind), &trigger, dns, topology, &roles) {
-                for host in 1..4 {
-                    let is_wanted = plan.register.iter().any(|target| target.address == IpAddr::from([10, 0, 0, host]));
-                    let is_read_only = last_role(&roles, host) == Some(Role::Reader);
-                    prop_assert!(!(is_wanted && is_read_only), "{}: {} with {:?}", kind, plan, roles);
-                }
+            let decided = decide_with_roles(&binding(kind), &trigger, dns, topology, &roles);
+            let Verdict::Switch(plan, _) = decided else { continue };
+            for host in 1..4 {
+                let address = IpAddr::from([10, 0, 0, host]);
+                let is_wanted = plan.register.iter().any(|target| target.address == address);
+                let is_read_only = last_role(&roles, host) == Some(Role::Reader);
+                prop_assert!(!(is_wanted && is_read_only), "{}: {} with {:?}", kind, plan, roles);
             }
         }
     }
@@ -485,7 +516,8 @@ proptest! {
         for kind in [Kind::Cluster, Kind::Instance] {
             let (dns, topology) = (dns.map(|host| set([10, 0, 0, host])), writer.map(topology));
             let decided = decide_with_roles(&binding(kind), &trigger, dns, topology, &roles);
-            prop_assert!(matches!(decided, Verdict::InSync(_)), "{}: {:?} with {:?}", kind, decided, roles);
+            let is_in_sync = matches!(decided, Verdict::InSync(_));
+            prop_assert!(is_in_sync, "{}: {:?} with {:?}", kind, decided, roles);
         }
     }
 }

@@ -33,8 +33,7 @@ pub(crate) struct Aws {
 /// What it holds, and what it saw.
 #[derive(Default)]
 pub(crate) struct State {
-    /// By target group: the state of each `(Id, port)`. A group that nobody wrote to has the
-    /// default target.
+    /// By target group, the state of each `(Id, port)`; by default one target.
     pub(crate) groups: HashMap<String, BTreeMap<(String, String), &'static str>>,
     /// The target of every other group.
     pub(crate) default_target: String,
@@ -49,8 +48,7 @@ pub(crate) struct State {
 }
 
 impl Aws {
-    /// Starts it with a certificate of an authority of its own, which is trusted beside those of
-    /// this machine: their number is part of what a start costs.
+    /// Starts it. Its authority is trusted beside those of the machine, whose number costs time.
     pub(crate) fn start(scratch: &Path) -> Result<Aws> {
         let files = Authority::new()?.issue(&["localhost"], Flaw::None, scratch)?;
         let mut authorities =
@@ -97,8 +95,7 @@ impl State {
         self.calls.clear();
     }
 
-    /// The length of the longest chain of calls of which each began after the one before was
-    /// answered.
+    /// The length of the longest chain of calls, each begun after the last was answered.
     pub(crate) fn round_trips(&self) -> usize {
         let mut calls = self.calls.clone();
         calls.sort_by_key(|(_, end)| *end);
@@ -169,8 +166,8 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, state: &Mutex<State>) -> 
 fn describe(targets: &BTreeMap<(String, String), &'static str>) -> String {
     let member = |((id, port), state): (&(String, String), &&str)| {
         format!(
-            "<member><Target><Id>{id}</Id><Port>{port}</Port></Target><TargetHealth><State>{state}</State></TargetHealth>\
-             </member>"
+            "<member><Target><Id>{id}</Id><Port>{port}</Port></Target>\
+             <TargetHealth><State>{state}</State></TargetHealth></member>"
         )
     };
     let members: String = targets.iter().map(member).collect();
@@ -182,8 +179,10 @@ fn describe(targets: &BTreeMap<(String, String), &'static str>) -> String {
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response \
-         xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
+         <{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata>\
+         </{action}Response>"
     )
 }
 

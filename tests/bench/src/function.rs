@@ -18,8 +18,7 @@ use crate::process::{cpu_at_rest, peak_memory};
 /// Nothing that is measured here takes longer, unless it hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What a phase of the function took: Lambda bills a phase until the function asks for the next
-/// event.
+/// What a phase took: it is billed until the function asks for the next event.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) wall: Duration,
@@ -48,8 +47,7 @@ struct RuntimeApi {
 }
 
 impl Function {
-    /// Starts it with what Lambda sets and these variables, and waits until it asks for its first
-    /// event.
+    /// Starts it with these variables, and waits until it asks for its first event.
     pub(crate) fn start(binary: &Path, variables: &[(&str, String)]) -> Result<(Function, Cost)> {
         let listener = TcpListener::bind("127.0.0.1:0").context("a free port")?;
         let address = listener.local_addr().context("the port of the Runtime API")?;

@@ -1,5 +1,4 @@
-//! As much of HTTP/1.1 as the two stand-ins need, so that what is measured is the function and not
-//! they.
+//! As much of HTTP/1.1 as the stand-ins need, so that the function is measured and not they.
 
 use std::io::{self, BufRead, Write};
 

@@ -1,8 +1,7 @@
 //! `make bench`: what the function's release binary costs, and whether it keeps its budgets.
 //!
-//! The binary is taken out of the zip that is deployed. It runs behind a Runtime API, a TLS
-//! endpoint that speaks the APIs of ELBv2 and RDS, and a DNS server, all on loopback: the network
-//! of AWS is not measured, nor is Lambda's processor.
+//! The binary is that of the zip. It runs behind a Runtime API, a TLS endpoint for ELBv2 and RDS,
+//! and a DNS server on loopback: neither the network of AWS is measured nor Lambda's processor.
 #![expect(clippy::print_stdout, reason = "a command line program talks to its user")]
 
 mod aws;

@@ -21,8 +21,7 @@ const PROCESSES: usize = 11;
 const WARM: usize = 30;
 const SWITCHES: usize = 5;
 
-/// For growth and round trips every answer of AWS takes this long, which is in the order of what it
-/// takes in a Region.
+/// For growth and round trips every answer of AWS takes this long, about as in a Region.
 pub(crate) const LATENCY: Duration = Duration::from_millis(10);
 const SIZES: [usize; 2] = [1, 10];
 const GROWTH_PROCESSES: usize = 5;
@@ -32,8 +31,7 @@ const GROWTH_WARM: usize = 7;
 struct World<'a> {
     dns: &'a DnsServer,
     aws: &'a Aws,
-    /// How often the writer has moved. Every writer has an address that no group has held before,
-    /// so that nothing has to be waited for.
+    /// How often the writer has moved, each time to an address that is new to every group.
     moves: u8,
 }
 
@@ -186,10 +184,13 @@ impl World<'_> {
 
     fn variables(&self, bindings: usize) -> Vec<(&'static str, String)> {
         let binding = |number: usize| {
-            let group = format!(
-                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db-{number}/0123456789abcdef"
-            );
-            json!({"name": format!("db-{number}"), "endpoint": ENDPOINT, "port": 5432, "id": "orders", "targetGroupArn": group})
+            let name = format!("db-{number}");
+            let group = format!("targetgroup/{name}/0123456789abcdef");
+            let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{group}");
+            json!({
+                "name": name, "endpoint": ENDPOINT, "port": 5432, "id": "orders",
+                "targetGroupArn": arn,
+            })
         };
         let bindings: Value = (0..bindings).map(binding).collect();
         vec![("BINDINGS", bindings.to_string()), ("DNS_SERVERS", self.dns.addr().to_string())]

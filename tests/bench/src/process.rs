@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// The CPU time of all its threads so far, once it waits for something: what is running is counted
-/// late.
+/// The CPU time of all its threads, once it waits: what is running is counted late.
 pub(crate) fn cpu_at_rest(process: u32) -> Result<Duration> {
     while !is_at_rest(process)? {
         thread::sleep(Duration::from_micros(50));

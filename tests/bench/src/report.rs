@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 /// What a figure may be at most.
 #[derive(Clone, Copy)]
 pub(crate) enum Budget {
-    /// A time: a busy machine makes single runs slower and never faster. It is missed when the
-    /// lower quartile is over it; when only the median is, the machine was too busy to tell.
+    /// A time, missed when the lower quartile is over it: a busy machine makes runs slower, never
+    /// faster. When only the median is, the machine was too busy to tell.
     Noisy(f64),
     /// A size or a count, which is the same in every run.
     Exact(f64),

@@ -37,8 +37,7 @@ impl Database {
     }
 }
 
-/// With a login: a start, the first run and those with the periodic look, which ask the database,
-/// and those without it.
+/// With a login: a start, the first run, and those with and without the periodic question.
 pub(crate) fn figures(
     binary: &Path,
     dns: &DnsServer,
@@ -58,14 +57,14 @@ pub(crate) fn figures(
         state.groups = [(GROUP.to_owned(), targets)].into();
     }
     let bindings = json!([{
-        "name": "writer", "endpoint": ENDPOINT, "port": port, "id": "orders", "targetGroupArn": GROUP, "engine": "postgres",
+        "name": "writer", "endpoint": ENDPOINT, "port": port, "id": "orders",
+        "targetGroupArn": GROUP, "engine": "postgres",
     }]);
     let mut variables = vec![
         ("BINDINGS", bindings.to_string()),
         ("DNS_SERVERS", dns.addr().to_string()),
         ("ALLOWED_CIDRS", "127.0.0.0/8".to_owned()),
-        // The lab's servers let this user in whatever the password, such as a token that they could
-        // not check.
+        // The lab's servers let this user in whatever the password: they cannot check a token.
         ("PROBE_USER", USER.to_owned()),
         ("CA_BUNDLE", database.authority.display().to_string()),
     ];

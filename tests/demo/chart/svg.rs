@@ -24,8 +24,8 @@ impl Svg {
         let mut svg = Self { text: String::new() };
         svg.push(format_args!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-             width=\"{width}\" height=\"{height}\" role=\"img\" font-family=\"Helvetica, Arial, \
-             sans-serif\">"
+             width=\"{width}\" height=\"{height}\" role=\"img\" \
+             font-family=\"Helvetica, Arial, sans-serif\">"
         ));
         svg.push(format_args!("<title>{}</title>", escape(title)));
         svg.push(format_args!(

@@ -63,8 +63,7 @@ impl Zone {
         state.reply(name.clone(), record_type)
     }
 
-    /// A test that panicked while it held the lock has failed already; the zone itself is never
-    /// half written.
+    /// A test that panicked under the lock has failed; the zone is never half written.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,8 +82,7 @@ impl State {
             match self.step(&known, record_type) {
                 Answer::Alias { target, ttl } => {
                     let Ok(target) = Name::from_utf8(format!("{}.", key(&target))) else {
-                        // Only a typing mistake in a test gets here; it must not look like a
-                        // healthy answer.
+                        // A typing mistake in a test must not look healthy.
                         return Reply::Message(ResponseCode::FormErr, Vec::new());
                     };
                     records.push(Record::from_rdata(
@@ -111,8 +109,7 @@ impl State {
         }
     }
 
-    /// What `name` answers now; a sequence moves on. An empty sequence, or one inside another, has
-    /// no records.
+    /// What `name` answers now; a sequence moves on. An empty or nested one has no records.
     fn step(&mut self, name: &str, record_type: RecordType) -> Answer {
         let (steps, wrap) = match self.answers.get(name) {
             None => return Answer::NxDomain,

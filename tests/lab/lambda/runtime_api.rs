@@ -32,10 +32,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The result.
-    ///
-    /// # Panics
-    /// On an error: it ends the test.
+    /// The result; an error ends the test.
     pub fn result(self) -> Value {
         match self {
             Outcome::Result(value) => value,
@@ -43,10 +40,7 @@ impl Outcome {
         }
     }
 
-    /// `(errorType, errorMessage)`.
-    ///
-    /// # Panics
-    /// On a result: it ends the test.
+    /// `(errorType, errorMessage)`; a result ends the test.
     pub fn error(self) -> (String, String) {
         match self {
             Outcome::Error { kind, message } => (kind, message),

@@ -1,5 +1,4 @@
-//! MySQL from a directory tree of its own, because the distributions that have MariaDB rarely have
-//! MySQL as well.
+//! MySQL from a directory tree of its own: distributions rarely have it beside MariaDB.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -12,8 +12,7 @@ use crate::process::{Program, give_to_unprivileged};
 use crate::progress::Quiet;
 use crate::workspace::{Run, root};
 
-/// The PAM service that lets everybody in, whatever their password. An account uses it as
-/// `IDENTIFIED VIA pam USING '...'`.
+/// The PAM service that lets everybody in: `IDENTIFIED VIA pam USING '...'`.
 pub const PAM_SERVICE: &str = "lab";
 
 /// The plugin, which `make mariadb` puts beside [`WRAPPER`].
@@ -53,8 +52,8 @@ pub(super) fn server(name: &str, fixture: Option<&ClearTextLogin>) -> Result<Pro
     Ok(program.arg(path("PAM_WRAPPER_SERVICE_DIR=", &directory.join(SERVICES))).arg(server))
 }
 
-/// Puts an empty database at `data`. Making one takes as long as ten starts of a server, so it is
-/// made once for each version of MariaDB, kept in `target/mariadb`, and copied.
+/// Puts an empty database at `data`, copied from `target/mariadb`: making one, once for each
+/// version, takes as long as ten starts.
 pub(super) async fn empty_database(run: &Run, data: &Path) -> Result<()> {
     let version = output(Command::new(program("mariadbd")?).args(["--no-defaults", "--version"]))?;
     let kept = root().join("target/mariadb").join(format!("database-{}", file_name(&version)));
@@ -65,8 +64,7 @@ pub(super) async fn empty_database(run: &Run, data: &Path) -> Result<()> {
 }
 
 async fn make_database(run: &Run, kept: &Path) -> Result<()> {
-    // Tests run side by side, in threads and in processes. Each makes its own, and the first to
-    // finish wins.
+    // Threads and processes each make their own; the first to finish wins.
     let number = MADE.fetch_add(1, Ordering::Relaxed);
     let scratch = run.scratch(&format!("new-database-{number}"))?;
     give_to_unprivileged(&scratch)?;
@@ -95,9 +93,8 @@ async fn make_database(run: &Run, kept: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prepares a server that loads MariaDB's PAM plugin and asks for passwords in clear text.
-/// `pam_wrapper` shows it a service that lets everybody in, so that nothing in `/etc` has to
-/// change.
+/// Prepares a server with the PAM plugin and clear-text passwords. `pam_wrapper` shows it a service
+/// that lets everybody in, so that `/etc` stays as it is.
 pub(super) fn clear_text_login(directory: &Path) -> Result<ClearTextLogin> {
     let directory = directory.join("pam");
     let services = directory.join(SERVICES);

@@ -36,8 +36,7 @@ pub(super) struct Server {
 }
 
 impl Installation {
-    /// Finds the programs. PostgreSQL refuses to run as root; for root they are copied to where
-    /// `nobody` can read them, which the checkout may not be.
+    /// Finds the programs, or copies them to where `nobody` can read them: PostgreSQL refuses root.
     pub(super) fn prepare(run: &Run) -> Result<Self> {
         let packages = packages()?;
         if !is_root() {
@@ -76,8 +75,7 @@ impl Installation {
         std::fs::write(data.join("pg_hba.conf"), access).context("write pg_hba.conf")
     }
 
-    /// Lets the servers of a database cluster offer TLS: this one, and those that are copied from
-    /// it.
+    /// Lets this server offer TLS, and those that are copied from it.
     pub(super) fn offer_tls(&self, data: &Path, files: &Files) -> Result<()> {
         for (from, name, mode) in
             [(&files.certificate, "server.crt", 0o644), (&files.key, "server.key", 0o600)]
@@ -97,8 +95,7 @@ impl Installation {
             .with_context(|| format!("write {}", file.display()))
     }
 
-    /// Lets this user into a database cluster, and into those that are copied from it, over TLS and
-    /// with its password.
+    /// Lets this user in over TLS with its password, here and into copies.
     pub(super) fn demand_password(&self, data: &Path, user: &str) -> Result<()> {
         let file = data.join("pg_hba.conf");
         let others =
@@ -119,8 +116,7 @@ impl Installation {
         backup.args(options).run(run, &Quiet).await
     }
 
-    /// Starts a server and waits until it answers. Address and port are given here and not in its
-    /// configuration, which a copy inherits.
+    /// Starts a server and waits. Copies would inherit a configured address and port.
     pub(super) async fn start(
         &self,
         run: &Run,
@@ -131,8 +127,7 @@ impl Installation {
         let (host, port) = (at.ip().to_string(), at.port().to_string());
         let program =
             self.program(&format!("postgres-{}", number + 1), "postgres").arg("-D").arg(&data);
-        // A killed process loses nothing that it has handed to the kernel, so syncing would protect
-        // against nothing that happens here, and only show how slow the disk is.
+        // A killed process loses nothing that the kernel has; syncing only shows the disk's speed.
         let program = program.args([
             "-h",
             &host,
@@ -167,8 +162,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// An immediate shutdown, because a killed server leaves shared memory behind that outlives
-    /// every process.
+    /// Immediate, since a killed server leaves shared memory that outlives every process.
     fn drop(&mut self) {
         let Some(id) = self.process.id() else {
             return;
@@ -179,8 +173,7 @@ impl Drop for Server {
     }
 }
 
-/// Removes what a crashed server could not: a few bytes of System V shared memory, which it uses as
-/// a lock.
+/// Removes what a crashed server left: System V shared memory, which it uses as a lock.
 fn remove_shared_memory(data: &Path) -> Result<()> {
     let pid_file = data.join("postmaster.pid");
     let text = std::fs::read_to_string(&pid_file)

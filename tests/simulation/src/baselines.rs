@@ -1,8 +1,7 @@
-//! What other public projects do, written from their description, with every chance that the
-//! original has.
+//! What other public projects do, from their description, with every chance of the original.
 //!
 //! Each keeps its order of writes, its view of draining targets, its triggers and its way with
-//! errors. None of them is given faults of its own: they live in the same worlds as failover-sync.
+//! errors. They live in the same worlds as failover-sync, without faults of their own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,10 +20,9 @@ use crate::scenario::PORT;
 use crate::strategy::{Events, Strategy};
 
 /// `aws-samples/amazon-rds-crossaccount-access`, as copied by `redis/rdi-cloud-automation`: on an
-/// SNS message of the categories failover and failure it resolves once, registers what is new and
-/// deregisters what is old. It has no schedule, counts draining targets as present, and fails
-/// loudly, so that Lambda tries again. Its deregistration delay is 0, so that a draining target is
-/// gone at once.
+/// SNS message of the categories failover and failure it resolves once, registers and deregisters.
+/// It has no schedule, counts draining targets as present, fails loudly, so that Lambda tries
+/// again, and has a deregistration delay of 0.
 pub struct AwsSample;
 
 impl Strategy for AwsSample {
@@ -50,9 +48,9 @@ impl Strategy for AwsSample {
 }
 
 /// `MaterializeInc/terraform-aws-rds-privatelink`: every five minutes and on SNS messages it
-/// resolves once, looks at the first described target alone, deregisters it if it is another one,
-/// and registers. It answers errors with a body, so that Lambda does not try again. The original
-/// follows a named instance; here it follows the writer's endpoint.
+/// resolves once, deregisters the first described target if it is another one, and registers.
+/// Errors are answers, so that Lambda does not try again. The original follows a named instance,
+/// this one the writer's endpoint.
 pub struct PollFiveMinutes;
 
 impl Strategy for PollFiveMinutes {
@@ -78,9 +76,9 @@ impl Strategy for PollFiveMinutes {
 }
 
 /// `shipmonk-rnd/terraform-aws-adjust-target-group`: every minute it asks the RDS API for the
-/// writer, resolves that instance's endpoint, deregisters what is old and registers what is new. An
-/// instance that is not `available`, `backing-up` or `modifying` is left out, which can leave
-/// nothing. For a Multi-AZ instance it resolves the endpoint.
+/// writer, resolves that instance's endpoint, deregisters and registers. It leaves out an instance
+/// that is not `available`, `backing-up` or `modifying`, which can leave nothing. Of a Multi-AZ
+/// instance it resolves the endpoint.
 pub struct TopologyEveryMinute;
 
 impl Strategy for TopologyEveryMinute {

@@ -23,8 +23,7 @@ pub fn strategies() -> Vec<Arc<dyn Strategy>> {
     strategies
 }
 
-/// The strategies that live in the worlds of a kind. The rivals know one writer; the role probe is
-/// made where there is one.
+/// The strategies in the worlds of a kind. Rivals know one writer, and the role probe is for one.
 pub fn strategies_in(kind: Kind) -> Vec<Arc<dyn Strategy>> {
     match kind {
         Kind::Writer => strategies(),
@@ -42,8 +41,7 @@ pub struct Outcome {
     pub kinds: Vec<(Kind, &'static str, Measures)>,
     /// The invariants that did not hold.
     pub violations: Vec<Violation>,
-    /// The worlds in which a strategy of ours made a wrong-way switch against witnesses that were
-    /// not outvoted.
+    /// The worlds in which one of ours went the wrong way, and the witnesses were not outvoted.
     pub misled: Vec<(Kind, u64, &'static str)>,
 }
 
@@ -76,8 +74,7 @@ const OTHERS: usize = 20;
 const LATER: usize = 50;
 
 /// How many of so many failovers the worlds of each kind get: half of them those that the rivals
-/// know too. In some of them a change takes longer to live through, because what is broken, or
-/// waited for, is tried again and again.
+/// know too. In some a change takes longer, as what is broken or waited for is tried again.
 pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
     let parts = |kind| match kind {
         Kind::Several => 1,
@@ -90,8 +87,7 @@ pub fn shares(failovers: usize) -> Vec<(Kind, usize)> {
     [(Kind::Writer, failovers / 2)].into_iter().chain(others).chain(later).collect()
 }
 
-/// Lets the function's loop live in the worlds of these kinds, and the other strategies in a part
-/// of them.
+/// Lets the loop live in the worlds of these kinds, and the others in a part of them.
 pub fn run_kinds(shares: &[(Kind, usize)], seed: u64, progress: impl Fn(usize) + Sync) -> Outcome {
     let (mut total, mut done) = (Outcome::default(), 0);
     for (kind, changes) in shares {
@@ -129,8 +125,7 @@ pub fn world_seed(campaign: u64, number: usize) -> u64 {
     campaign * SEEDS + number as u64
 }
 
-/// Lets every strategy live in as many worlds as the changes need. The outcome depends on the kind
-/// and the seed alone.
+/// Lets every strategy live in as many worlds as needed. Only kind and seed decide the outcome.
 pub fn run(
     kind: Kind,
     strategies: &[Arc<dyn Strategy>],

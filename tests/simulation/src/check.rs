@@ -10,9 +10,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
+use base::database::ClusterMember;
 use reconcile::binding;
 use reconcile::claim::Role;
-use reconcile::evidence::ClusterMember;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 
 use crate::database::Host;
@@ -35,8 +35,7 @@ pub enum Invariant {
     DeregistersWhatWasDescribed,
     /// 5: a second run right after a first makes no write call.
     Idempotent,
-    /// 6: once the sources agree and targets have drained, two scheduled runs are enough for the
-    /// right group.
+    /// 6: once the sources agree and targets have drained, two scheduled runs are enough.
     EventuallyStable,
     /// 7: a run that could not do its work returns an error.
     FailsLoudly,
@@ -48,13 +47,11 @@ pub enum Invariant {
     AbsenceIsNoProof,
     /// 10: once the sources agree, the writer is among the readers only if there is no reader.
     WriterIsNoReader,
-    /// 11: no member of a name of one's own leaves on a single answer of DNS, unless all that it
-    /// names take writes.
+    /// 11: no member of a name of one's own leaves on one DNS answer, unless all named take writes.
     NoFlapOnOneAnswer,
     /// 12: a binding that is slow or broken disturbs no other.
     OthersUndisturbed,
-    /// 13: no run says that the group is right when the RDS API has long named another writer and
-    /// could be asked.
+    /// 13: no run calls the group right when the RDS API has long named another and can be asked.
     RdsApiCounts,
     /// 14: no address is registered whose database said a moment ago that it is read only.
     ReaderIsNotRegistered,
@@ -140,11 +137,9 @@ pub struct Audit {
     pub located: BTreeMap<usize, IpAddr>,
     /// The address that DNS named as the writer, and when it did so last.
     pub dns_named: Option<(IpAddr, Moment)>,
-    /// When the process last asked for the members of the cluster in vain, in this invocation or an
-    /// earlier one.
+    /// When the process, in any invocation, last asked in vain for the cluster's members.
     pub unanswered_at: Option<Moment>,
-    /// The writer that both DNS and the RDS API named to the process, and from when to when, over
-    /// all invocations.
+    /// The writer that DNS and the RDS API both named, from when to when, over all invocations.
     pub told: Option<(IpAddr, Range<Moment>)>,
     /// When DNS last named each address of a custom endpoint, in this invocation or an earlier one.
     pub named: BTreeMap<IpAddr, Moment>,
@@ -171,8 +166,7 @@ pub struct BindingAudit {
     pub group_failed: bool,
     /// The last description.
     pub shown: Option<Vec<DescribedTarget>>,
-    /// The last wrong registration, so that the deregistration that completes it is not counted
-    /// again.
+    /// The last wrong registration; the deregistration that completes it is not counted again.
     pub wronged: Option<Moment>,
 }
 
@@ -232,8 +226,7 @@ impl Ports {
         }
     }
 
-    /// A member that the RDS API or an event tells of is named where it was located last: a lookup
-    /// that fails does not make it unknown.
+    /// A member is where it was located last: a lookup that fails does not make it unknown.
     fn name_members(&self) {
         let located = self.audit().located.clone();
         for (binding, kind) in
@@ -350,7 +343,7 @@ impl Ports {
             ));
             world.state().kept[binding].wrong_ways.push(way);
         }
-        let is_exact = |members: &[Target]| matches!(members, [only] if only.address == writer && only.port == PORT);
+        let is_exact = |members: &[Target]| members == [Target { address: writer, port: PORT }];
         if is_exact(after) && !is_exact(before) {
             world.state().kept[binding]
                 .switches
@@ -371,8 +364,7 @@ impl Ports {
         }
     }
 
-    /// Checks what an invocation says of a binding without an error: whether it claims that the
-    /// group is right.
+    /// Checks whether an invocation without an error claims that the group is right.
     pub(crate) fn examine_claim(&self, binding: usize, claims_in_sync: bool) {
         if claims_in_sync {
             self.examine_agreement(binding);

@@ -1,11 +1,10 @@
-//! A database: who its writer is, who else is there, and what DNS and the RDS API say about it
-//! when.
+//! A database: its writer, its other members, and what DNS and the RDS API say about it when.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use base::database::ClusterMember;
 use reconcile::binding::Family;
-use reconcile::evidence::ClusterMember;
 
 use crate::dice::Moment;
 use crate::distributions as d;
@@ -90,8 +89,8 @@ pub enum What {
     Failover,
     /// A member's host is replaced: the address behind an unchanged name changes.
     Replacement,
-    /// Green takes the names of blue: the addresses behind all names change. Until `renamed` the
-    /// RDS API knows no such cluster.
+    /// Green takes the names of blue, with other addresses. Until `renamed` there is no such
+    /// cluster.
     Switchover {
         /// When the RDS API knows the names again.
         renamed: Moment,
@@ -113,8 +112,7 @@ pub enum What {
 }
 
 impl Change {
-    /// The host that it is about: the new writer's, or that of the reader which comes, goes or
-    /// restarts.
+    /// The host it is about: the new writer, or the reader that comes, goes or restarts.
     pub fn host(&self) -> Host {
         let reader = self
             .replaced
@@ -196,8 +194,7 @@ impl Database {
         (self.known_member(member, resolver, refill), expires - at)
     }
 
-    /// The readers that the authority of the reader endpoint knew when the resolver asked it; the
-    /// writer if there is none.
+    /// The readers that the resolver was told by the authority; the writer if there is none.
     pub fn known_readers(&self, resolver: usize, refill: Moment) -> Vec<IpAddr> {
         let writer = self.known_writer(resolver, refill);
         let has_role = |member: usize| self.is_secondary || member != self.hosts[writer].1;
@@ -219,8 +216,7 @@ impl Database {
     }
 
     fn known_member(&self, member: usize, resolver: usize, refill: Moment) -> Host {
-        // A member's address changes only when its host is replaced, and DNS tells of that as of
-        // any other change.
+        // A member's address changes only with its host; DNS tells of that as of any change.
         let new = |change: &Change| {
             change.replaced.iter().copied().find(|host| self.hosts[*host].1 == member)
         };
@@ -270,8 +266,7 @@ impl Database {
         self.members.iter().enumerate().filter_map(member).collect()
     }
 
-    /// What the RDS API says about an instance, if it lists it: a failover restarts the old and the
-    /// new writer.
+    /// What the RDS API says of an instance, if it lists it. Old and new writer restart.
     pub fn status(&self, member: usize, at: Moment) -> Option<&'static str> {
         let is_part = |change: &&Change| {
             self.engine == Engine::Instance
@@ -310,8 +305,7 @@ impl Database {
         })
     }
 
-    /// Whether the RDS API knows no such cluster, because its name is on its way from blue to
-    /// green.
+    /// Whether the RDS API knows no such cluster: its name is between blue and green.
     pub fn is_being_renamed(&self, at: Moment) -> bool {
         self.changes.iter().any(|change| match change.what {
             What::Switchover { renamed } => (change.moved..renamed).contains(&at),
@@ -319,14 +313,19 @@ impl Database {
         })
     }
 
-    /// Whether the health checks of an address fail: its database restarts around a change, is not
-    /// there yet, or is gone.
+    /// Whether the health checks of an address fail: its database restarts, is to come, or is gone.
     pub fn is_down(&self, address: IpAddr, at: Moment) -> bool {
         let is_it = |host: &Host| self.hosts[*host].0 == address;
         self.changes.iter().any(|change| {
-            let restarts = change.restarts.iter().any(is_it) && (change.started..change.moved).contains(&at);
-            let is_to_come = matches!(change.what, What::Joins { member, .. } if is_it(&self.members[member].host));
-            restarts || (is_to_come && at < change.moved) || (change.lost.iter().any(is_it) && change.moved <= at)
+            let is_to_come = match change.what {
+                What::Joins { member, .. } => is_it(&self.members[member].host),
+                _ => false,
+            };
+            if at < change.moved {
+                is_to_come || (change.restarts.iter().any(is_it) && change.started <= at)
+            } else {
+                change.lost.iter().any(is_it)
+            }
         })
     }
 }

@@ -26,8 +26,7 @@ pub struct Delivery {
     pub names: Option<(Host, Moment)>,
     /// Its number and text, or what it is.
     pub text: String,
-    /// Whether it belongs to the categories "failover" and "failure", which is all that the AWS
-    /// sample subscribes to.
+    /// Whether it is of "failover" or "failure", to which alone the AWS sample subscribes.
     pub is_failover: bool,
 }
 

@@ -1,8 +1,6 @@
-//! Chance without state: what happens depends on the seed, the topic and the moment, never on who
-//! asked before.
+//! Chance without state: it depends on seed, topic and moment, never on who asked before.
 //!
-//! So every strategy lives in the same world, however often it asks, and one seed replays one
-//! world.
+//! So every strategy lives in the same world, and one seed replays it.
 
 use fastrand::Rng;
 

@@ -1,9 +1,8 @@
 //! How long things take and how often they go wrong.
 //!
-//! Each number has its source. *AWS* is a statement of AWS's guides or SDKs, *measured* a public
-//! log or report, and *assumed* a number that nobody publishes, chosen wide and before any strategy
-//! was run. No number here is tuned to a strategy. Those of readers, proxies, names of one's own
-//! and blue/green deployments are in [`kinds`].
+//! Each number has its source: *AWS*, its guides or SDKs; *measured*, a public log or report; or
+//! *assumed*, wide and before any strategy was run. None is tuned to a strategy. Readers, proxies,
+//! names of one's own and blue/green deployments have theirs in [`kinds`].
 
 pub mod database;
 pub mod faults;
@@ -17,8 +16,7 @@ use crate::dice::{Moment, SECOND, between, chance};
 /// which is the default for RDS DNS zones".
 pub const TTL: Moment = 5 * SECOND;
 
-/// The deregistration delay of the template. Baselines whose original sets another delay bring
-/// their own.
+/// The template's deregistration delay. Baselines with another one bring theirs.
 pub const DEREGISTRATION_DELAY: Moment = 120 * SECOND;
 
 /// The function's time limit in the template.
@@ -27,14 +25,13 @@ pub const FUNCTION_TIMEOUT: Moment = 240 * SECOND;
 /// Between two runs of the template's schedule.
 pub const SCHEDULE: Moment = 60 * SECOND;
 
-/// From one failover's begin to the next one's. Assumed: three in ten come while the last one is
-/// still being digested.
+/// From one failover's begin to the next one's. Assumed: three in ten meet the last one undigested.
 ///
-/// | share | seconds  | why                                                                              |
-/// |-------|----------|----------------------------------------------------------------------------------|
-/// | 15 %  | 20–90    | double failover, and failover during a running invocation                        |
-/// | 15 %  | 60–180   | often a failback within the deregistration delay                                 |
-/// | 70 %  | 180–900  | everything has settled before, or nearly so                                      |
+/// | share | seconds | why                                                       |
+/// |-------|---------|-----------------------------------------------------------|
+/// | 15 %  | 20–90   | double failover, and failover during a running invocation |
+/// | 15 %  | 60–180  | often a failback within the deregistration delay          |
+/// | 70 %  | 180–900 | everything has settled before, or nearly so               |
 pub fn gap(rng: &mut Rng) -> Moment {
     match rng.f64() {
         x if x < 0.15 => between(rng, 20.0, 90.0),
@@ -51,9 +48,8 @@ pub struct Course {
     pub completed: Moment,
 }
 
-/// A failover of a cluster. Measured: "started" to "completed" 38.4 s (Aurora) and 23.7 s, the new
-/// writer restarted after 11.0 s (DocumentDB, the same control plane). AWS: "often less than 30
-/// seconds".
+/// A failover of a cluster. Measured: "started" to "completed" 38.4 s (Aurora); 23.7 s, writing
+/// after 11.0 s (DocumentDB, the same control plane). AWS: "often less than 30 seconds".
 pub fn cluster_course(rng: &mut Rng) -> Course {
     let completed = between(rng, 11.0, 38.0);
     Course { moved: (completed as f64 * (0.3 + 0.5 * rng.f64())) as Moment, completed }
@@ -74,14 +70,17 @@ pub struct Propagation {
     pub steady: Moment,
 }
 
-/// How DNS follows.
+/// How DNS follows: it lags, and may flap then.
 ///
-/// | what            | numbers                                                   | source                                    |
-/// |-----------------|-----------------------------------------------------------|-------------------------------------------|
-/// | lag, clusters   | 80 %: 15–40 s; 17 %: 40–60 s                              | JDBC wrapper: "usually lasts 20–40 s, up to a minute"; "usually between 15–20 seconds" |
-/// | lag, instances  | 80 %: 0–15 s; 17 %: 15–60 s                               | measured: 8 s (FIS); before "completed" in three cases |
-/// | lag, the rest   | 3 %: 60–240 s                                             | AWS, event 0015: "may take a few minutes" |
-/// | flapping        | half the time, for 20–30 s, either answer equally likely  | aws-mysql-jdbc issue 377: "20–30 seconds … back and forth"; the share is assumed |
+/// | lag       | numbers                      | source                                         |
+/// |-----------|------------------------------|------------------------------------------------|
+/// | clusters  | 80 %: 15–40 s; 17 %: 40–60 s | JDBC wrapper: "20–40 s, up to a minute"        |
+/// | instances | 80 %: 0–15 s; 17 %: 15–60 s  | measured: 8 s (FIS); thrice before "completed" |
+/// | the rest  | 3 %: 60–240 s                | AWS, event 0015: "may take a few minutes"      |
+///
+/// Half of them flap for 20–30 s, with either answer as likely. aws-mysql-jdbc issue 377: "20–30
+/// seconds … back and forth"; the share is assumed. Of clusters the JDBC wrapper also says "usually
+/// between 15–20 seconds".
 pub fn propagation(rng: &mut Rng, is_cluster: bool) -> Propagation {
     let first = match (rng.f64(), is_cluster) {
         (x, true) if x < 0.80 => between(rng, 15.0, 40.0),
@@ -104,8 +103,8 @@ pub fn resolver_lag(rng: &mut Rng) -> Moment {
 pub const LONGEST_RESOLVER_LAG: Moment = 10 * SECOND;
 
 /// How much later than the truth the RDS API names the writer. The maintainer of AWS's driver:
-/// "It's also not current." No number is published; assumed: half within 5 s, nearly all within 30
-/// s, one in ten up to 90 s.
+/// "It's also not current." Assumed: half within 5 s, nearly all within 30 s, one in ten up to 90
+/// s.
 pub fn topology_lag(rng: &mut Rng) -> Moment {
     match rng.f64() {
         x if x < 0.5 => between(rng, 0.0, 5.0),
@@ -114,16 +113,14 @@ pub fn topology_lag(rng: &mut Rng) -> Moment {
     }
 }
 
-/// How long after "completed" the RDS API still calls the instance something else than `available`.
-/// Measured: 21.7 s (RDS for PostgreSQL, `available` 72.2 s after the call, completed after 50.5
-/// s).
+/// How long the RDS API calls the instance not `available` after "completed". Measured: 21.7 s (RDS
+/// for PostgreSQL).
 pub fn status_lag(rng: &mut Rng) -> Moment {
     between(rng, 5.0, 25.0)
 }
 
-/// From an event to its delivery. AWS: "might take up to five minutes to be delivered", no order,
-/// best effort. That it usually takes seconds is measured (a `describe-events` order of magnitude);
-/// the shares are assumed.
+/// From an event to its delivery. AWS: "might take up to five minutes", no order, best effort.
+/// Usually seconds, as `describe-events` shows; the shares are assumed.
 pub fn delivery(rng: &mut Rng) -> Moment {
     match rng.f64() {
         x if x < 0.80 => between(rng, 0.3, 5.0),
@@ -142,17 +139,14 @@ pub const GARBLED: f64 = 0.03;
 /// As [`LOST`].
 pub const PATH_DOWN: f64 = 0.08;
 
-/// How often a failover is begun and not finished (event 0069, then 0070 for clusters; 0034 for
-/// instances). Assumed.
+/// How often a failover is begun and not finished (events 0069 and 0070; 0034). Assumed.
 pub const ABANDONED: f64 = 0.06;
 
-/// How often the move is a replaced host: the address behind an unchanged name changes (class
-/// change, host replacement; AWS: "IP address changes include a DB instance name change or a DB
-/// instance class change"). Assumed.
+/// How often the move replaces the host, so that the address behind a name changes. AWS names "a DB
+/// instance class change". Assumed.
 pub const REPLACED: f64 = 0.05;
 
-/// How often the RDS API cannot be read in the whole world (a missing permission or interface
-/// endpoint). Assumed.
+/// How often the RDS API is unreadable in the whole world: no permission or endpoint. Assumed.
 pub const TOPOLOGY_UNREADABLE: f64 = 0.08;
 
 /// How often a service is out around a failover, and for how long. Assumed.
@@ -162,36 +156,31 @@ pub fn outage(rng: &mut Rng) -> Moment {
     between(rng, 5.0, 45.0)
 }
 
-/// How often a service refuses everything in one second, after the SDK's own retries. AWS: the
-/// target-group APIs share token buckets of the account (20 burst and 4 a second for writes); the
-/// RDS API's rate is not published. Assumed.
+/// How often a service refuses everything in a second, after the SDK's retries. AWS: target-group
+/// writes share 20 burst and 4 a second; the RDS API's rate is unpublished. Assumed.
 pub const REFUSED_SECOND: f64 = 0.02;
 
 /// How often a write is carried out although its answer is lost. Assumed.
 pub const ANSWER_LOST: f64 = 0.02;
 
-/// How often a description shows a write late, and how late. Assumed; ELBv2 documents no
-/// read-after-write guarantee.
+/// How often, and how late, a description shows a write; ELBv2 guarantees nothing. Assumed.
 pub const SHOWN_LATE: f64 = 0.25;
 /// As [`SHOWN_LATE`].
 pub fn shown_after(rng: &mut Rng) -> Moment {
     if chance(rng, SHOWN_LATE) { between(rng, 0.0, 5.0) } else { 0 }
 }
 
-/// How long the AWS APIs take. Assumed: tens of milliseconds to describe, a few hundred at most to
-/// write.
+/// How long the APIs take. Assumed: tens of milliseconds to describe, some hundreds to write.
 pub fn latency(rng: &mut Rng, is_write: bool) -> Moment {
     if is_write { between(rng, 0.05, 0.3) } else { between(rng, 0.02, 0.1) }
 }
 
-/// How often the process of an invocation is killed, and at which of its calls. Assumed, far more
-/// than in reality.
+/// How often an invocation's process is killed, and at which call. Assumed, far above reality.
 pub const KILLED: f64 = 0.03;
 /// As [`KILLED`].
 pub const KILLED_WITHIN_CALLS: u32 = 60;
 
-/// How often a cold start is needed although a process is idle, because Lambda recycles them.
-/// Assumed.
+/// How often Lambda has recycled an idle process, for a cold start. Assumed.
 pub const RECYCLED: f64 = 0.1;
 
 /// From an invocation of a new process to its first call. Assumed.
@@ -199,7 +188,6 @@ pub fn cold_start(rng: &mut Rng) -> Moment {
     between(rng, 0.1, 0.8)
 }
 
-/// How long Lambda waits before the first and the second retry of an asynchronous invocation that
-/// failed. AWS: "one minute between the first two attempts, and two minutes between the second and
-/// third".
+/// How long before the two retries of a failed asynchronous invocation. AWS: "one minute between
+/// the first two attempts, and two minutes between the second and third".
 pub const RETRIES: [Moment; 2] = [60 * SECOND, 120 * SECOND];

@@ -1,12 +1,12 @@
-//! What is wrong with the sources in the worlds of some kinds, for longer than outages last.
+//! What is wrong with the sources in some kinds of worlds, for longer than outages last.
 //!
-//! All of it has random numbers of its own: what else happens in a world does not depend on it.
+//! It has random numbers of its own: nothing else in a world depends on it.
 
 use std::ops::Range;
 
+use base::database::ClusterMember;
 use fastrand::Rng;
 use reconcile::claim::Role;
-use reconcile::evidence::ClusterMember;
 
 use crate::database::{Change, Database, Host, What};
 use crate::dice::{Dice, Moment, SECOND, Topic, chance};

@@ -1,5 +1,4 @@
-//! The target group as ELBv2 keeps it: members, draining targets, and descriptions that lag behind
-//! writes.
+//! The target group as ELBv2 keeps it: members, draining targets, descriptions that lag behind.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

@@ -17,8 +17,7 @@ pub enum Kind {
     MultiAzCluster,
     /// As `writer`, in a target group of IPv6 addresses.
     WriterIpv6,
-    /// The writer of a cluster or an instance that blue/green deployments switch over, besides
-    /// failovers.
+    /// The writer of a cluster or an instance, with blue/green switchovers besides failovers.
     BlueGreen,
     /// The readers of an Aurora cluster that grows and shrinks, or of a Multi-AZ DB cluster.
     Readers,
@@ -28,44 +27,38 @@ pub enum Kind {
     Proxy,
     /// A name of one's own with one or several addresses.
     Hostname,
-    /// Writer, readers, proxy and a name of one's own in one function; one binding is slow and
-    /// another one broken.
+    /// Writer, readers, proxy and a name of one's own in one function; one is slow, one broken.
     Several,
-    /// The writer of an Aurora cluster whose name leads to an old writer from some move on, for
-    /// good, while the RDS API follows as ever: a resolver of one's own, a forgotten hosts zone, a
-    /// zone of the name that is associated with the function's VPC.
+    /// The writer of an Aurora cluster whose name leads to an old writer for good after some move,
+    /// while the RDS API follows: a resolver of one's own, a forgotten hosts zone, a private zone.
     ///
-    /// Nine changes in ten converge here, not all: once the events of a move are lost, nothing
-    /// remains but DNS and the RDS API, two that disagree, and no rule can tell which of them is
-    /// right. Then the function has to say that it waits. It also waits where the name leads to an
-    /// address that is no member's any more, because its host was replaced: there an event and the
-    /// RDS API are one witness, who names a member by its name.
+    /// Nine changes in ten converge: with a move's events lost, DNS and the RDS API disagree, and
+    /// no rule can tell which is right. Then the function has to say that it waits. So it does
+    /// where the name leads to an address of no member, as its host was replaced: an event and the
+    /// RDS API are one witness there, who names a member by its name.
     StuckDns,
-    /// A custom endpoint of a cluster, whose answers each name a part of its members. One that it
-    /// names no more may be well.
+    /// A custom endpoint, each answer of which names a part of the members. A missing one may be
+    /// well.
     Custom,
     /// As `writer`, and around most changes DNS answers nothing, and does not refuse either.
     HangingDns,
-    /// As `writer`, with two name servers: the first fails or hangs now and then; the second does
-    /// not know the names, or its answers are minutes old.
+    /// As `writer`, with two name servers: the first fails or hangs at times, the second is minutes
+    /// old or knows no names.
     TwoDnsServers,
     /// As `writer`, and each description of the target group takes about six seconds.
     SlowDescriptions,
-    /// The writer of a cluster with a member whose name leads nowhere, be it the writer's or
-    /// another one's.
+    /// The writer of a cluster in which a member's name, even the writer's, leads nowhere.
     UnresolvedMember,
-    /// The writer of an Aurora cluster of which the RDS API flags two members around a failover, or
-    /// none.
+    /// The writer of an Aurora cluster with two flagged by the RDS API around a failover, or none.
     UnclearWriter,
-    /// The readers of an Aurora cluster of which the RDS API flags two members around a failover,
-    /// or none; or of one that has no writer, because it is the secondary of a global database.
+    /// The readers of such a cluster, or of one without a writer: a global database's secondary.
     UnclearReaders,
-    /// As `blue-green`, in a cluster; after a switchover blue may go on saying that it takes
-    /// writes, and green may let nobody in, each for a while or for good.
+    /// As `blue-green`, in a cluster; then blue may go on saying that it takes writes, and green
+    /// may let nobody in, for a while or for good.
     ///
-    /// With the role probe not all changes converge here: nothing leads away from a registered
-    /// database that says that it takes writes. A process that has heard DNS and the RDS API name
-    /// another one for long has to say that it waits.
+    /// With the role probe not all converge: nothing leads away from a registered database that
+    /// says that it takes writes. A process that long heard DNS and the RDS API name another has to
+    /// say that it waits.
     BlueTakesWrites,
 }
 
@@ -101,8 +94,8 @@ impl Kind {
         Kind::StuckDns,
     ];
 
-    /// The kinds that came later: in nearly all of them a source is wrong for longer than an outage
-    /// lasts. What is drawn for the others, and how much of each, stays what it was.
+    /// The kinds that came later, mostly with a source that is wrong for longer than an outage. The
+    /// draws for the others stay what they were.
     pub const LATER: [Kind; 8] = [
         Kind::Custom,
         Kind::HangingDns,
@@ -160,9 +153,8 @@ impl Kind {
         !matches!(self, Kind::StuckDns | Kind::BlueTakesWrites)
     }
 
-    /// A change after which the group is not right within this time has not converged. Where one
-    /// answer of DNS names a part of the addresses and nothing else knows the rest, a scheduled run
-    /// a minute sees one part each.
+    /// A change that is not right within this time has not converged. Where an answer of DNS names
+    /// a part of the addresses and nothing else knows the rest, a run a minute sees one part each.
     pub fn convergence_limit(self) -> Moment {
         match self {
             Kind::Readers | Kind::ReadersIpv6 | Kind::UnclearReaders => 3_600 * SECOND,

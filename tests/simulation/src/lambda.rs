@@ -36,8 +36,7 @@ pub type Invocation = Pin<Box<dyn Future<Output = Ending> + Send>>;
 /// How an invocation ended.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// What it says of each binding that it did not fail for: its number, and whether its group is
-    /// right.
+    /// Of each binding that did not fail: its number, and whether its group is right.
     pub claims: Vec<(usize, Done)>,
     /// Its error, for which Lambda tries it again.
     pub error: Option<String>,
@@ -65,8 +64,7 @@ pub struct Life {
 /// The function keeps this back from its time limit for its own error.
 const MARGIN: Moment = SECOND;
 
-/// A scheduled run observes for 45 s at most; two of them and a little more must be enough in the
-/// end.
+/// A scheduled run takes 45 s at most; two and a little more must be enough in the end.
 const TWO_RUNS: Moment = 2 * d::SCHEDULE + 50 * SECOND;
 
 /// A world in which invocations do not come to their end ends so long after it should have.
@@ -115,8 +113,7 @@ impl Lambda {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Delivers every message and keeps the schedule until the world is over; then judges the
-    /// group.
+    /// Delivers every message and keeps the schedule to the end; then judges the group.
     async fn serve(self: &Arc<Self>, end: Moment) {
         let scenario = Arc::clone(&self.world.scenario);
         let mut deliveries =
@@ -174,8 +171,8 @@ impl Lambda {
         }
     }
 
-    /// Each group is what it should be if the sources agree, and two more runs write nothing. A
-    /// binding in trouble may be as it is.
+    /// Each group is as it should be if the sources agree, and two more runs write nothing; but for
+    /// bindings in trouble.
     async fn judge(self: &Arc<Self>) {
         let scenario = &self.world.scenario;
         let sound: Vec<usize> = scenario.sound().collect();
@@ -193,8 +190,7 @@ impl Lambda {
         };
         let before = writes();
         let ending = self.once(Arc::clone(&self.scheduled), None).await;
-        // Where databases disagree for good, one of them may be silent in one run and not in the
-        // next.
+        // Of databases that disagree for good, one may be silent in one run alone.
         if writes() != before && !scenario.faults.is_disputed() {
             self.world.violate(Invariant::Idempotent, "a run right after another one wrote");
         }
@@ -202,8 +198,8 @@ impl Lambda {
         sound.iter().for_each(|binding| self.judge_claim(*binding, &claims));
     }
 
-    /// Others in trouble do not keep the last run from saying that a binding is right. Where DNS is
-    /// stuck, the group may be wrong in the end, and the last run has to say that it waits.
+    /// Others in trouble do not keep the last run from calling a binding right. Where DNS is stuck,
+    /// the group may be wrong, and that run has to say that it waits.
     fn judge_claim(&self, binding: usize, claims: &[(usize, Done)]) {
         let scenario = &self.world.scenario;
         let name = &scenario.config.bindings[binding].name;
@@ -281,7 +277,10 @@ impl Lambda {
             ending = Arc::clone(&process).invoke(payload, deadline) => ending,
             () = sleep_until(self.world.instant(begin + d::FUNCTION_TIMEOUT)) => {
                 ports.kill();
-                self.world.note(format_args!("p{:<3} i{invocation:<4} killed at the time limit", ports.number()));
+                let process = ports.number();
+                self.world.note(format_args!(
+                    "p{process:<3} i{invocation:<4} killed at the time limit"
+                ));
                 return None;
             }
         };

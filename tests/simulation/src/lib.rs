@@ -1,28 +1,31 @@
 //! The judge of failover-sync's rules: the real loop in simulated worlds.
 //!
-//! A world is made from a seed: a cluster or a Multi-AZ instance whose writer moves five times, DNS
-//! that lags and flaps behind resolvers with caches, an RDS API that lags and fails, events that
-//! come late, twice, garbled or never, a target group that drains and throttles and shows writes
-//! late, and a Lambda whose processes overlap and die. The loop runs in it unchanged over the ports
-//! of `failover_sync::ports`, in tokio's paused time, so that an hour takes milliseconds. In other
-//! kinds of worlds it keeps readers, proxies, names of one's own, IPv6 addresses, or several of
-//! these at a time, and blue/green deployments switch over.
+//! A seed makes a world: a cluster or a Multi-AZ instance whose writer moves five times, DNS that
+//! lags and flaps behind caches, an RDS API that lags and fails, events late, twice, garbled or
+//! never, a target group that drains, throttles and shows writes late, and a Lambda whose processes
+//! overlap and die. The loop runs in it unchanged over `failover_sync::ports`, in tokio's paused
+//! time: an hour takes milliseconds. Other kinds have readers, proxies, names of one's own, IPv6,
+//! several at a time, and blue/green deployments.
 //!
 //! ```text
-//! distributions  how long things take, each with its source
-//! kinds          which worlds there are
-//! scenario       what happens in a world whatever the function does, a pure function of seed and moment
-//! database, making   a cluster or instance: what is true, what its witnesses say, and how its life is made
-//! roles          what the databases answer to a role probe, and the sessions in which they are asked
-//! pool           a proxy, or a name of one's own          resolvers  what lies between DNS and a process
-//! faults         what is wrong with the sources for long, in some kinds of worlds
-//! subject        what a binding follows, and who should be in its group
-//! world, ports   what the function did, and how it sees the world
-//! group          the target group's state machine         payload, deliveries  what it is invoked with
-//! lambda         invocations, retries, kills, the schedule      check  the invariants
-//! trace          what the loop logs, in a replay
-//! strategy       ours                                           baselines  what other projects do
-//! campaign       many worlds on all cores                       measure, report  the numbers
+//! distributions        how long things take, each with its source
+//! kinds                which worlds there are
+//! scenario             what happens whatever the function does, a pure function of seed and moment
+//! database, making     a cluster or instance: what is true, what its witnesses say, how it is made
+//! roles                what the databases answer to a role probe, in which sessions
+//! pool                 a proxy, or a name of one's own
+//! resolvers            what lies between DNS and a process
+//! faults               what is wrong with the sources for long, in some kinds of worlds
+//! subject              what a binding follows, and who should be in its group
+//! world, ports         what the function did, and how it sees the world
+//! group                the target group's state machine
+//! payload, deliveries  what the function is invoked with
+//! lambda               invocations, retries, kills, the schedule
+//! check                the invariants
+//! trace                what the loop logs, in a replay
+//! strategy, baselines  ours, and what other projects do
+//! campaign             many worlds on all cores
+//! measure, report      the numbers
 //! ```
 
 pub mod baselines;

@@ -1,5 +1,4 @@
-//! How a database's life is made: one change after the other, each with the times at which the
-//! witnesses tell of it.
+//! How a database's life is made, change by change, and when the witnesses tell of each.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -156,8 +155,7 @@ impl Maker {
             .filter(|host| **host != self.writer)
             .map(|host| self.member_of(*host))
             .collect();
-        // Two in three failovers of larger clusters go back to where they came from, if they came
-        // from there.
+        // Two in three failovers of larger clusters go back to where the last came from.
         let back = self.before.filter(|back| others.contains(back) && chance(rng, 0.66));
         let member = back.unwrap_or(others[rng.usize(..others.len())]);
         let to = self

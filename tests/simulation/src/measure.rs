@@ -10,19 +10,19 @@ use crate::scenario::Scenario;
 use crate::subject::Subject;
 use crate::world::{Kept, State};
 
-/// The numbers of one strategy in one or many worlds. A change is a moment at which a group should
-/// have other members: for a writer, a move to another address.
+/// A strategy's numbers, in one or many worlds. A change is when a group should have other members:
+/// for a writer, a move to another address.
 #[derive(Clone, Debug, Default)]
 pub struct Measures {
     /// How many changes there were.
     pub changes: usize,
-    /// Seconds from the real change until the group was what it should be at that moment, for each
-    /// change that converged. When another change comes before, the clock goes on.
+    /// Seconds from each change that converged until the group was right. If another change comes
+    /// first, the clock goes on.
     pub converged: Vec<f32>,
     /// Seconds after which a change has not converged.
     pub limit: f32,
-    /// Seconds from the first moment at which two witnesses named the new writer until the group
-    /// was exactly that writer, for each failover in which both came.
+    /// Seconds from the second witness of the new writer until the group was exactly that, where
+    /// both came.
     pub pair_to_switch: Vec<f32>,
     /// Seconds in which a target that should not be one was a member.
     pub wrong_s: f64,
@@ -87,8 +87,7 @@ impl Measures {
         measures
     }
 
-    /// Adds up for how long the members were not what they should be. Returns when they began to
-    /// be.
+    /// Adds up for how long the members were wrong; returns since when they are right.
     fn watch_members(
         &mut self,
         subject: &dyn Subject,
@@ -179,8 +178,7 @@ impl Measures {
     }
 }
 
-/// When a second witness named the new writer: DNS at that resolver, the RDS API, or an event that
-/// was delivered.
+/// When a second witness named the new writer: DNS there, the RDS API, or an event.
 fn second_witness(
     scenario: &Scenario,
     change: &Change,

@@ -1,5 +1,4 @@
-//! What the function is invoked with: the payloads that SNS, EventBridge and the scheduler really
-//! send.
+//! What the function is invoked with: what SNS, EventBridge and the scheduler really send.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -7,6 +6,8 @@ use serde_json::{Value, json};
 use crate::dice::Moment;
 
 const ACCOUNT: &str = "123456789012";
+const DOCUMENTATION: &str =
+    "http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html";
 
 /// An event as RDS knows it, before it takes one of its two forms.
 pub struct Event {
@@ -84,8 +85,7 @@ impl Event {
             "Event Time": time_of_day(self.time).format("%Y-%m-%d %H:%M:%S%.3f").to_string(),
             "Identifier Link": "https://console.aws.amazon.com/rds/home?region=eu-west-1",
             "Source ID": self.id,
-            "Event ID":
-                format!("http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html#{}", self.event_id()),
+            "Event ID": format!("{DOCUMENTATION}#{}", self.event_id()),
             "Event Message": self.message,
             "Tags": {},
         });
@@ -99,14 +99,16 @@ impl Event {
     pub fn by_eventbridge(&self) -> Value {
         let (detail_type, source_type) = self.source.by_eventbridge();
         json!({
-            "version": "0", "id": "82bf3a7b-43d7-95e6-db0a-0b97af305ac2", "detail-type": detail_type,
+            "version": "0", "id": "82bf3a7b-43d7-95e6-db0a-0b97af305ac2",
+            "detail-type": detail_type,
             "source": "aws.rds", "account": ACCOUNT, "region": "eu-west-1",
             "time": time_of_day(self.time).format("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "resources": [self.arn()],
             "detail": {
                 "EventCategories": ["failover"], "SourceType": source_type, "SourceArn": self.arn(),
                 "Date": time_of_day(self.time).format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-                "Message": self.message, "SourceIdentifier": self.id, "EventID": self.event_id(), "Tags": {},
+                "Message": self.message, "SourceIdentifier": self.id, "EventID": self.event_id(),
+                "Tags": {},
             },
         })
     }
@@ -139,22 +141,27 @@ pub fn without_id(instance: &str) -> Value {
 /// What the scheduler sends.
 pub fn scheduled() -> Value {
     json!({
-        "version": "0", "id": "a1b2c3d4-1111-4222-8333-123456789abc", "detail-type": "Scheduled Event",
-        "source": "aws.scheduler", "account": ACCOUNT, "time": "2026-11-21T10:00:00Z", "region": "eu-west-1",
-        "resources": ["arn:aws:scheduler:eu-west-1:123456789012:schedule/default/failover-sync"], "detail": "{}",
+        "version": "0", "id": "a1b2c3d4-1111-4222-8333-123456789abc",
+        "detail-type": "Scheduled Event", "source": "aws.scheduler", "account": ACCOUNT,
+        "time": "2026-11-21T10:00:00Z", "region": "eu-west-1",
+        "resources": ["arn:aws:scheduler:eu-west-1:123456789012:schedule/default/failover-sync"],
+        "detail": "{}",
     })
 }
 
 fn sns_record(message: &str) -> Value {
+    let topic = "arn:aws:sns:eu-west-1:123456789012:failover-sync";
     json!({"Records": [{
         "EventSource": "aws:sns", "EventVersion": "1.0",
-        "EventSubscriptionArn": "arn:aws:sns:eu-west-1:123456789012:failover-sync:7d2a3c5e-1b1f-4c63-9a55-2f4f2e7a9c11",
+        "EventSubscriptionArn": format!("{topic}:7d2a3c5e-1b1f-4c63-9a55-2f4f2e7a9c11"),
         "Sns": {
             "Type": "Notification", "MessageId": "8c4b1f5a-64a1-5d3e-9f0e-4a7d6a1b2c3d",
-            "TopicArn": "arn:aws:sns:eu-west-1:123456789012:failover-sync", "Subject": "RDS Notification Message",
-            "Message": message, "Timestamp": "2024-05-06T23:08:25.101Z", "SignatureVersion": "1",
-            "Signature": "EXAMPLE", "SigningCertUrl": "https://sns.eu-west-1.amazonaws.com/EXAMPLE.pem",
-            "UnsubscribeUrl": "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe", "MessageAttributes": {},
+            "TopicArn": topic, "Subject": "RDS Notification Message",
+            "Message": message, "Timestamp": "2024-05-06T23:08:25.101Z",
+            "SignatureVersion": "1", "Signature": "EXAMPLE",
+            "SigningCertUrl": "https://sns.eu-west-1.amazonaws.com/EXAMPLE.pem",
+            "UnsubscribeUrl": "https://sns.eu-west-1.amazonaws.com/?Action=Unsubscribe",
+            "MessageAttributes": {},
         },
     }]})
 }

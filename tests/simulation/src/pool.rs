@@ -1,5 +1,4 @@
-//! A name with addresses of its own: a proxy, a custom endpoint, or whatever a name of one's own
-//! leads to.
+//! A name with addresses: a proxy, a custom endpoint, or where a name of one's own leads.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -181,8 +180,7 @@ impl Subject for Pool {
         self.turns.iter().any(|turn| turn.moved <= at && turn.lost.contains(&address))
     }
 
-    /// Every address that the name has is a database that takes writes. One that it had lives on as
-    /// a standby, or is dead.
+    /// Each address of the name takes writes; a former one lives on as a standby, or is dead.
     fn role(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Role> {
         let mut role = self.first.contains(&address).then_some(Role::Writer);
         let mut before = &self.first;

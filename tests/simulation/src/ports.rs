@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 use failover_sync::dns::{ServerOrder, share_of};
 use failover_sync::error::{AwsError, DnsError, DnsFailure};
 use failover_sync::ports::{Clock, Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::{Addresses, DescribedTarget, Target};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -177,8 +178,7 @@ impl Ports {
         self.scenario().dice().of(topic, [audit.invocation, u64::from(audit.calls), 0])
     }
 
-    /// Waits until the call reaches the service, for a read until its answer is back, and says what
-    /// becomes of it.
+    /// Waits until the call reaches the service, a read until it is back; says how it ends.
     async fn call(&self, service: Service, trouble: Option<Trouble>) -> (Fate, fastrand::Rng) {
         self.step().await;
         let mut rng = self.dice_of_call(Topic::Call);
@@ -284,8 +284,7 @@ impl Ports {
         self.answer(Ok(())).await
     }
 
-    /// What becomes of a question to DNS, once that is known: the name servers are asked in the
-    /// function's order.
+    /// How a question to DNS ends: the name servers are asked in the function's order.
     async fn serve(&self, name: Name) -> Served {
         let scenario = self.scenario();
         let faults = &scenario.faults;
@@ -316,8 +315,7 @@ impl Ports {
         served
     }
 
-    /// Whether the name server that answers first, if all are asked at once, says that there is no
-    /// such name.
+    /// Whether the first answer, of all asked at once, is that there is no such name.
     pub fn hears_no_first(&self) -> bool {
         let (faults, rng) = (&self.scenario().faults, &mut self.dice_of_call(Topic::Fault));
         let served = (0..faults.servers()).map(|server| {
@@ -329,8 +327,7 @@ impl Ports {
         first.is_some_and(|(_, served)| served == Served::NoSuchName)
     }
 
-    /// What a resolver answers for a name in a family. A database with IPv6 addresses has IPv4
-    /// addresses too.
+    /// A resolver's answer in a family. A database with IPv6 addresses has IPv4 ones too.
     fn look_up(&self, name: Name, family: Family, now: Moment) -> Option<CachedAnswer> {
         let told = self.scenario().answer(name, self.0.resolver, now);
         if told.addresses.iter().all(|address| family.has(&address)) {

@@ -9,12 +9,10 @@ use crate::kinds::Kind;
 use crate::measure::Measures;
 use crate::strategy::{Ours, Strategy, WithRoleProbe};
 
-/// From the second honest witness to the switch, the half of all failovers must not take longer.
-/// Seconds.
+/// The median from the second honest witness to the switch, at most. Seconds.
 pub const PROMPT: f64 = 2.0;
 
-/// With the role probe, the half of all failovers must not take longer from the real move on.
-/// Seconds.
+/// The median from the real move on with the role probe, at most. Seconds.
 const ROLE_PROBE_P50: f64 = 3.5;
 
 /// Nor 99 in 100 of them. In one world in ten no database can be asked. Seconds.
@@ -290,8 +288,8 @@ mod tests {
             (
                 "misled",
                 misled,
-                &["with-role-probe: 1 wrong-way switches although the honest witnesses were not \
-                     outvoted"],
+                &["with-role-probe: 1 wrong-way switches \
+                   although the honest witnesses were not outvoted"],
             ),
         ] {
             assert_eq!(missed(with_role_probe), expected, "{title}");

@@ -1,5 +1,4 @@
-//! The resolvers of a world: they lag behind the authority, flap while it changes, and keep what
-//! they were told.
+//! A world's resolvers: they lag behind the authority, flap while it changes, and cache.
 
 use std::net::IpAddr;
 
@@ -54,8 +53,7 @@ impl Resolvers {
         self.phases.len()
     }
 
-    /// When the resolver asked the authority last, and when it will ask again. Others ask it too,
-    /// so that it refills its cache at every expiry.
+    /// When it asked the authority last, and will again: others refill its cache at each expiry.
     pub fn refill(&self, resolver: usize, at: Moment, ttl: Moment) -> (Moment, Moment) {
         let phase = self.phases[resolver] * ttl / d::TTL;
         let refill = at.saturating_sub((at + ttl - phase) % ttl);

@@ -1,13 +1,12 @@
-//! What the databases of a world say when they are asked whether they take writes, and the sessions
-//! in which they are.
+//! What databases say when they are asked whether they take writes, and in which sessions.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use base::report::Failure;
 use failover_sync::ports::{BoxFuture, ProbeSessions, RoleProbe};
 use reconcile::binding::Binding;
 use reconcile::claim::Role;
-use reconcile::report::Failure;
 use tokio::time::sleep;
 
 use crate::database::Database;

@@ -1,8 +1,6 @@
-//! What happens in a world whatever the function does: the database, what its bindings follow, and
-//! what fails when.
+//! What happens in a world whatever the function does: databases, their names, and failures.
 //!
-//! Everything here is a function of the seed and the moment, so that all strategies meet the same
-//! world.
+//! All is a function of seed and moment: every strategy meets the same world.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,8 +22,7 @@ use crate::pool::Pool;
 use crate::resolvers::{CachedAnswer, Resolvers};
 use crate::subject::{Readers, Subject, Writer};
 
-/// How many times something changes in each world, for the database and for each name with
-/// addresses of its own.
+/// How often something changes in a world, for the database and for each other name.
 pub const CHANGES: usize = 5;
 
 /// The port of the database.
@@ -51,8 +48,7 @@ pub struct Scenario {
     pub settled: Moment,
     /// The function's configuration.
     pub config: Config,
-    /// The port that a leftover registration in each group is on, in worlds that begin with a
-    /// mistake.
+    /// The port of a leftover registration, in worlds that begin with a mistake.
     pub leftover_port: Option<u16>,
     /// What is wrong with the sources for longer than an outage.
     pub(crate) faults: Faults,
@@ -296,8 +292,7 @@ impl Scenario {
     }
 }
 
-/// A number that stays what it is whatever kinds come: with another one, the worlds would be
-/// others.
+/// Fixed whatever kinds come: another number makes other worlds.
 fn stream(kind: binding::Kind) -> u64 {
     match kind {
         binding::Kind::Cluster => 0,
@@ -313,9 +308,8 @@ fn stream(kind: binding::Kind) -> u64 {
 fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], family: Family) -> Config {
     let binding = |kind: &binding::Kind, subject: &dyn Subject| {
         let name = if kind.is_single_writer() { "writer".to_owned() } else { kind.to_string() };
-        let arn = format!(
-            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef"
-        );
+        let group = format!("targetgroup/{name}/0123456789abcdef");
+        let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{group}");
         let mut binding = json!({
             "name": name, "endpoint": subject.endpoint(), "port": PORT, "kind": kind.to_string(),
             "targetGroupArn": arn, "ipAddressType": family.to_string(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use failover_sync::error::{RunError, chain};
-use failover_sync::ports::{Clock, Clusters, Dns, RoleProbe, TargetGroups};
+use failover_sync::ports::{Clock, Clusters, Dns, Ports as FunctionPorts, RoleProbe, TargetGroups};
 use failover_sync::sync::Synchronizer;
 use reconcile::binding::Engine;
 use reconcile::config::Config;
@@ -72,22 +72,16 @@ pub enum Events {
 }
 
 /// The loop of failover-sync over any ports.
-pub struct Loop<D, G, T, C>(Arc<Synchronizer<D, G, T, C>>);
+pub struct Loop<P: FunctionPorts>(Arc<Synchronizer<P>>);
 
-impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Loop<D, G, T, C> {
+impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Loop<(D, G, T, C)> {
     /// A process of the function.
-    pub fn new(ports: &Ports, dns: D, groups: G, topology: T, clock: C) -> Arc<Loop<D, G, T, C>> {
+    pub fn new(ports: &Ports, dns: D, groups: G, topology: T, clock: C) -> Arc<Self> {
         Loop::configured(ports.scenario().config.clone(), dns, groups, topology, clock)
     }
 
     /// A process of the function with a configuration of its own.
-    pub fn configured(
-        config: Config,
-        dns: D,
-        groups: G,
-        topology: T,
-        clock: C,
-    ) -> Arc<Loop<D, G, T, C>> {
+    pub fn configured(config: Config, dns: D, groups: G, topology: T, clock: C) -> Arc<Self> {
         Arc::new(Loop(Arc::new(Synchronizer::new(config, dns, groups, topology, clock))))
     }
 
@@ -111,7 +105,7 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Loop<D, G, T, C> {
     }
 }
 
-impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Process for Loop<D, G, T, C> {
+impl<P: FunctionPorts> Process for Loop<P> {
     fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
         Box::pin(async move {
             let trigger = match Trigger::parse(&payload) {
@@ -135,7 +129,7 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Process for Loop<D, G, T, C
 
 /// What a run says of the bindings that it did not fail for.
 fn claims(reports: &[BindingReport]) -> Vec<(usize, Done)> {
-    let claim = |(binding, report): (usize, &BindingReport)| match report.state() {
+    let claim = |(binding, report): (usize, &BindingReport)| match report.state {
         State::Failed => None,
         State::InSync | State::Updated => Some((binding, Done::InSync)),
         State::WouldUpdate | State::Waiting => Some((binding, Done::NotInSync)),

@@ -110,8 +110,7 @@ pub struct Readers {
     pub size: usize,
     /// How long a resolver keeps an answer.
     pub ttl: Moment,
-    /// Whether the RDS API can be read. Without it nobody tells of a healthy member that it is no
-    /// reader any more.
+    /// Whether the RDS API can be read, which alone tells of a healthy member that is no reader.
     pub has_topology: bool,
 }
 

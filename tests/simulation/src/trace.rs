@@ -16,11 +16,10 @@ thread_local! {
     static WORLD: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
 }
 
-/// From here on each verdict that the loop logs on this thread is a line of the trace of this
-/// world, or of none.
+/// From here on this thread's logged verdicts are lines of this world's trace, or of none.
 ///
-/// The subscriber is that of the whole process: whether a line of the log is wanted is remembered
-/// where it is written, and must not depend on which thread came there first.
+/// The subscriber is the process's: where a line is written it is remembered whether it is wanted,
+/// whichever thread came first.
 pub(crate) fn follow(world: Option<&Arc<World>>) {
     static SUBSCRIBER: Once = Once::new();
     if world.is_some() {

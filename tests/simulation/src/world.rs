@@ -47,8 +47,7 @@ pub struct Kept {
     named: Vec<IpAddr>,
 }
 
-/// A switch to an address that was not the writer, and how many witnesses that could be read said
-/// what.
+/// A switch to another than the writer, and how many readable witnesses said what.
 #[derive(Clone, Debug)]
 pub struct WrongWay {
     /// When.
@@ -62,9 +61,9 @@ pub struct WrongWay {
 }
 
 impl WrongWay {
-    /// Whether at least as many witnesses were honest as misleading. No rule that lets two
-    /// witnesses act against a third can be right when the two are the ones that mislead, nor one
-    /// that believes a database that does not know itself.
+    /// Whether at least as many witnesses were honest as misleading. No rule that lets two outvote
+    /// a third is right when the two mislead, nor one that believes a database that does not know
+    /// itself.
     pub fn is_despite_witnesses(&self) -> bool {
         !self.is_by_role && self.honest > 0 && self.honest >= self.misleading
     }

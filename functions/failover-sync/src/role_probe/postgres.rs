@@ -5,7 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use platform::connect_error::{ConnectError, HostPort, TlsError};
+use base::database::HostPort;
+use platform::connect_error::{ConnectError, TlsError};
 use platform::error::chain;
 use platform::login::Credentials;
 use platform::server_error;

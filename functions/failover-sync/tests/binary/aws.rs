@@ -175,8 +175,10 @@ impl Group {
 
 fn envelope(action: &str, result: &str) -> String {
     format!(
-        "<{action}Response \
-         xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\"><{action}Result>{result}</{action}Result><ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata></{action}Response>"
+        "<{action}Response xmlns=\"http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/\">\
+         <{action}Result>{result}</{action}Result>\
+         <ResponseMetadata><RequestId>{REQUEST_ID}</RequestId></ResponseMetadata>\
+         </{action}Response>"
     )
 }
 

@@ -29,7 +29,10 @@ pub(crate) struct Settings {
 impl Settings {
     /// One binding `writer`, resolved by this DNS server.
     pub(crate) fn new(dns: std::net::SocketAddr) -> Settings {
-        let bindings = json!([{"name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN, "id": "orders"}]);
+        let bindings = json!([{
+            "name": "writer", "endpoint": ENDPOINT, "port": 5432, "targetGroupArn": ARN,
+            "id": "orders",
+        }]);
         Settings { bindings, variables: vec![("DNS_SERVERS", dns.to_string())] }
     }
 

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_rds::config::Credentials;
+use base::login::LoginMethod;
+use base::report::Failure;
 use failover_sync::ports::RoleProbe as _;
 use failover_sync::role_probe::SqlRoleProbe;
 use lab::rds::{RdsApi, SECRET_ARN};
@@ -25,8 +27,6 @@ use platform::trust::ca_bundle;
 use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
 use reconcile::config::Config;
-use reconcile::login::LoginMethod;
-use reconcile::report::Failure;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -74,9 +74,10 @@ impl Prober {
 }
 
 fn binding(engine: &str, port: u16) -> Binding {
+    let account = "arn:aws:elasticloadbalancing:eu-west-1:123456789012";
     let bindings = json!([{
-        "name": "writer", "endpoint": "db.example", "kind": "hostname", "port": port, "engine": engine,
-        "targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef",
+        "name": "writer", "endpoint": "db.example", "kind": "hostname", "port": port,
+        "engine": engine, "targetGroupArn": format!("{account}:targetgroup/db/0123456789abcdef"),
     }])
     .to_string();
     let config = Config::parse(|name| match name {

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
+use base::login::LoginMethod;
 use failover_sync::ports::RoleProbe as _;
 use lab::mariadb::{NAME, Options, PAM_SERVICE, Server, Tls};
 use lab::tls::{Authority, Flaw};
 use lab::workspace::Run;
 use reconcile::claim::Role;
-use reconcile::login::LoginMethod;
 
 use crate::{PASSWORD, Prober, USER, assert_failed};
 
@@ -119,8 +119,8 @@ async fn the_source_takes_writes_and_the_replica_is_read_only_until_it_is_promot
 async fn replicate(source: &Server, replica: &Server) {
     let (host, port) = (source.addr().ip(), source.addr().port());
     let account = format!(
-        "CREATE USER copier@'%' IDENTIFIED BY '{PASSWORD}'; GRANT REPLICATION SLAVE ON *.* TO \
-         copier"
+        "CREATE USER copier@'%' IDENTIFIED BY '{PASSWORD}'; \
+         GRANT REPLICATION SLAVE ON *.* TO copier"
     );
     source.sql(&account).await.unwrap();
     let follow = format!(

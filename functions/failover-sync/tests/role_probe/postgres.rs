@@ -3,12 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use base::report::Failure;
 use failover_sync::ports::RoleProbe as _;
 use lab::postgres::{Pair, connect};
 use lab::tls::{Authority, Files, Flaw};
 use lab::workspace::Run;
 use reconcile::claim::Role;
-use reconcile::report::Failure;
 
 use crate::{PASSWORD, Prober, USER, assert_failed};
 
@@ -16,8 +16,8 @@ use crate::{PASSWORD, Prober, USER, assert_failed};
 pub(crate) const NAME: &str = "orders.example";
 
 /// What the server demands of each account, instead of letting everybody in.
-const ACCESS: &str = "hostssl all probe 127.0.0.0/8 scram-sha-256\nhost all postgres 127.0.0.0/8 \
-                      trust\n\
+const ACCESS: &str = "hostssl all probe 127.0.0.0/8 scram-sha-256\n\
+                      host all postgres 127.0.0.0/8 trust\n\
                       host replication all 127.0.0.0/8 trust\n";
 
 pub(crate) struct Stage {

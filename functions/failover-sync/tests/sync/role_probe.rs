@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard};
 
+use base::report::Failure;
 use failover_sync::ports::{BoxFuture, ProbeSessions, RoleProbe};
 use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
-use reconcile::report::Failure;
 
 use super::*;
 
@@ -96,7 +96,7 @@ pub(crate) fn probing(
     world: &World,
     kind: &str,
     databases: &FakeDatabases,
-) -> Arc<Synchronizer<World, World, World, World>> {
+) -> Arc<Synchronizer<(World, World, World, World)>> {
     let mut config = world.config(&[("db", kind)]);
     config.bindings[0].engine = Some(Engine::Postgres);
     let [dns, groups, topology, clock] = [(); 4].map(|()| world.clone());
@@ -105,7 +105,7 @@ pub(crate) fn probing(
 }
 
 async fn run_once(
-    synchronizer: &Arc<Synchronizer<World, World, World, World>>,
+    synchronizer: &Arc<Synchronizer<(World, World, World, World)>>,
     trigger: &Trigger,
 ) -> BindingReport {
     match synchronizer.run(trigger, Instant::now() + LONG).await {
@@ -129,7 +129,7 @@ fn promoted_unnoticed() -> (World, FakeDatabases) {
 async fn the_group_follows_the_database_while_dns_and_the_rds_api_name_the_old_writer() {
     let (world, databases) = promoted_unnoticed();
     let report = run_once(&probing(&world, "cluster", &databases), &Trigger::default()).await;
-    assert_eq!((report.state(), report.elapsed), (State::Updated, Duration::ZERO), "{report:?}");
+    assert_eq!((report.state, report.elapsed), (State::Updated, Duration::ZERO), "{report:?}");
     let reason = report.reason.clone().unwrap().to_string();
     assert_eq!(reason, "role: the database at 10.0.0.2 takes writes, and no other does");
     assert_eq!(world.targets("db"), ["10.0.0.1:5432 draining", "10.0.0.2:5432 initial"]);
@@ -163,7 +163,7 @@ async fn in_sync_only_the_registered_database_is_asked_and_only_every_three_minu
         let synchronizer = probing(&world, kind, &databases);
         for (minute, asked) in [(0, 1), (1, 1), (2, 1), (3, 2)] {
             let report = run_once(&synchronizer, &Trigger::default()).await;
-            assert_eq!(report.state(), State::InSync, "{kind}, minute {minute}");
+            assert_eq!(report.state, State::InSync, "{kind}, minute {minute}");
             assert_eq!(
                 (databases.probed("10.0.0.1"), databases.probed("10.0.0.2")),
                 (asked, 0),
@@ -198,11 +198,7 @@ async fn silence_ends_as_without_the_databases_and_costs_no_more_than_its_limit(
         let (asked, unasked) = (failed_over(), failed_over());
         let report = run_once(&probing(&asked, "cluster", &databases), &Trigger::default()).await;
         let without = run_db(&unasked, "cluster").await;
-        assert_eq!(
-            (report.state(), asked.writes()),
-            (without.state(), unasked.writes()),
-            "{said:?}"
-        );
+        assert_eq!((report.state, asked.writes()), (without.state, unasked.writes()), "{said:?}");
         assert!(report.elapsed <= without.elapsed + 2 * limit, "{said:?}: {:?}", report.elapsed);
         assert_eq!(report.error, None);
         let metrics = report.metrics("function", 0).unwrap();
@@ -226,7 +222,7 @@ async fn behind_a_name_of_ones_own_a_database_that_takes_writes_needs_no_patienc
         let databases = FakeDatabases::default();
         databases.set_role("10.0.0.2", Ok(said));
         let report = run_once(&probing(&world, "hostname", &databases), &Trigger::default()).await;
-        assert_eq!(report.registered, registered, "{said:?}");
+        assert_eq!(strings(&report.registered), registered, "{said:?}");
         assert!(
             said == Role::Reader || report.elapsed < Duration::from_secs(3),
             "{:?}",
@@ -265,13 +261,12 @@ async fn a_secret_that_comes_late_is_of_use_from_then_on() {
     super::watches::later(&world, 8, move |_| late.state().login = Some(Ok(())));
     let trigger = Trigger { watch: Some(Duration::from_secs(30)), ..Trigger::default() };
     let report = run_once(&probing(&world, "cluster", &databases), &trigger).await;
-    assert_eq!(report.state(), State::Updated, "{report:?}");
+    assert_eq!(report.state, State::Updated, "{report:?}");
     assert_eq!(databases.state().fetched, 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_database_is_asked_every_second_at_first_and_later_only_now_and_then_unless_it_is_registered()
- {
+async fn a_silent_database_is_asked_every_second_at_first_and_later_rarely_unless_registered() {
     let (world, databases) = promoted_unnoticed();
     world.state().writer = Some("orders-b");
     databases.set_role("10.0.0.1", Err("ConnectionFailed"));

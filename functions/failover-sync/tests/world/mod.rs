@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use base::database::ClusterMember;
 use chrono::{DateTime, TimeDelta, Utc};
 use failover_sync::error::{AwsError, DnsError, DnsFailure};
 use failover_sync::ports::{Clock, Clusters, Dns, TargetGroups};
 use failover_sync::sync::Synchronizer;
 use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
+use reconcile::plan::Mode;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -31,6 +33,10 @@ pub(crate) struct State {
     pub(crate) writer: Option<&'static str>,
     /// Every call so far, such as `register db 10.0.0.2:5432`.
     pub(crate) calls: Vec<String>,
+    /// When something was first changed.
+    pub(crate) first_write: Option<DateTime<Utc>>,
+    /// Whether the function changes anything.
+    pub(crate) mode: Mode,
     /// Calls that fail once: what they begin with, and how many of them succeed before.
     failing: Vec<(String, usize)>,
     /// Calls that never return while they begin with one of these texts.
@@ -76,7 +82,7 @@ impl World {
     pub(crate) fn synchronizer(
         &self,
         bindings: &[(&str, &str)],
-    ) -> Arc<Synchronizer<World, World, World, World>> {
+    ) -> Arc<Synchronizer<(World, World, World, World)>> {
         let [dns, groups, topology, clock] = [(); 4].map(|()| self.clone());
         Arc::new(Synchronizer::new(self.config(bindings), dns, groups, topology, clock))
     }
@@ -86,17 +92,24 @@ impl World {
         let bindings: Vec<_> = bindings
             .iter()
             .map(|(name, kind)| {
-                let endpoint = if *kind == "address" { "10.0.0.7".to_owned() } else { format!("{name}.example") };
+                let host = format!("{name}.example");
+                let endpoint = if *kind == "address" { "10.0.0.7" } else { &host };
+                let group = format!("targetgroup/{name}/0123456789abcdef");
+                let arn = format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{group}");
                 json!({
                     "name": name, "endpoint": endpoint, "port": 5432, "kind": kind, "id": "orders",
-                    "targetGroupArn":
-                        format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/0123456789abcdef"),
+                    "targetGroupArn": arn,
                 })
             })
             .collect();
         let bindings = serde_json::Value::from(bindings).to_string();
-        Config::parse(|name| (name == "BINDINGS").then(|| bindings.clone()))
-            .expect("a valid configuration")
+        let mode = self.state().mode;
+        Config::parse(|name| match name {
+            "BINDINGS" => Some(bindings.clone()),
+            "MODE" => Some(mode.to_string()),
+            _ => None,
+        })
+        .expect("a valid configuration")
     }
 
     /// Lets the call that begins with the text fail once, after so many of them succeeded.
@@ -156,8 +169,12 @@ impl World {
             .find(|(text, _)| call.starts_with(text))
             .map(|(_, code)| *code);
         if let Some(code) = code {
-            let mut error =
-                AwsError::incomplete("elasticloadbalancing:Test", call, "it was refused");
+            let action = match call.split(' ').next() {
+                Some("register") => "elasticloadbalancing:RegisterTargets",
+                Some("deregister") => "elasticloadbalancing:DeregisterTargets",
+                _ => "elasticloadbalancing:DescribeTargetHealth",
+            };
+            let mut error = AwsError::incomplete(action, call, "it was refused");
             error.code = Some(code.to_owned());
             return Err(error);
         }
@@ -248,6 +265,8 @@ impl TargetGroups for World {
 
     async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
         let names: Vec<String> = targets.iter().map(Target::to_string).collect();
+        let now = self.now();
+        self.state().first_write.get_or_insert(now);
         self.call(format!("register {} {}", name_of(group), names.join(" "))).await?;
         let mut state = self.state();
         state.before_write();
@@ -315,5 +334,5 @@ fn described(text: &str) -> DescribedTarget {
     let (target, state) = text.split_once(' ').unwrap_or((text, "healthy"));
     let (id, port) = target.rsplit_once(':').expect("address:port");
     let id = id.trim_matches(['[', ']']).to_owned();
-    DescribedTarget::new(id, port.parse().expect("a port"), TargetState::parse(state), None)
+    DescribedTarget::new(id, port.parse().expect("a port"), state.parse().unwrap(), None)
 }

@@ -30,8 +30,8 @@ impl Stage {
         let server = Server::mariadb(&run, "mariadb", &options).await.unwrap();
         let create = format!("CREATE USER {USER}@'%' IDENTIFIED BY '{PASSWORD}'");
         let grants = format!(
-            "GRANT RELOAD ON *.* TO {USER}@'%'; GRANT SELECT ON performance_schema.host_cache TO \
-             {USER}@'%'"
+            "GRANT RELOAD ON *.* TO {USER}@'%'; \
+             GRANT SELECT ON performance_schema.host_cache TO {USER}@'%'"
         );
         server.sql(&format!("{create}; {grants}")).await.unwrap();
         Stage::with(run, server, "mariadb").await

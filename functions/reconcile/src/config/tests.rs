@@ -34,6 +34,24 @@ fn what_the_template_writes_is_read() {
 }
 
 #[test]
+fn a_function_acts_unless_it_is_to_observe_and_any_other_mode_is_refused() {
+    let bindings = binding("id", "orders".into());
+    let mode = |mode| parse(&[("BINDINGS", &*bindings), ("MODE", mode)]).map(|it| it.mode);
+    for (given, expected) in [
+        ("", Mode::Act),
+        ("act", Mode::Act),
+        ("observe", Mode::Observe),
+        (" observe ", Mode::Observe),
+    ] {
+        assert_eq!(mode(given), Ok(expected), "{given:?}");
+    }
+    for given in ["Observe", "dry-run", "true", "act,observe"] {
+        let message = mode(given).expect_err(given).to_string();
+        assert!(message.contains("MODE: ") && message.contains("give act or observe"), "{message}");
+    }
+}
+
+#[test]
 fn servers_and_networks_are_lists() {
     let bindings = binding("kind", "hostname".into());
     let variables = [
@@ -99,8 +117,8 @@ fn a_mistake_names_its_binding_and_field_and_the_remedy() {
 fn a_literal_address_needs_its_kind_and_family() {
     let with = |kind: &str, family: &str| {
         let bindings = serde_json::json!([{
-            "name": "ec2", "endpoint": "10.0.0.7", "port": 5432, "targetGroupArn": ARN, "kind": kind,
-            "ipAddressType": family,
+            "name": "ec2", "endpoint": "10.0.0.7", "port": 5432, "targetGroupArn": ARN,
+            "kind": kind, "ipAddressType": family,
         }]);
         parse(&[("BINDINGS", &bindings.to_string())]).map_err(|error| error.to_string())
     };
@@ -151,22 +169,16 @@ fn a_kind_that_contradicts_the_form_of_the_name_is_refused_with_both_remedies() 
         ("cluster-custom-", vec![Kind::Custom, Kind::Readers]),
         ("proxy-", vec![Kind::Proxy]),
         ("", vec![Kind::Instance, Kind::Hostname]),
-        (
-            "global-",
-            Kind::NAMES
-                .into_iter()
-                .map(|(_, kind)| kind)
-                .filter(|kind| *kind != Kind::Address)
-                .collect(),
-        ),
+        ("global-", Kind::ALL.iter().copied().filter(|kind| *kind != Kind::Address).collect()),
     ];
     for (form, fitting) in forms {
         let endpoint = endpoint(form);
-        for (name, kind) in Kind::NAMES {
-            let json = binding("kind", name.into())
+        for kind in Kind::ALL {
+            let name = kind.to_string();
+            let json = binding("kind", name.clone().into())
                 .replace("orders.cluster-c1.eu-west-1.rds.amazonaws.com", &endpoint);
             let parsed = parse(&[("BINDINGS", &json)]);
-            assert_eq!(parsed.is_ok(), fitting.contains(&kind), "{endpoint} as {name}: {parsed:?}");
+            assert_eq!(parsed.is_ok(), fitting.contains(kind), "{endpoint} as {name}: {parsed:?}");
         }
     }
     let json = binding("kind", "cluster".into()).replace("orders.cluster-", "orders.cluster-ro-");
@@ -230,8 +242,14 @@ fn all_mistakes_are_reported_at_once() {
 #[test]
 fn all_mistakes_are_reported_at_once_where_fields_depend_on_each_other() {
     let bindings = serde_json::json!([
-        {"name": "no name", "endpoint": "10.0.0.7", "kind": "readers", "port": 0, "targetGroupArn": "x", "engine": "mysql"},
-        {"name": "b", "endpoint": "db.example", "kind": "address", "port": 1, "targetGroupArn": ARN, "id": "a b"},
+        {
+            "name": "no name", "endpoint": "10.0.0.7", "kind": "readers", "port": 0,
+            "targetGroupArn": "x", "engine": "mysql",
+        },
+        {
+            "name": "b", "endpoint": "db.example", "kind": "address", "port": 1,
+            "targetGroupArn": ARN, "id": "a b",
+        },
     ]);
     let message =
         parse(&[("BINDINGS", &bindings.to_string())]).expect_err("eight mistakes").to_string();

@@ -144,8 +144,7 @@ fn a_long_silence_of_the_rds_api_breaks_the_row_of_its_readers() {
 }
 
 #[test]
-fn what_the_rds_api_said_contradicts_until_it_is_asked_again_and_ten_seconds_longer_than_it_is_silent()
- {
+fn what_the_rds_api_said_contradicts_until_asked_again_and_for_ten_seconds_of_silence() {
     for (is_silent, now, vetoes) in
         [(false, 20, true), (false, 21, false), (true, 10, true), (true, 11, false)]
     {

@@ -2,9 +2,12 @@ use super::*;
 use crate::binding::Engine;
 use crate::binding::tests::binding;
 use crate::claim::{Role, Witness};
-use crate::evidence::{ClusterMember, DnsAnswer, Topology};
+use crate::evidence::DnsAnswer;
 use crate::plan::Plan;
+use crate::target::Target;
 use crate::target::tests::described;
+use crate::topology::Topology;
+use base::database::ClusterMember;
 
 const B: [u8; 4] = [10, 0, 0, 2];
 
@@ -242,16 +245,16 @@ fn topology_is_asked_after_a_verdict_that_it_may_change() {
             healthy,
             true,
         ),
-        ("in sync", Kind::Cluster, false, Verdict::InSync(reason()), healthy, false),
+        ("in-sync", Kind::Cluster, false, Verdict::InSync(reason()), healthy, false),
         (
-            "in sync and unhealthy",
+            "in-sync and unhealthy",
             Kind::Cluster,
             false,
             Verdict::InSync(reason()),
             ["10.0.0.1:5432 unhealthy"],
             true,
         ),
-        ("in sync in a watch", Kind::Cluster, true, Verdict::InSync(reason()), healthy, true),
+        ("in-sync in a watch", Kind::Cluster, true, Verdict::InSync(reason()), healthy, true),
     ] {
         let poll_policy = PollPolicy::new(&binding(kind), is_watching, last_in_sync(B, Some(90)));
         assert_eq!(
@@ -375,9 +378,9 @@ fn the_databases_are_asked_before_a_verdict_that_they_may_change() {
         ("it waits", Some(Engine::Postgres), false, waits(), lately, &ALL[..]),
         ("it switches", Some(Engine::Postgres), false, switch(), lately, &ALL),
         ("a watch", Some(Engine::Postgres), true, in_sync(), lately, &ALL),
-        ("in sync", Some(Engine::Postgres), false, in_sync(), lately, &[]),
+        ("in-sync", Some(Engine::Postgres), false, in_sync(), lately, &[]),
         (
-            "in sync, checked two minutes ago",
+            "in-sync, checked two minutes ago",
             Some(Engine::Postgres),
             false,
             in_sync(),
@@ -385,14 +388,14 @@ fn the_databases_are_asked_before_a_verdict_that_they_may_change() {
             &[],
         ),
         (
-            "in sync, checked three minutes ago",
+            "in-sync, checked three minutes ago",
             Some(Engine::MySql),
             false,
             in_sync(),
             Some(-80),
             &["1"],
         ),
-        ("in sync and never checked", Some(Engine::Postgres), false, in_sync(), None, &["1"]),
+        ("in-sync and never checked", Some(Engine::Postgres), false, in_sync(), None, &["1"]),
         ("it waits without an engine", None, false, waits(), lately, &[]),
         ("a watch without an engine", None, true, in_sync(), lately, &[]),
         ("never checked without an engine", None, false, in_sync(), None, &[]),
@@ -491,7 +494,11 @@ fn the_pause_is_what_a_look_left_of_the_second_and_half_while_no_database_takes_
             is_watching,
             LastInSync::default(),
         );
-        let asked = poll_policy.pause(&evidence, Duration::from_millis(took), is_pending, at(100));
+        if is_pending {
+            let target = Target { address: [10, 0, 0, 2].into(), port: 5432 };
+            evidence.group.pending_writes.registered(&[target], at(100));
+        }
+        let asked = poll_policy.pause(&evidence, Duration::from_millis(took), at(100));
         assert_eq!(asked, Duration::from_millis(pause), "{title}");
     }
 }

@@ -1,8 +1,10 @@
+use base::database::ClusterMember;
+
 use super::*;
 use crate::binding::Kind;
 use crate::binding::tests::binding;
 use crate::claim::Witness;
-use crate::evidence::{ClusterMember, DnsAnswer};
+use crate::evidence::DnsAnswer;
 use crate::target::tests::described;
 
 const WRITES: Option<Role> = Some(Role::Writer);
@@ -11,7 +13,16 @@ const READS: Option<Role> = Some(Role::Reader);
 fn report(change: impl FnOnce(&mut BindingReport)) -> BindingReport {
     let mut report = BindingReport { binding: "writer".into(), ..BindingReport::default() };
     change(&mut report);
-    report
+    let (error, elapsed) = (report.error.take(), report.elapsed);
+    report.end(error, elapsed)
+}
+
+fn new_target() -> Vec<Target> {
+    described("10.0.0.2:5432").target().into_iter().collect()
+}
+
+fn old_target() -> Vec<DescribedTarget> {
+    vec![described("10.0.0.1:5432")]
 }
 
 fn metrics(report: &BindingReport) -> Value {
@@ -24,23 +35,22 @@ fn failure() -> Option<Failure> {
 
 #[test]
 fn the_state_says_how_the_run_ended_whatever_was_done_before() {
-    let registered = || vec!["10.0.0.2:5432".to_owned()];
     for (expected, report) in [
         (State::InSync, report(|_| {})),
-        (State::InSync, report(|report| report.dry_run = true)),
-        (State::Updated, report(|report| report.registered = registered())),
-        (State::Updated, report(|report| report.deregistered = registered())),
+        (State::InSync, report(|report| report.mode = Mode::Observe)),
+        (State::Updated, report(|report| report.registered = new_target())),
+        (State::Updated, report(|report| report.deregistered = old_target())),
         (
             State::WouldUpdate,
-            report(|report| (report.registered, report.dry_run) = (registered(), true)),
+            report(|report| (report.registered, report.mode) = (new_target(), Mode::Observe)),
         ),
         (
             State::Waiting,
-            report(|report| (report.registered, report.is_waiting) = (registered(), true)),
+            report(|report| (report.registered, report.is_waiting) = (new_target(), true)),
         ),
         (State::Failed, report(|report| (report.is_waiting, report.error) = (true, failure()))),
     ] {
-        assert_eq!(report.state(), expected, "{report:?}");
+        assert_eq!(report.state, expected, "{report:?}");
     }
 }
 
@@ -48,7 +58,10 @@ fn the_state_says_how_the_run_ended_whatever_was_done_before() {
 fn the_result_begins_with_what_a_person_looks_for() {
     let failed = report(|report| report.error = failure());
     let json = serde_json::to_string(&failed).expect("JSON");
-    let start = r#"{"binding":"writer","state":"failed","error":{"type":"AccessDenied","message":"denied"},"#;
+    let start = concat!(
+        r#"{"binding":"writer","state":"failed","#,
+        r#""error":{"type":"AccessDenied","message":"denied"},"#
+    );
     assert!(json.starts_with(start), "{json}");
 }
 
@@ -71,41 +84,26 @@ fn the_events_of_a_binding_are_its_own() {
         event("0073", "us-east-1:123456789012:cluster:orders"),
         event("0006", "eu-west-1:123456789012:db:orders-b"),
     ];
-    let report =
-        BindingReport::new(&binding(Kind::Cluster), &Trigger { events, ..Trigger::default() });
+    let report = BindingReport::new(
+        &binding(Kind::Cluster),
+        &Trigger { events, ..Trigger::default() },
+        Mode::Act,
+    );
     assert_eq!(report.rds_events, ["RDS-EVENT-0071", "RDS-EVENT-0001", "RDS-EVENT-0006"]);
 }
 
 #[test]
 fn only_a_group_that_is_right_counts_as_in_sync() {
-    let changed = |report: &mut BindingReport| report.registered = vec!["10.0.0.2:5432".to_owned()];
+    let changed = |report: &mut BindingReport| report.registered = new_target();
     for (in_sync, switches, report) in [
         (1, 0, report(|_| {})),
         (1, 1, report(changed)),
-        (
-            0,
-            0,
-            report(|report| {
-                (report.dry_run, report.registered) = (true, vec!["10.0.0.2:5432".to_owned()])
-            }),
-        ),
+        (0, 0, report(|report| (report.mode, report.registered) = (Mode::Observe, new_target()))),
         (0, 0, report(|report| report.is_waiting = true)),
         (0, 0, report(|report| report.error = failure())),
         // What was done counts, whatever became of the run after it.
-        (
-            0,
-            1,
-            report(|report| {
-                (report.registered, report.is_waiting) = (vec!["10.0.0.2:5432".to_owned()], true)
-            }),
-        ),
-        (
-            0,
-            1,
-            report(|report| {
-                (report.deregistered, report.error) = (vec!["10.0.0.1:5432".to_owned()], failure())
-            }),
-        ),
+        (0, 1, report(|report| (report.registered, report.is_waiting) = (new_target(), true))),
+        (0, 1, report(|report| (report.deregistered, report.error) = (old_target(), failure()))),
     ] {
         let metrics = metrics(&report);
         assert_eq!(
@@ -127,7 +125,7 @@ fn a_metric_that_nobody_knows_is_left_out() {
         report.targets_wrong = Some(2);
         report.observe_latency = Some(Duration::from_micros(2500));
         report.switch_latency = Some(Duration::from_secs(3));
-        report.topology = Some(Vec::new());
+        report.witnesses.topology = Some(Vec::new());
     };
     for (report, expected) in [
         (report(|_| {}), [None; 4]),
@@ -300,7 +298,7 @@ fn witnesses_disagree_by_what_they_said_whatever_rule_won() {
 }
 
 #[test]
-fn the_reason_says_why_the_rds_api_has_no_say_although_it_answers() {
+fn a_note_says_why_the_rds_api_has_no_say_although_it_answers() {
     let now = DateTime::from_timestamp(1_795_260_000, 0).expect("a time");
     let binding = binding(Kind::Cluster);
     let mut evidence = Evidence::new(&binding, &[], Default::default(), now);
@@ -309,8 +307,9 @@ fn the_reason_says_why_the_rds_api_has_no_say_although_it_answers() {
     let report = report(|report| {
         report.record(&binding, &evidence, &Verdict::Wait(Reason::NoDnsAnswer), now)
     });
-    let why = "no-answer: DNS does not answer; the RDS API flags no member as the writer";
-    assert_eq!(serde_json::to_value(&report).expect("JSON")["reason"], why);
+    let result = serde_json::to_value(&report).expect("JSON");
+    assert_eq!(result["reason"], "no-answer: DNS does not answer");
+    assert_eq!(result["note"], "the RDS API flags no member as the writer");
     assert_eq!(metrics(&report)["TopologySilent"], 0);
 }
 

@@ -3,11 +3,13 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::binding::tests::binding;
 use crate::event::RdsEvent;
-use crate::evidence::{ClusterMember, DnsAnswer};
+use crate::evidence::DnsAnswer;
 use crate::history::History;
 use crate::target::Target;
 use crate::target::tests::described;
 use crate::target_group::TargetHistory;
+use crate::topology::Topology;
+use base::database::ClusterMember;
 
 mod filling;
 mod properties;
@@ -121,7 +123,7 @@ fn decided(kind: Kind, given: &Given, group: &[&str]) -> Verdict {
 
 fn check(kind: Kind, given: &Given, group: &[&str]) -> String {
     match decided(kind, given, group) {
-        Verdict::InSync(_) => "in sync".into(),
+        Verdict::InSync(_) => "in-sync".into(),
         Verdict::Switch(plan, _) => plan.to_string(),
         Verdict::Wait(reason) => format!("wait: {reason}"),
         Verdict::Refuse(refusal) => format!("refuse: {refusal}"),
@@ -131,7 +133,11 @@ fn check(kind: Kind, given: &Given, group: &[&str]) -> String {
 /// The verdict in one word, and why.
 fn explain(kind: Kind, given: &Given, group: &[&str]) -> String {
     let decided = decided(kind, given, group);
-    format!("{}, {}", decided.name(), decided.reason().map(Reason::to_string).unwrap_or_default())
+    format!(
+        "{}, {}",
+        <&str>::from(&decided),
+        decided.reason().map(Reason::to_string).unwrap_or_default()
+    )
 }
 
 #[test]
@@ -139,11 +145,11 @@ fn a_verdict_says_which_rule_made_it_and_by_whose_claims() {
     const DRAINING: [&str; 2] = ["10.0.0.1:5432", "10.0.0.2:5432 draining"];
     let b = Given { dns: &["10.0.0.2"], ..Given::default() };
     for (given, group, expected) in [
-        (b, &["10.0.0.2:5432"][..], "in sync, claim: DNS names 10.0.0.2"),
+        (b, &["10.0.0.2:5432"][..], "in-sync, claim: DNS names 10.0.0.2"),
         (
             Given { writer: Some("b"), ..b },
             &["10.0.0.2:5432"],
-            "in sync, quorum: DNS and the RDS API name 10.0.0.2",
+            "in-sync, quorum: DNS and the RDS API name 10.0.0.2",
         ),
         (
             b,
@@ -205,7 +211,7 @@ const NAMES_B: (&str, &str, i64) = ("0071", "Completed failover to DB instance: 
 
 #[test]
 fn what_may_not_be_registered_is_refused() {
-    for (_, kind) in Kind::NAMES {
+    for &kind in Kind::ALL {
         let refused = check(
             kind,
             &Given { dns: &["10.0.0.1", "52.1.2.3"], ..Given::default() },
@@ -225,7 +231,7 @@ fn what_may_not_be_registered_is_refused() {
 
 #[test]
 fn without_an_answer_of_dns_nothing_is_done() {
-    for (_, kind) in Kind::NAMES {
+    for &kind in Kind::ALL {
         assert_eq!(check(kind, &Given::default(), &[]), "wait: no-answer: DNS does not answer");
     }
 }
@@ -235,7 +241,7 @@ fn quorum_of_a_named_event_and_topology_whatever_dns_says() {
     let given =
         Given { dns: &["10.0.0.1"], writer: Some("b"), events: &[NAMES_B], ..Given::default() };
     assert_eq!(check(Kind::Cluster, &given, &["10.0.0.1:5432"]), SWITCH);
-    assert_eq!(check(Kind::Cluster, &given, &["10.0.0.2:5432"]), "in sync");
+    assert_eq!(check(Kind::Cluster, &given, &["10.0.0.2:5432"]), "in-sync");
     assert_eq!(check(Kind::Cluster, &Given { dns: &[], ..given }, &["10.0.0.1:5432"]), SWITCH);
 }
 
@@ -354,7 +360,7 @@ fn contradiction_of_topology_outlives_its_silence() {
     assert_eq!(
         check(Kind::Cluster, &given(0, 20), &["10.0.0.2:5432"]),
         veto,
-        "in sync is not what it contradicts"
+        "in-sync is not what it contradicts"
     );
 }
 
@@ -516,7 +522,7 @@ fn contradiction_of_a_young_event_with_dns_and_topology() {
     assert_eq!(check(Kind::Cluster, &given(89), &["10.0.0.1:5432"]), veto);
     assert_eq!(
         check(Kind::Cluster, &given(89), &["10.0.0.2:5432"]),
-        "in sync",
+        "in-sync",
         "it may be of the failover before"
     );
     assert_eq!(check(Kind::Cluster, &given(90), &["10.0.0.1:5432"]), SWITCH);
@@ -545,7 +551,7 @@ fn a_proxy_keeps_an_absent_address_until_it_is_ill() {
             assert_eq!(check(kind, &given, &[&absent]), "register 10.0.0.2:5432");
             assert_eq!(
                 check(kind, &given, &[&absent, "10.0.0.2:5432 healthy"]),
-                "in sync",
+                "in-sync",
                 "{state}"
             );
         }
@@ -563,7 +569,7 @@ fn a_proxy_keeps_an_absent_address_until_it_is_ill() {
     let unhealthy = ["10.0.0.1:5432 unhealthy", "10.0.0.2:5432 unhealthy"];
     assert_eq!(
         check(Kind::Readers, &given, &unhealthy),
-        "in sync",
+        "in-sync",
         "two runs with opposite answers empty no group"
     );
 }
@@ -579,11 +585,11 @@ fn readers_are_those_that_topology_says_can_serve() {
     let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 initial"];
     assert_eq!(
         check(Kind::Readers, &given, &group),
-        "in sync",
+        "in-sync",
         "one leaves only for a healthy one"
     );
     let group = ["10.0.0.1:5432 initial", "10.0.0.2:5432 initial"];
-    assert_eq!(check(Kind::Readers, &given, &group), "in sync", "whatever it is itself");
+    assert_eq!(check(Kind::Readers, &given, &group), "in-sync", "whatever it is itself");
 }
 
 #[test]
@@ -626,7 +632,7 @@ fn a_host_name_is_followed_once_steady_and_a_healthy_target_leaves_for_a_healthy
         "register 10.0.0.2:5432"
     );
     let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 initial"];
-    assert_eq!(check(Kind::Hostname, &steady, &group), "in sync");
+    assert_eq!(check(Kind::Hostname, &steady, &group), "in-sync");
     let group = ["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"];
     let waited = check(Kind::Hostname, &steady, &group);
     assert!(

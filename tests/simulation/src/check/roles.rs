@@ -13,8 +13,7 @@ use crate::ports::Ports;
 const COUNTS: Moment = 5 * SECOND;
 
 impl Ports {
-    /// Notes what a database says of itself. Where there is one writer, the one that takes writes
-    /// is named by its own answer.
+    /// Notes what a database says of itself; a single writer is named by its own answer.
     pub(crate) fn record_role(&self, binding: usize, address: IpAddr, role: Role) {
         let names = role == Role::Writer
             && self.scenario().config.bindings[binding].kind.is_single_writer();
@@ -27,8 +26,7 @@ impl Ports {
         audit.writer_reported |= names;
     }
 
-    /// Checks a registration that was carried out. What the process got a moment before it, it got
-    /// before it decided.
+    /// Checks a registration; what the process got before it, it got before it decided.
     pub(super) fn examine_roles(&self, binding: usize, targets: &[Target]) {
         let is_reader = |target: &&Target| self.has_reported(binding, target.address, Role::Reader);
         if let Some(reader) = targets.iter().find(is_reader) {

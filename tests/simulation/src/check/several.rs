@@ -1,5 +1,4 @@
-//! What must hold where a group has several members: readers, proxies, custom endpoints and names
-//! of one's own.
+//! What must hold of several members: readers, proxies, custom endpoints, names of one's own.
 
 use std::net::IpAddr;
 
@@ -12,15 +11,13 @@ use crate::dice::{Moment, SECOND};
 use crate::ports::Ports;
 use crate::scenario::PORT;
 
-/// An answer of a name of one's own must have been the only one for this long before a member
-/// leaves.
+/// A name's answer must have been the only one for this long before a member leaves.
 const STEADY: Moment = 10 * SECOND;
 
 /// A healthy member of a custom endpoint leaves when all answers have lacked it for so long.
 const ABSENT: Moment = 600 * SECOND;
 
-/// What the RDS API said is the reason for what a process does for so long: it is asked before each
-/// write, and a description of the group lies in between.
+/// For so long counts what the RDS API said: a description lies between question and write.
 const API_COUNTS: Moment = 15 * SECOND;
 
 impl Ports {
@@ -86,16 +83,14 @@ impl Ports {
         }
     }
 
-    /// Whether every answer of a custom endpoint that this process has heard for ten minutes lacked
-    /// the target.
+    /// Whether this process heard no answer with the target for ten minutes (custom endpoint).
     fn is_long_absent(&self, target: &DescribedTarget) -> bool {
         let (now, audit) = (self.world().now(), self.audit());
         let named = target.target().and_then(|target| audit.named.get(&target.address).copied());
         named.max(audit.answered_since).is_some_and(|since| since + ABSENT <= now)
     }
 
-    /// Whether the RDS API said a moment ago who the readers are, and this address is none of
-    /// theirs.
+    /// Whether the RDS API just named the readers, and this address is none of theirs.
     fn is_no_reader_by_api(&self, target: &DescribedTarget) -> bool {
         let (now, audit) = (self.world().now(), self.audit());
         let is_current = audit.api_answered_at.is_some_and(|at| now < at + API_COUNTS);

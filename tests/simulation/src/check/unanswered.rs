@@ -1,9 +1,7 @@
-//! What must hold where DNS is wrong for good: the RDS API is asked although DNS agrees with the
-//! group, and is heard.
+//! What must hold where DNS is wrong for good: the RDS API is asked nevertheless, and heard.
 //!
-//! It does not matter who is right. Two that disagree are no reason to change anything, and none to
-//! call the group right: for hours a group that held what DNS said was called right, because nobody
-//! asked anybody else.
+//! Whoever is right: two that disagree are no reason to change anything, nor to call the group
+//! right. For hours a group with what DNS said was called right, as nobody asked anybody else.
 
 use std::net::IpAddr;
 
@@ -23,10 +21,9 @@ const ASKED_EVERY: Moment = 180 * SECOND;
 /// A watch ends when all have agreed for so long.
 const WATCH_ENDS: Moment = 30 * SECOND;
 
-/// The RDS API may say otherwise for so long before a process must have noticed: what it asked a
-/// moment before counts for [`ASKED_EVERY`], the run in which it asks again comes up to an interval
-/// of the schedule later, and a run that goes on looking says what it found when its watch ends. In
-/// 2,000 changes no claim was further behind than [`ASKED_EVERY`].
+/// For so long the RDS API may disagree unnoticed: what was asked before counts for
+/// [`ASKED_EVERY`], the run that asks again comes an interval of the schedule later, and a long run
+/// tells when its watch ends. In 2,000 changes no claim was further behind than [`ASKED_EVERY`].
 const NOTICED_WITHIN: Moment = ASKED_EVERY + d::SCHEDULE + WATCH_ENDS;
 
 /// What DNS said counts for so long.
@@ -36,8 +33,7 @@ const COUNTS: Moment = 5 * SECOND;
 const GAP: Moment = 330 * SECOND;
 
 impl Ports {
-    /// Notes that the RDS API did not answer, or that a member was not located: the process cannot
-    /// tell who the writer is.
+    /// Notes that nobody could tell who the writer is: no answer, or a member not located.
     pub(crate) fn record_no_topology(&self) {
         let now = self.world().now();
         self.audit().unanswered_at = Some(now);
@@ -58,9 +54,9 @@ impl Ports {
         audit.told = named.map(|named| (named, known.map_or(now, |(_, told)| told.start)..now));
     }
 
-    /// Checks a claim that the group is right. An answer that was asked for in vain is no answer,
-    /// and what was asked then is asked again as late as after any other: each process has a memory
-    /// of its own, and a new one asks in its first run.
+    /// Checks a claim that the group is right. An answer that did not come is none, and is asked
+    /// for again as late as any: each process remembers for itself, and a new one asks in its first
+    /// run.
     pub(super) fn examine_agreement(&self, number: usize) {
         let (world, now) = (self.world(), self.world().now());
         let mut answered_since = self.audit().unanswered_at.unwrap_or(0);
@@ -84,8 +80,7 @@ impl Ports {
             let is_named = |named| {
                 state.kept[number].group.members_at(at).iter().any(|member| member.address == named)
             };
-            // And for as long both must have named the same, and the group must have had the same
-            // member.
+            // For as long, both must have named the same and the group had the same member.
             let is_doubted = |named: IpAddr| {
                 let dns =
                     self.scenario().answer(Name::Endpoint(number), self.resolver(), at).addresses;
@@ -111,8 +106,7 @@ impl Ports {
         }
     }
 
-    /// The writer's address as this process would be told it if it asked the RDS API, and that were
-    /// clear.
+    /// The writer's address that the RDS API would tell this process, if that were clear.
     fn named_by_api(&self, at: Moment) -> Option<IpAddr> {
         let Scenario { database, faults, .. } = self.scenario();
         let named = database.hosts[database.writer_by_members(self.resolver(), at)].0;

@@ -1,5 +1,4 @@
-//! Wrong-way switches: to an address that was not the writer, and which witnesses could have
-//! prevented them.
+//! Wrong-way switches: to an address that was not the writer, and who could have prevented them.
 
 use std::net::IpAddr;
 
@@ -11,16 +10,14 @@ use crate::ports::Ports;
 use crate::scenario::{PORT, Service};
 use crate::world::WrongWay;
 
-/// A witness is asked every two seconds at most: it counts as honest if it was when it could be
-/// asked last.
+/// A witness, asked every two seconds at most, is honest if it was when it could last be asked.
 const ASKED_EVERY: Moment = 2_500;
 
 /// An event that is older than this is no witness.
 const EVENT_LIFETIME: Moment = 600 * SECOND;
 
 impl Ports {
-    /// A registration of an address that is not the writer, or the deregistration of the writer.
-    /// The two halves of one switch count once.
+    /// A registration of a non-writer or the writer's deregistration; a switch's halves count once.
     pub(super) fn is_wrong_way(
         &self,
         binding: usize,
@@ -50,8 +47,8 @@ impl Ports {
         }
     }
 
-    /// Which witnesses could be read, and which of them were honest. An event is readable if the
-    /// process is told it and was told the cluster's members too, among whom it selects.
+    /// Which witnesses could be read, and were honest. An event is readable if the process got it
+    /// and the cluster's members, among whom it selects.
     pub(super) fn wrong_way(&self, now: Moment) -> WrongWay {
         let (names, api_writer, dns_named) = {
             let audit = self.audit();
@@ -83,8 +80,7 @@ impl Ports {
             [dns, topology, event.map(|(host, _)| host == writer)]
         };
         let then = is_honest_at(now.saturating_sub(ASKED_EVERY));
-        // What it told a moment ago is what the process goes by, even if it would say something
-        // else by now.
+        // The process goes by what it was told a moment ago.
         let is_current = |at: Moment| now < at + 2 * ASKED_EVERY;
         let writer = database.writer(now);
         let misled = [
@@ -92,8 +88,7 @@ impl Ports {
             api_writer.is_some_and(|(told, at)| is_current(at) && told != database.hosts[writer].1),
             false,
         ];
-        // One that misled at any of these moments misleads; an honest one must have been readable
-        // at both.
+        // Who misled at any of these moments misleads; who is honest was readable at both.
         let is_honest =
             |((then, now), misled): ((Option<bool>, Option<bool>), bool)| match (then, now) {
                 (Some(false), _) | (_, Some(false)) => Some(false),

@@ -1,9 +1,8 @@
 //! How databases answer when they are asked whether they take writes.
 //!
-//! Nobody publishes these numbers: all are *assumed*, wide, and were chosen before the first run.
-//! What is known: an Aurora writer that is failed over restarts, so that its sessions end; the old
-//! primary of a Multi-AZ instance is fenced from its volume and becomes a standby that nobody
-//! reaches.
+//! Nobody publishes these numbers: all are *assumed*, wide, before the first run. Known is that an
+//! Aurora writer that is failed over restarts, which ends sessions, and that a Multi-AZ instance's
+//! old primary is fenced and becomes a standby out of reach.
 
 use fastrand::Rng;
 
@@ -36,8 +35,7 @@ pub fn role_change(rng: &mut Rng) -> RoleChange {
     RoleChange { old_stops, old_is_fenced, old_returns, new_answers }
 }
 
-/// From the begin of a session to its answer: connecting, TLS, login and one query. Assumed: one in
-/// twenty is slow.
+/// From a session's begin to its answer: TCP, TLS, login, query. Assumed: one in twenty is slow.
 pub fn session(rng: &mut Rng) -> Moment {
     if chance(rng, 0.05) { between(rng, 0.2, 3.0) } else { between(rng, 0.02, 0.2) }
 }

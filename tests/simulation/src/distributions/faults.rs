@@ -1,7 +1,7 @@
 //! How long the sources of some worlds are wrong, beyond the outages of all worlds.
 //!
-//! That each of these happens is in public reports; for how long, and how often, nobody publishes:
-//! all numbers are *assumed*, wide, and were chosen before the first run.
+//! Public reports show that each happens; for how long, and how often, is *assumed*, wide, before
+//! the first run.
 
 use std::ops::Range;
 
@@ -9,8 +9,7 @@ use fastrand::Rng;
 
 use crate::dice::{Moment, between, chance};
 
-/// When DNS hangs around a change that begins at zero, in two changes of three: from a little
-/// before or some time after it.
+/// When DNS hangs around a change at zero, in two of three: from before it or some time after.
 pub fn hang(rng: &mut Rng) -> Option<Range<i64>> {
     chance(rng, 0.67).then(|| {
         let from = between(rng, 0.0, 50.0) as i64 - 20_000;
@@ -34,8 +33,7 @@ pub fn server_hang(rng: &mut Rng) -> Option<Range<i64>> {
 /// How often the first of two name servers fails in one second (SERVFAIL).
 pub const SERVER_FAILS: f64 = 0.02;
 
-/// How often the second of two name servers does not know RDS's names at all; else its answers are
-/// old.
+/// How often the second name server knows no RDS names; else its answers are old.
 pub const KNOWS_NOTHING: f64 = 0.5;
 
 /// How old the answers of such a server are.
@@ -57,8 +55,7 @@ pub const SECONDARY: f64 = 0.3;
 /// How often the RDS API flags two members around a failover, and how often none.
 pub const FLAGGED: f64 = 0.4;
 
-/// From the move or the RDS API's first word of it, whichever is later, until the flags are clear
-/// again.
+/// From the move, or the RDS API's first word of it if later, until the flags are clear.
 pub fn flags_clear(rng: &mut Rng) -> Moment {
     between(rng, 1.0, 60.0)
 }

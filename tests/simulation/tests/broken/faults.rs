@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use base::database::ClusterMember;
+use base::report::Failure;
 use failover_sync::error::{AwsError, DnsError, DnsFailure};
 use failover_sync::ports::{BoxFuture, Clusters, Dns, ProbeSessions, RoleProbe, TargetGroups};
 use reconcile::binding::{Binding, Family, TargetGroupArn};
 use reconcile::claim::Role;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
-use reconcile::report::Failure;
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::{DescribedTarget, Target};
 use simulation::kinds::Kind;
 use simulation::lambda::Process;
@@ -23,8 +24,7 @@ use crate::{as_sent, outcome_in, whole_in};
 /// So many changes show each breakage.
 const CHANGES: usize = 300;
 
-/// What a measure is for a variant, and for the function as it is, with or without the role probe
-/// as the variant is, in the same worlds.
+/// A measure of a variant, and of the function as it is, with the same login, in the same worlds.
 fn measured<T>(
     kind: Kind,
     probes_roles: bool,
@@ -36,8 +36,7 @@ fn measured<T>(
     [&broken, &whole].map(|outcome| measure(&outcome.strategies[0].1))
 }
 
-/// Asserts that in these worlds wrong targets are registered so many times as long as with the
-/// rule.
+/// Asserts that wrong targets are registered so many times as long as with the rule.
 fn assert_prolongs(kind: Kind, times: f64, process: fn(Ports) -> Arc<dyn Process>) {
     let [broken, whole] =
         measured(kind, false, process, |measures| measures.mean(measures.wrong_s));

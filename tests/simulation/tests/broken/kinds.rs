@@ -1,13 +1,13 @@
-//! What the function knows about readers, proxies, names of one's own, IPv6, blue/green deployments
-//! and several bindings.
+//! What the function knows of readers, proxies, other names, IPv6, blue/green, several bindings.
 
 use std::sync::Arc;
 
+use base::database::ClusterMember;
 use failover_sync::error::{AwsError, DnsError};
 use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{self, Family, TargetGroupArn};
 use reconcile::config::Config;
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
 use reconcile::network::AllowedNetworks;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use serde_json::Value;
@@ -216,8 +216,7 @@ fn going_back_to_blue_at_once_is_caught() {
     assert!(2 * broken > 3 * whole, "{broken} wrong-way switches, {whole} with the rule");
 }
 
-/// Asks the RDS API only in invocations whose event names an instance, or where DNS does not agree
-/// with the group.
+/// Asks the RDS API only if an event names an instance, or DNS and the group differ.
 struct Forgetful(Ports);
 
 impl Clusters for Forgetful {
@@ -316,8 +315,7 @@ fn one_call_at_a_time_for_all_bindings_is_caught() {
     });
 }
 
-/// Bindings that nothing is wrong with are not what they should be in the end, and changes do not
-/// converge.
+/// Bindings without a fault are wrong in the end, and changes do not converge.
 fn assert_disturbs(process: fn(Ports) -> Arc<dyn Process>) {
     let outcome = outcome_in(Kind::Several, 150, process, as_sent);
     let (disturbed, converged) =

@@ -1,7 +1,6 @@
 //! failover-sync with one rule broken at a time: the simulation must notice each.
 //!
-//! The breakage is put around the ports, into the configuration, or in place of the loop, never
-//! into the loop itself.
+//! The breakage is around the ports, in the configuration, or in place of the loop, never in it.
 
 mod faults;
 mod kinds;
@@ -68,8 +67,7 @@ fn outcome_in(
     campaign::run(kind, &[Arc::new(Broken { process, receive })], changes, 2_000, |_| ())
 }
 
-/// What the function as it is, with or without the role probe, becomes in so many changes of a
-/// kind. Several variants are compared with it.
+/// The function as it is, over so many changes of a kind: what its variants are compared with.
 fn whole_in(kind: Kind, changes: usize, probes_roles: bool) -> Arc<Outcome> {
     type Once = Arc<OnceLock<Arc<Outcome>>>;
     static KNOWN: Mutex<BTreeMap<(Kind, usize, bool), Once>> = Mutex::new(BTreeMap::new());

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::database::ClusterMember;
+use base::report::Failure;
 use failover_sync::error::AwsError;
 use failover_sync::ports::{BoxFuture, Clusters, ProbeSessions, RoleProbe};
 use reconcile::binding::Binding;
 use reconcile::claim::Role;
-use reconcile::evidence::ClusterMember;
-use reconcile::report::Failure;
 use reconcile::target::Target;
 use simulation::campaign::Outcome;
 use simulation::check::Invariant;
@@ -50,8 +50,7 @@ fn no_session() -> Failure {
     Failure { kind: "ConnectionFailed", message: "no session".to_owned() }
 }
 
-/// Whoever has not answered by then is silent. The loop waits a little longer, and would not see
-/// it.
+/// Who has not answered by then is silent; the loop waits longer, and would not see it.
 const A_MOMENT: Duration = Duration::from_millis(350);
 
 /// Changes what the databases say, and what their silence means.

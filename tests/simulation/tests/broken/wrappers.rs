@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use base::database::ClusterMember;
 use failover_sync::error::{AwsError, DnsError};
 use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
-use reconcile::evidence::{ClusterMember, DnsAnswer};
+use reconcile::evidence::DnsAnswer;
 use reconcile::target::{DescribedTarget, Target};
 use simulation::ports::Ports;
 

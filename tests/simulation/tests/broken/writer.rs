@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use base::database::ClusterMember;
 use failover_sync::error::AwsError;
 use failover_sync::ports::{Clusters, Dns, TargetGroups};
 use reconcile::binding::{Family, TargetGroupArn};
 use reconcile::event::EventKind;
-use reconcile::evidence::ClusterMember;
 use reconcile::target::{DescribedTarget, Target, TargetState};
 use reconcile::trigger::Trigger;
 use serde_json::{Value, json};
@@ -137,8 +137,7 @@ fn applying_an_empty_set_is_caught() {
     assert!(count(&outcome, Invariant::AMemberStays) > 10);
 }
 
-/// An event that starts a run and no watch: the run ends as soon as everything agrees, on the old
-/// address too.
+/// An event without a watch: the run ends as soon as all agree, on the old address too.
 fn without_a_watch(delivery: &Delivery, _world: &World) -> Arc<Value> {
     if delivery.path == Path::Console { Arc::clone(&delivery.payload) } else { Arc::new(json!({})) }
 }
@@ -150,8 +149,7 @@ fn ending_the_watch_when_all_agree_on_the_old_address_is_caught() {
     assert!(p50 > 2.0 * PROMPT, "from the second witness to the switch: {p50:.1} s");
 }
 
-/// An unnamed event, however late, vouches for whatever DNS says: it takes the place of the second
-/// witness.
+/// An unnamed event, however late, vouches for DNS in place of the second witness.
 struct Vouching(Ports);
 
 impl Clusters for Vouching {
@@ -191,8 +189,7 @@ fn a_late_unnamed_event_as_a_witness_is_caught() {
     assert_misleads_more(|ports| Arc::new(Credulous(ports)));
 }
 
-/// Goes back to an address that was left a moment ago as soon as DNS names it, and then does as
-/// ever.
+/// Goes back at once to an address just left when DNS names it, and then does as ever.
 pub(crate) struct Hasty(pub(crate) Ports);
 
 impl Process for Hasty {
@@ -235,8 +232,7 @@ fn going_back_to_a_draining_address_at_once_is_caught() {
     assert_misleads_more(|ports| Arc::new(Hasty(ports)));
 }
 
-/// A rule that only guards against rare coincidences shows in the number of wrong-way switches in
-/// the same worlds.
+/// A rule against rare coincidences shows in the wrong-way switches of the same worlds.
 fn assert_misleads_more(process: fn(Ports) -> Arc<dyn Process>) {
     let (broken, whole) = (outcome_of(process, as_sent), whole_in(Kind::Writer, CHANGES, false));
     let [broken, whole] = [&broken, &whole].map(|outcome| outcome.strategies[0].1.wrong_ways);

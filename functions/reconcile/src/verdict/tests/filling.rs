@@ -25,7 +25,7 @@ fn filled(
         Verdict::Switch(plan, reason) => format!("{plan}, {reason}"),
         decided => format!(
             "{}, {}",
-            decided.name(),
+            <&str>::from(&decided),
             decided.reason().map(Reason::to_string).unwrap_or_default()
         ),
     }
@@ -128,7 +128,7 @@ fn decide(binding: &Binding, evidence: &Evidence, now: i64) -> String {
         Verdict::Switch(plan, _) => plan.to_string(),
         decided => format!(
             "{}, {}",
-            decided.name(),
+            <&str>::from(&decided),
             decided.reason().map(Reason::to_string).unwrap_or_default()
         ),
     }
@@ -213,5 +213,5 @@ fn the_readers_of_a_cluster_without_one_writer_are_those_that_are_not_flagged() 
     }
 }
 
-const IN_SYNC_BOTH: &str = "in sync, claim: the RDS API names 10.0.0.1, 10.0.0.2";
+const IN_SYNC_BOTH: &str = "in-sync, claim: the RDS API names 10.0.0.1, 10.0.0.2";
 const LEAVES: &str = "deregister 10.0.0.9:5432";

@@ -39,7 +39,7 @@ fn the_one_database_that_takes_writes_is_a_quorum_of_its_own_whatever_others_say
             "it is registered alone, a moment ago",
             all_name_a,
             &["10.0.0.2:5432 initial"],
-            "in sync, role: the database at 10.0.0.2 takes writes, and no other does",
+            "in-sync, role: the database at 10.0.0.2 takes writes, and no other does",
         ),
     ] {
         for kind in [Kind::Cluster, Kind::Instance] {
@@ -143,7 +143,7 @@ fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_o
 {
     let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but a failover \
                     event names 10.0.0.1, which does not say that it does";
-    let right = "in sync, role: the database at 10.0.0.2 takes writes, and no other does";
+    let right = "in-sync, role: the database at 10.0.0.2 takes writes, and no other does";
     let only_b: &[Probed] = &[(A, SILENT, 0), (B, WRITES, 0)];
     let given = Given {
         dns: &[A],
@@ -174,8 +174,7 @@ fn a_registered_writer_stays_but_is_not_called_right_while_a_newer_event_names_o
 }
 
 #[test]
-fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a_silent_one_for_90_s()
- {
+fn a_registered_writer_is_not_right_once_dns_and_the_rds_api_named_a_silent_one_for_90_s() {
     let binding = binding(Kind::Cluster);
     let decide = |silent: Option<Role>, runs: &[(i64, &str)]| {
         let mut history = History::default();
@@ -196,13 +195,13 @@ fn a_registered_writer_is_not_called_right_once_dns_and_the_rds_api_have_named_a
         }
         decided
             .and_then(|decided| {
-                decided.reason().map(|reason| format!("{}, {reason}", decided.name()))
+                decided.reason().map(|reason| format!("{}, {reason}", <&str>::from(&decided)))
             })
             .expect("a run")
     };
     let disputed = "wait, contradiction: the database at 10.0.0.2 takes writes, but DNS and the \
                     RDS API name 10.0.0.1, which does not say that it does";
-    let right = "in sync, role: the database at 10.0.0.2 takes writes, and no other does";
+    let right = "in-sync, role: the database at 10.0.0.2 takes writes, and no other does";
     for (title, silent, runs, expected) in [
         ("one look", SILENT, &[(0, "a")][..], right),
         ("89 s", SILENT, &[(0, "a"), (60, "a"), (89, "a")], right),
@@ -234,18 +233,18 @@ fn what_dns_and_the_rds_api_named_before_a_switch_is_no_reason_to_doubt_it_for_9
         evidence
             .group
             .update(described.iter().map(|target| self::described(target)).collect(), at(second));
-        verdict(&binding, &AllowedNetworks::default(), &evidence, at(second)).name()
+        <&str>::from(verdict(&binding, &AllowedNetworks::default(), &evidence, at(second)))
     };
     let [old, new] = [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"]];
     for second in (0..=300).step_by(5) {
         assert_eq!(decide(second, Some(A), old), "switch");
     }
     for second in (305..=390).step_by(5) {
-        assert_eq!(decide(second, Some(A), new), "in sync", "{second}");
+        assert_eq!(decide(second, Some(A), new), "in-sync", "{second}");
     }
     assert_eq!(decide(395, Some(A), new), "wait", "90 s after the registration");
     assert_eq!(decide(402, None, new), "wait", "a silence is no break");
-    assert_eq!(decide(405, Some(B), new), "in sync", "DNS names the registered one");
+    assert_eq!(decide(405, Some(B), new), "in-sync", "DNS names the registered one");
 }
 
 #[test]
@@ -327,7 +326,7 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
         Given { writer: Some("b"), ..b },
         Given { writer: Some("b"), events: &[NAMES_B], ..b },
     ] {
-        for (_, kind) in Kind::NAMES {
+        for &kind in Kind::ALL {
             for group in [&["10.0.0.1:5432"][..], &["10.0.0.2:5432"], &[]] {
                 let silent =
                     Given { roles: &[(A, SILENT, 0), (B, SILENT, 0), (C, SILENT, 0)], ..given };

@@ -10,6 +10,7 @@ pub fn render(report: &Report) -> String {
     table.set_header(["BINDING", "ENDPOINT", "DNS", "RDS API", "TARGETS", "VERDICT"]);
     for binding in &report.bindings {
         let topology = binding
+            .witnesses
             .topology
             .as_ref()
             .map_or("-".to_owned(), |addresses| lines(&strings(addresses)));
@@ -39,24 +40,27 @@ pub fn render(report: &Report) -> String {
 }
 
 fn targets(binding: &BindingReport) -> Vec<String> {
-    let kept = strings(&binding.kept).into_iter();
-    kept.chain(binding.deregistered.iter().cloned()).collect()
+    [strings(&binding.kept), strings(&binding.deregistered)].concat()
 }
 
 fn verdict(binding: &BindingReport) -> String {
-    match binding.state() {
+    match binding.state {
         State::WouldUpdate => {
             let register = binding.registered.iter().map(|target| format!("register {target}"));
             let deregister =
                 binding.deregistered.iter().map(|target| format!("deregister {target}"));
             lines(&register.chain(deregister).collect::<Vec<_>>())
         }
-        state => state.name().to_owned(),
+        state => state.to_string(),
     }
 }
 
 fn why(binding: &BindingReport) -> Option<String> {
-    binding.error.as_ref().map(|error| error.message.clone()).or_else(|| binding.why())
+    if let Some(error) = &binding.error {
+        return Some(error.message.clone());
+    }
+    let note = binding.note.map(|note| format!("; {note}")).unwrap_or_default();
+    binding.reason.as_ref().map(|reason| format!("{reason}{note}"))
 }
 
 fn lines(items: &[String]) -> String {
@@ -65,9 +69,13 @@ fn lines(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base::report::Failure;
+    use std::time::Duration;
+
+    use reconcile::plan::Mode;
     use reconcile::reason::Reason;
-    use reconcile::report::Failure;
-    use reconcile::target::Target;
+    use reconcile::target::{DescribedTarget, Target, TargetState};
+    use reconcile::trigger::Trigger;
 
     use super::*;
 
@@ -77,11 +85,13 @@ mod tests {
             endpoint: "orders.cluster-c1.eu-west-1.rds.amazonaws.com".into(),
             resolved: vec!["10.0.0.2".parse().expect("an address")],
             kept: vec![Target { address: "10.0.0.2".parse().expect("an address"), port: 5432 }],
-            dry_run: true,
+            mode: Mode::Observe,
             ..BindingReport::default()
         };
         change(&mut binding);
-        Report { trigger: "manual".into(), dry_run: true, bindings: vec![binding] }
+        let error = binding.error.take();
+        let trigger = Trigger { dry_run: true, ..Trigger::default() };
+        Report::new(&trigger, Mode::Act, vec![binding.end(error, Duration::ZERO)])
     }
 
     #[test]
@@ -95,10 +105,10 @@ writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.
     #[test]
     fn what_the_function_would_do_stands_in_the_row() {
         let shown = render(&binding(|binding| {
-            binding.topology = Some(binding.resolved.clone());
-            binding.kept.clear();
-            binding.registered = vec!["10.0.0.2:5432".into()];
-            binding.deregistered = vec!["10.0.0.1:5432".into()];
+            binding.witnesses.topology = Some(binding.resolved.clone());
+            binding.registered = std::mem::take(&mut binding.kept);
+            let old = DescribedTarget::new("10.0.0.1".into(), 5432, TargetState::Healthy, None);
+            binding.deregistered = vec![old];
         }));
         let rows: Vec<_> = shown.lines().collect();
         assert!(rows[1].ends_with("10.0.0.2  10.0.0.1:5432  register 10.0.0.2:5432"), "{shown}");

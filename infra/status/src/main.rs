@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use platform::telemetry;
 use platform::{aws, error::chain};
-use reconcile::report::{BindingReport, Report, State};
+use reconcile::report::{Report, State};
 use status::{look, table};
 
 /// Shows for each binding: endpoint, addresses, targets of the target group, and what follows from
@@ -32,7 +32,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // What is left out of the table, such as an RDS API that refuses, is said beside it.
-    let warnings = telemetry::subscriber(None, Some("WARN"), std::io::stderr);
+    let warnings = telemetry::subscriber(&[], None, Some("WARN"), std::io::stderr);
     if let Err(error) = tracing::subscriber::set_global_default(warnings) {
         eprintln!("{error}");
     }
@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
 }
 
 fn exit_code(report: &Report) -> u8 {
-    let states: Vec<State> = report.bindings.iter().map(BindingReport::state).collect();
+    let states: Vec<State> = report.bindings.iter().map(|binding| binding.state).collect();
     if states
         .iter()
         .any(|state| matches!(state, State::WouldUpdate | State::Waiting | State::Updated))
@@ -69,25 +69,17 @@ fn json(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use reconcile::report::Failure;
+    use reconcile::plan::Mode;
+    use reconcile::report::BindingReport;
+    use reconcile::trigger::Trigger;
 
     use super::*;
 
     #[test]
     fn a_group_that_nobody_could_look_at_is_not_called_wrong() {
-        let binding = |change: fn(&mut BindingReport)| {
-            let mut binding = BindingReport { dry_run: true, ..BindingReport::default() };
-            change(&mut binding);
-            binding
-        };
-        let right = || binding(|_| {});
-        let wrong = || binding(|binding| binding.registered = vec!["10.0.0.2:5432".into()]);
-        let waiting = || binding(|binding| binding.is_waiting = true);
-        let failed = || {
-            binding(|binding| {
-                binding.error = Some(Failure { kind: "AccessDenied", message: "no".into() })
-            })
-        };
+        let binding = |state| BindingReport { state, ..BindingReport::default() };
+        let (right, wrong) = (|| binding(State::InSync), || binding(State::WouldUpdate));
+        let (waiting, failed) = (|| binding(State::Waiting), || binding(State::Failed));
         for (bindings, expected) in [
             (vec![right()], 0),
             (vec![right(), wrong()], 1),
@@ -95,7 +87,7 @@ mod tests {
             (vec![failed(), right()], 2),
             (vec![failed(), wrong()], 1),
         ] {
-            let report = Report { trigger: "manual".into(), dry_run: true, bindings };
+            let report = Report::new(&Trigger::default(), Mode::Act, bindings);
             assert_eq!(exit_code(&report), expected, "{report:?}");
         }
     }

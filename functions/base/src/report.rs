@@ -1,6 +1,19 @@
-//! CloudWatch's embedded metric format: metrics as one line of a log.
+//! The parts that the reports of both functions have: why something failed, and a line of metrics.
 
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
+
+/// Why a binding or an instance failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// A stable name, such as `EndpointNotResolved`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The whole chain of causes.
+    pub message: String,
+}
 
 /// The CloudWatch namespace of the metrics.
 pub const NAMESPACE: &str = "FailoverSync";
@@ -8,13 +21,18 @@ pub const NAMESPACE: &str = "FailoverSync";
 /// A metric: its name, its unit as CloudWatch calls it, and its value, if that is known.
 pub type Metric = (&'static str, &'static str, Option<Value>);
 
-/// The line for what is known, with one dimension, its name and value. There is none if nothing is
-/// known: what is unknown is left out, because a zero would look like a good one.
+/// The line of metrics, in CloudWatch's embedded metric format, with one dimension, its name and
+/// value. What is unknown is left out, because a zero would look like a good one; if nothing is
+/// known there is no line.
 ///
 /// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root
 /// object with `_aws`, at most 100 metrics, the dimension a string member of the root. `timestamp`
 /// is in milliseconds since 1970.
-pub fn line((name, value): (&str, &str), metrics: &[Metric], timestamp: i64) -> Option<Value> {
+pub fn metrics_line(
+    (name, value): (&str, &str),
+    metrics: &[Metric],
+    timestamp: i64,
+) -> Option<Value> {
     // JSON has no NaN: such a value became a null, and CloudWatch would drop the whole line.
     let number = |value: &'_ Option<Value>| value.clone().filter(Value::is_number);
     let known =
@@ -27,7 +45,9 @@ pub fn line((name, value): (&str, &str), metrics: &[Metric], timestamp: i64) -> 
     let mut line = json!({
         "_aws": {
             "Timestamp": timestamp,
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [[name]], "Metrics": named}],
+            "CloudWatchMetrics": [
+                {"Namespace": NAMESPACE, "Dimensions": [[name]], "Metrics": named},
+            ],
         },
     });
     line[name] = value.into();
@@ -35,6 +55,22 @@ pub fn line((name, value): (&str, &str), metrics: &[Metric], timestamp: i64) -> 
         line[*name] = value;
     }
     Some(line)
+}
+
+/// Milliseconds with three decimals, as the result and the metrics give them.
+pub fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+/// A duration as [`milliseconds`].
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_milliseconds<S: Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(milliseconds(*duration))
 }
 
 #[cfg(test)]
@@ -55,18 +91,24 @@ mod tests {
                 "CloudWatchMetrics": [{
                     "Namespace": "FailoverSync",
                     "Dimensions": [["Database"]],
-                    "Metrics": [{"Name": "Fill", "Unit": "Percent"}, {"Name": "Bad", "Unit": "Count"}],
+                    "Metrics": [
+                        {"Name": "Fill", "Unit": "Percent"},
+                        {"Name": "Bad", "Unit": "Count"},
+                    ],
                 }],
             },
             "Database": "orders",
             "Fill": 42.5,
             "Bad": 0,
         });
-        assert_eq!(line(("Database", "orders"), &metrics, 1_795_260_241_431), Some(expected));
+        assert_eq!(
+            metrics_line(("Database", "orders"), &metrics, 1_795_260_241_431),
+            Some(expected)
+        );
     }
 
     #[test]
     fn nothing_known_is_no_line() {
-        assert_eq!(line(("Database", "orders"), &[("Unknown", "Count", None)], 0), None);
+        assert_eq!(metrics_line(("Database", "orders"), &[("Unknown", "Count", None)], 0), None);
     }
 }

@@ -8,5 +8,5 @@ fn the_program_tells_the_version_that_the_function_tells() {
         .arg("--version")
         .output()
         .expect("the program runs");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("status {}\n", reconcile::VERSION));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("status {}\n", base::VERSION));
 }

@@ -1,0 +1,252 @@
+//! What the evidence means now: each answer with its age.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    CURRENT, EVENT, Evidence, Probe, StableAnswer, TopologySnapshot, VETO_WHILE_FAILING,
+    VETO_WHILE_UNASKED, WAS_WRITER,
+};
+use crate::claim::{Claim, Doubt, DoubtCause, Role, Witness, age};
+use crate::history::Agreement;
+use crate::target::Addresses;
+use crate::topology::Topology;
+
+impl Evidence {
+    /// Whether this process registered this address when it was the writer's. Only what it did
+    /// among readers matters.
+    pub(crate) fn stands_in(&self, address: IpAddr) -> bool {
+        self.stand_ins.contains(&address)
+    }
+
+    /// What DNS and the RDS API have both named without a break, and for how long since the given
+    /// time. A silence is no break; that one of them names something else is.
+    pub(crate) fn agreement(
+        &self,
+        since: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Option<(&Addresses, Duration)> {
+        let Agreement { addresses, since: first, last } =
+            self.agreement.as_ref().filter(|it| it.continues(now))?;
+        let is_broken = self.dns(now).is_some_and(|dns| dns.answer.addresses != *addresses)
+            || self.topology(now).is_some_and(|topology| topology.writer() != Some(addresses));
+        (!is_broken)
+            .then(|| (addresses, age(since.map_or(*first, |since| since.max(*first)), *last)))
+    }
+
+    /// For how long every answer of DNS has lacked this address, and how many answers that were: as
+    /// far as this process knows, which counts from its first answer. Only for the kind `custom`.
+    pub(crate) fn absent_for(
+        &self,
+        address: IpAddr,
+        now: DateTime<Utc>,
+    ) -> Option<(Duration, u64)> {
+        self.answers.as_ref()?.absent_for(address, now)
+    }
+
+    /// Why the RDS API names no writer although it answered, in words.
+    pub fn without_writer(&self) -> Option<&'static str> {
+        match self.members.as_ref()?.iter().filter(|member| member.is_writer).count() {
+            0 => Some("the RDS API flags no member as the writer"),
+            1 => None,
+            _ => Some("the RDS API flags several members as the writer"),
+        }
+    }
+
+    /// The writer's addresses in an answer of the RDS API, if its last one flags exactly one.
+    fn flagged_in<'a>(&self, snapshot: &'a TopologySnapshot) -> Option<&'a Addresses> {
+        if self.without_writer().is_some() { None } else { snapshot.topology.writer() }
+    }
+
+    /// The addresses of the cluster's readers. Where the RDS API flags none or several as the
+    /// writer, a member that was the writer a moment ago and is not registered is left out: it may
+    /// still be it.
+    pub fn readers(&self, now: DateTime<Utc>) -> Option<Addresses> {
+        let topology = self.topology(now)?;
+        let readers = topology.readers()?;
+        if self.without_writer().is_none() {
+            return Some(readers);
+        }
+        let was_writer =
+            |id: &str| self.writers.get(id).is_some_and(|at| age(*at, now) <= WAS_WRITER);
+        let joins = |address: &IpAddr| !self.group.registered().any(|member| member == *address);
+        let is_left_out = |address: &IpAddr| {
+            joins(address)
+                && topology.0.iter().any(|(it, at)| at.contains(*address) && was_writer(&it.id))
+        };
+        Addresses::new(readers.iter().filter(|address| !is_left_out(address)))
+    }
+
+    /// The role of the database at this address, a moment ago. A missing answer since then takes
+    /// nothing from it: a firewall looks the same as a dead host, and a login may be slow.
+    pub fn role(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Role> {
+        let (role, at) = self.probes.get(&address)?.last_response?;
+        (age(at, now) <= CURRENT).then_some(role)
+    }
+
+    /// When the database at this address last answered.
+    pub(crate) fn last_response_at(&self, address: IpAddr) -> Option<DateTime<Utc>> {
+        self.probes.get(&address)?.last_response.map(|(_, at)| at)
+    }
+
+    /// The role that each database that was asked gave the last time, or that it gave no answer.
+    pub fn roles(&self) -> impl Iterator<Item = (IpAddr, Option<Role>)> {
+        let last = |probe: &Probe| {
+            probe.last_response.filter(|(_, at)| *at == probe.asked_at).map(|(role, _)| role)
+        };
+        self.probes.iter().map(move |(address, probe)| (*address, last(probe)))
+    }
+
+    /// The databases that take writes, if every registered target was asked: a writer that is
+    /// registered must have had its chance to say so. One whose role is unknown may be the writer,
+    /// and counts as one that was not asked.
+    pub fn writers(&self, now: DateTime<Utc>) -> Option<Addresses> {
+        let was_asked = |member| {
+            let is_unknown = self.role(member, now) == Some(Role::Unknown);
+            !is_unknown
+                && self.probes.get(&member).is_some_and(|probe| age(probe.asked_at, now) <= CURRENT)
+        };
+        let takes_writes = |address: &IpAddr| self.role(*address, now) == Some(Role::Writer);
+        let writers = self.probes.keys().copied().filter(takes_writes);
+        if !self.group.registered().all(was_asked) {
+            return None;
+        }
+        Addresses::new(writers)
+    }
+
+    /// Where a database may be that can say whether it takes writes: every address that a witness
+    /// named, or that is or was registered. The standby of an instance is where its writer was.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = IpAddr> {
+        let members = self
+            .topology
+            .iter()
+            .flat_map(|snapshot| &snapshot.topology.0)
+            .flat_map(|(_, addresses)| addresses.iter());
+        let registered =
+            self.group.registered().chain(self.group.draining()).chain(self.group.deregistered());
+        self.last_dns_answer()
+            .into_iter()
+            .flat_map(Addresses::iter)
+            .chain(members)
+            .chain(registered)
+    }
+
+    /// Who says now where the one writer is, DNS first.
+    pub fn claims(&self, now: DateTime<Utc>) -> Vec<Claim<'_>> {
+        let dns = self.dns(now).map(|stable| Claim {
+            witness: Witness::Dns,
+            addresses: &stable.answer.addresses,
+            as_of: None,
+            supports: true,
+            vetoes: false,
+        });
+        let event = self.event_writer(now).map(|(addresses, time)| Claim {
+            witness: Witness::Event,
+            addresses,
+            as_of: Some(time),
+            supports: true,
+            vetoes: true,
+        });
+        let counts = |snapshot: &&TopologySnapshot| {
+            age(snapshot.at, now)
+                <= if snapshot.is_silent { VETO_WHILE_FAILING } else { VETO_WHILE_UNASKED }
+        };
+        let snapshot = self.topology.as_ref().filter(counts);
+        let writer = snapshot.and_then(|snapshot| self.flagged_in(snapshot));
+        let topology = writer.map(|addresses| Claim {
+            witness: Witness::Topology,
+            addresses,
+            as_of: None,
+            supports: self.topology(now).is_some(),
+            vetoes: true,
+        });
+        [dns, event, topology].into_iter().flatten().collect()
+    }
+
+    /// Whether those who name a writer now name different ones, or one that says it is read only;
+    /// nothing if nobody but DNS answered.
+    pub(crate) fn disagrees(&self, now: DateTime<Utc>) -> Option<bool> {
+        let claims = self.claims(now);
+        let known: Vec<_> = self
+            .probes
+            .keys()
+            .filter_map(|address| Some((*address, self.role(*address, now)?)))
+            .collect();
+        let has_other_witness =
+            !known.is_empty() || claims.iter().any(|claim| claim.witness != Witness::Dns);
+        let own = known.iter().filter(|(_, role)| *role == Role::Writer);
+        let own: Vec<Addresses> = own.map(|(address, _)| (*address).into()).collect();
+        let named: Vec<&Addresses> =
+            claims.iter().map(|claim| claim.addresses).chain(&own).collect();
+        let is_read_only = |address| self.role(address, now) == Some(Role::Reader);
+        let differ = named.iter().any(|addresses| {
+            Some(addresses) != named.first() || addresses.iter().any(is_read_only)
+        });
+        has_other_witness.then_some(differ)
+    }
+
+    /// The topology that was read last, however old.
+    pub(crate) fn last_topology(&self) -> Option<&Topology> {
+        self.topology.as_ref().map(|snapshot| &snapshot.topology)
+    }
+
+    /// Why what was said so far proves nothing for these addresses, in no order.
+    pub(crate) fn doubts(
+        &self,
+        named: &Addresses,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = Doubt> {
+        let contradicted = self.topology.as_ref().and_then(|snapshot| {
+            self.flagged_in(snapshot).filter(|writer| *writer != named)?;
+            Some(Doubt { since: snapshot.at, cause: DoubtCause::Contradicted })
+        });
+        // Databases that can be asked soon know more than memory. With it the simulation saw a
+        // quarter more wrong-way switches, on the claims of an event and the RDS API while the
+        // databases had not answered yet.
+        let with_memory = self.probes.is_empty();
+        self.group.doubts(named, with_memory, now).chain(contradicted)
+    }
+
+    /// The last answer of DNS, while it is current.
+    pub fn dns(&self, now: DateTime<Utc>) -> Option<&StableAnswer> {
+        self.dns.as_ref().filter(|stable| age(stable.last, now) <= CURRENT)
+    }
+
+    /// How long ago DNS last answered, if it ever has.
+    pub(crate) fn dns_age(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.dns.as_ref().map(|stable| age(stable.last, now))
+    }
+
+    /// The addresses of the last answer of DNS, however old.
+    pub fn last_dns_answer(&self) -> Option<&Addresses> {
+        self.dns.as_ref().map(|stable| &stable.answer.addresses)
+    }
+
+    /// The topology, while it is readable.
+    pub fn topology(&self, now: DateTime<Utc>) -> Option<&Topology> {
+        let snapshot = self.topology.as_ref()?;
+        (!snapshot.is_silent && age(snapshot.at, now) <= CURRENT).then_some(&snapshot.topology)
+    }
+
+    /// Whether the RDS API gave no answer when it was asked last; nothing if it was not asked.
+    pub fn is_topology_silent(&self) -> Option<bool> {
+        self.is_topology_silent
+    }
+
+    /// For how long the RDS API has named the readers that it named last, and no others: from the
+    /// first to the last of an unbroken row of equal answers.
+    pub(crate) fn readers_stable_for(&self) -> Duration {
+        self.readers.as_ref().map(|row| age(row.since, row.last)).unwrap_or_default()
+    }
+
+    /// The addresses of the instance that the newest event names, and the event's time. A text only
+    /// selects among the cluster's members, which are taken from the last topology that could be
+    /// read.
+    pub(crate) fn event_writer(&self, now: DateTime<Utc>) -> Option<(&Addresses, DateTime<Utc>)> {
+        let (id, time) = self.event_writers.iter().max_by_key(|(_, time)| *time)?;
+        let addresses = self.topology.as_ref()?.topology.member(id)?;
+        (age(*time, now) < EVENT).then_some((addresses, *time))
+    }
+}
