@@ -15,7 +15,7 @@ use lab::workspace::{Run, root, venv_bin, venv_program};
 use serde_json::json;
 
 /// What the commands of a person who unpacked a release name.
-const NAMED: [&str; 15] = [
+const NAMED: [&str; 17] = [
     "LICENSE",
     "README.md",
     "failover-sync-arm64.zip",
@@ -25,6 +25,8 @@ const NAMED: [&str; 15] = [
     "function-standalone.yaml",
     "infra/function.yaml",
     "infra/link.yaml",
+    "infra/terraform/examples/existing-group/main.tf",
+    "infra/terraform/main.tf",
     "samconfig.toml",
     "template.yaml",
     "x86_64/infra/database.yaml",
