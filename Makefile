@@ -43,7 +43,7 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept ticket check-peering invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept ticket check-peering preflight invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,8 @@ help: ## Show this help
 	@echo "  RESOURCE=name        what invoke invokes, if the stack has more than one function"
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
+	@echo "  TARGET_GROUP=arn:... the target group that preflight looks at"
+	@echo "  DATABASE=name        the database's endpoint, or a CNAME of it, that the group is to follow"
 	@echo "  VPC, PEER, ROUTED    ranges for check-peering: VPC='10.50.0.0/21' PEER='172.20.0.0/20' ROUTED='172.19.0.0/20'"
 	@echo "  PEER_ROUTED, CIDRS   what PEER routes already; or ranges of which check-peering compares each with each"
 	@echo "  MINUTES=30           how long soak goes on"
@@ -231,6 +233,9 @@ $(LAYERS:%=deploy-%): deploy-%: $(if $(DIST),packaged,setup) named
 
 accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
 	@python infra/accept.py $(STACK) $(ENDPOINT)
+
+preflight: setup ## Whether the function can keep TARGET_GROUP, which exists, for DATABASE; changes nothing
+	@python infra/preflight.py $(TARGET_GROUP) $(DATABASE)
 
 ticket: setup ## What a vendor needs for its endpoint to STACK, ready to paste
 	@python infra/ticket.py $(STACK)$(if $(TO), --to $(TO))$(if $(NAME), --name '$(NAME)')

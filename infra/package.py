@@ -36,7 +36,14 @@ GLIBC = 34
 TEMPLATES = [
     "template.yaml", "infra/database.yaml", "infra/function.yaml", "infra/flush-hosts.yaml"
 ]
-PROGRAMS = ["infra/accept.py", "infra/check_peering.py", "infra/ticket.py"]
+PROGRAMS = [
+    f"infra/{name}.py"
+    for name in [
+        *("accept", "check_peering", "preflight", "ticket"),
+        # What they are made of.
+        *("preflight_checks/*", "rds_endpoint", "read_only"),
+    ]
+]
 GUIDES = [
     f"{directory}*.{kind}"
     for directory in ["", "functions/", "infra/", "tests/"]

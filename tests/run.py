@@ -1,4 +1,4 @@
-"""Builds the test programs with cargo and runs them beside each other.
+"""Builds the test programs with cargo, and runs them and those in Python beside each other.
 
 Most of them wait most of the time: for a deployment, a schedule, a watch, a database that starts.
 Those run WAITING at a time. The others compute: simulations and properties. Those run one after
@@ -74,11 +74,21 @@ class Program:
 
     @property
     def computes(self):
-        return self.target in COMPUTING
+        return self.target in COMPUTING or self.package == "python"
 
     def count(self, what):
-        counts = re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)
-        return sum(map(int, counts))
+        cargo = re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)
+        return sum(map(int, cargo)) + self.count_in_python(what)
+
+    def count_in_python(self, what):
+        ran = sum(map(int, re.findall(r"^Ran (\d+) tests? in ", self.output, re.MULTILINE)))
+        verdict = re.search(r"^(OK|FAILED) \((.*)\)$", self.output, re.MULTILINE)
+        counts = dict(re.findall(r"(\w+)=(\d+)", verdict[2] if verdict else ""))
+        failed = int(counts.get("failures", 0)) + int(counts.get("errors", 0))
+        if what == "failed":
+            return failed
+        # The parts of a test fail one by one.
+        return max(ran - failed - int(counts.get("skipped", 0)), 0)
 
     def run(self, environment):
         self.began = time.monotonic()
@@ -117,12 +127,21 @@ def build(selected):
             yield Program(directory.name, target, [message["executable"]], directory)
 
 
+def in_python():
+    """A program for each folder with test_*.py in it."""
+    path = {"PYTHONPATH": f"{ROOT / 'infra'}:{ROOT / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    for folder in sorted({file.parent for file in ROOT.glob("tests/*/test_*.py")}):
+        command = [sys.executable, "-m", "unittest", "discover", "-s", folder]
+        yield Program("python", folder.name, command, ROOT, path)
+
+
 def prepared(programs, deployed):
     """The same in the order of their start, and once more those of binaries that are deployed."""
     if deployed:
         of_waiting = {"RUST_TEST_THREADS": WAITING_THREADS, "BUILT_TEMPLATES": ".aws-sam"}
         for program in programs:
-            program.environment = {} if program.computes else of_waiting
+            if not program.computes:
+                program.environment = of_waiting
         for one in [one for one in programs if one.target in DEPLOYED]:
             binary = {"BOOTSTRAP": str(ROOT / DEPLOYED[one.target])}
             again = replace(one, environment=one.environment | binary, deployed=True)
@@ -180,7 +199,8 @@ def main():
     )
     is_quick = parser.parse_args().quick
     quick = ["--lib", *(f"--test={name}" for name in QUICK)]
-    programs = prepared(list(build(quick if is_quick else [])), deployed=not is_quick)
+    programs = [*build(quick if is_quick else []), *in_python()]
+    programs = prepared(programs, deployed=not is_quick)
     sys.exit(not run(programs))
 
 
