@@ -43,7 +43,7 @@ FUNCTION ?= $(STACK)
 # sam validate wants a Region; which one does not matter.
 LINT_REGION := us-east-1
 
-.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named deploy $(LAYERS:%=deploy-%) accept ticket check-peering preflight invoke status clean
+.PHONY: help setup mariadb mysql demo picture demo-mysql lab soak simulate fuzz bench check test programs arm64 lint tables deny build build-arm64 package packaged preset named configure deploy $(LAYERS:%=deploy-%) accept ticket check-peering preflight invoke status clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +59,7 @@ help: ## Show this help
 	@echo "  FUNCTION=name        the function of status, if it is not named after the stack"
 	@echo "  PAYLOAD='{...}'      what invoke sends (default: {}), for example '{\"dryRun\": true}'"
 	@echo "  TARGET_GROUP=arn:... the target group that preflight looks at"
-	@echo "  DATABASE=name        the database's endpoint, or a CNAME of it, that the group is to follow"
+	@echo "  DATABASE=name        the database's endpoint, or a CNAME of it, for configure and preflight"
 	@echo "  VPC, PEER, ROUTED    ranges for check-peering: VPC='10.50.0.0/21' PEER='172.20.0.0/20' ROUTED='172.19.0.0/20'"
 	@echo "  PEER_ROUTED, CIDRS   what PEER routes already; or ranges of which check-peering compares each with each"
 	@echo "  MINUTES=30           how long soak goes on"
@@ -233,6 +233,9 @@ $(LAYERS:%=deploy-%): deploy-%: $(if $(DIST),packaged,setup) named
 
 accept: setup ## List the endpoint connections of STACK, and accept the pending ENDPOINT
 	@python infra/accept.py $(STACK) $(ENDPOINT)
+
+configure: setup ## Fill the parameters of a deployment from DATABASE, and ask for the rest; changes nothing on AWS
+	@python infra/configure.py $(DATABASE)$(if $(filter-out default,$(PRESET)), --preset $(PRESET))
 
 preflight: setup ## Whether the function can keep TARGET_GROUP, which exists, for DATABASE; changes nothing
 	@python infra/preflight.py $(TARGET_GROUP) $(DATABASE)

@@ -34,14 +34,17 @@ MACHINES = {"x86_64": 62, "arm64": 183}
 GLIBC = 34
 # What refers to a zip, itself or by what it nests.
 TEMPLATES = [
-    "template.yaml", "infra/database.yaml", "infra/function.yaml", "infra/flush-hosts.yaml"
+    "template.yaml",
+    "infra/database.yaml",
+    "infra/function.yaml",
+    "infra/flush-hosts.yaml",
 ]
 PROGRAMS = [
     f"infra/{name}.py"
     for name in [
-        *("accept", "check_peering", "preflight", "ticket"),
+        *("accept", "check_peering", "configure", "preflight", "ticket"),
         # What they are made of.
-        *("preflight_checks/*", "rds_endpoint", "read_only"),
+        *("configuration/*", "preflight_checks/*", "rds_endpoint", "read_only"),
     ]
 ]
 GUIDES = [
@@ -51,7 +54,8 @@ GUIDES = [
 ]
 MODULE = ["infra/terraform/*.md", "infra/terraform/**/*.tf"]
 SHIPPED = [
-    "LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql", *PROGRAMS, *GUIDES, *MODULE
+    *("LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql"),
+    *(*PROGRAMS, *GUIDES, *MODULE),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Prints infra/function.yaml as function-standalone.yaml: for whatever takes a template.
+"""Prints infra/function.yaml as function-standalone.yaml, which whatever takes a template takes.
 
 usage: standalone.py
 
@@ -23,9 +23,7 @@ ADDED = """
 Parameters:
   CodeS3Bucket:
     Type: String
-    Description: >-
-      Bucket in the function's Region that has its zip, failover-sync-arm64.zip or
-      failover-sync-x86_64.zip of the release.
+    Description: Bucket in the function's Region that has its zip, failover-sync-ARCHITECTURE.zip.
     AllowedPattern: ^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$
     ConstraintDescription: must be the name of a bucket.
   CodeS3Key:
@@ -38,7 +36,8 @@ Parameters:
   CodeS3ObjectVersion:
     Type: String
     Description: >-
-      Version of that object, if the bucket has versions. Empty = the newest when the key changes.
+      Version of that object, if the bucket has versions. Empty = the newest when the key is
+      another one.
     Default: ''
   Architecture:
     Type: String
@@ -48,10 +47,9 @@ Conditions:
   CodeS3ObjectVersionGiven: !Not [!Equals [!Ref CodeS3ObjectVersion, '']]
 """
 CODE = """
-Code:
-  S3Bucket: !Ref CodeS3Bucket
-  S3Key: !Ref CodeS3Key
-  S3ObjectVersion: !If [CodeS3ObjectVersionGiven, !Ref CodeS3ObjectVersion, !Ref AWS::NoValue]
+S3Bucket: !Ref CodeS3Bucket
+S3Key: !Ref CodeS3Key
+S3ObjectVersion: !If [CodeS3ObjectVersionGiven, !Ref CodeS3ObjectVersion, !Ref AWS::NoValue]
 """
 
 
@@ -64,7 +62,8 @@ def standalone(source=SOURCE):
             put(member(template, part.value), name, body)
     function = member(member(template, "Resources"), "Function")
     remove(function, "Metadata")
-    put(member(function, "Properties"), *parsed(CODE).value[0])
+    code = yaml.ScalarNode("tag:yaml.org,2002:str", "Code")
+    put(member(function, "Properties"), code, parsed(CODE))
     lay_out(template, 0)
     return HEAD + yaml.serialize(template, Dumper=Compact, width=sys.maxsize, allow_unicode=True)
 
@@ -92,7 +91,7 @@ def put(mapping, name, body):
 def lay_out(node, depth):
     if isinstance(node, yaml.ScalarNode):
         node.style = None
-        # A text over several lines. In JSON, the dashboard's, spaces mean something in words alone.
+        # A text over several lines; in JSON, the dashboard's, only a space between words counts.
         node.value = re.sub(r"\s*\n\s*", " ", node.value).strip()
         if node.value.startswith('{"widgets"'):
             node.value = re.sub(r'(?<=[:,\[{"\]}]) +(?=["\[{\d])', "", node.value)

@@ -6,7 +6,7 @@ variable "target_group_arn" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(arn:aws(-cn|-eusc|-iso|-iso-b|-iso-e|-iso-f|-us-gov)?:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]{16})$", var.target_group_arn))
+    condition     = can(regex("^(arn:aws(-cn|-eusc|-iso|-iso-b|-iso-e|-iso-f|-us-gov)?:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-z]+)$", var.target_group_arn))
     error_message = "target_group_arn must be the ARN of a target group."
   }
 }
@@ -18,7 +18,7 @@ variable "reader_target_group_arn" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(arn:aws(-cn|-eusc|-iso|-iso-b|-iso-e|-iso-f|-us-gov)?:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]{16})?$", var.reader_target_group_arn))
+    condition     = can(regex("^(arn:aws(-cn|-eusc|-iso|-iso-b|-iso-e|-iso-f|-us-gov)?:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-z]+)?$", var.reader_target_group_arn))
     error_message = "reader_target_group_arn must be the ARN of a target group, or empty."
   }
 }
@@ -53,7 +53,7 @@ variable "load_balancer_arn" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^(arn:aws(-cn|-eusc|-iso|-iso-b|-iso-e|-iso-f|-us-gov)?:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:loadbalancer/net/[A-Za-z0-9-]{1,32}/[0-9a-f]{16})$", var.load_balancer_arn))
+    condition     = can(regex("^(arn:aws(-cn|-eusc|-iso|-iso-b|-iso-e|-iso-f|-us-gov)?:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:loadbalancer/net/[A-Za-z0-9-]{1,32}/[0-9a-z]+)$", var.load_balancer_arn))
     error_message = "load_balancer_arn must be the ARN of a Network Load Balancer."
   }
 }

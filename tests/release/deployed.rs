@@ -23,6 +23,8 @@ const NAMED: [&str; 17] = [
     "flush-hosts-arm64.zip",
     "flush-hosts-x86_64.zip",
     "function-standalone.yaml",
+    "infra/configuration/fill.py",
+    "infra/configure.py",
     "infra/function.yaml",
     "infra/link.yaml",
     "infra/terraform/examples/existing-group/main.tf",

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-/// Reads the identifier of a DB cluster or instance; upper and lower case do not matter, as in RDS.
-///
-/// The rule is RDS's: letters, digits and single hyphens, 63 at most, first a letter, last no
-/// hyphen (RDS API, `CreateDBInstance`, `CreateDBCluster`).
+/// Reads the identifier of a DB cluster or instance by RDS's rule: letters, digits and single
+/// hyphens, 63 at most, first a letter, last no hyphen, in any case (RDS API, `CreateDBInstance`,
+/// `CreateDBCluster`).
 ///
 /// # Errors
 /// Says what is wrong with it in words that follow the name of what it was given for.
@@ -43,8 +42,7 @@ impl ClusterMember {
     }
 }
 
-/// Whether an instance with this status may take connections: everything but one that is not there
-/// yet, or is not there any more.
+/// Whether an instance with this status may take connections: all but what is not there now.
 pub fn can_serve(status: &str) -> bool {
     const OUT: [&str; 8] = [
         "creating",

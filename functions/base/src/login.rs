@@ -12,8 +12,7 @@ pub enum LoginMethod {
 }
 
 impl LoginMethod {
-    /// Reads the values of two variables with these names, of which one at most may be given.
-    /// Nothing if none is, or if there is a mistake.
+    /// Reads two variables with these names, one at most given; nothing for none or a mistake.
     pub fn parse(
         [user_name, secret_name]: [&str; 2],
         user: Option<String>,
@@ -37,8 +36,7 @@ impl LoginMethod {
     }
 }
 
-/// The SDK puts the user into the token's URL as it is, so a name that would need escaping is
-/// signed as another one.
+/// The SDK signs the user unescaped: a name that needs escaping would be another one.
 fn check_user(user: String) -> Result<String, String> {
     let is_plain = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
     is_plain.then_some(user.clone()).ok_or_else(|| {

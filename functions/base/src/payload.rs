@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// The longest watch that a configuration or a payload may ask for. Failovers of clusters take up
-/// to a minute, those of instances up to two; DNS follows within one.
+/// The longest watch: clusters fail over in up to a minute, instances in two; DNS follows in one.
 pub const WATCH_LIMIT: Duration = Duration::from_secs(180);
 
-/// What a person may ask for. The keys' case, `-` and `_` do not matter, because a dry run that was
-/// misspelled would be a real one. They count at the top of a payload alone: what stands deeper or
-/// in a text must not disarm a failover. Other keys, such as the console's `key1`, are ignored.
+/// What a person may ask for, at the top of a payload: deeper or in a text it must not disarm a
+/// failover. Case, `-` and `_` do not matter: a misspelled dry run would be a real one. Other keys,
+/// such as the console's `key1`, are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `dryRun`: true or false.

@@ -21,19 +21,15 @@ pub const NAMESPACE: &str = "FailoverSync";
 /// A metric: its name, its unit as CloudWatch calls it, and its value, if that is known.
 pub type Metric = (&'static str, &'static str, Option<Value>);
 
-/// The line of metrics, in CloudWatch's embedded metric format, with one dimension, its name and
-/// value. What is unknown is left out, because a zero would look like a good one; if nothing is
-/// known there is no line.
-///
-/// Source of the form: "Specification: Embedded metric format" of the CloudWatch guide: a root
-/// object with `_aws`, at most 100 metrics, the dimension a string member of the root. `timestamp`
-/// is in milliseconds since 1970.
+/// A line of metrics with one dimension, its name and value (CloudWatch guide, "Specification:
+/// Embedded metric format": at most 100 metrics, `timestamp` in milliseconds since 1970). What is
+/// unknown is left out: a zero would look like a good one. All unknown, it is no line.
 pub fn metrics_line(
     (name, value): (&str, &str),
     metrics: &[Metric],
     timestamp: i64,
 ) -> Option<Value> {
-    // JSON has no NaN: such a value became a null, and CloudWatch would drop the whole line.
+    // JSON has no NaN: as a null it would make CloudWatch drop the whole line.
     let number = |value: &'_ Option<Value>| value.clone().filter(Value::is_number);
     let known =
         || metrics.iter().filter_map(|(name, unit, value)| Some((name, unit, number(value)?)));

@@ -1,5 +1,4 @@
-//! The databases that a run asks for their role: whether it can log in, and which of them it leaves
-//! alone for a while.
+//! The databases of a run as servers: whether it can log in, and which it leaves alone for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,31 +10,24 @@ use tokio::time::Instant;
 
 use crate::ports::ProbeSessions;
 
-/// Nothing waits longer than this for a database.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Nor than this, every other time, for one that did not answer: a dead host must not keep the new
-/// writer waiting, and a slow one must have its chance.
+/// Every other time for a silent one: a slow one has its chance, a dead one delays no new writer.
 const REPEATED_PROBE_LIMIT: Duration = Duration::from_millis(400);
 
-/// A login that could not be fetched is fetched again after this.
 const LOGIN_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// A database that did not answer is asked again after this, and then after twice as long each
-/// time,
+/// A database that did not answer is asked again after this, then after twice as long each time,
 const BACK_OFF: Duration = Duration::from_millis(250);
 
-/// up to this: always one that is registered, and any other one at the beginning of a run, when it
-/// may be promoted,
+/// up to this if it is registered, or while a run begins, when any may be promoted;
 const BACK_OFF_AT_MOST: Duration = Duration::from_secs(1);
 
-/// for which a run counts for so long,
 const BEGINNING: Duration = Duration::from_secs(60);
 
-/// or later up to this.
+/// else up to this.
 const LATER_BACK_OFF_AT_MOST: Duration = Duration::from_secs(15);
 
-/// What one run knows of the databases as servers. What they say is evidence.
 pub(crate) struct Databases<'a> {
     pub(crate) sessions: Arc<dyn ProbeSessions + 'a>,
     pub(crate) login: Login,
@@ -45,19 +37,16 @@ pub(crate) struct Databases<'a> {
     start: Instant,
 }
 
-/// What the databases are logged in with.
 pub(crate) enum Login {
     Unknown,
     Ready,
     Missing(Failure, Instant),
 }
 
-/// How a database has not answered.
 #[derive(Default)]
 struct FailedProbes {
-    /// So many times in a row.
     in_a_row: u32,
-    /// Why, the last time: the log says it once.
+    /// The log says it once.
     kind: Option<&'static str>,
 }
 
@@ -73,7 +62,6 @@ impl<'a> Databases<'a> {
         }
     }
 
-    /// A round begins, while these are still being asked.
     pub(crate) fn begin_round(&mut self, being_asked: BTreeSet<IpAddr>) {
         self.asked_this_round = being_asked;
     }
@@ -87,7 +75,6 @@ impl<'a> Databases<'a> {
         self.asked_this_round.insert(address);
     }
 
-    /// Why nobody can be asked now, unless it is time to fetch the login again.
     pub(crate) fn missing_login(&self) -> Option<&Failure> {
         match &self.login {
             Login::Missing(failure, at) if at.elapsed() < LOGIN_RETRY_AFTER => Some(failure),
@@ -95,7 +82,6 @@ impl<'a> Databases<'a> {
         }
     }
 
-    /// Notes that it is asked now: how long to wait for it.
     pub(crate) fn begin_probe(&mut self, address: IpAddr) -> Duration {
         self.asked_at.insert(address, Instant::now());
         match self.failed.get(&address) {
@@ -104,7 +90,6 @@ impl<'a> Databases<'a> {
         }
     }
 
-    /// Whether one that did not answer is left alone for a while.
     pub(crate) fn is_backing_off(&self, address: IpAddr, is_registered: bool) -> bool {
         let Some(failed) = self.failed.get(&address) else { return false };
         let is_late = self.start.elapsed() >= BEGINNING && !is_registered;
@@ -113,12 +98,11 @@ impl<'a> Databases<'a> {
         self.asked_at.get(&address).is_some_and(|at| at.elapsed() < back_off)
     }
 
-    /// It answered.
     pub(crate) fn record_answer(&mut self, address: IpAddr) {
         self.failed.remove(&address);
     }
 
-    /// It did not answer; whether that is news for the log.
+    /// Whether that is news for the log.
     pub(crate) fn record_failure(&mut self, address: IpAddr, failure: &Failure) -> bool {
         let failed = self.failed.entry(address).or_default();
         failed.in_a_row += 1;

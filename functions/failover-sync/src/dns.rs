@@ -20,8 +20,7 @@ use tokio::time::{Instant, timeout};
 use crate::error::{DnsError, DnsFailure};
 use crate::ports::Dns;
 
-/// A lookup is over after this, however many servers are asked. The VPC resolver answers in
-/// milliseconds.
+/// A lookup is over after this, whatever the servers; the VPC resolver takes milliseconds.
 pub const LIMIT: Duration = Duration::from_secs(3);
 
 /// So much of it is left for the error that names the servers.
@@ -30,10 +29,8 @@ const MARGIN: Duration = Duration::from_millis(100);
 /// The first of a list are asked, as a C library does.
 const SERVERS_AT_MOST: usize = 3;
 
-/// Tries of each server after the first.
 const RETRIES: u32 = 1;
 
-/// For how long the server that gave addresses last is asked first.
 const PREFERRED_FOR: Duration = Duration::from_secs(60);
 
 /// The port [`Dns`] over the network: a list of servers, asked in order.
@@ -42,8 +39,7 @@ pub struct Resolver {
     order: ServerOrder,
 }
 
-/// In which order the servers of a list are asked: as given, but for a minute the one first that
-/// gave addresses last.
+/// The order in which servers are asked: as given, but for a minute the last with addresses first.
 #[derive(Debug, Default)]
 pub struct ServerOrder(Mutex<Option<(usize, Instant)>>);
 
@@ -57,8 +53,7 @@ impl ServerOrder {
         std::iter::once(first).chain((0..servers).filter(move |server| *server != first))
     }
 
-    /// Notes what a server answered. One that knows no address is not asked first: another one may
-    /// know it.
+    /// Notes an answer. A server that knows no address is not asked first: another one may.
     pub fn note(&self, server: usize, has_addresses: bool) {
         let mut preferred = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*preferred {
@@ -87,8 +82,8 @@ impl Resolver {
         }
     }
 
-    /// Asks the servers that a `resolv.conf` names. Names are asked as they are given, so that its
-    /// search list is not read: a domain that is none must not keep the function from starting.
+    /// Asks the servers that a `resolv.conf` names. Its search list is not read: a domain that is
+    /// none must not keep the function from starting.
     ///
     /// # Errors
     /// When it names no server.
@@ -125,8 +120,7 @@ impl Resolver {
 }
 
 impl Dns for Resolver {
-    /// The next server is asked when one is silent, cannot be reached, refuses or fails. That there
-    /// is no such name, or no address, is an answer.
+    /// That there is no such name or address is an answer; any other failure asks the next server.
     async fn lookup(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         let error = |servers: &[&str], answer| DnsError {
             name: name.to_owned(),

@@ -11,10 +11,9 @@ use reconcile::target::{DescribedTarget, Target};
 use crate::error::{AwsError, DEREGISTER, REGISTER, chain};
 use crate::ports::TargetGroups;
 
-/// The IAM actions that this adapter calls.
-///
-/// DescribeTargetHealth has no resource types and needs `Resource: "*"`; the other two take the
-/// target group's ARN (Service Authorization Reference, Elastic Load Balancing V2).
+/// The IAM actions called here. DescribeTargetHealth has no resource types and needs `Resource:
+/// "*"`; the others take the target group's ARN (Service Authorization Reference, Elastic Load
+/// Balancing V2).
 pub const IAM_ACTIONS: [&str; 3] = [DESCRIBE, REGISTER, DEREGISTER];
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
@@ -24,8 +23,7 @@ pub struct Elbv2(pub Client);
 
 impl TargetGroups for Elbv2 {
     async fn describe(&self, group: &TargetGroupArn) -> Result<Vec<DescribedTarget>, AwsError> {
-        // No `Targets` in the request: only then are draining targets listed. The answer is not
-        // paginated.
+        // Without `Targets`: only then are draining targets listed. The answer is not paginated.
         let request = self.0.describe_target_health().target_group_arn(group.as_str());
         let response = request.customize().config_override(checked()).send().await;
         let response = response.map_err(|error| AwsError::new(DESCRIBE, group.as_str(), error))?;
@@ -42,8 +40,7 @@ impl TargetGroups for Elbv2 {
     async fn register(&self, group: &TargetGroupArn, targets: &[Target]) -> Result<(), AwsError> {
         match self.register_in(None, group, targets).await {
             Err(error) if is_about_zone(&error) => {
-                // An address outside the VPC needs a zone, and one inside must have none: each on
-                // its own.
+                // Outside the VPC an address needs a zone, inside it must have none: one by one.
                 for target in targets.chunks(1) {
                     match self.register_in(None, group, target).await {
                         Err(error) if is_about_zone(&error) => {
@@ -63,9 +60,8 @@ impl TargetGroups for Elbv2 {
         group: &TargetGroupArn,
         targets: &[DescribedTarget],
     ) -> Result<(), AwsError> {
-        // An `Id` without its port does nothing when the target is on another port than the
-        // group's, and returns 200. What an address outside the VPC needs is not documented for
-        // this call: its zone goes back, as other controllers do it.
+        // An `Id` without its port returns 200 and does nothing on another port than the group's.
+        // Outside the VPC the zone goes back, as other controllers do it: undocumented.
         let described = |target: &DescribedTarget| {
             description(target.id.clone(), target.port)
                 .set_availability_zone(target.zone.clone())
@@ -98,10 +94,9 @@ impl Elbv2 {
     }
 }
 
-/// Whether AWS misses a zone, as it does for an address outside the VPC, of a peer or on premises
-/// (RegisterTargets, `TargetDescription`: "If the IP address is outside the VPC, this parameter is
-/// required. … the only supported value is all"). It says so in the text of a general code only, in
-/// more than one wording.
+/// Whether AWS misses a zone (RegisterTargets, `TargetDescription`: "If the IP address is outside
+/// the VPC, this parameter is required. … the only supported value is all"), as for a peer or on
+/// premises. Only the text of a general code says so, in more than one wording.
 fn is_about_zone(error: &AwsError) -> bool {
     error.code.as_deref() == Some("ValidationError") && chain(error).contains("Availability Zone")
 }

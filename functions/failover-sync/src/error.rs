@@ -1,12 +1,11 @@
-//! What can go wrong, in words for the person who reads it at night.
-//!
-//! A `Display` never repeats its source; [`chain`] joins them. Each error has a stable name, which
+//! What can go wrong, in words for the person who reads it at night. The stable name of an error
 //! becomes the `errorType` of a failed invocation.
 
 use base::payload::PayloadError;
 use base::report::Failure;
 use lambda_runtime::Diagnostic;
 pub use platform::error::{AwsError, chain};
+use platform::runtime::error_type;
 use reconcile::binding::Family;
 use reconcile::network::AddressRefusal;
 use reconcile::plan::Plan;
@@ -14,9 +13,7 @@ use reconcile::report::{Report, strings};
 use reconcile::target::{DescribedTarget, Target};
 use thiserror::Error;
 
-/// The IAM action that registers targets.
 pub(crate) const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
-/// The IAM action that deregisters them.
 pub(crate) const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 
 /// Why a run failed. The message of the invocation's error names each failure.
@@ -40,21 +37,14 @@ pub enum RunError {
 
 impl From<RunError> for Diagnostic {
     fn from(error: RunError) -> Diagnostic {
-        let error_type = match &error {
+        let kind = match &error {
             RunError::BadPayload(_) => "BadPayload",
             RunError::UnknownBinding { .. } => "UnknownBinding",
             RunError::Bindings(report) => {
-                let mut kinds = report
-                    .failures()
-                    .filter_map(|binding| binding.error.as_ref())
-                    .map(|error| error.kind);
-                kinds
-                    .next()
-                    .filter(|first| kinds.all(|kind| kind == *first))
-                    .unwrap_or("SeveralFailures")
+                error_type(report.failures().filter_map(|it| Some(it.error.as_ref()?.kind)))
             }
         };
-        Diagnostic { error_type: error_type.to_owned(), error_message: error.to_string() }
+        Diagnostic { error_type: kind.to_owned(), error_message: error.to_string() }
     }
 }
 
@@ -144,7 +134,6 @@ pub enum Phase {
     Deregistering(Vec<DescribedTarget>),
 }
 
-/// What another look may do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
     /// Nothing: somebody must change a role or a configuration.
@@ -155,12 +144,10 @@ pub(crate) enum Remedy {
     Patience,
     /// The same, if the right to write was given a moment ago.
     Permission,
-    /// It may succeed.
     Retry,
 }
 
 impl SyncError {
-    /// What another look may do about it.
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
             SyncError::Aws { source, .. } | SyncError::NothingRead { group: source, .. } => {
@@ -214,8 +201,7 @@ pub enum DnsFailure {
     /// The name does not exist.
     #[error("answered NXDOMAIN: check the endpoint's spelling")]
     NoSuchName,
-    /// The name exists and has no address in this family; a chain of CNAMEs that ends nowhere looks
-    /// like this.
+    /// The name has no address in this family, or its chain of CNAMEs ends nowhere.
     #[error(
         "answered without an address: check \"ipAddressType\", and that the CNAME chain does not \
          loop"

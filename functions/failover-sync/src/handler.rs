@@ -24,8 +24,7 @@ use crate::telemetry;
 /// When the Runtime API cannot be reached any more.
 pub async fn serve<P: Ports>(synchronizer: Synchronizer<P>) -> Result<(), Error> {
     let synchronizer = Arc::new(synchronizer);
-    // Before Lambda is asked for the first event. In a task of its own: whatever goes wrong, the
-    // function starts.
+    // In a task, before Lambda is asked for the first event: whatever goes wrong, it starts.
     let _ = tokio::spawn(Arc::clone(&synchronizer).warm_up()).await;
     let first = Once::new();
     let service = service_fn(|event: LambdaEvent<Value>| {
@@ -36,8 +35,7 @@ pub async fn serve<P: Ports>(synchronizer: Synchronizer<P>) -> Result<(), Error>
     Runtime::new(service).layer(layer_fn(RequestSpan)).run().await
 }
 
-/// Lambda tells the function's time limit with each event and not before, so that the first one has
-/// to say it.
+/// Lambda tells the time limit with each event and not before, so the first one has to say it.
 fn warn_of_a_short_limit(context: &Context, watch: Duration) {
     let left = deadline(context) - Instant::now();
     if left < watch {
@@ -51,7 +49,6 @@ fn warn_of_a_short_limit(context: &Context, watch: Duration) {
     }
 }
 
-/// What whoever sends events must know.
 fn warn_of(trigger: &Trigger) {
     if let Some(shape) = &trigger.unread {
         warn!(

@@ -13,7 +13,7 @@
 //! 7. [`telemetry`]: the report as a log line and as metrics; its JSON is the result.
 //!
 //! The world is behind the traits of [`ports`]; [`dns`], [`elbv2`], [`rds`] and [`role_probe`]
-//! implement them, and `limit` keeps the bindings from crowding AWS. Every error is in [`error`],
+//! implement them, and `context` keeps the bindings from crowding AWS. Every error is in [`error`],
 //! with its remedy.
 //!
 //! **What it has not:** a rule. What follows from what was seen is decided in the crate
@@ -25,7 +25,6 @@ pub mod dns;
 pub mod elbv2;
 pub mod error;
 pub mod handler;
-mod limit;
 pub mod ports;
 mod process_state;
 mod questions;

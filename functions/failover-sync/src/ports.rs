@@ -1,5 +1,4 @@
-//! What the loop needs from the world. The adapters implement these traits for AWS and DNS, tests
-//! for fakes.
+//! What the loop needs from the world; tests implement these traits with fakes.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -81,8 +80,7 @@ pub trait TargetGroups: Send + Sync + 'static {
 
 /// Asks the RDS API about a cluster.
 pub trait Clusters: Send + Sync + 'static {
-    /// The instances of the cluster, and which of them are flagged as the writer: one, or for some
-    /// clusters none or several.
+    /// The instances of the cluster, with those flagged as the writer: one, or none or several.
     ///
     /// # Errors
     /// When RDS refused or could not be reached.
@@ -92,9 +90,7 @@ pub trait Clusters: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<ClusterMember>, AwsError>> + Send;
 }
 
-/// Opens sessions with databases.
-///
-/// It is optional, and so an object: a function without it is the same function.
+/// Opens sessions with databases. Optional, so an object: without it the function is the same.
 pub trait RoleProbe: Send + Sync + 'static {
     /// The sessions of one run with the databases of this binding. None is open yet.
     fn sessions<'a>(&'a self, binding: &'a Binding) -> Box<dyn ProbeSessions + 'a>;
@@ -102,8 +98,7 @@ pub trait RoleProbe: Send + Sync + 'static {
 
 /// The sessions of one run with the databases of one binding.
 pub trait ProbeSessions: Send + Sync {
-    /// Gets what all of them log in with, if it has to be fetched: it takes its own time, and not
-    /// that of a database.
+    /// Fetches what all of them log in with, in its own time and not that of a database.
     ///
     /// # Errors
     /// Why there is nothing to log in with.
@@ -111,13 +106,12 @@ pub trait ProbeSessions: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Whether the database at this address takes writes; its certificate must be for the name.
-    /// Never through the load balancer. The session stays open for the next question. A question
-    /// that is given up ends it, unless it is only being opened: the next question goes on with it.
+    /// Whether the database at this address takes writes, never through the load balancer; its
+    /// certificate must be for the name. The session is kept. A question that is given up ends it,
+    /// or if it is only being opened leaves it to the next question.
     ///
     /// # Errors
-    /// Why it said nothing: it could not be reached, did not let the function in, or did not prove
-    /// who it is.
+    /// Why it said nothing: unreachable, did not let the function in, or did not prove who it is.
     fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>>;
 
     /// Says goodbye to all of them.

@@ -1,5 +1,4 @@
-//! What a process remembers of a target group from one run to the next. Only a help: a new process
-//! does without it.
+//! What a process remembers of a target group. Only a help: a new process does without it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,18 +20,13 @@ use crate::error::DnsError;
 /// A member is believed to be where it was found so long ago, if DNS does not answer now.
 const FOUND: Duration = Duration::from_secs(300);
 
-/// What a process remembers of every group.
 #[derive(Default)]
 pub(crate) struct ProcessState(Mutex<BTreeMap<TargetGroupArn, GroupState>>);
 
-/// What is remembered of one group.
 #[derive(Clone, Default)]
 pub(crate) struct GroupState {
-    /// What its runs saw.
     pub(crate) history: History,
-    /// The last time it saw the group in sync.
     pub(crate) last_in_sync: LastInSync,
-    /// Where the members of the cluster were found last.
     pub(crate) members: MemberAddresses,
 }
 
@@ -63,8 +57,7 @@ struct FoundAddresses {
 }
 
 impl MemberAddresses {
-    /// Where the member is: what DNS answers for its endpoint, or if it gave no answer, its last
-    /// one, as long as that is not old, or is an address in the group.
+    /// DNS's answer for the endpoint; without one its last, if not old or still in the group.
     pub(crate) fn resolve(
         &mut self,
         member: &ClusterMember,
@@ -99,12 +92,10 @@ impl MemberAddresses {
         }
     }
 
-    /// Forgets the members that the cluster has no more.
     pub(crate) fn retain(&mut self, is_member: impl Fn(&str) -> bool) {
         self.0.retain(|endpoint, _| is_member(endpoint));
     }
 
-    /// The name of the member that was found there last.
     pub(crate) fn tls_name(&self, address: IpAddr) -> Option<&str> {
         let found = self.0.iter().filter(|(_, found)| found.addresses.contains(address));
         found.max_by_key(|(_, found)| found.at).map(|(endpoint, _)| endpoint.as_str())

@@ -1,5 +1,4 @@
-//! The questions that are under way. Each has a limit of its own, and ends when it is answered or
-//! given up.
+//! The questions under way. Each has a limit of its own, and ends when answered or given up.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -17,7 +16,6 @@ use tokio::time::Instant;
 
 use crate::error::{AwsError, DnsError};
 
-/// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Dns,
@@ -27,7 +25,6 @@ pub(crate) enum Source {
     Database(IpAddr),
 }
 
-/// What was answered, or why nothing was.
 pub(crate) enum Answer {
     Dns(Result<DnsAnswer, DnsError>),
     Group(Result<Vec<DescribedTarget>, AwsError>),
@@ -36,14 +33,12 @@ pub(crate) enum Answer {
     Database(IpAddr, Result<Role, Failure>),
 }
 
-/// The members of a cluster, what DNS said of the endpoint of each that has one, and when the RDS
-/// API named them.
+/// What DNS said of each member that has an endpoint, and when the RDS API named them.
 pub(crate) struct ResolvedMembers {
     pub(crate) members: Vec<(ClusterMember, Option<Result<DnsAnswer, DnsError>>)>,
     pub(crate) at: DateTime<Utc>,
 }
 
-/// The questions of one run, in the order in which they were asked.
 #[derive(Default)]
 pub(crate) struct Questions<'a>(Vec<Question<'a>>);
 
@@ -66,7 +61,6 @@ impl<'a> Questions<'a> {
         self.0.iter().any(|question| question.source == source)
     }
 
-    /// When the last of them was asked.
     pub(crate) fn last_asked(&self) -> Option<Instant> {
         self.0.iter().map(|question| question.asked).max()
     }

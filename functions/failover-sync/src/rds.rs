@@ -14,9 +14,8 @@ use crate::ports::Clusters;
 pub struct Rds(pub Client);
 
 impl Rds {
-    /// A client that tries each call once. The loop waits only seconds for topology and asks again
-    /// at a later look; with tries in between it would never learn why a connection does not come
-    /// about.
+    /// A client that tries each call once: the loop waits only seconds, and asks again at a later
+    /// look. With tries in between it would never learn why a connection does not come about.
     pub fn new(aws: &SdkConfig) -> Rds {
         Rds(Client::from_conf(Builder::from(aws).retry_config(RetryConfig::disabled()).build()))
     }
@@ -28,8 +27,6 @@ impl Clusters for Rds {
         let [described] = clusters.db_clusters() else {
             return Err(AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, "it is not one cluster"));
         };
-        // None is flagged in a secondary cluster of a global database, and for a moment of a
-        // failover none or two may be.
         let flagged = described
             .db_cluster_members()
             .iter()

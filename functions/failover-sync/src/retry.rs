@@ -13,17 +13,14 @@ const IN_VAIN: u32 = 3;
 /// A refused address that is named for so long ends the run.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
 
-/// A role that was just given the right to write may be denied it for seconds (IAM is eventually
-/// consistent, IAM guide, "Troubleshoot IAM"): a denied write that lasts longer ends the run.
+/// IAM is eventually consistent (IAM guide, "Troubleshoot IAM"): a new right may take seconds.
 const DENIED_FOR: Duration = Duration::from_secs(60);
 
 /// ELBv2 throttles the whole account: after so long at first, then after twice as long each time.
 const BACK_OFF: Duration = Duration::from_secs(1);
 
-/// And never longer.
 const BACK_OFF_AT_MOST: Duration = Duration::from_secs(16);
 
-/// The errors of one run that came in a row and can be mended in the same way.
 #[derive(Default)]
 pub(crate) struct Errors(Option<Row>);
 
@@ -34,13 +31,11 @@ struct Row {
 }
 
 impl Errors {
-    /// A look succeeded.
     pub(crate) fn end(&mut self) {
         self.0 = None;
     }
 
-    /// A look failed: how much longer than usual to wait before the next one, or nothing if none
-    /// can help.
+    /// How much longer than usual to wait before the next look; nothing if none can help.
     pub(crate) fn next(&mut self, error: &SyncError) -> Option<Duration> {
         let remedy = error.remedy();
         let row = match self.0.take().filter(|row| row.remedy == remedy) {
@@ -61,8 +56,7 @@ impl Errors {
     }
 }
 
-/// Between half of it and all: the functions of an account that were throttled together must not
-/// come back together.
+/// Functions that were throttled together must not come back together.
 fn jittered(pause: Duration) -> Duration {
     let share = u32::from(RandomState::new().hash_one(()) as u16);
     pause / 2 + pause / 2 * share / u32::from(u16::MAX)

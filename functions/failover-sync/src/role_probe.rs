@@ -1,9 +1,6 @@
-//! Asks databases whether they take writes: the port [`RoleProbe`](ports::RoleProbe) over the real
-//! protocols.
-//!
-//! A session goes to an address, and its certificate must be for the name that the RDS API or the
-//! binding gives the database. So no login is sent to a server that took over the address of
-//! another.
+//! Asks databases whether they take writes: the port [`RoleProbe`](ports::RoleProbe) over SQL. A
+//! session goes to an address with a certificate for the database's name, so that no login is sent
+//! to a server that took over the address of another.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -32,20 +29,17 @@ use crate::ports::{self, BoxFuture};
 mod mysql;
 mod postgres;
 
-/// Saying goodbye to a database, and the end of TLS.
 const CLOSE_LIMIT: Duration = Duration::from_millis(200);
 
-/// A session is opened in this time, or not; a question need not wait so long for it. MySQL gives
-/// up a handshake after as long, and counts it against the client's address.
+/// A question need not wait so long for a session to open. MySQL gives up a handshake after as
+/// long, and counts it against the client's address.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// What every session needs.
 pub struct SqlRoleProbe {
     provider: Arc<CredentialProvider>,
-    /// The certificate authorities, as PEM.
     ca_bundle: Vec<u8>,
-    /// These two are made at the first use: there are many authorities, and most runs ask no
-    /// database.
+    /// Made at the first use: there are many authorities, and most runs ask no database.
     postgres: OnceLock<MakeRustlsConnect>,
     mysql: OnceLock<ConnectOptions>,
 }
@@ -77,7 +71,6 @@ impl ports::RoleProbe for SqlRoleProbe {
     }
 }
 
-/// The sessions of one run.
 struct RunSessions<'a> {
     probe: &'a SqlRoleProbe,
     binding: &'a Binding,
@@ -85,16 +78,13 @@ struct RunSessions<'a> {
     kept: Mutex<BTreeMap<IpAddr, Kept>>,
 }
 
-/// What the secret holds, or why it could not be read: fetched once in a run, however many
-/// databases there are, and a second time if a server refuses it. It may have been rotated in
-/// between.
+/// Fetched once in a run, and once more if a server refuses it: it may have been rotated since.
 #[derive(Default)]
 struct Secret {
     fetch: Option<Shared<BoxFuture<'static, Result<Credentials, Failure>>>>,
     was_refused: bool,
 }
 
-/// A session between two questions.
 enum Kept {
     Open(OpenSession),
     Opening(Opening),
@@ -108,8 +98,7 @@ enum OpenSession {
     MySql(Connection),
 }
 
-/// A question that waits for a session to open. If it is given up the session is kept for the next
-/// one.
+/// Given up, the question leaves the session to the next one.
 struct PendingSession<'s> {
     kept: &'s Mutex<BTreeMap<IpAddr, Kept>>,
     address: IpAddr,
@@ -129,8 +118,7 @@ impl ports::ProbeSessions for RunSessions<'_> {
 
     fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>> {
         Box::pin(async move {
-            // While it is asked the session is nobody's: if the question is given up, so is the
-            // session.
+            // While it is asked the session is nobody's: a question that is given up ends it.
             let kept = lock(&self.kept).remove(&address);
             let opening = match kept {
                 Some(Kept::Opening(opening)) => opening,
@@ -170,7 +158,6 @@ impl RunSessions<'_> {
     async fn secret(&self) -> Result<Credentials, Failure> {
         let fetch = {
             let mut secret = lock(&self.secret);
-            // What failed is fetched anew.
             let is_of_use = |fetch: &&Shared<_>| fetch.peek().is_none_or(Result::is_ok);
             match secret.fetch.as_ref().filter(is_of_use) {
                 Some(fetch) => fetch.clone(),
@@ -180,7 +167,6 @@ impl RunSessions<'_> {
         fetch.await
     }
 
-    /// In a task: it goes on while nobody waits for it.
     fn fetch(&self) -> Shared<BoxFuture<'static, Result<Credentials, Failure>>> {
         let provider = Arc::clone(&self.probe.provider);
         let endpoint = HostPort { host: String::new(), port: self.binding.port };
@@ -208,7 +194,6 @@ impl RunSessions<'_> {
         }
     }
 
-    /// The failure; a refused login lets the secret be fetched again once.
     fn refused(&self, error: &ConnectError) -> Failure {
         let failure = error.failure();
         let mut secret = lock(&self.secret);

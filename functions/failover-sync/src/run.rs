@@ -1,7 +1,4 @@
 //! One run for one binding: observe, decide, apply, and observe again to verify.
-//!
-//! [`Run`] is all the state of a run, and its methods are the steps. Here are the loop and the
-//! writes; `ask` says whom it asks, and `observe` how what they answer becomes a verdict.
 
 mod ask;
 mod observe;
@@ -29,7 +26,7 @@ use tracing::{info, warn};
 use crate::context::Context;
 use crate::databases::Databases;
 use crate::error::{AwsError, DnsError, Phase, SyncError, chain};
-use crate::ports::{Ports, TargetGroups};
+use crate::ports::Ports;
 use crate::process_state::{GroupState, MemberAddresses};
 use crate::questions::Questions;
 use crate::retry::Errors;
@@ -44,38 +41,27 @@ const IN_REGISTRATION: &str =
 /// A group that was right when it was last looked at is taken for right for so long.
 const IN_SYNC_FOR: Duration = Duration::from_secs(5);
 
-/// A run, what it has seen, and what it has to say.
 pub(crate) struct Run<'a, P: Ports> {
     context: &'a Context<P>,
     binding: &'a Binding,
     start: Instant,
     watch: Watch,
-    /// The events that concern the binding, if nothing else asks for a watch, until the RDS API
-    /// says whose they are.
+    /// If nothing else asks for a watch, until the RDS API says whose they are.
     events: Vec<RdsEvent>,
     /// When the last event that concerns the binding happened, if that says anything about now.
     event_at: Option<DateTime<Utc>>,
-    /// What was said and seen, and what was written and does not show yet.
     evidence: Evidence,
     poll_policy: PollPolicy,
-    /// What is being asked, also from one look to the next.
     questions: Questions<'a>,
-    /// Whether DNS is to be asked in this round.
     is_dns_due: bool,
-    /// Why DNS gave no answer, the last time it gave none.
     last_dns_error: Option<DnsError>,
-    /// Why the target group could not be read, until the look ends with it.
     describe_error: Option<AwsError>,
-    /// Where the members' endpoints were found last.
     members: MemberAddresses,
     /// An answer of the RDS API for whose members DNS had no addresses yet, and when it came.
     members_without_address: Option<(Vec<ClusterMember>, DateTime<Utc>)>,
-    /// The databases, if they are asked.
     databases: Option<Databases<'a>>,
     look_began: Instant,
-    /// What sort of verdict the last one was, and for what sort of reason.
     last_decided: Option<(Discriminant<Verdict>, Option<Discriminant<Reason>>)>,
-    /// Switches in a row that did not make the group what it should be.
     unconfirmed_switches: u32,
     /// When the group was last found right, if nothing else was seen since.
     in_sync_at: Option<Instant>,
@@ -83,7 +69,6 @@ pub(crate) struct Run<'a, P: Ports> {
     phase: Phase,
 }
 
-/// What follows from one look.
 enum Next {
     End,
     Verify,
@@ -125,8 +110,7 @@ impl<'a, P: Ports> Run<'a, P> {
         }
     }
 
-    /// Looks and applies until the watch is over. In a watch an error is not the end, if the next
-    /// look may succeed.
+    /// In a watch an error is not the end, if the next look may succeed.
     pub(crate) async fn converge(&mut self) -> Result<(), SyncError> {
         let mut has_verified = false;
         let mut errors = Errors::default();
@@ -141,8 +125,7 @@ impl<'a, P: Ports> Run<'a, P> {
             };
             match next {
                 Next::End => return Ok(()),
-                // The verification right after a write needs no pause; a write that does not show
-                // does.
+                // Verifying right after a write needs no pause; a write that does not show does.
                 Next::Verify if !has_verified => has_verified = true,
                 Next::Verify | Next::ObserveAgain => {
                     has_verified = false;
@@ -155,8 +138,6 @@ impl<'a, P: Ports> Run<'a, P> {
         }
     }
 
-    /// What the run failed with because its time is up: nothing, if the group was found right a
-    /// moment ago.
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
         self.report.cut_short = self.in_sync_at.is_some_and(|at| at.elapsed() <= IN_SYNC_FOR);
         if self.report.cut_short {
@@ -166,7 +147,6 @@ impl<'a, P: Ports> Run<'a, P> {
         }
     }
 
-    /// Ends what is open.
     pub(crate) async fn close(&mut self) {
         if let Some(databases) = &self.databases {
             databases.sessions.close().await;
@@ -177,10 +157,7 @@ impl<'a, P: Ports> Run<'a, P> {
         self.report
     }
 
-    /// How much longer than usual to wait after an error.
-    ///
-    /// # Errors
-    /// The same, if it is the end of the run.
+    /// How much longer than usual to wait after an error; the error, if it ends the run.
     fn survive(&mut self, error: SyncError, errors: &mut Errors) -> Result<Duration, SyncError> {
         self.in_sync_at = None;
         self.watch.record_drift();
@@ -236,8 +213,7 @@ impl<'a, P: Ports> Run<'a, P> {
         if self.watch.record_agreement(now) { Next::End } else { Next::ObserveAgain }
     }
 
-    /// If the events that the run looks longer for turn out to be of instances that are none of the
-    /// cluster's, it need not.
+    /// Events of instances that are none of the cluster's are no reason to look longer.
     fn drop_foreign_events(&mut self, now: DateTime<Utc>) {
         let Some(topology) = self.evidence.topology(now) else { return };
         let is_foreign = |event: &RdsEvent| event.is_from_non_member(self.binding, topology);
@@ -247,7 +223,6 @@ impl<'a, P: Ports> Run<'a, P> {
         self.events.clear();
     }
 
-    /// Notes a verdict in the report, and one by another rule than before in the log.
     fn record_verdict(&mut self, decided: &Verdict) {
         let now = self.now();
         self.report.record(self.binding, &self.evidence, decided, now);
@@ -270,18 +245,10 @@ impl<'a, P: Ports> Run<'a, P> {
         }
     }
 
-    /// Registers, describes again, and deregisters only if every wanted target is registered now.
-    ///
-    /// The description right before the deregistration is for runs that see different answers of a
-    /// flapping DNS:
-    ///
-    /// 1. the group holds both addresses; one run wants 10.0.0.2 alone, the other 10.0.0.1;
-    /// 2. the first deregisters 10.0.0.1, which is draining from then on;
-    /// 3. the second describes, sees that 10.0.0.1 is not registered any more, and deregisters
-    ///    nothing.
-    ///
-    /// Between describing and deregistering a gap remains in which both may have described. Then
-    /// the group is empty until the next look, which registers again.
+    /// Of two runs that found both addresses and, by a flapping DNS, each want another one alone,
+    /// the first makes one drain; the second describes right before it deregisters, sees that, and
+    /// deregisters nothing. If both described before, the group is empty until the next look, which
+    /// registers again.
     async fn switch(&mut self, plan: Plan, now: DateTime<Utc>) -> Result<Next, SyncError> {
         if self.unconfirmed_switches >= 2 && self.watch.is_expired(now) {
             return Err(SyncError::Unconfirmed(plan));
@@ -320,7 +287,7 @@ impl<'a, P: Ports> Run<'a, P> {
         self.phase = Phase::Registering(targets.to_vec());
         self.evidence.record_registration(targets, self.now());
         let (context, binding) = (self.context, self.binding);
-        let call = context.groups.register(&binding.target_group, targets);
+        let call = context.register(&binding.target_group, targets);
         self.poll_during(call).await.map_err(|source| SyncError::Aws {
             progress: IN_REGISTRATION,
             source: source.into(),
@@ -344,7 +311,7 @@ impl<'a, P: Ports> Run<'a, P> {
         }
         self.remember(|state, run| state.history = run.evidence.history());
         let (context, binding) = (self.context, self.binding);
-        let call = context.groups.deregister(&binding.target_group, targets);
+        let call = context.deregister(&binding.target_group, targets);
         self.poll_during(call).await.map_err(|source| SyncError::Aws {
             progress: IN_DEREGISTRATION,
             source: source.into(),
@@ -357,7 +324,7 @@ impl<'a, P: Ports> Run<'a, P> {
         Ok(())
     }
 
-    /// Keeps something for later runs of the process, also those after one that is cut short.
+    /// Also after a run that is cut short.
     fn remember(&self, change: impl FnOnce(&mut GroupState, &Self)) {
         self.context.state.update(&self.binding.target_group, |state| change(state, self));
     }

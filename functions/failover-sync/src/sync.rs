@@ -9,18 +9,17 @@ use reconcile::binding::Binding;
 use reconcile::config::Config;
 use reconcile::report::{BindingReport, Report};
 use reconcile::trigger::Trigger;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{Instrument, warn};
 
-use crate::context::Context;
+use crate::context::{Context, MAX_IN_FLIGHT};
 use crate::error::{RunError, SyncError};
-use crate::limit::{ConcurrencyLimited, MAX_IN_FLIGHT};
 use crate::ports::{Clock, Clusters, Dns, Ports, RoleProbe, TargetGroups};
 use crate::process_state::ProcessState;
 use crate::run::Run;
 
-/// An answer of AWS in the Region takes some ten milliseconds. Where none comes, the start must not
-/// wait for it.
+/// AWS in the Region answers in some ten milliseconds. Without an answer the start must not wait.
 const WARM_UP_LIMIT: Duration = Duration::from_millis(500);
 
 /// Keeps every configured binding.
@@ -30,7 +29,7 @@ pub struct Synchronizer<P: Ports> {
 
 impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<(D, G, T, C)> {
     /// Keeps the bindings of the configuration through the given ports.
-    pub fn new(config: Config, dns: D, groups: G, topology: T, clock: C) -> Self {
+    pub fn new(config: Config, dns: D, groups: G, clusters: T, clock: C) -> Self {
         for binding in &config.bindings {
             if let Some(what) = binding.is_unidentified() {
                 warn!(
@@ -47,12 +46,14 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<(D, G, T, C)> 
             context: Context {
                 config,
                 dns,
-                groups: ConcurrencyLimited::new(groups),
-                topology: ConcurrencyLimited::new(topology),
+                groups,
+                clusters,
+                elbv2_calls: Semaphore::new(MAX_IN_FLIGHT),
+                rds_calls: Semaphore::new(MAX_IN_FLIGHT),
                 role_probe: None,
                 clock,
                 state: ProcessState::default(),
-                clusters: Mutex::default(),
+                named: Mutex::default(),
             },
         }
     }
@@ -71,10 +72,8 @@ impl<P: Ports> Synchronizer<P> {
         self.context.config.watch
     }
 
-    /// Makes the calls that the first invocation begins with, so that it finds open connections: a
-    /// TLS handshake is mostly computing, and Lambda gives a whole processor to the start only. It
-    /// is an observation without a verdict: what fails here fails again in the first invocation,
-    /// which reports it.
+    /// Opens the connections for the first invocation: a TLS handshake is mostly computing, and
+    /// Lambda gives a whole processor to the start only. What fails here fails there again.
     pub async fn warm_up(self: Arc<Self>) {
         let bindings = self.context.config.bindings.iter().take(MAX_IN_FLIGHT);
         let looks = bindings.map(|binding| async {
@@ -83,12 +82,10 @@ impl<P: Ports> Synchronizer<P> {
         let _ = timeout(WARM_UP_LIMIT, join_all(looks)).await;
     }
 
-    /// Reconciles the bindings that the trigger asks for, side by side, each for itself, until the
-    /// deadline.
+    /// Reconciles the bindings that the trigger asks for, side by side, until the deadline.
     ///
     /// # Errors
-    /// When the trigger names an unknown binding, or when a binding failed; the others are done
-    /// first.
+    /// When the trigger names an unknown binding, or when one failed; the others are done first.
     pub async fn run(
         self: &Arc<Self>,
         trigger: &Trigger,

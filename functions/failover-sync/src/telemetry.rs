@@ -9,9 +9,7 @@ use reconcile::report::{BindingReport, Report, State, role_text, strings};
 use reconcile::trigger::Cause;
 use tracing::Level;
 
-/// One line that says it all for each binding, and its metrics.
-///
-/// `function` is its name. `now` is in milliseconds since 1970.
+/// One line for each binding, and its metrics. `now` is in milliseconds since 1970.
 pub fn publish(report: &Report, function: &str, now: i64, metrics: &mut impl Write) {
     for binding in &report.bindings {
         log(report.trigger, binding);

@@ -7,13 +7,11 @@ use std::time::Duration;
 pub struct HostCacheRow {
     /// The client's address: `IP`.
     pub address: String,
-    /// Interrupted handshakes since the last successful login: `SUM_CONNECT_ERRORS`. It stops at
-    /// the limit.
+    /// Interrupted handshakes since the last login, up to the limit: `SUM_CONNECT_ERRORS`.
     pub connect_errors: u64,
     /// Connections that were refused with 1129: `COUNT_HOST_BLOCKED_ERRORS`.
     pub refused: u64,
-    /// Interrupted handshakes since the row was made: `COUNT_HANDSHAKE_ERRORS`. A login does not
-    /// reset it.
+    /// Interrupted handshakes since the row was made, whatever login: `COUNT_HANDSHAKE_ERRORS`.
     pub handshake_errors: u64,
     /// How long the row has existed: since `FIRST_SEEN`, in seconds.
     pub age: Duration,
@@ -35,8 +33,7 @@ impl HostCacheRow {
 pub struct Summary {
     /// The highest count in percent of the limit; 100 is blocked.
     pub fill_percent: f64,
-    /// Handshake errors per hour of the address with the highest count: the rate of the health
-    /// checks, while it is not blocked.
+    /// Handshake errors per hour of that address: the health checks' rate, if it is not blocked.
     pub errors_per_hour: f64,
     /// The addresses that are blocked, or were at some time since the last flush.
     pub blocked: Vec<String>,
@@ -56,7 +53,6 @@ impl Summary {
     }
 }
 
-/// The addresses that the server turns away now.
 pub(crate) fn at_limit(rows: &[HostCacheRow], limit: u64) -> Vec<String> {
     rows.iter().filter(|row| row.is_at(limit)).map(|row| row.address.clone()).collect()
 }

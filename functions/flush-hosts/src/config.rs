@@ -1,5 +1,4 @@
-//! The configuration: environment variables in, a database and a way to log in out. Reports every
-//! mistake at once.
+//! The configuration: environment variables in, a database and a login out, or every mistake.
 
 use std::path::PathBuf;
 
@@ -83,7 +82,6 @@ impl Config {
     }
 }
 
-/// Whether an RDS engine, as the RDS API names it, has a host cache.
 pub(crate) fn has_host_cache(engine: &str) -> bool {
     matches!(engine, "mysql" | "mariadb" | "aurora" | "aurora-mysql")
 }

@@ -1,6 +1,4 @@
 //! What can go wrong, in words for the person who reads it at night.
-//!
-//! As in failover-sync, a `Display` never repeats its source; `platform::error::chain` joins them.
 
 use base::report::Failure;
 use platform::connect_error::ConnectError;
@@ -57,7 +55,6 @@ impl ServerError {
         Failure { kind, message: chain(self) }
     }
 
-    /// Whether the server answered with this code.
     pub(crate) fn has_code(&self, wanted: &str) -> bool {
         matches!(self, ServerError::Session(ConnectError::Refused { code, .. }) if code == wanted)
     }
@@ -81,7 +78,6 @@ pub(crate) const SYNTAX_ERROR: &str = "1064";
 /// The account lacks a privilege on a table: ER_TABLEACCESS_DENIED_ERROR.
 pub(crate) const TABLE_ACCESS_DENIED: &str = "1142";
 
-/// What a server's number means, which unlike the text is the same in MySQL and MariaDB.
 fn hint_of_statement(code: &str) -> Option<Hint> {
     let (kind, remedy) = match code {
         TABLE_ACCESS_DENIED => (

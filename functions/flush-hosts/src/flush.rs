@@ -113,7 +113,6 @@ fn failures_of(report: &Report) -> String {
     )
 }
 
-/// Where to connect, if the instance takes connections now.
 fn connectable_endpoint(instance: &DbInstance) -> Option<&HostPort> {
     let DbInstance { status, endpoint, .. } = instance;
     // While an instance is renamed, its old name may already be gone and the new one not there yet.

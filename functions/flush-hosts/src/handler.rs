@@ -7,7 +7,7 @@ use base::payload::Options;
 use lambda_runtime::tower::layer::layer_fn;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, Runtime, service_fn};
 use platform::error::chain;
-use platform::runtime::{RequestSpan, deadline};
+use platform::runtime::{RequestSpan, deadline, error_type};
 use serde_json::Value;
 use tracing::error;
 
@@ -52,17 +52,11 @@ async fn invoke<I: Instances, S: Servers>(
 
 impl From<RunError> for Diagnostic {
     fn from(error: RunError) -> Diagnostic {
-        let error_type = match &error {
+        let kind = match &error {
             RunError::BadPayload(_) => "BadPayload",
             RunError::Instances(source) => source.kind(),
-            RunError::Failed(report) => {
-                let mut kinds = report.failures().map(|(_, failure)| failure.kind);
-                kinds
-                    .next()
-                    .filter(|first| kinds.all(|kind| kind == *first))
-                    .unwrap_or("SeveralFailures")
-            }
+            RunError::Failed(report) => error_type(report.failures().map(|(_, it)| it.kind)),
         };
-        Diagnostic { error_type: error_type.to_owned(), error_message: chain(&error) }
+        Diagnostic { error_type: kind.to_owned(), error_message: chain(&error) }
     }
 }

@@ -1,5 +1,4 @@
-//! What the loop needs from the world. The adapters implement these traits for AWS and for real
-//! servers, tests for fakes.
+//! What the loop needs from AWS and from servers; tests implement these traits with fakes.
 
 use std::future::Future;
 

@@ -1,5 +1,4 @@
-//! The report: what a run saw and did. One record with three renderings: the result, the log line,
-//! the metrics.
+//! The report: what a run saw and did, rendered as the result, the log line and the metrics.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -36,9 +35,7 @@ impl Report {
         self.instances.iter().filter_map(|instance| Some((instance, instance.error.as_ref()?)))
     }
 
-    /// The metrics, as [`metrics_line`] writes them. `HostCacheFill` and `HostsBlocked` are known
-    /// if a cache could be read, `FlushFailed` if the run was to flush: one that only looked says
-    /// nothing of the next that flushes.
+    /// The metrics. `FlushFailed` is unknown of a dry run: it says nothing of one that flushes.
     pub fn metrics(&self, timestamp: i64) -> Option<Value> {
         let instances = || self.instances.iter();
         let fill = instances().filter_map(|instance| instance.fill_percent).reduce(f64::max);
@@ -68,8 +65,7 @@ pub enum State {
     Failed,
 }
 
-/// What was seen and done on one instance, in the order in which a person reads it: what, how it
-/// ended, why, and then the details. What is unknown is null.
+/// What was seen and done on one instance, in a person's reading order. What is unknown is null.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceReport {
@@ -120,7 +116,6 @@ impl InstanceReport {
         }
     }
 
-    /// Notes what was read.
     pub(crate) fn record_cache(&mut self, cache: Summary) {
         let Summary { fill_percent, errors_per_hour, blocked } = cache;
         self.cache_readable = true;

@@ -17,7 +17,6 @@ use crate::version::Statement;
 /// Name resolution, TCP, TLS and the login together.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Saying goodbye, and the end of TLS.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The port [`Servers`] over the real protocol.
@@ -51,9 +50,8 @@ impl Servers for MySql {
 const SETTINGS: &str = "SELECT VERSION(), CAST(@@global.max_connect_errors AS UNSIGNED), \
                         CAST(@@global.performance_schema AS UNSIGNED)";
 
-// The server's own clock on both sides of the age, in seconds since 1970: so no other clock comes
-// into it, and no time zone, whose clocks may have changed in between. SIGNED, because a negative
-// difference of unsigned numbers is an error.
+// The server's clock on both sides, in seconds since 1970: no other clock comes into it, and no
+// change of a time zone's. SIGNED: a negative difference of unsigned numbers is an error.
 const HOST_CACHE: &str = "SELECT CAST(IP AS CHAR), CAST(SUM_CONNECT_ERRORS AS UNSIGNED), \
     CAST(COUNT_HOST_BLOCKED_ERRORS AS UNSIGNED), CAST(COUNT_HANDSHAKE_ERRORS AS UNSIGNED), \
     CAST(GREATEST(CAST(UNIX_TIMESTAMP() AS SIGNED) - \

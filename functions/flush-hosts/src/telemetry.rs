@@ -9,9 +9,7 @@ use tracing::Level;
 use crate::report::{InstanceReport, Report};
 use crate::version::Statement;
 
-/// One line that says it all for each instance, and one with the metrics of the database.
-///
-/// `now` is in milliseconds since 1970.
+/// One line for each instance, and one of metrics. `now` is in milliseconds since 1970.
 pub fn publish(report: &Report, now: i64, metrics: &mut impl Write) {
     for instance in &report.instances {
         log(&report.database, instance);

@@ -19,10 +19,8 @@ pub enum Statement {
 }
 
 impl Statement {
-    /// The statement for a server that answers `SELECT VERSION()` with this text.
-    ///
-    /// A text without a number gets the older statement: a server that has dropped it says so with
-    /// an error, while one that lacks the newer may stay silent.
+    /// The statement for a server whose `SELECT VERSION()` this is. Without a number, the older
+    /// one: a server that dropped it says so, while one that lacks the newer may stay silent.
     pub fn for_server(version: &str) -> Statement {
         let is_without_flush =
             major_and_minor(version).is_some_and(|version| version >= FLUSH_HOSTS_REMOVED);

@@ -6,23 +6,18 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 
-/// Connecting to AWS in the Region takes milliseconds. A function in a subnet without a way out
-/// never connects, and should say so long before its deadline.
+/// Connecting in the Region takes milliseconds; without a way out, fail long before the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One try of one call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One call with all its tries.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The first try and three more.
 const MAX_ATTEMPTS: u32 = 4;
 
-/// Reads region, credentials and endpoints from the environment, as the SDK does, with timeouts far
-/// below the function's.
-///
-/// The behaviour version is pinned: its defaults (retries on, for one) are part of what was tested.
+/// The SDK's configuration from the environment, with timeouts far below the function's. The
+/// behaviour version is pinned: its defaults (retries on, for one) are part of what was tested.
 pub async fn sdk_config() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

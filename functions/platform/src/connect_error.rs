@@ -104,7 +104,6 @@ pub enum TlsError {
 }
 
 impl From<Box<dyn Error + Send + Sync>> for TlsError {
-    /// From what a driver says of TLS: rustls' own error, or something else.
     fn from(error: Box<dyn Error + Send + Sync>) -> TlsError {
         match error.downcast::<rustls::Error>() {
             Ok(refused) => TlsError::Refused(*refused),

@@ -1,6 +1,5 @@
-//! What can go wrong with AWS, in words for the person who reads it at night.
-//!
-//! A `Display` never repeats its source; [`chain`] joins them.
+//! What can go wrong with AWS, in words for the person who reads it at night. A `Display` never
+//! repeats its source; [`chain`] joins them.
 
 use std::error::Error;
 use std::fmt;
@@ -22,8 +21,7 @@ pub struct AwsError {
     pub request_id: Option<String>,
     source: Box<dyn Error + Send + Sync>,
     has_response: bool,
-    /// No connection came about in time. A network without a way to AWS drops packets; it refuses
-    /// nothing.
+    /// A network without a way to AWS drops packets; it refuses nothing.
     connect_timed_out: bool,
 }
 
@@ -42,8 +40,7 @@ impl AwsError {
             .or_else(|| error.raw_response().and_then(of_response));
         let code = error.code().map(str::to_owned);
         let has_response = error.raw_response().is_some();
-        // Only connecting has a timeout of the connector's; those of tries and calls are errors of
-        // another kind.
+        // The connector's only timeout is of connecting; those of tries and calls are other errors.
         let connect_timed_out =
             matches!(&error, SdkError::DispatchFailure(failure) if failure.is_timeout());
         let source: Box<dyn Error + Send + Sync> = match error {

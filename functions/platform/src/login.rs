@@ -1,5 +1,4 @@
-//! What to log in with: an IAM token that is signed here, or a secret that is fetched, anew for
-//! every session.
+//! What to log in with, anew for every session: an IAM token signed here, or a fetched secret.
 
 use aws_config::{Region, SdkConfig};
 use aws_sdk_rds::auth_token::{AuthTokenGenerator, Config as TokenConfig};
@@ -30,8 +29,7 @@ pub struct Credentials {
     pub username: String,
     /// The password, or the token that stands for one.
     pub password: String,
-    /// Whether the server is to get the password itself, over TLS, as RDS needs it to check a
-    /// token.
+    /// Whether the server gets the password itself, over TLS, as RDS needs it to check a token.
     #[serde(skip)]
     pub is_token: bool,
 }
@@ -71,8 +69,7 @@ impl CredentialProvider {
             .hostname(&endpoint.host)
             .port(u64::from(endpoint.port))
             .username(user)
-            // Without one the SDK signs for us-east-1, which every other Region refuses like a
-            // wrong password.
+            // Else the SDK signs for us-east-1, which other Regions refuse like a wrong password.
             .region(self.region.clone())
             .build()
             .map_err(LoginError::Token)?;

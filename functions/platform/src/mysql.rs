@@ -1,6 +1,4 @@
 //! Connections to MySQL, Aurora MySQL and MariaDB, over TLS that proves who the server is.
-//!
-//! What a function asks, and what it makes of the answer, is its own.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -17,8 +15,7 @@ use crate::login::Credentials;
 use crate::server_error;
 use base::database::HostPort;
 
-/// What the connections to all servers have in common. The TLS configuration is made for the first
-/// connection, and clones share it.
+/// What all connections share, and clones too: TLS is configured for the first one.
 #[derive(Clone)]
 pub struct ConnectOptions(Opts);
 
@@ -37,8 +34,7 @@ impl ConnectOptions {
 pub struct Connection(Option<Conn>);
 
 impl Connection {
-    /// Connects and logs in: to the address, or where the endpoint's name leads if there is none.
-    /// The server's certificate must be for the name in either case.
+    /// Connects to the address, or else by name; the certificate must be for the endpoint's name.
     ///
     /// # Errors
     /// Whatever kept the function out. It waits for a silent server without a limit.
@@ -91,8 +87,7 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Where tasks can be spawned the driver would wait for the answer to a question that was given
-    /// up, and hold the session until it came. Elsewhere it closes the connection.
+    /// Where tasks can be spawned, the driver would hold the session until an answer comes.
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
             std::thread::spawn(move || drop(conn));

@@ -9,8 +9,7 @@ use aws_sdk_rds::types::Filter;
 use crate::error::AwsError;
 use crate::response::CompleteResponse;
 
-/// The IAM actions that are called here. DescribeDBInstances is filtered by cluster, so it needs
-/// `db:*`.
+/// The IAM actions called here. DescribeDBInstances is filtered by cluster: it needs `db:*`.
 pub const IAM_ACTIONS: [&str; 2] = [DESCRIBE_CLUSTERS, DESCRIBE_INSTANCES];
 
 /// The IAM action that names a cluster's members.

@@ -1,9 +1,7 @@
-//! Responses of AWS's Query APIs, ELBv2 and RDS: complete ones only.
-//!
-//! The SDK forgives these answers a lot. Where a description ends in the middle, it returns what
-//! came before: a target group that was cut short looks smaller, or empty, and an empty group is
-//! written to at once. The answer to a registration it does not read at all, so that a proxy's
-//! error page with the status 200 passes for a success.
+//! Responses of AWS's Query APIs, ELBv2 and RDS: complete ones only. The SDK returns the beginning
+//! of a description that ends in the middle: a group looks smaller, or empty, and an empty group is
+//! written to at once. The answer to a registration it does not read: a proxy's error page with the
+//! status 200 passes for a success.
 
 use std::str::{Utf8Error, from_utf8};
 
@@ -17,10 +15,8 @@ use aws_sdk_rds::error::BoxError;
 use thiserror::Error;
 use xmlparser::{ElementEnd, Token, Tokenizer};
 
-/// Turns an answer that is not one whole XML document with its request id into an error, and lets
-/// the SDK try again.
-///
-/// It is given to each call, not to the client: so a test's client is held to it like the real one.
+/// Turns an answer that is not one whole XML document with its request id into an error, which the
+/// SDK tries again. Given to each call and not to the client, it holds for a test's client too.
 #[derive(Debug)]
 pub struct CompleteResponse;
 
@@ -59,7 +55,6 @@ impl ClassifyRetry for CompleteResponse {
     }
 }
 
-/// What an answer lacks.
 #[derive(Debug, PartialEq, Error)]
 enum IncompleteResponse {
     #[error("the answer is no text")]
@@ -79,8 +74,7 @@ fn check(response: &HttpResponse) -> Result<(), IncompleteResponse> {
     check_document(from_utf8(response.body().bytes().unwrap_or_default())?)
 }
 
-/// The tokenizer knows where tokens may be, and that nothing but comments follows the root. Which
-/// element is open it does not know.
+/// The tokenizer knows that only comments follow the root, but not which element is open.
 fn check_document(document: &str) -> Result<(), IncompleteResponse> {
     let mut open = Vec::new();
     let mut has_request_id = false;

@@ -40,9 +40,14 @@ pub fn deadline(context: &Context) -> Instant {
     Instant::now() + remaining.saturating_sub(REPORTING_MARGIN)
 }
 
-/// Puts the request id on every line of an invocation, those of the runtime too. Its span has the
-/// level ERROR, so that no filter takes the id away, as happens to the span of the runtime's own
-/// tracing layer.
+/// The `errorType` of an invocation in which several things failed: the kind that they all are of.
+pub fn error_type(mut kinds: impl Iterator<Item = &'static str>) -> &'static str {
+    let first = kinds.next().unwrap_or_default();
+    if kinds.all(|kind| kind == first) { first } else { "SeveralFailures" }
+}
+
+/// Puts the request id on every line of an invocation. Its span is an ERROR, so that no filter
+/// takes the id away, as happens to the span of the runtime's own tracing layer.
 #[derive(Clone)]
 pub struct RequestSpan<S>(pub S);
 

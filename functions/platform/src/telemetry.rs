@@ -1,8 +1,7 @@
-//! Logs and metrics on standard output, where Lambda collects them.
-//!
-//! `lambda_runtime`'s own subscriber is not used: its lines carry no time, so Lambda files them
-//! under INFO whatever their level; `RUST_LOG` beats the level that the console sets; and at WARN
-//! its lines lose the request id.
+//! Logs and metrics on standard output, where Lambda collects them. `lambda_runtime`'s own
+//! subscriber is not used: its lines carry no time, so Lambda files them under INFO whatever their
+//! level; `RUST_LOG` beats the level that the console sets; and at WARN its lines lose the request
+//! id.
 
 use std::io::{self, Write};
 
@@ -16,8 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-/// Logs on standard output from now on, as the variables say that Lambda sets from the function's
-/// logging configuration. `crates` are the function's own.
+/// Logs on standard output, as Lambda's variables say. `crates` are the function's own.
 ///
 /// # Errors
 /// When the process logs already.
@@ -31,11 +29,8 @@ pub fn start(
     Ok(())
 }
 
-/// Lines that say what the function does, as JSON or text.
-///
-/// `format` and `level` are the values of `AWS_LAMBDA_LOG_FORMAT` and `AWS_LAMBDA_LOG_LEVEL`. The
-/// level holds for the given crates and this one; what they depend on is heard from WARN up,
-/// because below that the SDK logs whole requests.
+/// Lines as JSON or text. The level holds for the given crates and this one; others log from WARN
+/// up, because below that the SDK logs whole requests.
 pub fn subscriber<W>(
     crates: &[&'static str],
     format: Option<&str>,
@@ -49,8 +44,7 @@ where
     let targets = Targets::new()
         .with_targets(crates.iter().map(|name| (*name, level)))
         .with_target(env!("CARGO_CRATE_NAME"), level)
-        // It repeats every error that the handler returns, which has its own line by then. A panic
-        // is on standard error.
+        // It repeats the handler's errors, which have a line. A panic is on standard error.
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF)
         .with_default(level.min(LevelFilter::WARN));
     Registry::default().with(lines(format != Some("JSON"), writer).with_filter(targets))

@@ -11,8 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 
-/// The authorities in the given PEM file, or those of RDS that are shipped, as PEM. The public web
-/// authorities, which most libraries trust by themselves, are not among them.
+/// The authorities in the PEM file, or the shipped ones of RDS; never the public web's.
 ///
 /// # Errors
 /// When the file cannot be read, or holds no certificate, or one that cannot be used.
@@ -61,7 +60,6 @@ pub enum TrustError {
 /// See the README beside the file.
 const SHIPPED: &[u8] = include_bytes!("../certificates/rds-ca.pem");
 
-/// The number of certificates, all of which can be used.
 fn check(pem: &[u8]) -> Result<usize, String> {
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {

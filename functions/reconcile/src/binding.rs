@@ -38,8 +38,7 @@ pub enum Engine {
 }
 
 impl Binding {
-    /// The cluster that the RDS API is asked about; the other kinds have nothing there that names
-    /// an address.
+    /// The cluster that the RDS API is asked about: for other kinds it names no address.
     pub fn cluster(&self) -> Option<&str> {
         match self.kind {
             Kind::Cluster | Kind::Readers => self.id.as_deref(),
@@ -76,8 +75,7 @@ pub enum Kind {
     Hostname,
     /// A literal IP address, kept registered.
     Address,
-    /// A custom endpoint of an Aurora cluster: every address named, a healthy one taken away only
-    /// after long absence.
+    /// A custom endpoint of an Aurora cluster: a healthy address leaves only after long absence.
     Custom,
 }
 
@@ -90,18 +88,13 @@ impl Kind {
         matches!(self, Kind::Cluster | Kind::Instance)
     }
 
-    /// Whether the databases behind it can be asked whether they take writes: each of its addresses
-    /// is one database's, and one of them is the writer's.
+    /// Whether roles can tell: each of its addresses is one database's, and one is the writer's.
     pub fn can_probe_role(self) -> bool {
         self.is_single_writer() || self == Kind::Hostname
     }
 
-    /// The kind that an endpoint's form implies.
-    ///
-    /// The forms are those that the AWS JDBC driver recognises (`RdsUtils.java`): `.cluster-`,
-    /// `.cluster-ro-`, `.cluster-custom-`, `.proxy-` and plain instance names, in [every
-    /// partition](partition::is_of_rds). Global endpoints are plain host names: the RDS API has no
-    /// single instance behind them.
+    /// The kind that an endpoint's form implies (AWS JDBC driver, `RdsUtils.java`). Global
+    /// endpoints are plain host names: the RDS API has no single instance behind them.
     pub(crate) fn infer(endpoint: &Endpoint) -> Kind {
         let name = match endpoint {
             Endpoint::Address(_) => return Kind::Address,
@@ -126,15 +119,14 @@ impl Kind {
 
     /// Whether an endpoint may be of this kind although its form implies that one.
     ///
-    /// | form       | may be            | because                                        |
-    /// |------------|-------------------|------------------------------------------------|
-    /// | `cluster`  | `hostname`        | it has one address, which DNS alone can tell   |
-    /// | `instance` | `hostname`        | the same                                       |
-    /// | `custom`   | `readers`         | all readers of the cluster, not the named ones |
-    /// | `hostname` | all but `address` | a CNAME says nothing of what is behind it      |
+    /// | form                  | may be            | because                                     |
+    /// |-----------------------|-------------------|---------------------------------------------|
+    /// | `cluster`, `instance` | `hostname`        | its one address DNS alone can tell          |
+    /// | `custom`              | `readers`         | all readers of the cluster, not those named |
+    /// | `hostname`            | all but `address` | a CNAME says nothing of what is behind it   |
     ///
-    /// Of several addresses a reader, custom or proxy endpoint names a part in each answer, and
-    /// `hostname` would swap them for ever.
+    /// A reader, custom or proxy endpoint names a part of its addresses in each answer, which
+    /// `hostname` would swap for ever.
     pub fn fits(self, form: Kind) -> bool {
         self == form
             || match form {
@@ -192,8 +184,7 @@ impl Endpoint {
         if name.len() > 253 || !name.split('.').all(label_is_valid) {
             return Err(format!("{text:?} is not a host name"));
         }
-        // Where a name may stand in a URL, one that ends in a number is an address, and this is
-        // none.
+        // In a URL a name that ends in a number is an address, and this is none.
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
         let is_hex = |digits: &str| digits.bytes().all(|b| b.is_ascii_hexdigit());

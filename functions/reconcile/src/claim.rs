@@ -1,7 +1,5 @@
 //! What one witness says about where the writer is, and what makes that prove nothing.
-//!
-//! Ages are compared where claims and doubts are made, in [`evidence`](crate::evidence). The rules
-//! of [`verdict`](crate::verdict) only combine them.
+//! Ages are compared in [`evidence`](crate::evidence): [`verdict`](crate::verdict) only combines.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -33,8 +31,7 @@ pub enum Role {
     Writer,
     /// It is a reader, a standby, or a writer that was demoted.
     Reader,
-    /// It could take writes, but every new session is made read only by a setting of the server: an
-    /// operator's, or that of a switchover under way. Nobody can tell from it which.
+    /// A writer whose new sessions an operator's or a switchover's setting makes read only.
     Unknown,
 }
 
@@ -45,8 +42,7 @@ pub struct Claim<'a> {
     pub witness: Witness,
     /// The writer's addresses.
     pub addresses: &'a Addresses,
-    /// The moment as of which it surely holds. DNS and the RDS API lag, and nobody knows as of
-    /// which moment theirs does.
+    /// The moment as of which it surely holds: unknown of DNS and the RDS API, which lag.
     pub as_of: Option<DateTime<Utc>>,
     /// Whether it counts for a switch to its addresses.
     pub supports: bool,
@@ -70,15 +66,13 @@ pub enum DoubtCause {
     Deregistered(IpAddr),
     /// A target that would leave was registered: somebody had proof of it.
     Registered(IpAddr),
-    /// The group held several targets when it was first described. Nobody knows which of them came
-    /// last.
+    /// The group held several targets when first described: nobody knows which came last.
     SeveralTargets,
     /// The RDS API named another writer, before it gave no more answer or changed its mind.
     Contradicted,
 }
 
 impl Doubt {
-    /// Whether it takes nothing from a claim as of this moment.
     pub(crate) fn is_older_than(&self, moment: Option<DateTime<Utc>>) -> bool {
         moment.is_some_and(|moment| self.since < moment)
     }

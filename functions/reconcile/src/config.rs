@@ -17,8 +17,7 @@ use crate::network::AllowedNetworks;
 use crate::plan::Mode;
 use crate::report::strings;
 
-/// The environment variables that [`Config::parse`] reads, besides the standard `AWS_*` of the
-/// runtime and the SDK.
+/// The variables that [`Config::parse`] reads, besides the standard `AWS_*` ones.
 pub const VARIABLES: [&str; 9] = [
     "BINDINGS",
     "MODE",
@@ -58,11 +57,9 @@ pub struct Config {
     pub watch: Duration,
     /// For how long the target groups describe a deregistered target as draining, at most an hour.
     pub deregistration_delay: Duration,
-    /// How to log in to the databases, to ask them whether they take writes; without it they are
-    /// not asked.
+    /// How to log in to the databases for their role; without it they are not asked.
     pub login: Option<LoginMethod>,
-    /// A PEM file of authorities to trust for the databases' certificates, instead of the shipped
-    /// one.
+    /// A PEM file of authorities to trust for the databases, instead of the shipped one.
     pub ca_bundle: Option<PathBuf>,
 }
 
@@ -106,8 +103,7 @@ impl Config {
 }
 
 impl Config {
-    /// What follows from a deregistration delay that an event of a failover outlives, for the one
-    /// who chose it.
+    /// What follows from a delay that an event outlives, for the one who chose it.
     pub fn note_on_delay(&self) -> Option<String> {
         let (delay, event) = (self.deregistration_delay.as_secs(), EVENT.as_secs());
         (delay < event).then(|| {
@@ -244,8 +240,7 @@ fn parse_binding(
     let engine =
         mistakes.collect(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
 
-    // What depends on several fields is checked where these are right, whatever is wrong with
-    // others.
+    // What depends on several fields is checked where these are right, whatever else is wrong.
     let kind = kind.and_then(|kind| kind.or_else(|| endpoint.as_ref().map(Kind::infer)));
     if let (Some(endpoint), Some(kind), Some(family)) = (&endpoint, kind, family) {
         mistakes.collect(format!("{place}.endpoint"), check_agreement(endpoint, kind, family));
@@ -267,8 +262,7 @@ fn parse_binding(
     })
 }
 
-/// The first label of an RDS endpoint's name is the identifier of the cluster or instance, which a
-/// CNAME's is not.
+/// An RDS endpoint's first label is the identifier of the cluster or instance, a CNAME's is not.
 fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
     let has_identifier = matches!(kind, Kind::Cluster | Kind::Readers | Kind::Instance);
     match endpoint {
@@ -279,8 +273,6 @@ fn identifier_in(endpoint: &Endpoint, kind: Kind) -> Option<String> {
     }
 }
 
-/// What one field alone cannot tell: a literal address needs the kind and the family that go with
-/// it, and a name that RDS gave says by its form of which kind it is.
 fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<(), String> {
     match (endpoint, kind) {
         (Endpoint::Address(address), Kind::Address) if !family.has(address) => Err(format!(
@@ -304,7 +296,6 @@ fn check_agreement(endpoint: &Endpoint, kind: Kind, family: Family) -> Result<()
     }
 }
 
-/// Behind a proxy's address, a literal one and a reader's nobody is asked whether it takes writes.
 fn check_engine(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
     match engine {
         Some(_) if !kind.can_probe_role() => Err(format!(
@@ -315,8 +306,7 @@ fn check_engine(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
     }
 }
 
-/// A login and an engine belong together: one alone would silently do nothing. What is given
-/// counts, right or wrong.
+/// A login and an engine belong together, right or wrong: one alone would silently do nothing.
 fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut ErrorCollector) {
     let has_engine =
         |binding: &Value| binding.get("engine").is_some_and(|engine| !engine.is_null());

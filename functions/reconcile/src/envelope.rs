@@ -1,6 +1,5 @@
 //! What RDS said, in whatever carries it: SNS, EventBridge, a queue behind either, raw delivery, a
-//! rule that passes a part on, or one of them inside another. No envelope is demanded whole; the
-//! text or object that RDS wrote is looked for.
+//! rule that passes a part on, or one inside another. What RDS wrote is looked for, no envelope.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +8,20 @@ use serde_json::{Map, Value};
 
 use crate::event::RdsEvent;
 
-/// How many objects, lists and texts may be inside one another. A rule's event in a topic's message
-/// in a queue takes eight.
+/// Values inside one another: a rule's event in a topic's message in a queue takes eight.
 const DEPTH: usize = 12;
 
 /// What RDS sends when somebody subscribes, which is no event.
 const SUBSCRIPTION_TEST: &str =
     "This is a message to notify that RDS will attempt to send you event notifications";
 
-/// What was found in a payload.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// In the order of the records.
     pub events: Vec<RdsEvent>,
     /// The shape of what looks like an event and is not understood; of several the first.
     pub unread: Option<String>,
 }
 
-/// The events of RDS in a payload.
 pub(crate) fn find(payload: &Value) -> Found {
     let records = payload.get("Records").and_then(Value::as_array).or(payload.as_array());
     let records = records
@@ -43,7 +38,6 @@ pub(crate) fn find(payload: &Value) -> Found {
     found
 }
 
-/// What an envelope knows of the event in it.
 #[derive(Clone, Default)]
 struct Around {
     time: Option<DateTime<Utc>>,
@@ -79,8 +73,8 @@ fn events_in(value: &Value, around: &Around, depth: usize) -> Vec<RdsEvent> {
     }
 }
 
-/// RDS's own JSON (the keys carry spaces, `Event ID` is a URL whose fragment alone is stable,
-/// `Source ARN` may be absent, the time has no zone and is UTC). It says no category.
+/// RDS's own JSON: its keys carry spaces, of the URL `Event ID` the fragment alone is stable,
+/// `Source ARN` may be absent, the time has no zone and is UTC. It says no category.
 fn in_message(fields: &Map<String, Value>) -> Option<RdsEvent> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     let (url, message) = (text("Event ID"), text("Event Message"));
@@ -132,8 +126,7 @@ fn parse_time(text: &str) -> Option<DateTime<Utc>> {
         .ok()
 }
 
-/// Whether somebody must be told that it was not understood: it has an envelope of AWS, or speaks
-/// of RDS.
+/// Whether to tell that it was not understood: it has an envelope of AWS, or speaks of RDS.
 fn is_like_an_event(payload: &Value, record: &Value) -> bool {
     let has = |key: &str| record.get(key).is_some();
     let is_enveloped =

@@ -42,13 +42,12 @@ const NEW_WRITER: [&str; 4] = ["0070", "0071", "0072", "0073"];
 /// Failovers and activations of Multi-AZ instances (same guide, table of DB instance events).
 const FAILOVER: [&str; 5] = ["0013", "0015", "0049", "0050", "0051"];
 
-/// Of category `failover` and none: abandoned, because there has just been one, and failed (same
-/// guide).
+/// Of category `failover` and none (same guide): abandoned, just after one, and failed.
 const NO_FAILOVER: [&str; 2] = ["0034", "0069"];
 
-/// What can move an address without being a failover of the kinds above. The texts are those of the
-/// same guide and of Aurora's (global databases); that each can move an address is inferred from
-/// "IP address changes include a DB instance name change or a DB instance class change".
+/// What can move an address otherwise. The texts are those of the same guide and of Aurora's
+/// (global databases); that each can is inferred from "IP address changes include a DB instance
+/// name change or a DB instance class change".
 const ADDRESS_CHANGE: [&str; 18] = [
     "0006", // Restarted.
     "0014", // Class changed.
@@ -74,16 +73,14 @@ const ADDRESS_CHANGE: [&str; 18] = [
 /// The host of the instance is about to be replaced.
 const REPLACES_HOST: &str = "0422";
 
-/// Every id that tells something about the writer, such as `RDS-EVENT-0071`: what a rule has to let
-/// through.
+/// Every id that tells something about the writer, such as `RDS-EVENT-0071`: rules let it through.
 pub fn ids() -> impl Iterator<Item = String> {
     let numbers = NEW_WRITER.iter().chain(&FAILOVER).chain(&ADDRESS_CHANGE).chain([&REPLACES_HOST]);
     numbers.map(|number| format!("RDS-EVENT-{number}"))
 }
 
 impl RdsEvent {
-    /// What it tells about the writer, by its id; the text only adds the name. Without an id, or
-    /// with one that nobody knows, its category tells that a failover happens.
+    /// What it tells, by its id (the text only adds a name), or if that is unknown by its category.
     pub fn kind(&self) -> EventKind {
         let number =
             self.id.as_deref().and_then(|id| id.strip_prefix("RDS-EVENT-")).unwrap_or_default();
@@ -100,11 +97,8 @@ impl RdsEvent {
         }
     }
 
-    /// Whether it is about what the binding follows: by ARN, else by identifier.
-    ///
-    /// A cluster's instances and blue/green deployments carry identifiers of their own, which are
-    /// not known here. What they tell is no witness and only makes the run look longer, so it is
-    /// taken to concern the binding.
+    /// Whether it is about what the binding follows, by ARN, else by identifier. Those of instances
+    /// and blue/green deployments are unknown here and count: they only make the run look longer.
     pub fn concerns(&self, binding: &Binding) -> bool {
         if binding.id.is_none() || !self.is_in_account_and_region_of(binding) {
             return false;
@@ -118,8 +112,7 @@ impl RdsEvent {
         }
     }
 
-    /// Whether its source has the binding's identifier, but is in another Region or account:
-    /// another database.
+    /// Whether its source is a database with the binding's identifier in another Region or account.
     pub(crate) fn is_from_namesake(&self, binding: &Binding) -> bool {
         self.has_identifier_of(binding) && !self.is_in_account_and_region_of(binding)
     }
@@ -129,9 +122,8 @@ impl RdsEvent {
         self.has_identifier_of(binding) && self.is_in_account_and_region_of(binding)
     }
 
-    /// Whether it is of an instance that the RDS API does not count among the binding's members,
-    /// though it seemed to [concern](RdsEvent::concerns) it: a rule cannot name the members, and
-    /// lets the events of every instance through.
+    /// Whether it is of an instance that is no member, though it seemed to
+    /// [concern](RdsEvent::concerns) the binding: rules cannot name members, and let all through.
     pub fn is_from_non_member(&self, binding: &Binding, topology: &Topology) -> bool {
         let name = self.source_arn.as_deref().map_or(self.source_id.as_deref(), |arn| {
             let mut parts = arn.splitn(7, ':').skip(5);

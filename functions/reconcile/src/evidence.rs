@@ -1,7 +1,5 @@
-//! Evidence: what the witnesses said about where the writer is, with the time of each answer.
-//!
-//! Each witness counts by itself, and no answer proves nothing: a dropped packet looks like a dead
-//! host. Here it is recorded; `reading` says what it means now.
+//! Evidence: what the witnesses said about where the writer is, with the time of each answer. Each
+//! counts by itself, and no answer proves nothing: a dropped packet looks like a dead host.
 
 mod reading;
 
@@ -20,27 +18,22 @@ use crate::target::{Addresses, Target};
 use crate::target_group::TargetGroupView;
 use crate::topology::Topology;
 
-/// What DNS, the RDS API or a database said counts as long as it is not older than this. DNS and
-/// databases are asked every second, the RDS API every two, and a call to AWS between an answer and
-/// its use may take much longer. With two seconds for databases a lost session decided between two
-/// that take writes, and the simulation saw twice as many wrong-way switches.
+/// How long an answer counts. DNS and databases are asked every second, the RDS API every two, and
+/// calls to AWS may take much longer. With two seconds a lost session decided between two databases
+/// that take writes: twice the wrong-way switches in simulation.
 pub const CURRENT: Duration = Duration::from_secs(5);
 
-/// The RDS API fails in bursts: what it said last still vetoes others for this long, although it
-/// supports nothing.
+/// The RDS API fails in bursts: its last answer still vetoes for this long, but supports nothing.
 const VETO_WHILE_FAILING: Duration = Duration::from_secs(10);
 
-/// A member that was the writer this long ago may be it again, or still, while the RDS API does not
-/// say who is.
+/// A member that was the writer this long ago may be it while the RDS API does not say who is.
 const WAS_WRITER: Duration = Duration::from_secs(120);
 
-/// What it said vetoes for this long while it was not asked again. In a long disagreement it is
-/// asked rarely.
+/// Its last answer vetoes for this long while it is not asked: rarely, in a long disagreement.
 pub(crate) const VETO_WHILE_UNASKED: Duration = Duration::from_secs(20);
 
 /// A named event is a witness for this long: longer than DNS and topology lag, and shorter than a
-/// target drains, so that it would still show if the event's instance had been deregistered after
-/// it.
+/// target drains, so that it still shows if its instance was deregistered since.
 pub const EVENT: Duration = Duration::from_secs(90);
 
 /// What was said about one binding in one run.
@@ -50,24 +43,14 @@ pub struct Evidence {
     pub group: TargetGroupView,
     dns: Option<StableAnswer>,
     topology: Option<TopologySnapshot>,
-    /// Whether the RDS API gave no answer when it was asked last.
     is_topology_silent: Option<bool>,
-    /// The readers that the RDS API named last, and for how long it has named no others.
     readers: Option<StableReaders>,
-    /// The members in its last answer, whether or not they have addresses.
     members: Option<Vec<ClusterMember>>,
-    /// When the RDS API last flagged a member as the only writer.
     writers: BTreeMap<String, DateTime<Utc>>,
-    /// The addresses of writers that this process registered among the readers, because no reader
-    /// was healthy.
     stand_ins: BTreeSet<IpAddr>,
-    /// Since when DNS and the RDS API have named this without a break, this run and those before
-    /// it.
     agreement: Option<Agreement>,
-    /// What DNS has answered, where absence from its answers counts.
     answers: Option<AnswerHistory>,
     event_writers: Vec<(String, DateTime<Utc>)>,
-    /// When each database was asked, and which role it gave last, and when.
     probes: BTreeMap<IpAddr, Probe>,
 }
 
@@ -90,8 +73,7 @@ pub struct StableAnswer {
 }
 
 impl StableAnswer {
-    /// From the first to the last answer of an unbroken row of equal ones, counted from the given
-    /// time at the earliest.
+    /// From the first to the last of an unbroken row of equal answers, but not before `time`.
     pub(crate) fn stable_for(&self, time: Option<DateTime<Utc>>) -> Duration {
         age(time.map_or(self.since, |time| time.max(self.since)), self.last)
     }
@@ -112,7 +94,6 @@ struct TopologySnapshot {
     is_silent: bool,
 }
 
-/// What the role probe of a database gave.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     asked_at: DateTime<Utc>,
@@ -120,8 +101,7 @@ struct Probe {
 }
 
 impl Evidence {
-    /// What is known before anything was asked: the events that concern the binding, and what the
-    /// process remembers.
+    /// What is known before anything is asked: the events of the binding, and the history.
     pub fn new(
         binding: &Binding,
         events: &[RdsEvent],
@@ -187,8 +167,7 @@ impl Evidence {
     pub fn record_topology(&mut self, topology: Option<Topology>, now: DateTime<Utc>) {
         self.is_topology_silent = Some(topology.is_none());
         if let Some(readers) = topology.as_ref().and_then(Topology::readers) {
-            // A reader without an address is no reason for its target to leave: such an answer
-            // begins a row.
+            // A reader without an address is no cause to leave: such an answer begins a row.
             let mut serving = { self.members.iter().flatten() }
                 .filter(|member| !member.is_writer && member.can_serve());
             let is_complete = serving.all(|member| {
@@ -211,8 +190,7 @@ impl Evidence {
         self.record_agreement(now);
     }
 
-    /// Notes whether DNS and the RDS API name the same. No answer is no break, another answer is
-    /// one.
+    /// No answer is no break; another answer is one.
     fn record_agreement(&mut self, now: DateTime<Utc>) {
         let dns = self.dns(now).map(|stable| stable.answer.addresses.clone());
         let writer = self.topology(now).map(|topology| topology.writer().cloned());
@@ -235,8 +213,7 @@ impl Evidence {
         self.stand_ins.extend(stand_ins);
     }
 
-    /// The target is being deregistered by this process; whether the call succeeds may never be
-    /// known.
+    /// This process deregisters the target; whether the call succeeds may never be known.
     pub fn record_deregistration(&mut self, target: Target, now: DateTime<Utc>) {
         self.stand_ins.remove(&target.address);
         self.group.record_deregistration(target, now);

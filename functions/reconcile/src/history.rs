@@ -1,5 +1,4 @@
-//! What a process remembers of a binding from one run to the next. Only a help: a new process does
-//! without it.
+//! What a process remembers of a binding from run to run. Only a help: a new one does without.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,8 +17,7 @@ pub struct History {
     pub targets: TargetHistory,
     /// When the RDS API last flagged a member, by its identifier, as the only writer.
     pub writers: BTreeMap<String, DateTime<Utc>>,
-    /// The addresses of writers that this process registered among the readers, because no reader
-    /// was healthy.
+    /// The writers that this process registered among the readers while no reader was healthy.
     pub stand_ins: BTreeSet<IpAddr>,
     /// What DNS and the RDS API have both named.
     pub agreement: Option<Agreement>,
@@ -27,8 +25,7 @@ pub struct History {
     pub answers: Option<AnswerHistory>,
 }
 
-/// Runs that are further apart than this say nothing about the time between. The slowest schedule
-/// has one in five minutes.
+/// Runs further apart than the slowest schedule's five minutes say nothing about the time between.
 const GAP: Duration = Duration::from_secs(330);
 
 /// What DNS and the RDS API have both named, from when until when.
@@ -43,7 +40,6 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Whether they were named so shortly ago that it says something about now.
     pub(crate) fn continues(&self, now: DateTime<Utc>) -> bool {
         age(self.last, now) <= GAP
     }
@@ -62,7 +58,6 @@ pub struct AnswerHistory {
 }
 
 impl AnswerHistory {
-    /// DNS answered.
     pub(crate) fn record(&mut self, addresses: &Addresses, now: DateTime<Utc>) {
         self.first.get_or_insert(now);
         self.count += 1;
@@ -70,7 +65,6 @@ impl AnswerHistory {
         self.named.extend(addresses.iter().map(|address| (address, (now, self.count))));
     }
 
-    /// For how long, and in how many answers, the address was not named.
     pub(crate) fn absent_for(
         &self,
         address: IpAddr,

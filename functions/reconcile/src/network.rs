@@ -5,11 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The networks whose addresses may be registered.
-///
-/// The default is what a Network Load Balancer takes as IP targets besides its own VPC's ranges:
-/// RFC 1918 and 100.64.0.0/10; and its counterpart in IPv6, fc00::/7 (RFC 4193), which a VPC can
-/// have ranges of too. Other IPv6 ranges of a VPC hold global addresses and must be given.
+/// The networks whose addresses may be registered. The default is what a Network Load Balancer
+/// takes as IP targets besides its VPC's ranges, RFC 1918 and 100.64.0.0/10, and fc00::/7 (RFC
+/// 4193). Other IPv6 ranges of a VPC hold global addresses and must be given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllowedNetworks(Vec<IpNet>);
 
@@ -49,11 +47,9 @@ impl AllowedNetworks {
         }
     }
 
-    /// Why the address must not be registered, or nothing if it may.
-    ///
-    /// 0.0.0.0, multicast, link-local and broadcast addresses are never a database. Every other
-    /// address, loopback and public ones too, is a matter of the list: a VPC may use public ranges,
-    /// and a test runs on loopback.
+    /// Why the address must not be registered, if so: 0.0.0.0, multicast, link-local and broadcast
+    /// addresses are never a database. All others are a matter of the list: a VPC may use public
+    /// ranges, and a test runs on loopback.
     pub fn refusal(&self, address: IpAddr) -> Option<AddressRefusal> {
         let class = AddressClass::of(address);
         let is_listed = self.0.iter().any(|network| network.contains(&address));

@@ -13,9 +13,8 @@ pub const PARTITIONS: [(&str, &str); 8] = [
     ("aws-us-gov", "amazonaws.com"),
 ];
 
-/// Whether RDS gave the name, which is in lower case: it ends in `REGION.rds.SUFFIX`, or in China
-/// and GovCloud in `rds.REGION.SUFFIX`. Those for FIPS say `rds-fips`. The forms are those of the
-/// AWS JDBC driver (`RdsUtils.java`).
+/// Whether RDS gave the name, in lower case: it ends in `REGION.rds.SUFFIX`, in China and GovCloud
+/// in `rds.REGION.SUFFIX`, for FIPS with `rds-fips` (AWS JDBC driver, `RdsUtils.java`).
 pub fn is_of_rds(name: &str) -> bool {
     let before = |suffix: &str| name.strip_suffix(suffix)?.strip_suffix('.');
     let is_service = |label: &str| matches!(label, "rds" | "rds-fips");

@@ -1,5 +1,4 @@
-//! Writes that succeeded and that no description shows yet: ELBv2 does not promise to show them at
-//! once.
+//! Writes that no description shows yet: ELBv2 does not promise to show them at once.
 
 use std::time::Duration;
 
@@ -24,7 +23,6 @@ struct PendingWrite {
     pause: Duration,
 }
 
-/// The two writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Write {
     Register,
@@ -37,9 +35,8 @@ impl PendingWrites {
         self.0.is_empty()
     }
 
-    /// What of the plan is to be sent now. If all that it keeps was deregistered and only still
-    /// shows, that is registered again: else the others would leave it alone in the group while it
-    /// drains.
+    /// What of the plan is to be sent now. What it keeps is registered again if all that was
+    /// deregistered and only still shows: else the others would leave it alone while it drains.
     pub fn to_send(&self, plan: &Plan, now: DateTime<Utc>) -> Plan {
         let is_due = |write, target: Target| {
             let sent = self.0.iter().find(|sent| (sent.write, sent.target) == (write, target));

@@ -35,14 +35,12 @@ impl Mode {
 /// |--------|--------------------------|---------|-----------------------------------------------|
 /// | yes    | registered               | yes     | keep                                          |
 /// | yes    | registered               | no      | register on the port, deregister as described |
-/// | yes    | draining, not registered | any     | register (again)                              |
-/// | yes    | not at all               |         | register                                      |
+/// | yes    | draining, or not at all  | any     | register                                      |
 /// | no     | registered               | any     | deregister by the described `Id` and port     |
 /// | no     | draining, not registered | any     | nothing: it is leaving, or never was in       |
 ///
-/// It is applied in this order: register everything, describe again, and only if every wanted
-/// target is registered now, deregister. So no apply takes the last target away, and a failed
-/// registration deregisters nothing.
+/// Applied, it registers, describes again, and deregisters only if every wanted target is
+/// registered: no apply takes the last target away, and a failed registration deregisters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Wanted targets that are not registered, in order.

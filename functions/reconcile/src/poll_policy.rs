@@ -1,21 +1,17 @@
 //! The poll policy: which source a look asks, and when.
 //!
-//! | source       | beside DNS                           | after the verdict, at most every 2 s |
-//! |--------------|--------------------------------------|--------------------------------------|
-//! | target group | if its description is 15 s old       | before a write, if it is 1 s old     |
-//! | RDS API      | in a watch; after a look that did    | before a target leaves; while the    |
-//! |              | not find the group right; as soon as | verdict waits for more than DNS, or  |
-//! |              | the writer's name leads elsewhere;   | witnesses disagree; when a target is |
-//! |              | every three minutes, to make sure    | unhealthy: a hint, no proof          |
-//! | databases    | in a watch, and after a look that    | the same, and those that became      |
-//! |              | did not find the group right: all    | known; the registered ones when the  |
-//! |              | that are known                       | RDS API is asked to make sure        |
+//! | source       | beside DNS                           | after the verdict, at most every 2 s  |
+//! |--------------|--------------------------------------|---------------------------------------|
+//! | target group | if its description is 15 s old       | before a write, if it is 1 s old      |
+//! | RDS API      | in a watch, in a drift; when the     | before a target leaves; in a wait for |
+//! |              | writer's name leads elsewhere; every | more than DNS; in a disagreement; for |
+//! |              | three minutes, to make sure          | an unhealthy target: a hint, no proof |
+//! | databases    | in a watch, in a drift: all known    | the same, and those that became known |
+//! |              |                                      | since; the registered ones, to check  |
 //!
-//! DNS is asked in every look, and nobody more often than once a second. Asking the RDS API beside
-//! DNS saves a round trip. It is asked every second while DNS moves, while an event names an
-//! instance that is not registered, and before a switch. In a disagreement that lasts its pauses
-//! grow up to 15 s, until DNS moves or an event comes. A check without an answer is repeated in the
-//! next run, then after 1, 2 and 3 minutes.
+//! In a drift the last look did not find the group right. DNS is asked in every look, and nobody
+//! more often than once a second; the RDS API so often while DNS moves, while an event names an
+//! instance that is not registered, and before a switch. To ask it beside DNS saves a round trip.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -33,8 +29,7 @@ use crate::verdict::Verdict;
 /// Between two looks of one run.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
-/// While nothing is to be written, a description this old will do: ELBv2 gives the whole account
-/// ten describes a second.
+/// If nothing is to be written this will do: ELBv2 gives the account ten describes a second.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(15);
 
 /// The RDS API is throttled at an unpublished rate, for the whole account.
@@ -43,16 +38,15 @@ const ASK_TOPOLOGY_EVERY: Duration = Duration::from_secs(2);
 /// In sync is a claim of DNS alone. A DNS that is wrong for good is seen by nobody else.
 const CHECK_EVERY: Duration = Duration::from_secs(180);
 
-/// After so many checks in a row that got no answer, from the first on. A function without a way to
-/// the RDS API must not wait for it in every run; of runs that come every minute each asks that is
-/// meant to, although the last wait took time.
+/// The pause after so many checks in a row without an answer: without a way to the RDS API not
+/// every run must wait for it. It falls short of minutes by what the last wait took.
 const CHECK_AGAIN: [Duration; 3] =
     [Duration::ZERO, Duration::from_secs(55), Duration::from_secs(115)];
 
 /// A disagreement lets the RDS API be asked more rarely once it has lasted for this long.
 const BACK_OFF_AFTER: Duration = Duration::from_secs(30);
 
-/// And never more rarely than this. Each half minute of it makes the pause a second longer.
+/// Up to this, a second longer each half minute, until DNS moves or an event comes.
 const ASK_TOPOLOGY_AT_LEAST: Duration = Duration::from_secs(15);
 
 /// So many addresses a process remembers of a binding; they are asked in each watch.
@@ -66,8 +60,7 @@ const _: () = assert!(ASK_TOPOLOGY_AT_LEAST.as_secs() + 4 < VETO_WHILE_UNASKED.a
 pub struct LastInSync {
     /// What DNS said then.
     pub addresses: Option<Addresses>,
-    /// The addresses that it saw so in this process, the oldest first: the standby of an instance
-    /// is where its writer was.
+    /// The addresses that this process saw so, the oldest first.
     pub known: Vec<IpAddr>,
     /// When others than DNS were last asked and did not contradict.
     pub checked: Option<DateTime<Utc>>,
@@ -82,22 +75,17 @@ pub struct LastInSync {
 pub struct PollPolicy {
     kind: Kind,
     has_topology: bool,
-    /// Whether its databases are asked.
     probes_roles: bool,
     is_watching: bool,
     last_in_sync: LastInSync,
-    /// When topology last answered or was given up: while it hangs, it must not keep the others
-    /// waiting all the time.
+    /// Also when it was given up: while it hangs, it must not keep the others waiting all the time.
     topology_at: Option<DateTime<Utc>>,
-    /// Whether it has answered in this run.
+    /// Whether topology has, in this run.
     has_answered: bool,
-    /// When a database was asked last.
     probed_at: Option<DateTime<Utc>>,
     /// Whether the last answer of DNS is another than the one before.
     has_changed: bool,
-    /// Whether it is another than when this process last saw the group in sync.
     differs_from_last_in_sync: bool,
-    /// Whether the last look did not find the group right.
     is_drifting: bool,
 }
 
@@ -144,8 +132,7 @@ impl PollPolicy {
         self.is_watching || self.is_drifting
     }
 
-    /// Whether topology is only asked to make sure, and gave no answer the last time: no reason to
-    /// wait for it long.
+    /// Whether topology is only asked to make sure, and is not worth a long wait.
     pub fn is_check_repeated(&self) -> bool {
         self.last_in_sync.unanswered_checks > 0 && !self.is_urgent()
     }
@@ -183,8 +170,7 @@ impl PollPolicy {
             }
         };
         let pause = match verdict {
-            // Nothing is written unless topology had a chance to object to it: now, and not while a
-            // description that takes its time was under way.
+            // Topology must have had a chance to object: now, not during a slow description.
             Verdict::Switch(..) => PAUSE,
             Verdict::InSync(_) if self.last_in_sync.disagreed.is_some() => PAUSE,
             _ => self.topology_pause(evidence, now),
@@ -201,8 +187,7 @@ impl PollPolicy {
         }
     }
 
-    /// The databases that are asked before this verdict counts, besides those that were asked in
-    /// this look.
+    /// The databases that are asked before this verdict counts, if not asked in this look.
     pub fn databases_to_probe_after(
         &self,
         verdict: &Verdict,
@@ -227,9 +212,8 @@ impl PollPolicy {
             is_disagreement.then(|| self.last_in_sync.disagreed.unwrap_or(now));
     }
 
-    /// Until the next look, if the last one took so long: half as long while a write does not show
-    /// yet, and while no database says that it takes writes. Databases may leave all the time
-    /// unused that they are given, which must not make the looks rare.
+    /// Until the next look: half as long while a write does not show, or no database says that it
+    /// takes writes. Databases may use all their time, which must not make looks rare.
     pub fn pause(&self, evidence: &Evidence, took: Duration, now: DateTime<Utc>) -> Duration {
         let is_pending = !evidence.group.pending_writes.is_empty();
         let is_out = self.probes_roles && self.is_watching && evidence.writers(now).is_none();
@@ -259,8 +243,7 @@ impl PollPolicy {
         self.has_answered |= !is_silent;
     }
 
-    /// The group is in sync with this answer of DNS, and what was asked in this run does not
-    /// contradict it.
+    /// The group is in sync with this answer of DNS, and nothing asked in this run contradicts it.
     pub fn record_in_sync(&mut self, answer: Option<&Addresses>) -> LastInSync {
         let known = &mut self.last_in_sync.known;
         for address in answer.into_iter().flat_map(Addresses::iter) {
@@ -270,8 +253,7 @@ impl PollPolicy {
         known.drain(..known.len().saturating_sub(KNOWN_AT_MOST));
         let mut last_in_sync = self.last_in_sync.clone();
         last_in_sync.addresses = answer.cloned();
-        // The registered database, which may not answer, is no check in place of the RDS API: that
-        // would put it off.
+        // The registered database, which may not answer, must not put off the RDS API's check.
         let probed_at = if self.has_topology { None } else { self.probed_at };
         last_in_sync.checked = self.topology_at.or(probed_at).or(last_in_sync.checked);
         if self.topology_at.is_some() {

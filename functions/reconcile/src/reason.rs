@@ -54,8 +54,7 @@ pub enum Reason {
         /// Its address.
         address: IpAddr,
     },
-    /// The registered database takes writes, but others have good reason to name one that says
-    /// nothing.
+    /// The registered database takes writes; others have good reason to name a silent one.
     #[strum(serialize = "contradiction")]
     Disputed {
         /// The address of the one that takes writes.
@@ -102,23 +101,18 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// One claim is enough.
     pub(crate) fn claim(witness: Witness, addresses: &Addresses) -> Reason {
         Reason::Claim { witness, addresses: addresses.clone() }
     }
 
-    /// What is lacking where DNS does not answer now: every answer, or a current one, as old as
-    /// given.
     pub(crate) fn no_current_dns_answer(age: Option<Duration>) -> Reason {
         age.map_or(Reason::NoDnsAnswer, |age| Reason::StaleDnsAnswer { witness: Witness::Dns, age })
     }
 
-    /// Whether nobody has said lately where the writer is.
     pub(crate) fn lacks_dns_answer(&self) -> bool {
         matches!(self, Reason::NoDnsAnswer | Reason::StaleDnsAnswer { .. })
     }
 
-    /// Whether witnesses disagree.
     pub(crate) fn is_contradiction(&self) -> bool {
         matches!(
             self,

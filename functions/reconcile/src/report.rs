@@ -1,5 +1,4 @@
-//! The report: what a run saw and did. One record with three renderings: the result, the log line,
-//! the metrics.
+//! The report: what a run saw and did, rendered as the result, the log line and the metrics.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -66,13 +65,11 @@ pub enum State {
     WouldUpdate,
     /// The witnesses disagree, and nothing was changed on the claim of one.
     Waiting,
-    /// The run could not finish its work; the error says why, and the other fields say what was
-    /// done.
+    /// The run could not finish: the error says why, the other fields what was done.
     Failed,
 }
 
-/// What was seen and done for one binding, in the order in which a person reads it: what, how it
-/// ended, why, and then the details.
+/// What was seen and done for one binding, in the order in which a person reads it.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BindingReport {
@@ -83,12 +80,10 @@ pub struct BindingReport {
     /// Why the run could not finish.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-    /// Which rule made the last verdict, or if the group was changed, the last change, and by whose
-    /// claims; absent if nothing was decided.
+    /// The rule and claims behind the last change, or if there was none, the last verdict.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text")]
     pub reason: Option<Reason>,
-    /// Why the RDS API names no writer although it answered; absent if it names one, or was not
-    /// asked.
+    /// Why the RDS API names no writer although it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'static str>,
     /// Whether the function's time ended the watch; the last look found the group right.
@@ -107,8 +102,7 @@ pub struct BindingReport {
     /// Each target that stayed registered.
     #[serde(serialize_with = "texts")]
     pub kept: Vec<Target>,
-    /// Each registered target that the load balancer sends nothing, because no listener uses the
-    /// group or because it has no subnet in the target's Availability Zone (`Target.NotInUse`).
+    /// Each registered target that the load balancer sends nothing (`Target.NotInUse`).
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "texts")]
     pub not_in_use: Vec<Target>,
     /// When the run would first have changed the group, if it only observes.
@@ -137,23 +131,20 @@ pub struct BindingReport {
     /// Whether the RDS API gave no answer when it was asked last; absent if it was not asked.
     #[serde(skip)]
     pub is_topology_silent: Option<bool>,
-    /// Whether the witnesses named different writers, by whichever rule the verdict was made;
-    /// absent if nobody but DNS was asked, or the binding follows no one writer.
+    /// Whether the witnesses named different writers, whichever rule won; absent if only DNS was
+    /// asked, or the binding follows no one writer.
     #[serde(skip)]
     pub witnesses_disagree: Option<bool>,
     /// How many observations got no usable answer from DNS.
     #[serde(skip)]
     pub dns_failures: u32,
-    /// How many targets had to come or go for the group to be what it should be, when it was last
-    /// looked at: what the verdict would change, or where there was none, what DNS would. Absent if
-    /// nobody knew.
+    /// How many targets the last verdict would change, or without one, DNS; absent if unknown.
     #[serde(skip)]
     pub targets_wrong: Option<usize>,
     /// How long the first look at DNS and the target group took.
     #[serde(skip)]
     pub observe_latency: Option<Duration>,
-    /// From the time of the RDS event that started the run until the group was seen right after a
-    /// switch.
+    /// From the time of the RDS event until the group was seen right after a switch.
     #[serde(skip)]
     pub switch_latency: Option<Duration>,
 }
@@ -291,11 +282,8 @@ impl BindingReport {
         !self.registered.is_empty() || !self.deregistered.is_empty()
     }
 
-    /// The metrics, as [`metrics_line`] writes them.
-    ///
-    /// The one dimension is `Binding`, as `function/binding`: functions have different names in an
-    /// account, and their bindings need not. Whether the witnesses disagree is known only if
-    /// another than DNS answered, and is what they said, whichever rule won.
+    /// The metrics, as [`metrics_line`] writes them. The dimension `Binding` is `function/binding`:
+    /// functions have different names in an account, their bindings need not.
     pub fn metrics(&self, function: &str, timestamp: i64) -> Option<Value> {
         let is_in_sync = matches!(self.state, State::InSync | State::Updated);
         let has_role = self.databases.values().any(Option::is_some);

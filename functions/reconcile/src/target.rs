@@ -31,8 +31,7 @@ pub struct DescribedTarget {
     pub state: TargetState,
     /// The reason code, where one was given, such as `Target.NotInUse`.
     pub reason: Option<String>,
-    /// The zone as it was described, `all` for an address outside the VPC; deregistration sends it
-    /// back.
+    /// The zone as described, `all` for an address outside the VPC: deregistration sends it back.
     pub zone: Option<String>,
 }
 
@@ -53,12 +52,9 @@ impl DescribedTarget {
         DescribedTarget { zone, ..self }
     }
 
-    /// Whether the target belongs to the group: every entry except one that is on its way out
-    /// (`draining`) or was never in (`unused` with `Target.NotRegistered`).
-    ///
-    /// `unused` with any other reason is registered and merely gets no traffic.
-    /// `unhealthy.draining` failed its health checks and may come back. A state that AWS adds one
-    /// day counts as registered, because to overlook a target is worse than to look at it twice.
+    /// Whether it belongs to the group: all but `draining` ones and `unused` as
+    /// `Target.NotRegistered`. Others `unused` get no traffic, `unhealthy.draining` may come back,
+    /// and a state that AWS adds counts: to overlook a target is worse than to look twice.
     pub fn is_registered(&self) -> bool {
         match self.state {
             TargetState::Draining => false,
@@ -72,9 +68,8 @@ impl DescribedTarget {
         matches!(self.state, TargetState::Unhealthy | TargetState::UnhealthyDraining)
     }
 
-    /// Whether it is registered and the load balancer sends it nothing: no listener uses the group,
-    /// or the load balancer has no subnet in the target's Availability Zone, which balancing across
-    /// zones does not make up for (ELBv2 API, `TargetHealth`).
+    /// Registered, but it gets nothing: no listener uses the group, or the load balancer has no
+    /// subnet in its zone, which cross-zone balancing does not mend (ELBv2 API, `TargetHealth`).
     pub(crate) fn is_not_in_use(&self) -> bool {
         self.state == TargetState::Unused && self.reason.as_deref() == Some("Target.NotInUse")
     }

@@ -1,21 +1,15 @@
-//! What a run knows about the target group: its last description, and what changed between
-//! descriptions.
+//! What a run knows about the target group: its last description, and what changed since another.
 //!
 //! What it does not know it takes for the worst, that it happened a moment ago:
 //!
-//! | first seen as        | a new process cannot know                          |
-//! |----------------------|----------------------------------------------------|
-//! | `draining`           | when it was deregistered, within the delay         |
-//! | `initial`            | when it was registered: checks every 300 s make it |
-//! |                      | last ten minutes                                   |
-//! | `healthy` and others | when it was registered                             |
-//! | several targets      | which of them came last                            |
+//! | first seen as        | a new process cannot know                                       |
+//! |----------------------|-----------------------------------------------------------------|
+//! | `draining`           | when it was deregistered, within the delay                      |
+//! | `initial`            | when it was registered: checks every 300 s make it ten minutes  |
+//! | `healthy` and others | when it was registered                                          |
+//! | several targets      | which of them came last                                         |
 //!
-//! A process that described the same target so at most 90 s before knows since when it has been
-//! `draining` or `initial`; after 120 s that is no doubt.
-//!
-//! So with slow health checks or a long delay a failback waits longer in a new process than in one
-//! that has watched.
+//! So with slow checks or a long delay a failback waits longer in a process that has not watched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -27,25 +21,20 @@ use crate::claim::{Doubt, DoubtCause, age};
 use crate::pending_writes::PendingWrites;
 use crate::target::{Addresses, DescribedTarget, Target, TargetState};
 
-/// That a target was deregistered, or registered before the first look, is no doubt any more after
-/// this: longer than stale and flapping answers last together.
+/// A change is no doubt any more after this: longer than stale and flapping answers last together.
 const DOUBT_COUNTS: Duration = Duration::from_secs(120);
 
-/// What an earlier run saw of a target tells since when it is so, if it was so at most this long
-/// ago. In a longer gap it may have left and come back.
+/// What an earlier run saw tells nothing after this: a target may have left and come back.
 const SEEN_AGAIN_WITHIN: Duration = Duration::from_secs(90);
 
-/// What a process remembers of a group's targets from one run to the next. Only a help: see the
-/// table above.
+/// What a process remembers of a group's targets from one run to the next.
 #[derive(Clone, Debug, Default)]
 pub struct TargetHistory {
     /// When this process deregistered a target.
     deregistered_at: BTreeMap<Target, DateTime<Utc>>,
-    /// What each target was in the last description.
     seen: BTreeMap<Target, Seen>,
 }
 
-/// What a target was, from when until when.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     phase: TargetPhase,
@@ -65,19 +54,16 @@ enum TargetPhase {
 /// A target group as one run saw it.
 #[derive(Clone, Debug, Default)]
 pub struct TargetGroupView {
-    /// The port that the binding's targets are registered on.
     port: u16,
     described: Option<(Vec<DescribedTarget>, DateTime<Utc>)>,
     history: TargetHistory,
     /// What was written and does not show yet.
     pub pending_writes: PendingWrites,
-    /// When a target was seen that had not been there at the look before, or that was registered a
-    /// moment ago.
+    /// When a target came since the look before, or if `initial`, was first seen so.
     registered_at: BTreeMap<Target, DateTime<Utc>>,
     /// When a target was last seen as registered in this run.
     last_registered: BTreeMap<Target, DateTime<Utc>>,
     first_described_at: Option<DateTime<Utc>>,
-    /// Whether the first look showed targets at several addresses.
     had_several: bool,
     /// Since when no description has shown a registered target, in this run.
     empty_since: Option<DateTime<Utc>>,
@@ -85,7 +71,6 @@ pub struct TargetGroupView {
 
 #[cfg(test)]
 impl TargetHistory {
-    /// The target was deregistered by this process.
     #[must_use]
     pub(crate) fn with_deregistration(
         mut self,
@@ -108,7 +93,6 @@ impl TargetGroupView {
         self.described.as_ref().map_or(&[], |(targets, _)| targets)
     }
 
-    /// When it was like that.
     pub(crate) fn described_at(&self) -> Option<DateTime<Utc>> {
         self.described.as_ref().map(|(_, at)| *at)
     }
@@ -169,20 +153,17 @@ impl TargetGroupView {
         self.history.deregistered_at.keys().map(|target| target.address)
     }
 
-    /// Whether any of these addresses is registered.
     pub(crate) fn has_registered(&self, named: &Addresses) -> bool {
         self.registered().any(|member| named.contains(member))
     }
 
-    /// The registered addresses that are not named. An `Id` that is no address has none and is
-    /// passed over: in a group of IP targets there is none.
+    /// An `Id` that is no address is passed over: in a group of IP targets there is none.
     pub(crate) fn unwanted(&self, named: &Addresses) -> impl Iterator<Item = IpAddr> {
         self.registered().filter(|address| !named.contains(*address))
     }
 
-    /// What in the group makes it doubtful that the writer is at these addresses, the weakest doubt
-    /// first. Without `with_memory` what other runs saw counts from the first look, as in a new
-    /// process.
+    /// What makes it doubtful that the writer is at these addresses, the weakest doubt first.
+    /// Without `with_memory` what other runs saw counts from the first look, as in a new process.
     pub(crate) fn doubts(
         &self,
         named: &Addresses,
@@ -211,8 +192,7 @@ impl TargetGroupView {
             .map(|(since, cause)| Doubt { since, cause })
     }
 
-    /// When the binding's target at this address was deregistered by anybody. Another port of the
-    /// same address is another target: that one is put right is no proof against this one.
+    /// By anybody, on the binding's port: another port put right is no proof against this one.
     fn deregistered_since(
         &self,
         address: IpAddr,
@@ -233,21 +213,17 @@ impl TargetGroupView {
         [by_this_process, by_another, draining].into_iter().flatten().max()
     }
 
-    /// When the binding's target at this address was registered, if that was during this run or a
-    /// moment before it.
+    /// When the target at this address was registered, if in this run or a moment before it.
     pub(crate) fn registered_at(&self, address: IpAddr) -> Option<DateTime<Utc>> {
         self.registered_at.get(&Target { address, port: self.port }).copied()
     }
 
-    /// For how long the binding's target at this address has been described as healthy, as far as
-    /// this process knows.
+    /// For how long the target at this address has been healthy, as far as this process knows.
     pub(crate) fn healthy_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Duration> {
         let seen = self.history.seen.get(&Target { address, port: self.port })?;
         (seen.phase == TargetPhase::Healthy).then(|| age(seen.since, now))
     }
 
-    /// For how long no description of this run has shown a registered target; nothing if the last
-    /// one did.
     pub(crate) fn empty_for(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.empty_since.map(|since| age(since, now))
     }

@@ -6,15 +6,13 @@ use base::database::ClusterMember;
 
 use crate::target::Addresses;
 
-/// A cluster's members with the addresses behind their endpoints; a member without a resolvable one
-/// is left out.
+/// A cluster's members with the addresses behind their endpoints, without those that have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology(pub Vec<(ClusterMember, Addresses)>);
 
 impl Topology {
-    /// The writer's addresses, if one member is flagged as the writer. A secondary cluster of a
-    /// global database has none, another has none for a moment of a failover, and the API has been
-    /// seen to flag two.
+    /// The writer's addresses, if one member is flagged as it: in a global database's secondary
+    /// cluster none is, for a moment of a failover none or, as seen, two may be.
     pub fn writer(&self) -> Option<&Addresses> {
         let mut flagged = self.0.iter().filter(|(member, _)| member.is_writer);
         let (_, addresses) = flagged.next()?;
@@ -32,7 +30,6 @@ impl Topology {
         self.0.iter().any(|(_, addresses)| addresses.contains(address))
     }
 
-    /// The addresses of the member with this identifier.
     pub(crate) fn member(&self, id: &str) -> Option<&Addresses> {
         self.0
             .iter()

@@ -1,5 +1,4 @@
-//! The trigger: why the function runs. Any JSON becomes one; what is not understood reconciles like
-//! a manual run.
+//! The trigger: why the function runs. What is not understood reconciles like a manual run.
 
 use std::time::Duration;
 
@@ -22,8 +21,7 @@ pub const EVENT_LIFETIME: Duration = Duration::from_secs(600);
 pub struct Trigger {
     /// What started the run.
     pub cause: Cause,
-    /// What RDS said, oldest first as delivered; empty when nothing in the payload could be read as
-    /// an RDS event.
+    /// What RDS said, oldest first as delivered; empty if nothing could be read as an RDS event.
     pub events: Vec<RdsEvent>,
     /// The shape of what looks like an event and is not understood.
     pub unread: Option<String>,
@@ -31,8 +29,7 @@ pub struct Trigger {
     pub dry_run: bool,
     /// Reconcile this binding alone.
     pub binding: Option<String>,
-    /// Watch this long instead of what the trigger calls for, at most
-    /// [`WATCH_LIMIT`](base::payload::WATCH_LIMIT).
+    /// Watch this long instead, at most [`WATCH_LIMIT`](base::payload::WATCH_LIMIT).
     pub watch: Option<Duration>,
 }
 
@@ -60,8 +57,6 @@ impl Trigger {
     /// | EventBridge's form, detail type `Scheduled Event`                           | `schedule` |
     /// | any other object, array, text, number or null                               | `manual`   |
     ///
-    /// The [options](Options) stand at the top, of an event too.
-    ///
     /// # Errors
     /// Only those of the options.
     pub fn parse(payload: &Value) -> Result<Trigger, PayloadError> {
@@ -78,8 +73,7 @@ impl Trigger {
         Ok(Trigger { cause, events, unread, dry_run, binding, watch })
     }
 
-    /// The events that concern the binding and are young enough to say something about now. One
-    /// without a readable time was just delivered.
+    /// The binding's events that are young enough to count: one without a time was just delivered.
     pub fn events_for(&self, binding: &Binding, now: DateTime<Utc>) -> Vec<RdsEvent> {
         let is_current =
             |event: &RdsEvent| event.time.is_none_or(|time| age(time, now) <= EVENT_LIFETIME);
@@ -87,8 +81,7 @@ impl Trigger {
         concerning.filter(|event| is_current(event)).cloned().collect()
     }
 
-    /// The events whose source has the name of a binding's database and is another one, each with
-    /// the first such binding.
+    /// The events of a namesake of a binding's database, each with the first such binding.
     pub fn namesakes<'a>(
         &'a self,
         bindings: &'a [Binding],

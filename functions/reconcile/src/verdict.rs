@@ -1,5 +1,4 @@
-//! The verdict: what follows from the evidence. The only place that decides where a target group
-//! should point: `one_writer` for the kinds with one, `other_kinds` for the rest.
+//! The verdict: what follows from the evidence. Nothing else decides where a group should point.
 
 mod one_writer;
 mod other_kinds;
@@ -49,8 +48,7 @@ impl Verdict {
     }
 }
 
-/// DNS alone is believed after this at least. Its TTL at RDS is 5 s, and what it says flaps for 20
-/// to 30 s.
+/// DNS alone is believed after this at least: its TTL at RDS is 5 s, and it flaps for 20 to 30 s.
 const STABLE_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// DNS alone is believed after this at most, whatever its TTL.
@@ -59,35 +57,24 @@ const STABLE_AT_MOST: Duration = Duration::from_secs(20);
 /// Decides about one binding.
 ///
 /// For the kinds with one writer, `cluster` and `instance`, four rules follow one another, each
-/// with its table at its function: **role**, what the databases say of themselves; **quorum**, two
-/// independent claims that no doubt is newer than; **contradiction**, a claim for something else;
-/// **patience**, one claim that is steady for as long as the doubt asks. Before the last two, an
-/// empty group is filled. A writer switch never waits for health: while it waited,
-/// clients would write to a database that no longer takes it.
+/// with its table at its function: **role**, **quorum**, **contradiction**, **patience**. Before
+/// the last two an empty group is filled. A writer switch never waits for health: meanwhile clients
+/// would write to a database that no longer takes it.
 ///
-/// | kind       | wanted                                      | when                            |
-/// |------------|---------------------------------------------|---------------------------------|
-/// | `readers`  | every reader of the RDS API that can serve; | at once; who leaves, after 10 s |
-/// |            | without its answer as `proxy`, where one    |                                 |
-/// |            | leaves only if a named one is registered    |                                 |
-/// |            | and not unhealthy                           |                                 |
-/// | `proxy`    | the addresses of DNS, and targets absent    | at once                         |
-/// |            | from it that are not unhealthy              |                                 |
-/// | `custom`   | as `proxy`, but not what was absent from    | at once                         |
-/// |            | every answer for ten minutes, and from 20   |                                 |
-/// | `hostname` | the addresses of DNS, unless one says that  | steady, of opposite runs one    |
-/// |            | it is read only                             | later by 5 s; at                |
-/// |            |                                             | once if they take writes        |
-/// | `address`  | the address                                 | at once                         |
+/// | kind       | wanted, at once unless said                                                     |
+/// |------------|---------------------------------------------------------------------------------|
+/// | `readers`  | every reader of the RDS API that can serve; who leaves, after 10 s. Without its |
+/// |            | answer as `proxy`, but none leaves without a named one that is not unhealthy    |
+/// | `proxy`    | the addresses of DNS, and targets absent from it that are not unhealthy         |
+/// | `custom`   | as `proxy`, but not what all answers lacked for ten minutes, 20 at least        |
+/// | `hostname` | the addresses of DNS, unless one is read only: once steady, one of two opposite |
+/// |            | runs 5 s later; at once if they take writes                                     |
+/// | `address`  | the address                                                                     |
 ///
-/// For these five a healthy target leaves only when a wanted one is healthy. A proxy's, custom or
-/// reader endpoint gives a part of its addresses in each answer, so absence alone is no reason to
-/// leave.
-///
+/// Of these a healthy target leaves only when a wanted one is healthy. A proxy's, custom or reader
+/// endpoint gives a part of its addresses in each answer: absence alone is no reason to leave.
 /// While every reader is unhealthy and the reader endpoint names the writer, the writer joins the
-/// `readers`; it leaves once one of them has been healthy for 10 s. Of several addresses that
-/// `readers`, `proxy` or `custom` name, one that may not be registered keeps no other out: those
-/// are registered, nobody leaves, and then the refusal is reported.
+/// `readers`, until one of them has been healthy for 10 s.
 pub fn verdict(
     binding: &Binding,
     allowed: &AllowedNetworks,
@@ -141,9 +128,8 @@ impl Decider<'_> {
         Verdict::Wait(Reason::no_current_dns_answer(self.evidence.dns_age(self.now)))
     }
 
-    /// Registers the wanted addresses and no others, unless one that a witness named may not be.
-    /// Where an answer names several that serve side by side, the others of them join all the same,
-    /// and nobody leaves.
+    /// Registers the wanted addresses and no others, unless one named may not be: then of several
+    /// that serve side by side the others join, nobody leaves, and the refusal is reported after.
     fn plan_or_in_sync(&self, named: &Addresses, wanted: &Addresses, reason: Reason) -> Verdict {
         let mut plan = Plan::new(wanted, self.binding.port, self.evidence.group.targets());
         if let Some(refusal) = self.refusal(named) {
@@ -169,7 +155,6 @@ impl Decider<'_> {
         self.evidence.group.unwanted(named)
     }
 
-    /// The addresses of the targets on the binding's port that are so.
     fn on_port(&self, is_so: impl Fn(&DescribedTarget) -> bool) -> impl Iterator<Item = IpAddr> {
         let targets = self.evidence.group.targets().iter();
         let targets =

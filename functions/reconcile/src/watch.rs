@@ -10,30 +10,25 @@ use crate::event::RdsEvent;
 /// How long a run without an event follows a drift before it leaves the rest to the next run.
 pub const DRIFT_LIMIT: Duration = Duration::from_secs(100);
 
-/// Targets and witnesses must have agreed this long before a watch ends. DNS flaps for 20 to 30 s
-/// after a failover.
+/// Targets and witnesses must have agreed this long first: DNS flaps for 20 to 30 s.
 const AGREED: Duration = Duration::from_secs(30);
 
-/// A watch does not end before this much time has passed since the event: right after it all may
-/// agree on the old address, because all are stale. DNS lags up to a minute.
+/// Right after an event all may be stale and agree on the old address; DNS lags up to a minute.
 const SINCE_EVENT: Duration = Duration::from_secs(60);
 
 /// How long one run looks at one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
     start: DateTime<Utc>,
-    /// The end if nothing ends it before.
     limit: Duration,
-    /// Since when this must have lasted before agreement ends it; without an event it ends with the
-    /// first agreement.
+    /// Agreement ends it only some time after this; without an event it does so at once.
     event: Option<DateTime<Utc>>,
     agreed_since: Option<DateTime<Utc>>,
 }
 
 impl Watch {
-    /// A watch of `limit` if there are events that concern the binding; else
-    /// one that lasts only while there is a drift, [`DRIFT_LIMIT`] at most. A payload may ask for a
-    /// length of its own.
+    /// A watch of `limit` if events concern the binding; else one that lasts while there is a
+    /// drift, [`DRIFT_LIMIT`] at most. A payload may ask for a length of its own.
     pub fn new(
         events: &[RdsEvent],
         asked_for: Option<Duration>,
@@ -84,8 +79,7 @@ impl Watch {
         }
     }
 
-    /// Notes that its events do not concern the binding after all: what is left is a run without an
-    /// event.
+    /// Its events do not concern the binding after all: what is left is a run without an event.
     pub fn drop_event(&mut self) {
         self.event = None;
     }

@@ -9,20 +9,17 @@ pub(super) async fn probe(connection: &mut Connection) -> Result<Role, ConnectEr
     role(&variables)
 }
 
-/// A list and not `SELECT @@…`: a variable that the server does not know is an error there, and no
-/// row here. It needs no privilege.
+/// A list and not `SELECT @@…`, which fails for an unknown variable. It needs no privilege.
 ///
-/// Source: "Determining which DB instance you are connected to" in the Aurora user guide; ProxySQL
-/// and MaxScale for Aurora, where a reader has `innodb_read_only` on and `read_only` off;
-/// "read_only" and "transaction_read_only" (MariaDB before 11.1: "tx_read_only") in the manuals of
-/// MySQL and MariaDB.
+/// Source: Aurora user guide, "Determining which DB instance you are connected to"; ProxySQL and
+/// MaxScale for Aurora, where a reader has `innodb_read_only` on and `read_only` off; "read_only",
+/// "transaction_read_only" (MariaDB before 11.1: "tx_read_only") in MySQL's and MariaDB's manuals.
 const ROLE_QUERY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
     ('aurora_version', 'innodb_read_only', 'read_only', 'transaction_read_only', 'tx_read_only')";
 
-/// On Aurora only `innodb_read_only` tells a reader; elsewhere a replica has `read_only`, which is
-/// an enumeration in newer MariaDB. A writer that is read only for every new session, on Aurora by
-/// `read_only` and anywhere by a default for transactions, is unknown: an operator or a switchover
-/// has made it so.
+/// On Aurora only `innodb_read_only` tells a reader; elsewhere a replica has `read_only`, an
+/// enumeration in newer MariaDB. Unknown is a writer whose new sessions an operator or a switchover
+/// made read only: on Aurora by `read_only`, anywhere by a default for transactions.
 fn role(variables: &[(String, String)]) -> Result<Role, ConnectError> {
     let value = |name: &str| {
         variables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)

@@ -17,17 +17,16 @@ use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
-/// In recovery is what every standby is, and every reader of Aurora and of a Multi-AZ DB cluster. A
-/// server that is not may still be read only for every new session by a default of its
-/// configuration, which is how a switchover can fence it: that one is unknown. A default that is of
-/// the role or the database alone is an operator's way to keep this login from writing, and says
-/// nothing of the server, so that `transaction_read_only` alone would not do. Which source RDS
-/// gives the default of a blue database is to be watched on AWS.
+/// In recovery is every standby, and every reader of Aurora and of a Multi-AZ DB cluster. Another
+/// server may be read only for new sessions by a default of its configuration, as a switchover can
+/// fence it: unknown. A default of the role or the database keeps only this login from writing, so
+/// that `transaction_read_only` alone would not do. Which source RDS gives the default of a blue
+/// database is to be watched on AWS.
 ///
 /// Source: PostgreSQL manual, "Recovery Information Functions", "default_transaction_read_only" and
-/// "pg_settings", whose column `source` has `user`, `database` and `database user` for defaults of
-/// roles and databases (`GucSource_Names` in `guc_tables.c`; `global` is `ALTER ROLE ALL`); AWS
-/// JDBC wrapper, `IsReaderQuery`.
+/// "pg_settings", whose `source` has `user`, `database` and `database user` for such defaults
+/// (`GucSource_Names` in `guc_tables.c`; `global` is `ALTER ROLE ALL`); AWS JDBC wrapper,
+/// `IsReaderQuery`.
 const ROLE_QUERY: &str = "SELECT pg_is_in_recovery(), \
     (SELECT setting = 'on' AND source NOT IN ('user', 'database', 'database user') \
      FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only')";
@@ -43,8 +42,7 @@ pub(super) struct Session {
     connection: Connection,
 }
 
-/// The driver's task. It would wait for the answer to a question that was given up, and hold the
-/// session until it came.
+/// The driver's task, which would hold the session until a question that was given up is answered.
 struct Connection(JoinHandle<()>);
 
 impl Drop for Connection {

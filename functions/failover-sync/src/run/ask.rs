@@ -1,4 +1,4 @@
-//! Whom a run asks: each question has a limit of its own, and is answered in its own time.
+//! Whom a run asks: each question has a limit of its own.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,19 +13,16 @@ use tokio::time::timeout;
 use super::Run;
 use crate::databases::{Login, PROBE_LIMIT};
 use crate::error::chain;
-use crate::ports::{Ports, TargetGroups};
+use crate::ports::Ports;
 use crate::questions::{Answer, ResolvedMembers, Source};
 
-/// The RDS API gives no answer if it takes longer than this.
 const TOPOLOGY_LIMIT: Duration = Duration::from_secs(3);
 
-/// The same, if it is asked only to make sure and gave no answer the last time.
+/// If it is asked only to make sure and gave no answer the last time.
 const REPEATED_CHECK_LIMIT: Duration = Duration::from_secs(1);
 
-/// Nothing waits longer than this for the address of a member of the cluster.
 pub(super) const MEMBER_LIMIT: Duration = Duration::from_secs(2);
 
-/// What the databases are logged in with is fetched in this time, or not.
 const LOGIN_LIMIT: Duration = Duration::from_secs(5);
 
 impl<P: Ports> Run<'_, P> {
@@ -37,7 +34,6 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Asks everybody who is due and is not being asked.
     pub(super) fn ask(&mut self) {
         self.ask_witnesses();
         let is_due = self.describe_error.is_none()
@@ -45,13 +41,12 @@ impl<P: Ports> Run<'_, P> {
         if is_due && !self.questions.are_asked_of(Source::Group) {
             let (context, binding) = (self.context, self.binding);
             self.questions.ask(Source::Group, async move {
-                Answer::Group(context.groups.describe(&binding.target_group).await)
+                Answer::Group(context.describe(&binding.target_group).await)
             });
         }
         self.probe_roles(self.poll_policy.databases_to_probe(&self.evidence));
     }
 
-    /// Asks DNS and the RDS API, if they are due.
     pub(super) fn ask_witnesses(&mut self) {
         if std::mem::take(&mut self.is_dns_due) {
             let (context, binding) = (self.context, self.binding);
@@ -63,7 +58,6 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Topology: cluster → members → their endpoints → addresses.
     pub(super) fn ask_topology(&mut self) {
         if self.questions.are_asked_of(Source::Topology) {
             return;
@@ -90,8 +84,7 @@ impl<P: Ports> Run<'_, P> {
         self.questions.ask(Source::Topology, async move { Answer::Topology(resolved.await) });
     }
 
-    /// Asks the databases at these addresses side by side, each once a round. Only those that may
-    /// be registered are sent a login.
+    /// Side by side, each once a round. Only those that may be registered are sent a login.
     pub(super) fn probe_roles(&mut self, mut addresses: BTreeSet<IpAddr>) {
         let now = self.now();
         let Some(databases) = &mut self.databases else { return };

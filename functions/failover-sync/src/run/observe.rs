@@ -1,5 +1,4 @@
-//! How a run observes: it waits for those whom it asked, records what they say in the evidence, and
-//! decides by it once enough have answered.
+//! How a run observes: it records what is said in the evidence, and decides by enough of it.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -23,18 +22,16 @@ use super::ask::MEMBER_LIMIT;
 use crate::databases::{Login, PROBE_LIMIT};
 use crate::dns;
 use crate::error::{DnsError, SyncError};
-use crate::ports::{Ports, TargetGroups};
+use crate::ports::Ports;
 use crate::questions::{Answer, ResolvedMembers, Source};
 
-/// A look that is urgent waits so long for each whom it asked; who has not answered by then is
-/// recorded later. A look that takes longer asks DNS and the databases again.
+/// An urgent look waits so long for each whom it asked; later answers are recorded later. A look
+/// that takes longer asks DNS and the databases again.
 const ROUND: Duration = PAUSE;
 
-/// A round and the pause after it.
 const TURN: Duration = ROUND.saturating_add(PAUSE);
 
-// DNS is asked again after a round and a pause at most; the row of its answers must not be broken
-// by one that is slow.
+// DNS is asked again after a round and a pause: a slow answer must not break its row.
 const _: () = assert!(TURN.saturating_add(dns::LIMIT).as_millis() <= CURRENT.as_millis());
 
 // What the RDS API named is current when its members are found and the databases there were asked.
@@ -48,15 +45,11 @@ const _: () = assert!(
     TURN.saturating_add(PROBE_LIMIT).saturating_add(PROBE_LIMIT).as_millis() < CURRENT.as_millis()
 );
 
-/// What an error says about what may have been done before it.
 const UNREAD: &str = "the target group could not be read";
 
 impl<P: Ports> Run<'_, P> {
-    /// Asks whom the poll policy names, and decides by what is answered: once all have, or in a
-    /// look that is urgent had a round for it. A role counts as soon as it is known.
-    ///
-    /// # Errors
-    /// When the target group could not be read, or nobody has ever said where the writer is.
+    /// Decides once all have answered, or in an urgent look had a round for it; a role counts at
+    /// once. Fails if the group could not be read, or nobody ever said where the writer is.
     pub(super) async fn observe(&mut self) -> Result<Verdict, SyncError> {
         self.report.observations += 1;
         self.look_began = Instant::now();
@@ -97,7 +90,6 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Asks whom a first look asks, and records nothing.
     pub(crate) async fn ask_and_forget(mut self) {
         self.begin_round();
         self.ask();
@@ -106,9 +98,7 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Goes on asking DNS and topology while a call is under way, and records who answers. The
-    /// target group is not to be described meanwhile: what was asked before a write says nothing
-    /// after it.
+    /// Asks DNS and topology meanwhile, not the group: an answer from before a write is void.
     pub(super) async fn poll_during<F: Future>(&mut self, call: F) -> F::Output {
         self.questions.give_up(Source::Group);
         let mut call = pin!(call);
@@ -127,8 +117,7 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Waits until the next look is due: at the latest after the pause, and as soon as somebody
-    /// answers who was not waited for.
+    /// At the latest after the pause, and as soon as somebody answers who was not waited for.
     pub(super) async fn wait(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
         tokio::select! {
@@ -138,23 +127,16 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// Describes the group, and decides by that.
-    ///
-    /// # Errors
-    /// When the target group could not be read; `progress` is what was done before.
+    /// `progress` is what was done before, for the error.
     pub(super) async fn describe(&mut self, progress: &'static str) -> Result<Verdict, SyncError> {
         let (context, binding) = (self.context, self.binding);
-        let group = self.poll_during(context.groups.describe(&binding.target_group)).await;
+        let group = self.poll_during(context.describe(&binding.target_group)).await;
         let group = group.map_err(|source| SyncError::Aws { progress, source: source.into() })?;
         let now = self.now();
         self.evidence.group.update(group, now);
         Ok(self.decide(now))
     }
 
-    /// The same look with a description that is young enough to write by.
-    ///
-    /// # Errors
-    /// As [`Run::describe`].
     pub(super) async fn refresh_targets(&mut self, decided: Verdict) -> Result<Verdict, SyncError> {
         if self.poll_policy.may_write(&self.evidence, self.now()) {
             Ok(decided)
@@ -167,7 +149,6 @@ impl<P: Ports> Run<'_, P> {
         verdict(self.binding, &self.context.config.allowed, &self.evidence, now)
     }
 
-    /// Decides by what was answered, if that is enough; asks who may know better.
     fn decide_on_answers(&mut self, is_over: bool) -> Result<Option<Verdict>, SyncError> {
         let is_complete = is_over || self.questions.is_empty();
         if is_complete && let Some(group) = self.describe_error.take() {
@@ -209,7 +190,7 @@ impl<P: Ports> Run<'_, P> {
         Ok(Some(decided))
     }
 
-    /// Notes an answer; it is as old as the moment at which it is recorded.
+    /// An answer is as old as the moment at which it is recorded.
     fn record(&mut self, answer: Answer) {
         let now = self.now();
         if self.report.observations == 1 && matches!(answer, Answer::Dns(_) | Answer::Group(_)) {
@@ -289,7 +270,6 @@ impl<P: Ports> Run<'_, P> {
         resolved
     }
 
-    /// Notes the role of a database, or why it gave none.
     pub(super) fn record_probe(
         &mut self,
         address: IpAddr,

@@ -15,14 +15,12 @@ use crate::target::Addresses;
 use crate::topology::Topology;
 
 impl Evidence {
-    /// Whether this process registered this address when it was the writer's. Only what it did
-    /// among readers matters.
+    /// Whether this process registered this writer's address, which matters only among readers.
     pub(crate) fn stands_in(&self, address: IpAddr) -> bool {
         self.stand_ins.contains(&address)
     }
 
-    /// What DNS and the RDS API have both named without a break, and for how long since the given
-    /// time. A silence is no break; that one of them names something else is.
+    /// What both have named without a break, and for how long since the given time.
     pub(crate) fn agreement(
         &self,
         since: Option<DateTime<Utc>>,
@@ -36,8 +34,7 @@ impl Evidence {
             .then(|| (addresses, age(since.map_or(*first, |since| since.max(*first)), *last)))
     }
 
-    /// For how long every answer of DNS has lacked this address, and how many answers that were: as
-    /// far as this process knows, which counts from its first answer. Only for the kind `custom`.
+    /// How long, and in how many answers since the first, DNS has lacked it: for `custom` only.
     pub(crate) fn absent_for(
         &self,
         address: IpAddr,
@@ -60,9 +57,8 @@ impl Evidence {
         if self.without_writer().is_some() { None } else { snapshot.topology.writer() }
     }
 
-    /// The addresses of the cluster's readers. Where the RDS API flags none or several as the
-    /// writer, a member that was the writer a moment ago and is not registered is left out: it may
-    /// still be it.
+    /// The addresses of the cluster's readers. While not one writer is flagged, a member that was
+    /// it a moment ago and is not registered is left out: it may still be it.
     pub fn readers(&self, now: DateTime<Utc>) -> Option<Addresses> {
         let topology = self.topology(now)?;
         let readers = topology.readers()?;
@@ -79,19 +75,17 @@ impl Evidence {
         Addresses::new(readers.iter().filter(|address| !is_left_out(address)))
     }
 
-    /// The role of the database at this address, a moment ago. A missing answer since then takes
-    /// nothing from it: a firewall looks the same as a dead host, and a login may be slow.
+    /// The role it gave a moment ago. Silence since takes nothing from it: a login may be slow.
     pub fn role(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Role> {
         let (role, at) = self.probes.get(&address)?.last_response?;
         (age(at, now) <= CURRENT).then_some(role)
     }
 
-    /// When the database at this address last answered.
     pub(crate) fn last_response_at(&self, address: IpAddr) -> Option<DateTime<Utc>> {
         self.probes.get(&address)?.last_response.map(|(_, at)| at)
     }
 
-    /// The role that each database that was asked gave the last time, or that it gave no answer.
+    /// The last role of each database that was asked, or that it gave no answer.
     pub fn roles(&self) -> impl Iterator<Item = (IpAddr, Option<Role>)> {
         let last = |probe: &Probe| {
             probe.last_response.filter(|(_, at)| *at == probe.asked_at).map(|(role, _)| role)
@@ -99,9 +93,8 @@ impl Evidence {
         self.probes.iter().map(move |(address, probe)| (*address, last(probe)))
     }
 
-    /// The databases that take writes, if every registered target was asked: a writer that is
-    /// registered must have had its chance to say so. One whose role is unknown may be the writer,
-    /// and counts as one that was not asked.
+    /// The databases that take writes, if every registered target was asked: a registered writer
+    /// must have its chance. One of unknown role may be the writer, and counts as not asked.
     pub fn writers(&self, now: DateTime<Utc>) -> Option<Addresses> {
         let was_asked = |member| {
             let is_unknown = self.role(member, now) == Some(Role::Unknown);
@@ -116,8 +109,7 @@ impl Evidence {
         Addresses::new(writers)
     }
 
-    /// Where a database may be that can say whether it takes writes: every address that a witness
-    /// named, or that is or was registered. The standby of an instance is where its writer was.
+    /// Every address that was named or registered: an instance's standby is where its writer was.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = IpAddr> {
         let members = self
             .topology
@@ -165,8 +157,7 @@ impl Evidence {
         [dns, event, topology].into_iter().flatten().collect()
     }
 
-    /// Whether those who name a writer now name different ones, or one that says it is read only;
-    /// nothing if nobody but DNS answered.
+    /// Whether witnesses name different writers, or a reader; nothing if only DNS answered.
     pub(crate) fn disagrees(&self, now: DateTime<Utc>) -> Option<bool> {
         let claims = self.claims(now);
         let known: Vec<_> = self
@@ -187,12 +178,10 @@ impl Evidence {
         has_other_witness.then_some(differ)
     }
 
-    /// The topology that was read last, however old.
     pub(crate) fn last_topology(&self) -> Option<&Topology> {
         self.topology.as_ref().map(|snapshot| &snapshot.topology)
     }
 
-    /// Why what was said so far proves nothing for these addresses, in no order.
     pub(crate) fn doubts(
         &self,
         named: &Addresses,
@@ -202,9 +191,8 @@ impl Evidence {
             self.flagged_in(snapshot).filter(|writer| *writer != named)?;
             Some(Doubt { since: snapshot.at, cause: DoubtCause::Contradicted })
         });
-        // Databases that can be asked soon know more than memory. With it the simulation saw a
-        // quarter more wrong-way switches, on the claims of an event and the RDS API while the
-        // databases had not answered yet.
+        // Databases that can be asked soon know more than memory: with it the simulation saw a
+        // quarter more wrong-way switches, on an event and the RDS API before databases answered.
         let with_memory = self.probes.is_empty();
         self.group.doubts(named, with_memory, now).chain(contradicted)
     }
@@ -214,7 +202,6 @@ impl Evidence {
         self.dns.as_ref().filter(|stable| age(stable.last, now) <= CURRENT)
     }
 
-    /// How long ago DNS last answered, if it ever has.
     pub(crate) fn dns_age(&self, now: DateTime<Utc>) -> Option<Duration> {
         self.dns.as_ref().map(|stable| age(stable.last, now))
     }
@@ -235,15 +222,12 @@ impl Evidence {
         self.is_topology_silent
     }
 
-    /// For how long the RDS API has named the readers that it named last, and no others: from the
-    /// first to the last of an unbroken row of equal answers.
+    /// From the first to the last of an unbroken row of answers that name the same readers.
     pub(crate) fn readers_stable_for(&self) -> Duration {
         self.readers.as_ref().map(|row| age(row.since, row.last)).unwrap_or_default()
     }
 
-    /// The addresses of the instance that the newest event names, and the event's time. A text only
-    /// selects among the cluster's members, which are taken from the last topology that could be
-    /// read.
+    /// The newest event's instance and time. A text only selects among the last topology's members.
     pub(crate) fn event_writer(&self, now: DateTime<Utc>) -> Option<(&Addresses, DateTime<Utc>)> {
         let (id, time) = self.event_writers.iter().max_by_key(|(_, time)| *time)?;
         let addresses = self.topology.as_ref()?.topology.member(id)?;

@@ -13,12 +13,9 @@ use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget};
 use crate::topology::Topology;
 
-/// DNS with topology is believed against a doubt after this. A step back needs more proof than a
-/// step forward.
+/// DNS with topology is believed against a doubt after this: a step back needs more proof.
 const AGAINST_DOUBT_WITH_TOPOLOGY: Duration = Duration::from_secs(30);
 
-/// DNS without topology is believed against a doubt after this: longer than stale and flapping
-/// answers last together.
 const AGAINST_DOUBT_ALONE: Duration = Duration::from_secs(90);
 
 /// A role proves nothing until another target has been seen beside it for so long: runs overlap and
@@ -36,7 +33,6 @@ impl Decider<'_> {
         self.role().unwrap_or_else(|| self.unless_it_takes_writes(self.by_others()))
     }
 
-    /// What follows from what others than the databases say.
     fn by_others(&self) -> Verdict {
         let claims = self.evidence.claims(self.now);
         if let Some((named, witnesses)) = self.quorum(&claims) {
@@ -64,20 +60,13 @@ impl Decider<'_> {
 
     /// **Role.** The databases know first which of them takes writes; the others learn it later.
     ///
-    /// | take writes | registered targets    | then                                          |
-    /// |-------------|-----------------------|-----------------------------------------------|
-    /// | one         | all were asked        | it alone is wanted, if it said so 5 s after   |
-    /// |             |                       | another target was first seen beside it       |
-    /// | one         | it alone              | in sync, but not while it is                  |
-    /// |             |                       | [disputed](Decider::disputed)                 |
-    /// | several     | all were asked        | wait: one does not know yet that it is fenced |
-    /// | none        | any                   | no answer proves nothing: the rules below     |
-    /// | any         | one was not asked, or | it may be the writer: the rules below         |
-    /// |             | cannot tell           |                                               |
-    ///
-    /// What it said before proves nothing: two runs with opposite evidence must not both take a
-    /// target away. And a database that says that it is read only is not switched to, whoever names
-    /// it.
+    /// | take writes | registered targets       | then                                           |
+    /// |-------------|--------------------------|------------------------------------------------|
+    /// | one         | all were asked           | it alone, if it said so 5 s after another came |
+    /// | one         | it alone                 | in sync, if not [disputed](Decider::disputed)  |
+    /// | several     | all were asked           | wait: one does not know yet that it is fenced  |
+    /// | none        | any                      | no answer proves nothing: the rules below      |
+    /// | any         | one not asked or unknown | it may be the writer: the rules below          |
     fn role(&self) -> Option<Verdict> {
         let writers = self.evidence.writers(self.now)?;
         let mut addresses = writers.iter();
@@ -103,8 +92,7 @@ impl Decider<'_> {
         }
     }
 
-    /// While a role has yet to settle the others may decide, but not against a registered database
-    /// that takes writes.
+    /// While a role settles others may decide, but not against a registered one that takes writes.
     fn unless_it_takes_writes(&self, decided: Verdict) -> Verdict {
         let Verdict::Switch(plan, reason) = decided else { return decided };
         let writers = self.evidence.writers(self.now);
@@ -132,11 +120,10 @@ impl Decider<'_> {
     /// after a switchover, and the green one may refuse the login. So it is not called right while
     /// another that does not say otherwise is named by
     ///
-    /// | who             | if                                                               |
-    /// |-----------------|------------------------------------------------------------------|
-    /// | an event        | it is newer than the registration                                |
-    /// | DNS and RDS API | both have named it without a break for [90 s](LAG_AT_MOST) since |
-    /// |                 | the registration                                                 |
+    /// | who             | if                                                                   |
+    /// |-----------------|----------------------------------------------------------------------|
+    /// | an event        | it is newer than the registration                                    |
+    /// | DNS and RDS API | both have without a break for [90 s](LAG_AT_MOST) since registration |
     fn disputed(&self, writer: IpAddr) -> Option<Reason> {
         let can_not_tell =
             |address| self.evidence.role(address, self.now).is_none_or(|it| it == Role::Unknown);
@@ -166,21 +153,18 @@ impl Decider<'_> {
     /// | DNS and topology | if another member's address leaves     | no doubt: both lag           |
     /// | topology, event  | unless the address behind a name moves | doubts from before the event |
     ///
-    /// When only an address behind an unchanged name moves, all who name a member by its name are
-    /// one witness and a lookup that may be stale. It shows in an address that is no member's: the
-    /// one that DNS names, or the one that leaves.
+    /// When only an address behind an unchanged name moves, all who name a member by name are one
+    /// witness and a stale lookup: it shows in an address of no member, named by DNS or leaving.
     ///
     /// What the simulation taught (`tests/simulation`):
     ///
     /// * DNS and an event must not outvote topology: both may tell of the failover before.
-    /// * DNS must not veto an event with topology: the switch would come 29 s after them at the
-    ///   median instead of 1.6 s, and there were more wrong-way switches, not fewer, because DNS is
-    ///   the last to know. So when an event and topology both tell of the failover before the last,
-    ///   a DNS that knows better is outvoted.
-    /// * Runs overlap, so what another run just registered has to count. Two runs that see both
-    ///   addresses and have opposite evidence must not both take a target away. ELBv2 has no
-    ///   conditional write, so that only time keeps them apart: the one that wants the older target
-    ///   back needs more of it.
+    /// * DNS must not veto an event with topology: the switch would come after 29 s at the median
+    ///   instead of 1.6 s, with more wrong-way switches, as DNS is the last to know. So it is
+    ///   outvoted even where both tell of the failover before the last.
+    /// * Runs overlap, so what another run just registered counts. ELBv2 has no conditional write:
+    ///   only time keeps two runs with opposite evidence from both taking a target away, and the
+    ///   one that wants the older target back needs more of it.
     fn quorum<'c>(&self, claims: &[Claim<'c>]) -> Option<(&'c Addresses, [Witness; 2])> {
         let of = |witness| claims.iter().find(|claim| claim.supports && claim.witness == witness);
         let (dns, topology, event) = (of(Witness::Dns), of(Witness::Topology), of(Witness::Event));
@@ -207,8 +191,7 @@ impl Decider<'_> {
         None
     }
 
-    /// Whether both name the same, nobody names something else, and every doubt is older than the
-    /// moment as of which they do.
+    /// Whether both name the same, nobody else another, and every doubt is older than `as_of`.
     fn agree(
         &self,
         one: &Claim,
@@ -223,8 +206,7 @@ impl Decider<'_> {
             && self.evidence.doubts(named, self.now).all(|doubt| doubt.is_older_than(as_of))
     }
 
-    /// **Contradiction.** Nothing is changed, and nothing is called right, while a current claim
-    /// names something else than DNS.
+    /// **Contradiction.** Nothing is changed or called right while a claim differs from DNS.
     ///
     /// | claim    | contradicts for                                                              |
     /// |----------|------------------------------------------------------------------------------|
@@ -239,8 +221,7 @@ impl Decider<'_> {
         Some(Reason::Contradiction { dns, witness, other: other.addresses.clone() })
     }
 
-    /// **Filling.** An empty group serves nobody, and DNS alone may name a reader, or an old
-    /// writer.
+    /// **Filling.** An empty group serves nobody, and DNS alone may name a reader or an old writer.
     ///
     /// | kind       | the group                       | filled with                             |
     /// |------------|---------------------------------|-----------------------------------------|
@@ -275,8 +256,7 @@ impl Decider<'_> {
         }
     }
 
-    /// **Patience.** DNS is believed once every answer was the same for long enough, counted from
-    /// the newest doubt: what it said before that proves nothing.
+    /// **Patience.** DNS is believed once all answers since the newest doubt agree for long enough.
     ///
     /// | doubt | topology agrees | needed              | why                                     |
     /// |-------|-----------------|---------------------|-----------------------------------------|

@@ -1,5 +1,4 @@
-//! The rules for the kinds with no writer, with several addresses, or with a name that may lead
-//! anywhere.
+//! The rules for the kinds without a writer, with several addresses, or that may lead anywhere.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,23 +10,19 @@ use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget, TargetState};
 use crate::topology::Topology;
 
-/// Of two runs that began together and get opposite answers, one is later by this: a description
-/// shows what the other has taken away only some seconds after it, and ELBv2 has no conditional
-/// write.
+/// Of two runs that began together with opposite answers one is later by this: what the other took
+/// away shows only seconds later, and ELBv2 has no conditional write.
 const TIE_BREAK: Duration = Duration::from_secs(5);
 
-/// A custom endpoint gives a part of its members in each answer: one that was absent for so long
-/// and from so many is none.
+/// A custom endpoint names a part of its members each time: one absent this long and often is none.
 const GONE_AFTER: (Duration, u64) = (Duration::from_secs(600), 20);
 
-/// Nor from so many for each member: of five, twenty answers of one address each lack a given one
-/// once in eighty times.
+/// This many a member, too: of five, 20 answers of one each lack a given one once in 80 times.
 const ANSWERS_A_MEMBER: u64 = 10;
 
 impl Decider<'_> {
     /// A reader joins at once, and leaves only when the RDS API has named the same readers for a
-    /// while and one of them is healthy: two runs that see it change its mind, or a member's name
-    /// flap, must not take each other's target away.
+    /// while and one is healthy: two runs that see a flap must not take each other's target away.
     pub(super) fn readers(&self) -> Verdict {
         let (dns, readers) = (self.evidence.dns(self.now), self.evidence.readers(self.now));
         let (Some(dns), Some(readers)) = (dns, readers) else { return self.proxy() };
@@ -72,8 +67,7 @@ impl Decider<'_> {
     pub(super) fn proxy(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
         let named = &dns.answer.addresses;
-        // A reader endpoint gives one at a time: two runs with opposite answers must not take away
-        // each other's target.
+        // It may give one at a time: opposite runs must not take each other's target.
         let nobody_leaves = self.binding.kind == Kind::Readers
             && !self.well().any(|address| named.contains(address));
         let wanted = if nobody_leaves {
@@ -108,8 +102,7 @@ impl Decider<'_> {
         }
         let takes_writes = |address| self.evidence.role(address, self.now) == Some(Role::Writer);
         match self.replace(named, Reason::claim(Witness::Dns, named)) {
-            // Where one that leaves takes writes as well, neither is known to be the writer, and
-            // DNS may flap.
+            // If one that leaves takes writes too, neither is known as the writer: DNS may flap.
             Verdict::Switch(plan, _)
                 if self.unwanted(named).next().is_some()
                     && (!named.iter().all(takes_writes)
@@ -134,8 +127,6 @@ impl Decider<'_> {
         self.replace(&dns.answer.addresses, Reason::claim(Witness::Dns, &dns.answer.addresses))
     }
 
-    /// Registers the named addresses and no others; a healthy one leaves only when a named one is
-    /// healthy.
     fn replace(&self, named: &Addresses, reason: Reason) -> Verdict {
         if self.healthy().any(|address| named.contains(address)) {
             self.plan_or_in_sync(named, named, reason)
@@ -148,9 +139,8 @@ impl Decider<'_> {
         self.on_port(|target| target.state == TargetState::Healthy)
     }
 
-    /// The registered ones that are not unhealthy. A target that is still in its first health
-    /// checks is not: if it left with every answer that lacks it, an endpoint that gives one
-    /// address at a time would never have two targets.
+    /// Also a target in its first health checks: if it left with every answer that lacks it, an
+    /// endpoint that gives one address at a time would never have two targets.
     fn well(&self) -> impl Iterator<Item = IpAddr> {
         self.on_port(|target| target.is_registered() && !target.is_unhealthy())
     }
