@@ -86,7 +86,9 @@ FILES = {
     '"ResourceIdentifier": {"Id": "1"}}]',
 }
 # Programs of the reader's own, whose options are not judged.
-TRUSTED = set("curl dig export gh host mysql nc nslookup openssl pip psql rustup seq terraform".split())
+TRUSTED = set(
+    "curl dig export gh host mysql nc nslookup openssl pip psql rustup seq terraform".split()
+)
 SHELL = {"do", "then", "else", "until", "while", "if", "!"}
 NOT_JUDGED = {"for", "done", "fi", "echo", "sleep", "cd", "date", "test", "["}
 PROGRAMS = re.compile(r"(\w+=\S* )*(\S+/)?(aws|sam|make|cargo|python3?) \S")

@@ -38,8 +38,8 @@ ARGUMENTS = {
     "timeout_in_minutes timeouts",
     "aws_s3_object": "bucket bucket_key_enabled content content_type etag force_destroy key "
     "kms_key_id region server_side_encryption source source_hash tags",
-    "aws_sns_topic": "delivery_policy display_name kms_master_key_id name name_prefix policy region "
-    "tags",
+    "aws_sns_topic": "delivery_policy display_name kms_master_key_id name name_prefix policy "
+    "region tags",
     "aws_lb": "access_logs customer_owned_ipv4_pool dns_record_client_routing_policy "
     "enable_cross_zone_load_balancing enable_deletion_protection "
     "enforce_security_group_inbound_rules_on_private_link_traffic internal ip_address_type "
