@@ -32,6 +32,7 @@ DIST ?= $(if $(shell grep -s 'SemanticVersion: $(VERSION)$$' dist/template.yaml)
 LINTERS := target/tools/lint
 STANDALONE := $(LINTERS)/function-standalone.yaml
 LINTED := template.yaml $(wildcard infra/*.yaml)
+TERRAFORM := $(wildcard infra/terraform/*.tf infra/terraform/examples/*/*.tf)
 WORKFLOWS := $(wildcard .github/workflows/*)
 PAYLOAD ?= {}
 TO ?= $(filter starburst planetscale,$(PRESET))
@@ -139,10 +140,12 @@ lint: setup $(LINTERS)/templates ## Check formatting, clippy, the templates and 
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # Not again before one of them, or a linter, is another one.
-$(LINTERS)/templates: $(LINTERS)/installed $(VENV)/installed $(LINTED) $(STANDALONE) $(WORKFLOWS)
+$(LINTERS)/templates: $(LINTERS)/installed $(VENV)/installed $(LINTED) $(STANDALONE) $(TERRAFORM) tests/terraform.py $(WORKFLOWS)
 	$(LINTERS)/bin/cfn-lint $(LINTED) $(STANDALONE)
 	@printf '%s\n' $(LINTED) $(STANDALONE) | xargs -P 2 -I {} sam validate --region $(LINT_REGION) --template-file {}
 	$(LINTERS)/bin/checkov --framework cloudformation --file $(LINTED) --compact --quiet --skip-download
+	$(LINTERS)/bin/python tests/terraform.py --check
+	$(LINTERS)/bin/checkov --framework terraform --directory infra/terraform --compact --quiet --skip-download
 	$(LINTERS)/bin/zizmor --quiet --offline $(WORKFLOWS)
 	@touch $@
 
@@ -157,8 +160,9 @@ $(LINTERS)/installed: tests/lint-requirements.txt
 	$(LINTERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-tables: setup ## Renew the guides' tables of parameters and outputs from the templates
+tables: setup ## Renew the guides' tables and the variables of Terraform from the templates
 	@python tests/tables.py
+	@python tests/terraform.py
 
 # The advisories are a repository on the Internet; without it the rest is checked all the same.
 deny: $(DENY) ## Check the licenses and sources of all dependencies, and the advisories where they can be fetched

@@ -52,7 +52,11 @@ GUIDES = [
     for directory in ["", "functions/", "infra/", "tests/"]
     for kind in ["md", "svg"]
 ]
-SHIPPED = ["LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql", *PROGRAMS, *GUIDES]
+MODULE = ["infra/terraform/*.md", "infra/terraform/**/*.tf"]
+SHIPPED = [
+    *("LICENSE", "samconfig.toml", "infra/*.yaml", "infra/*.sql"),
+    *(*PROGRAMS, *GUIDES, *MODULE),
+]
 
 
 def main(directory, architectures, sboms):

@@ -20,7 +20,7 @@ STRANGER = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
-READS = ("Batch", "Describe", "Get", "List", "Lookup")
+READS = ("BatchGet", "Describe", "Get", "List", "Lookup")
 # Where IAM's name of a service is another one than boto's.
 PREFIXES = {"elbv2": "elasticloadbalancing"}
 
@@ -48,16 +48,14 @@ class ReadOnly:
         self.region = region or session.region_name
         self.actions = frozenset(actions)
         self.client = cache(self._client)
-        writing = [
-            action for action in self.actions if not action.partition(":")[2].startswith(READS)
-        ]
+        writing = [one for one in self.actions if not one.partition(":")[2].startswith(READS)]
         if writing:
             raise ValueError(f"not only read: {', '.join(sorted(writing))}")
 
     def in_region(self, region):
-        return (
-            self if region in (None, self.region) else ReadOnly(self.session, self.actions, region)
-        )
+        if region in (None, self.region):
+            return self
+        return ReadOnly(self.session, self.actions, region)
 
     def pages(self, service, operation, **parameters):
         """The answers to a call, page by page; `operation` as the API has it: DescribeTags."""
@@ -77,10 +75,9 @@ class ReadOnly:
             code = error.response["Error"]["Code"]
             if code in STRANGER:
                 raise
-            reason = (
-                f"not allowed to look: {action}" if code in DENIED else unanswered(action, error)
-            )
-            raise Unseen(action, reason, code) from error
+            if code in DENIED:
+                raise Unseen(action, f"not allowed to look: {action}", code) from error
+            raise Unseen(action, unanswered(action, error), code) from error
         except (NoCredentialsError, NoRegionError):
             raise
         # The second is what a proxy's page comes to.
@@ -96,8 +93,8 @@ class ReadOnly:
         ]
 
     def _client(self, service):
-        # In place of the four attempts of before, which a busy account outlasts.
-        attempts = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"total_max_attempts": 8}
+        # Two more than are usual in the mode, which a busy account outlasts.
+        attempts = {} if "AWS_MAX_ATTEMPTS" in os.environ else {"total_max_attempts": 5}
         config = Config(
             retries={"mode": "standard", **attempts}, connect_timeout=5, read_timeout=30
         )

@@ -35,6 +35,8 @@ from samcli.cli.main import cli as sam_program
 from template_json import Loader
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "infra"))
+from standalone import standalone  # noqa: E402
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:111122223333"
 # In this order; what is left must stand for itself.
@@ -45,6 +47,10 @@ EXAMPLES = [
     (r"\b(IMPLY|CLIENT)_VPC\b", "vpc-0123456789abcdef0"),
     (r"\b(IMPLY|CLIENT)_TABLES\b", "rtb-0123456789abcdef0,rtb-0123456789abcdef1"),
     (r"\b(UNMANAGED|DEFAULT|CLIENT)_GROUP\b", "sg-0123456789abcdef0"),
+    (r"\bGROUP_ARN\b", f"{ARN}:targetgroup/orders/0123456789abcdef"),
+    (r"\bBALANCER_ARN\b", f"{ARN}:loadbalancer/net/orders/0123456789abcdef"),
+    (r"\bTOPIC_ARN\b", "arn:aws:sns:eu-west-1:111122223333:orders-operations"),
+    (r"\bBUCKET\b", "example-artifacts"),
     (r"\bPEERING\b", "pcx-0123456789abcdef0"),
     (r"\bSUBNET\d?\b", "subnet-0123456789abcdef0"),
     (r"=VPC\b", "=vpc-0123456789abcdef0"),
@@ -68,6 +74,8 @@ VALUES = {
 }
 # Files that an earlier command makes, or that a guide lets its reader write.
 FILES = {
+    "function-standalone.yaml": standalone(),
+    "failover-sync-arm64.zip": "",
     "imply-routes.json": '{"RouteTables": []}',
     "client-routes.json": '{"RouteTables": []}',
     "packaged.yaml": "{}",
@@ -78,7 +86,9 @@ FILES = {
     '"ResourceIdentifier": {"Id": "1"}}]',
 }
 # Programs of the reader's own, whose options are not judged.
-TRUSTED = set("curl dig export gh host mysql nc nslookup openssl pip psql rustup seq".split())
+TRUSTED = set(
+    "curl dig export gh host mysql nc nslookup openssl pip psql rustup seq terraform".split()
+)
 SHELL = {"do", "then", "else", "until", "while", "if", "!"}
 NOT_JUDGED = {"for", "done", "fi", "echo", "sleep", "cd", "date", "test", "["}
 PROGRAMS = re.compile(r"(\w+=\S* )*(\S+/)?(aws|sam|make|cargo|python3?) \S")
@@ -263,7 +273,7 @@ class Judge:
     def deploy(self, options):
         path = options.template_file
         exists([path])
-        if (ROOT / path).stat().st_size > TEMPLATE_LIMIT:
+        if len(content(path).encode()) > TEMPLATE_LIMIT:
             raise Wrong(
                 f"{path} is larger than CloudFormation takes without a bucket: sam deploys it"
             )
@@ -408,8 +418,12 @@ def cargo(arguments):
 
 def template(path):
     if path not in TEMPLATES:
-        TEMPLATES[path] = yaml.load((ROOT / path).read_text(encoding="utf-8"), Loader=Loader)
+        TEMPLATES[path] = yaml.load(content(path), Loader=Loader)
     return TEMPLATES[path]
+
+
+def content(path):
+    return FILES[path] if path in FILES else (ROOT / path).read_text(encoding="utf-8")
 
 
 TEMPLATES = {}

@@ -35,7 +35,7 @@ COMPUTING = {"broken", "doc", "hostile", "kinds", "lib", "worlds"}
 
 # What waits longest begins first.
 LONGEST = (
-    "e2e least_privilege interruptions release database presets consumer peering runtime"
+    "e2e least_privilege interruptions release database adopt presets consumer peering runtime"
 ).split()
 
 # What `--quick` runs beside the libraries: scripted worlds, answers at the wire, the documents.

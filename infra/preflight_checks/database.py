@@ -178,12 +178,13 @@ def change(facts, *options):
     if one.kind == "instance":
         return modify_instance(facts, one.identifier, *options)
     words = ("rds", "modify-db-cluster", "--db-cluster-identifier", one.identifier)
-    return facts.command(*words, *options)
+    return facts.command(*words, *options, region=one.region)
 
 
 def modify_instance(facts, identifier, *options):
     return facts.command(
-        *("rds", "modify-db-instance", "--db-instance-identifier", identifier, *options)
+        *("rds", "modify-db-instance", "--db-instance-identifier", identifier, *options),
+        region=facts.database.region,
     )
 
 
@@ -230,7 +231,8 @@ def way(facts):
         return
     balancer, wanted = facts.load_balancer, facts.of_database("port")
     own = facts.database.security_groups
-    if balancer is None or wanted is None or not own:
+    is_elsewhere = facts.database.region != facts.aws.region
+    if balancer is None or wanted is None or not own or is_elsewhere:
         yield NOTE, "no target is healthy, and whether rules let it through is not known"
         return
     groups = balancer.get("SecurityGroups", [])

@@ -19,7 +19,7 @@ OK, NOTE, WARN, REFUSE, UNSEEN = "ok", "note", "warn", "refuse", "unseen"
 
 ARN = re.compile(
     r"(?P<prefix>arn:aws[a-z-]*:elasticloadbalancing:(?P<region>[a-z0-9-]+):\d{12}):"
-    r"targetgroup/(?P<name>[A-Za-z0-9-]{1,32})/[0-9a-f]{16}"
+    r"targetgroup/(?P<name>[A-Za-z0-9-]{1,32})/[0-9a-z]+"
 )
 # What AWS takes where an attribute is not told.
 DEFAULTS = {
@@ -102,13 +102,12 @@ class Facts:
         self.aliases = aliases or rds_endpoint.aliases
         self.resolve = addresses
         self.answers = {}
-        # A command must not go to another Region than the one that was looked at.
-        is_elsewhere = aws.session.region_name != self.aws.region
-        self.options = ("--region", self.aws.region) if is_elsewhere else ()
 
-    def command(self, *words):
-        """A command of the AWS CLI, to be copied."""
-        return shlex.join(["aws", *map(str, words), *self.options])
+    def command(self, *words, region=None):
+        """A command of the AWS CLI, to be copied, for the Region in which that is."""
+        region = region or self.aws.region
+        options = [] if region == self.aws.session.region_name else ["--region", region]
+        return shlex.join(["aws", *map(str, words), *options])
 
     def again(self, endpoint):
         """This program with another endpoint, as it is called where it stands."""

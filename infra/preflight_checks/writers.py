@@ -98,6 +98,7 @@ def database_tags(facts):
             facts.command(
                 *("rds", "remove-tags-from-resource", "--resource-name", facts.database.arn),
                 *("--tag-keys", *tags),
+                region=facts.database.region,
             ),
         )
     elif facts.database.unseen and not facts.database.is_of_rds:

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::aurora::Cluster;
 use crate::aws::{Aws, members};
+use crate::cloudformation::Template;
 use crate::deploy::{self, Parameters, Stack};
 use crate::dns::{Answer, DnsServer};
 use crate::events::{self, Invocation};
@@ -37,6 +38,8 @@ pub struct Guarded {
     pub cluster: Cluster,
     /// What was deployed.
     pub stack: Stack,
+    built: Template,
+    parameters: Parameters,
 }
 
 impl Guarded {
@@ -55,9 +58,17 @@ impl Guarded {
             secret: None,
         };
         let stack = deploy::deploy(run, &aws, &built, &parameters, progress).await?;
-        let guarded = Self { dns, aws, gateway, cluster, stack };
+        let guarded = Self { dns, aws, gateway, cluster, stack, built, parameters };
         guarded.let_dns_answer(0);
         Ok(guarded)
+    }
+
+    /// Updates the stack to another `Mode`.
+    pub async fn set_mode(&self, run: &Run, mode: &str, progress: &dyn Progress) -> Result<()> {
+        let mode = [("Mode", mode.to_owned())];
+        let parameters = self.parameters.values().into_iter().chain(mode);
+        let environment = self.aws.environment();
+        self.built.deploy(run, &environment, deploy::STACK, parameters, progress).await.map(drop)
     }
 
     /// Where a member would listen.

@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 
 const DESCRIBE: &str = "elasticloadbalancing:DescribeTargetHealth";
 const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
+const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 
 /// What Lambda calls with a function's role, and no function of this project.
 const LAMBDAS_OWN: [&str; 3] = ["logs", "sqs", "ec2"];
@@ -44,7 +45,8 @@ async fn the_deployed_role_allows_what_the_function_does_and_nothing_else() -> R
         everything_works(&lab).await?;
         no_allowed_action_is_never_called(&lab, &role).await?;
         another_target_group_is_denied(&lab).await?;
-        no_statement_can_be_missed(&lab, &role).await
+        no_statement_can_be_missed(&lab, &role).await?;
+        while_observing_a_write_is_neither_allowed_nor_tried(&run, &lab, &role).await
     }
     .await;
     run.ended(outcome)
@@ -123,6 +125,41 @@ async fn no_statement_can_be_missed(lab: &Guarded, role: &Role<'_>) -> Result<()
     })
     .await?;
     lab.succeed(json!({}), "updated").await?;
+    lab.holds(&[0]).await
+}
+
+/// Leaves the group on member 0, where it was.
+async fn while_observing_a_write_is_neither_allowed_nor_tried(
+    run: &Run,
+    lab: &Guarded,
+    role: &Role<'_>,
+) -> Result<()> {
+    Steps::begin("while it observes, nothing is written, tried or allowed");
+    lab.set_mode(run, "observe", &Steps).await?;
+    let statements = allowing(&role.policies().await?)?;
+    let written: BTreeSet<_> = statements.iter().map(|one| one.sid.clone()).collect();
+    let mut expected: BTreeSet<_> = proofs(lab).into_keys().map(str::to_owned).collect();
+    ensure!(expected.remove("ChangeTargetsOfTheseGroups"), "nothing to take away");
+    ensure!(written == expected, "the role's statements are {written:?}");
+    let before = lab.gateway.calls().len();
+    lab.move_writer(1).await?;
+    lab.succeed(json!({}), "would-update").await?;
+    let calls = lab.gateway.calls().split_off(before);
+    let called: BTreeSet<_> = calls.iter().map(|call| call.action.as_str()).collect();
+    ensure!(called.contains(DESCRIBE), "{called:?}");
+    for write in [REGISTER, DEREGISTER] {
+        ensure!(!called.contains(write), "{called:?}");
+        let decision = role.may(write, &lab.stack.target_group).await?;
+        ensure!(decision == "implicitDeny", "{write}: {decision}");
+    }
+    lab.holds(&[0]).await?;
+
+    Steps::begin("and a function that acts all the same is denied");
+    let mut variables = variables(&lab.aws, &lab.stack.function).await?;
+    ensure!(variables.insert("MODE".to_owned(), "act".to_owned()).as_deref() == Some("observe"));
+    set_variables(&lab.aws, &lab.stack.function, variables).await?;
+    let (kind, message) = lab.fail().await?;
+    ensure!(kind == "AccessDenied" && message.contains(&remedy(REGISTER)), "{kind}: {message}");
     lab.holds(&[0]).await
 }
 

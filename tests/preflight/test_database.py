@@ -64,6 +64,12 @@ class Database(World):
             MasterUserPassword="not-a-secret",
         )["DBCluster"]
         self.assert_found("endpoint", "warn", "in eu-west-2", endpoint=made["Endpoint"])
+        self.targets((WRITER, PORT, "initial"))
+        self.assert_found("way", "note", "not known", endpoint=made["Endpoint"])
+        self.answers["rds:DescribeDBClusters"] = {
+            "DBClusters": [made | {"PubliclyAccessible": True}]
+        }
+        self.assert_found("public", "warn", "--region eu-west-2", endpoint=made["Endpoint"])
 
     def test_the_green_side_of_a_deployment_is_told(self):
         green = "orders-green-a1b2c3"

@@ -159,14 +159,20 @@ class Program(World):
             code, *_ = self.run_program(*words, session=Session)
         self.assertEqual((code, len(answers)), (0, 1))
 
-    def test_the_region_is_that_of_the_group(self):
-        with mock.patch.dict(os.environ, {"AWS_REGION": "us-east-1"}):
-            self.attributes(self.arn, {group.CUT: "false"})
-            self.addCleanup(self.attributes, self.arn, ATTRIBUTES)
-            words = (self.arn, self.endpoint, "--events", "0")
-            code, output, _ = self.run_program(*words, session=Session)
-        self.assertEqual(code, 1)
-        self.assertIn("connection_termination.enabled,Value=true --region eu-west-1\n", output)
+    def test_a_command_names_the_region_if_it_is_not_that_of_the_person(self):
+        self.attributes(self.arn, {group.CUT: "false"})
+        self.addCleanup(self.attributes, self.arn, ATTRIBUTES)
+        words = (self.arn, self.endpoint, "--events", "0")
+        for region, option in [("us-east-1", " --region eu-west-1"), ("eu-west-1", "")]:
+            with mock.patch.dict(os.environ, {"AWS_REGION": region}):
+                code, output, _ = self.run_program(*words, session=Session)
+            self.assertEqual(code, 1)
+            self.assertIn(f"connection_termination.enabled,Value=true{option}\n", output)
+
+    def test_a_target_group_has_an_arn_in_every_partition(self):
+        for partition in ("aws", "aws-cn", "aws-us-gov", "aws-iso-b", "aws-eusc"):
+            arn = self.arn.replace("arn:aws:", f"arn:{partition}:")
+            self.assertEqual(preflight.target_group(arn), arn)
 
     def test_wrong_usage_says_what_is_meant(self):
         for words, text in [

@@ -27,6 +27,8 @@ const NAMED: [&str; 17] = [
     "infra/configure.py",
     "infra/function.yaml",
     "infra/link.yaml",
+    "infra/terraform/examples/existing-group/main.tf",
+    "infra/terraform/main.tf",
     "samconfig.toml",
     "template.yaml",
     "x86_64/infra/database.yaml",

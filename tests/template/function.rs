@@ -93,7 +93,6 @@ fn the_environment_is_what_the_configuration_reads() {
         );
         let variables = function["Environment"]["Variables"].as_object().unwrap();
         let expected = VARIABLES.into_iter().filter(|name| !FOR_PROBING.contains(name));
-        let expected = expected.chain(["MODE"]);
         assert_eq!(variables.keys().cloned().collect::<BTreeSet<_>>(), owned(expected));
         let config = Config::parse(|name| variables.get(name).map(text))
             .unwrap_or_else(|error| panic!("{kind}: {error}"));

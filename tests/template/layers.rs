@@ -145,8 +145,8 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
                     value.is_some() || definition.get("Default").is_some(),
                     "{path}: {name} lacks {parameter}"
                 );
-                // The front door's OperationsTopicArn goes to the link, whose output the database
-                // gets. A function without a name has that of the stack above.
+                // The link gets the front door's OperationsTopicArn, the database the link's
+                // output. A function without a name has that of the stack above.
                 let exceptions =
                     [(REQUIRED_WITHOUT_LINK, "Database"), ("FunctionName", "FailoverSync")];
                 let own = template["Parameters"].get(parameter).is_some();
@@ -168,8 +168,8 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
     }
 }
 
-/// A change set with nested stacks knows no outputs, and may refuse a condition on one. Whether
-/// there is one must be asked: a person gives none.
+/// A change set with nested stacks knows neither outputs nor resources, and may refuse a condition
+/// on one. Whether there is one must be asked: a person may give none.
 #[test]
 fn nothing_is_decided_by_what_does_not_exist_yet_but_whether_it_does() {
     let mut asked = BTreeSet::new();

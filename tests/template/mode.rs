@@ -10,7 +10,7 @@ use super::stack::{
 };
 use super::{GROUP_OF_READERS, PROBING, READERS, adopting, joined};
 
-/// What the function emits only while it observes.
+/// What is shown of a function only while it observes.
 pub(crate) const METRICS_WHILE_OBSERVING: [&str; 3] = ["Differs", "Observing", "WouldSwitch"];
 
 pub(crate) const ONLY_WHILE_OBSERVING: [&str; 3] =

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use base::report::NAMESPACE;
+use lab::workspace::root;
 use reconcile::plan::Mode;
 use reconcile::report::{BindingReport, Witnesses};
 use serde_json::Value;
@@ -31,6 +32,14 @@ fn emitted() -> BTreeSet<String> {
 }
 
 #[test]
+fn the_guide_has_a_row_for_every_metric() {
+    let guide = std::fs::read_to_string(root().join("functions/README.md")).unwrap();
+    for metric in emitted() {
+        assert!(guide.contains(&format!("| `{metric}` |")), "{metric}");
+    }
+}
+
+#[test]
 fn alarms_look_at_metrics_that_the_function_emits() {
     let of_ours = |resource: &&Value| resource["Properties"]["Namespace"] == NAMESPACE;
     let named: BTreeSet<_> = section("Resources")
@@ -41,8 +50,7 @@ fn alarms_look_at_metrics_that_the_function_emits() {
     let expected =
         ["Differs", "InSync", "Observing", "ProbeSilent", "TopologySilent", "WitnessDisagreement"];
     assert_eq!(named, owned(expected));
-    let emitted = emitted().union(&owned(METRICS_WHILE_OBSERVING)).cloned().collect();
-    assert!(named.is_subset(&emitted), "{emitted:?}");
+    assert!(named.is_subset(&emitted()), "{:?}", emitted());
 }
 
 #[test]
@@ -177,15 +185,18 @@ pub(crate) fn metrics_of(widget: &Value) -> Vec<String> {
 fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last_switches() {
     let everything = [&PROBING[..], &[READERS]].concat();
     let load_balancer = "net/shared/fedcba9876543210";
-    let while_observing = owned(METRICS_WHILE_OBSERVING);
-    for stack in [Stack::with(&everything), joined(&everything)] {
+    let observing = [&everything[..], &[("Mode", "observe")]].concat();
+    let acting = || owned(METRICS_WHILE_OBSERVING);
+    for (stack, left_out) in [
+        (Stack::with(&everything), acting()),
+        (joined(&everything), acting()),
+        (Stack::with(&observing), BTreeSet::new()),
+    ] {
         let body = text(&stack.existing("Dashboard")["DashboardBody"]);
         let body: Value = body.parse().unwrap_or_else(|error| panic!("no JSON: {error}\n{body}"));
         let widgets = body["widgets"].as_array().unwrap();
         let shown: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
-        let of_both_modes = emitted();
-        let of_both_modes = of_both_modes.difference(&while_observing);
-        for own in of_both_modes.filter(|name| *name != "Elapsed") {
+        for own in emitted().difference(&left_out).filter(|name| *name != "Elapsed") {
             assert!(
                 shown.contains(&format!("FailoverSync {own} Binding {{Function}}/writer")),
                 "{own}: {shown:?}"

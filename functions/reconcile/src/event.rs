@@ -37,18 +37,18 @@ pub enum EventKind {
 
 /// Failovers of clusters whose message ends in the identifier of the new writer (RDS guide, "Amazon
 /// RDS event categories and event messages", table of DB cluster events).
-const NEW_WRITER: [&str; 4] = ["0070", "0071", "0072", "0073"];
+const NEW_WRITER: &[&str] = &["0070", "0071", "0072", "0073"];
 
 /// Failovers and activations of Multi-AZ instances (same guide, table of DB instance events).
-const FAILOVER: [&str; 5] = ["0013", "0015", "0049", "0050", "0051"];
+const FAILOVER: &[&str] = &["0013", "0015", "0049", "0050", "0051"];
 
 /// Of category `failover` and none (same guide): abandoned, just after one, and failed.
-const NO_FAILOVER: [&str; 2] = ["0034", "0069"];
+const NO_FAILOVER: &[&str] = &["0034", "0069"];
 
 /// What can move an address otherwise. The texts are those of the same guide and of Aurora's
 /// (global databases); that each can is inferred from "IP address changes include a DB instance
 /// name change or a DB instance class change".
-const ADDRESS_CHANGE: [&str; 18] = [
+const ADDRESS_CHANGE: &[&str] = &[
     "0006", // Restarted.
     "0014", // Class changed.
     "0021", // Recovered.
@@ -75,7 +75,7 @@ const REPLACES_HOST: &str = "0422";
 
 /// Every id that tells something about the writer, such as `RDS-EVENT-0071`: rules let it through.
 pub fn ids() -> impl Iterator<Item = String> {
-    let numbers = NEW_WRITER.iter().chain(&FAILOVER).chain(&ADDRESS_CHANGE).chain([&REPLACES_HOST]);
+    let numbers = NEW_WRITER.iter().chain(FAILOVER).chain(ADDRESS_CHANGE).chain([&REPLACES_HOST]);
     numbers.map(|number| format!("RDS-EVENT-{number}"))
 }
 
