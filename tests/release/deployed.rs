@@ -15,7 +15,7 @@ use lab::workspace::{Run, root, venv_bin, venv_program};
 use serde_json::json;
 
 /// What the commands of a person who unpacked a release name.
-const NAMED: [&str; 17] = [
+const NAMED: [&str; 19] = [
     "LICENSE",
     "README.md",
     "failover-sync-arm64.zip",
