@@ -12,7 +12,8 @@ from pathlib import Path
 
 from terminal import PATIENCE, Terminal
 
-from account import ROOT, Case, world
+from account import ROOT, WHO, Case, world
+from aws_on_loopback import DENIED
 
 GOLDEN = Path(__file__).parent / "golden/dialogue.txt"
 
@@ -74,6 +75,20 @@ class Dialogue(Case):
             "AcceptanceRequired": "false",
         }
         self.assertEqual(self.answers(), self.answers() | expected)
+
+    def test_what_does_not_fit_what_is_known_is_asked_again(self):
+        self.aws.answers["rds:DescribeDBClusters"] = DENIED
+        terminal = self.start("orders", *WHO)
+        lines = ["instance\n", "\n", "oracle\n", "postgres\n", "\n"]
+        lines += [f"{world().names['main']}\n", "\n", "\n", "10.0.20.0/24\n", "\n", "\n", "y\n"]
+        for line in lines:
+            terminal.answer(line)
+        self.assertEqual(terminal.code(), 0, terminal.seen)
+        self.assertIn("DatabaseKind [cluster]: instance\n  ! DatabaseKind and", terminal.seen)
+        self.assertIn("DatabaseEngine: oracle\n  ! This DatabaseEngine has no", terminal.seen)
+        # Neither a group nor ranges: the load balancer would reach nothing.
+        self.assertIn("DatabaseCidrs: \n  ! must be given.", terminal.seen)
+        self.assertEqual(self.answers()["DatabaseKind"], "cluster")
 
     def test_control_c_at_any_question_writes_nothing(self):
         answers = ("444455556666\n", "\n", "\n")
