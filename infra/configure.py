@@ -126,6 +126,7 @@ def parsed(arguments):
         help="default: samconfig.toml beside template.yaml",
     )
     say("--parameters", metavar="FILE", help="write JSON for `aws cloudformation` instead")
+    say("--tfvars", metavar="FILE", help="write variables of infra/terraform instead")
     say("--yes", action="store_true", help="ask nothing; other answers are not overwritten")
     say("--replace", action="store_true", help="overwrite the answers that are there")
     say("--json", action="store_true", help="print all parameters as JSON")
@@ -141,6 +142,10 @@ def pair(text):
 
 
 def run(options, out):
+    if options.tfvars and not options.target_group:
+        raise WrongUse("--tfvars is for --target-group: infra/terraform deploys the function alone")
+    if options.tfvars and options.parameters:
+        raise WrongUse("give --tfvars or --parameters, not both")
     if not options.yes and not sys.stdin.isatty():
         raise WrongUse(
             "this is no terminal: give --yes --principals WHO, and --acceptance and --email if you "
@@ -174,8 +179,8 @@ def run(options, out):
     if options.json:
         print(report.as_json(settings, target, database, commands))
     print("Next:" if not options.deploy else "Deploying:", file=out)
-    for command in commands:
-        print(f"  {shlex.join(command)}", file=out)
+    for line in [shlex.join(command) for command in commands] or [target.advice]:
+        print(f"  {line}", file=out)
     if options.deploy:
         deploy(commands)
     return WRITTEN

@@ -33,9 +33,13 @@ WAITING_THREADS = "8"
 # What computes, by target; the libraries' own tests too.
 COMPUTING = {"broken", "doc", "hostile", "kinds", "lib", "worlds"}
 
+# Those in Python compute, but for folders of what deploys.
+DEPLOYING = {"configured"}
+
 # What waits longest begins first.
 LONGEST = (
-    "e2e least_privilege interruptions release database adopt presets consumer peering runtime"
+    "e2e least_privilege interruptions release database adopt presets configured consumer peering "
+    "runtime"
 ).split()
 
 # What `--quick` runs beside the libraries: scripted worlds, answers at the wire, the documents.
@@ -74,7 +78,8 @@ class Program:
 
     @property
     def computes(self):
-        return self.target in COMPUTING or self.package == "python"
+        is_python = self.package == "python" and self.target not in DEPLOYING
+        return self.target in COMPUTING or is_python
 
     def count(self, what):
         cargo = re.findall(rf"^test result: .* (\d+) {what};", self.output, re.MULTILINE)
@@ -127,12 +132,13 @@ def build(selected):
             yield Program(directory.name, target, [message["executable"]], directory)
 
 
-def in_python():
+def in_python(is_quick):
     """A program for each folder with test_*.py in it."""
     path = {"PYTHONPATH": f"{ROOT / 'infra'}:{ROOT / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
     for folder in sorted({file.parent for file in ROOT.glob("tests/*/test_*.py")}):
         command = [sys.executable, "-m", "unittest", "discover", "-s", folder]
-        yield Program("python", folder.name, command, ROOT, path)
+        if not (is_quick and folder.name in DEPLOYING):
+            yield Program("python", folder.name, command, ROOT, path)
 
 
 def prepared(programs, deployed):
@@ -141,7 +147,7 @@ def prepared(programs, deployed):
         of_waiting = {"RUST_TEST_THREADS": WAITING_THREADS, "BUILT_TEMPLATES": ".aws-sam"}
         for program in programs:
             if not program.computes:
-                program.environment = of_waiting
+                program.environment = program.environment | of_waiting
         for one in [one for one in programs if one.target in DEPLOYED]:
             binary = {"BOOTSTRAP": str(ROOT / DEPLOYED[one.target])}
             again = replace(one, environment=one.environment | binary, deployed=True)
@@ -199,7 +205,7 @@ def main():
     )
     is_quick = parser.parse_args().quick
     quick = ["--lib", *(f"--test={name}" for name in QUICK)]
-    programs = [*build(quick if is_quick else []), *in_python()]
+    programs = [*build(quick if is_quick else []), *in_python(is_quick)]
     programs = prepared(programs, deployed=not is_quick)
     sys.exit(not run(programs))
 

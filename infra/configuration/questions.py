@@ -67,7 +67,9 @@ class Asker:
             if complaint is None:
                 settings.say(name, value)
                 return
-            complaint = textwrap.fill(f"! {complaint}", 96, subsequent_indent="  ")
+            complaint = textwrap.fill(
+                f"! {complaint}", 96, subsequent_indent="  ", break_on_hyphens=False
+            )
             print(textwrap.indent(complaint, "  "), file=self.out)
 
     def agrees(self, text, default):

@@ -79,3 +79,17 @@ def parameters_json(rows):
     """As `aws cloudformation` reads parameters from a file."""
     pairs = [{"ParameterKey": name, "ParameterValue": row.value} for name, row in rows.items()]
     return json.dumps(pairs, indent=2) + "\n"
+
+
+def tfvars(rows):
+    """As Terraform's module in infra/terraform has them: its variables are the parameters."""
+    lines = [f"{variable(name)} = {hcl(row.value)} # {row.source}\n" for name, row in rows.items()]
+    return "".join(lines)
+
+
+def variable(name):
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def hcl(text):
+    return json.dumps(text).replace("${", "$${").replace("%{", "%%{")

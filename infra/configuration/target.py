@@ -11,12 +11,13 @@ from configuration.template import Template
 
 PROJECT = "failover-sync"
 FRONT_DOOR = "template.yaml"
+FUNCTION = "infra/function.yaml"
 
 
 def path(options):
     """The template of what is asked for."""
     if options.target_group:
-        return "infra/function.yaml"
+        return FUNCTION
     return "infra/database.yaml" if options.link else FRONT_DOOR
 
 
@@ -27,8 +28,9 @@ class Target:
         self.root, self.region = root, database.region
         self.path = path(options)
         self.template = Template(root / self.path)
-        self.config, self.parameters = options.config_file, options.parameters
-        self.file = Path(self.parameters or self.config)
+        self.config = options.config_file
+        self.parameters, self.tfvars = options.parameters, options.tfvars
+        self.file = Path(self.parameters or self.tfvars or self.config)
         default = (options.stack or databases.stack_name(database)) if self.is_layer else "default"
         name = options.environment or options.preset or default
         self.environment = Environment(self.config, name)
@@ -47,7 +49,11 @@ class Target:
     def place(self):
         """The file, and what in it, as a person calls it."""
         shown = os.path.relpath(self.file)
-        return shown if self.parameters else f"[{self.environment.name}] of {shown}"
+        return f"[{self.environment.name}] of {shown}" if self.is_samconfig else shown
+
+    @property
+    def is_samconfig(self):
+        return not (self.parameters or self.tfvars)
 
     def answers_for(self, database):
         """What was answered before and is not for another database, and what it is called."""
@@ -61,7 +67,7 @@ class Target:
 
     def differing(self, settings):
         """What the file has otherwise: name, and the values there and here."""
-        if self.parameters:
+        if not self.is_samconfig:
             return {"all": ("the file", "these")} if self.file.exists() else {}
         there, here = self.environment.answers(), settings.values()
         return {
@@ -74,23 +80,26 @@ class Target:
         rows = settings.ordered()
         if self.parameters:
             written(self.file, report.parameters_json(rows))
+        elif self.tfvars:
+            written(self.file, report.tfvars(rows))
         else:
             self.environment.put(rows, self.stack, self.region, database.name)
             self.environment.write()
 
     def commands(self):
         """What deploys it: a checkout compiles first, a release has all that it needs."""
+        if self.tfvars:
+            return [["terraform", "apply", f"-var-file={self.file}"]]
         template, first = self.path, []
         if (self.root / "Makefile").exists():
-            template = (
-                f".aws-sam/{Path(self.path).stem if self.is_layer else 'build'}/template.yaml"
-            )
-            first = [["make", "build"]]
+            built = f".aws-sam/{Path(self.path).stem if self.is_layer else 'build'}"
+            template, first = f"{built}/template.yaml", [["make", "build"]]
             if self.is_layer:
-                built = str(Path(template).parent)
                 first = [["sam", "build", "--template-file", self.path, "--build-dir", built]]
         if self.parameters:
-            return [*first, *self.aws_commands(template)]
+            # The function's template is larger than what is taken without a bucket.
+            is_small = self.path != FUNCTION
+            return [*first, *self.aws_commands(template)] if is_small else []
         deploy = ["sam", "deploy", "--config-env", self.environment.name]
         if self.is_layer:
             deploy += ["--template-file", template]
@@ -100,30 +109,27 @@ class Target:
         return [*first, deploy]
 
     @property
+    def advice(self):
+        """What comes next where no command can say it."""
+        if self.parameters and self.path == FUNCTION:
+            return (
+                "create a stack of function-standalone.yaml with them, and with CodeS3Bucket, "
+                "CodeS3Key and Architecture"
+            )
+        return None
+
+    @property
     def is_beside(self):
         return self.config.resolve() == (self.root / "samconfig.toml").resolve()
 
     def aws_commands(self, template):
-        package = [
-            "sam",
-            "package",
-            "--template-file",
-            template,
-            "--resolve-s3",
-            "--output-template-file",
-            "packaged.yaml",
+        package = f"sam package --template-file {template} --resolve-s3"
+        create = f"aws cloudformation create-stack --stack-name {self.stack}"
+        return [
+            [*package.split(), "--output-template-file", "packaged.yaml", "--region", self.region],
+            [
+                *create.split(),
+                *("--template-body", "file://packaged.yaml", "--capabilities", "CAPABILITY_IAM"),
+                *("--parameters", f"file://{self.file.resolve()}", "--region", self.region),
+            ],
         ]
-        deploy = [
-            "aws",
-            "cloudformation",
-            "deploy",
-            "--template-file",
-            "packaged.yaml",
-            "--stack-name",
-            self.stack,
-            "--capabilities",
-            "CAPABILITY_IAM",
-            "--parameter-overrides",
-            f"file://{self.file.resolve()}",
-        ]
-        return [[*one, "--region", self.region] for one in (package, deploy)]

@@ -52,18 +52,24 @@ class Template:
             return f"must have at most {body['MaxLength']} characters."
         return None
 
-    def refusals(self, given, stack=None):
-        """What CloudFormation would say of parameters that each are right by themselves."""
-        values = self.defaults() | given
+    def refusals(self, given, stack=None, unknown=()):
+        """What CloudFormation would say of parameters that each are right by themselves.
+
+        Of those that are `unknown`, since resources decide them, it says nothing.
+        """
+        values = {**self.defaults(), **given}
+        values = {name: value for name, value in values.items() if name not in unknown}
         if stack:
             values["AWS::StackName"] = stack
-        found = [
-            assertion["AssertDescription"]
-            for rule in self.body.get("Rules", {}).values()
-            if self.holds(rule.get("RuleCondition", True), values)
-            for assertion in rule["Assertions"]
-            if not self.holds(assertion["Assert"], values)
-        ]
+        found = []
+        for rule in self.body.get("Rules", {}).values():
+            # What is not known yet is refused by no rule.
+            if is_known(rule, values) and self.holds(rule.get("RuleCondition", True), values):
+                found += [
+                    assertion["AssertDescription"]
+                    for assertion in rule["Assertions"]
+                    if not self.holds(assertion["Assert"], values)
+                ]
         for template, passed, condition in self.nested:
             if not self.holds(condition, values):
                 continue
@@ -73,8 +79,7 @@ class Template:
             for name, value in known.items():
                 if complaint := template.complaint(name, value):
                     found.append(f"{described(passed[name], values)} {complaint}")
-            whole = not (set(template.required()) - known.keys())
-            found += template.refusals(known) if whole else []
+            found += template.refusals(known, unknown=inner.keys() - known.keys())
         return list(dict.fromkeys(found))
 
     @cached_property
@@ -120,6 +125,15 @@ def in_range(body, value):
     if not re.fullmatch(r"-?[0-9]+", value):
         return False
     return body.get("MinValue", int(value)) <= int(value) <= body.get("MaxValue", int(value))
+
+
+def is_known(expression, values):
+    """Whether there is a value of everything that it refers to."""
+    if isinstance(expression, dict):
+        named = [expression["Ref"]] if isinstance(expression.get("Ref"), str) else []
+        inside = all(is_known(one, values) for one in expression.values())
+        return inside and all(name in values for name in named)
+    return not isinstance(expression, list) or all(is_known(one, values) for one in expression)
 
 
 def resolved(expression, values):

@@ -4,62 +4,18 @@ UPDATE_GOLDEN=1 writes it anew: read the difference.
 """
 
 import os
-import pty
 import re
-import select
 import signal
-import sys
 import threading
-import time
 import unittest
 from pathlib import Path
 
-from account import ROOT, Case, environment, world
+from terminal import PATIENCE, Terminal
+
+from account import ROOT, WHO, Case, world
+from aws_on_loopback import DENIED
 
 GOLDEN = Path(__file__).parent / "golden/dialogue.txt"
-PROMPT = re.compile(r"(: |\] )\Z")
-# Seconds, for a busy machine.
-PATIENCE = 120
-
-
-class Terminal:
-    """The program in a pseudo terminal, and all that a person sees there."""
-
-    def __init__(self, folder, *arguments):
-        self.seen, self.answered = "", 0
-        self.pid, self.file = pty.fork()
-        if self.pid == 0:
-            os.chdir(folder)
-            program = [sys.executable, str(ROOT / "infra/configure.py"), *arguments]
-            os.execve(sys.executable, program, environment(TERM="dumb"))
-
-    def until(self, done):
-        limit = time.monotonic() + PATIENCE
-        while not done(self.seen):
-            ready, _, _ = select.select([self.file], [], [], max(limit - time.monotonic(), 0))
-            if not ready:
-                raise AssertionError(f"nothing for {PATIENCE} s after: {self.seen}")
-            try:
-                self.seen += os.read(self.file, 4096).decode().replace("\r\n", "\n")
-            except OSError:
-                # The program has left its terminal.
-                break
-
-    def answer(self, line):
-        self.until(lambda seen: PROMPT.search(seen[self.answered :]))
-        self.answered = len(self.seen)
-        # Between prompt and reading Python takes note of Ctrl-C, and reads all the same.
-        while (
-            line == "\x03"
-            and Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "S"
-        ):
-            time.sleep(0.01)
-        os.write(self.file, line.encode())
-
-    def code(self):
-        self.until(lambda _: False)
-        os.close(self.file)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 class Dialogue(Case):
@@ -68,6 +24,7 @@ class Dialogue(Case):
     def start(self, name, *arguments):
         return Terminal(
             self.folder,
+            ROOT / "infra/configure.py",
             world().names.get(name, name),
             "--config-file",
             str(self.config),
@@ -119,9 +76,24 @@ class Dialogue(Case):
         }
         self.assertEqual(self.answers(), self.answers() | expected)
 
+    def test_what_does_not_fit_what_is_known_is_asked_again(self):
+        self.aws.answers["rds:DescribeDBClusters"] = DENIED
+        terminal = self.start("orders", *WHO)
+        lines = ["instance\n", "\n", "oracle\n", "postgres\n", "\n"]
+        lines += [f"{world().names['main']}\n", "\n", "\n", "10.0.20.0/24\n", "\n", "\n", "y\n"]
+        for line in lines:
+            terminal.answer(line)
+        self.assertEqual(terminal.code(), 0, terminal.seen)
+        self.assertIn("DatabaseKind [cluster]: instance\n  ! DatabaseKind and", terminal.seen)
+        self.assertIn("DatabaseEngine: oracle\n  ! This DatabaseEngine has no", terminal.seen)
+        # Neither a group nor ranges: the load balancer would reach nothing.
+        self.assertIn("DatabaseCidrs: \n  ! must be given.", terminal.seen)
+        self.assertEqual(self.answers()["DatabaseKind"], "cluster")
+
     def test_control_c_at_any_question_writes_nothing(self):
         answers = ("444455556666\n", "\n", "\n")
-        for count in range(len(answers) + 1):
+        # The first and the last.
+        for count in (0, len(answers)):
             with self.subTest(count):
                 terminal = self.start("orders")
                 for line in (*answers[:count], "\x03"):

@@ -9,7 +9,7 @@ import tomlkit
 
 from account import WHO, Case, configure, world
 from aws_on_loopback import Fault
-from configuration import samconfig
+from configuration import report, samconfig
 
 
 class Writing(Case):
@@ -147,14 +147,36 @@ class Writing(Case):
         )
         pairs = json.loads((self.folder / "parameters.json").read_text(encoding="utf-8"))
         self.assertIn({"ParameterKey": "DatabaseKind", "ParameterValue": "cluster"}, pairs)
-        self.assertIn(
-            "aws cloudformation deploy --template-file packaged.yaml --stack-name failover-sync",
-            self.out,
-        )
+        self.assertIn("aws cloudformation create-stack --stack-name failover-sync", self.out)
         self.assert_untouched()
         self.assertEqual(
             self.configure("orders", "--yes", *WHO, "--parameters", "parameters.json"), 1
         )
+
+    def test_variables_for_terraform_are_those_of_its_module(self):
+        group = ("--target-group", world().names["target-group"])
+        topic = "OperationsTopicArn=arn:aws:sns:eu-west-1:123456789012:operations"
+        words = ("orders", "--yes", "--set", topic, "--tfvars", "orders.tfvars")
+        self.assertEqual(self.configure(*words), 2)
+        self.assertEqual(self.configure(*words, *group), 0, self.err)
+        lines = (self.folder / "orders.tfvars").read_text(encoding="utf-8").splitlines()
+        self.assertIn('database_kind = "cluster" # DescribeDBClusters: Endpoint', lines)
+        self.assertIn("terraform apply -var-file=orders.tfvars", self.out)
+        self.assert_untouched()
+        for name, expected in (
+            ("CodeS3Bucket", "code_s3_bucket"),
+            ("TargetIpAddressType", "target_ip_address_type"),
+            ("DnsServers", "dns_servers"),
+        ):
+            self.assertEqual(report.variable(name), expected)
+        self.assertEqual(report.hcl('a "${b}" %{c}'), r'"a \"$${b}\" %%{c}"')
+
+    def test_parameters_of_the_function_alone_are_for_its_standalone_form(self):
+        group = ("--target-group", world().names["target-group"])
+        topic = "OperationsTopicArn=arn:aws:sns:eu-west-1:123456789012:operations"
+        words = ("orders", "--yes", "--set", topic, "--parameters", "orders.json")
+        self.assertEqual(self.configure(*words, *group), 0, self.err)
+        self.assertIn("create a stack of function-standalone.yaml with them", self.out)
 
     def test_json_has_every_parameter_and_nothing_else_is_on_standard_output(self):
         self.assertEqual(self.configure("orders", "--yes", *WHO, "--json"), 0, self.err)

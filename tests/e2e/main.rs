@@ -19,7 +19,8 @@ use lab::postgres::connect;
 use lab::progress::Steps;
 use lab::stage::{EVENT_DEADLINE, Lab, Options, RARE_MINUTES};
 use lab::workspace::Run;
-use reconcile::report::{State, strings};
+use reconcile::report::State;
+use reconcile::target::strings;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

@@ -138,7 +138,7 @@ class Deployments(World):
             balancer = {"targetGroupArn": arn, "containerName": "app", "containerPort": 5432}
             ecs.create_service(
                 cluster="prod",
-                serviceName=f"pooler-{number}",
+                serviceName=f"pooler-{number:02}",
                 taskDefinition="app",
                 loadBalancers=[balancer],
             )

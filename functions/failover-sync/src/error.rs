@@ -9,7 +9,8 @@ use platform::runtime::error_type;
 use reconcile::binding::Family;
 use reconcile::network::AddressRefusal;
 use reconcile::plan::Plan;
-use reconcile::report::{Report, strings};
+use reconcile::report::Report;
+use reconcile::target::strings;
 use reconcile::target::{DescribedTarget, Target};
 use thiserror::Error;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::Client as Elbv2Client;
 use base::VERSION;
+use base::config::given;
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::handler;
@@ -22,7 +23,7 @@ use tracing::info;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::start(&["failover_sync", "reconcile"], variable)?;
-    info!(version = VERSION, mode = variable("MODE").unwrap_or("act".to_owned()), "starting");
+    info!(version = VERSION, mode = given(variable("MODE")).unwrap_or("act".into()), "starting");
     match wire().await {
         Ok(synchronizer) => handler::serve(synchronizer).await,
         Err(error) => report_init_error(&*error).await,

@@ -23,6 +23,8 @@ const FOUND: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(crate) struct ProcessState(Mutex<BTreeMap<TargetGroupArn, GroupState>>);
 
+/// What a run begins with. It works on copies, and writes each back as soon as it may be needed: the
+/// history after every look, also for a run that is cut short; the agreement at its end.
 #[derive(Clone, Default)]
 pub(crate) struct GroupState {
     pub(crate) history: History,

@@ -15,7 +15,8 @@ use reconcile::evidence::Evidence;
 use reconcile::plan::{Mode, Plan};
 use reconcile::poll_policy::PollPolicy;
 use reconcile::reason::Reason;
-use reconcile::report::{BindingReport, strings};
+use reconcile::report::BindingReport;
+use reconcile::target::strings;
 use reconcile::target::{DescribedTarget, Target};
 use reconcile::trigger::Trigger;
 use reconcile::verdict::Verdict;
@@ -25,7 +26,7 @@ use tracing::{info, warn};
 
 use crate::context::Context;
 use crate::databases::Databases;
-use crate::error::{AwsError, DnsError, Phase, SyncError, chain};
+use crate::error::{AwsError, DnsError, Phase, Remedy, SyncError, chain};
 use crate::ports::Ports;
 use crate::process_state::{GroupState, MemberAddresses};
 use crate::questions::Questions;
@@ -38,13 +39,15 @@ const IN_DEREGISTRATION: &str =
 const IN_REGISTRATION: &str =
     "the writer may not have been registered, and nothing was deregistered";
 
-/// A group that was right when it was last looked at is taken for right for so long.
-const IN_SYNC_FOR: Duration = Duration::from_secs(5);
+/// What the last look found stays true for so long.
+const DONE_FOR: Duration = Duration::from_secs(5);
 
 pub(crate) struct Run<'a, P: Ports> {
     context: &'a Context<P>,
     binding: &'a Binding,
     start: Instant,
+    /// Whether this run changes anything.
+    mode: Mode,
     watch: Watch,
     /// If nothing else asks for a watch, until the RDS API says whose they are.
     events: Vec<RdsEvent>,
@@ -61,10 +64,12 @@ pub(crate) struct Run<'a, P: Ports> {
     members_without_address: Option<(Vec<ClusterMember>, DateTime<Utc>)>,
     databases: Option<Databases<'a>>,
     look_began: Instant,
-    last_decided: Option<(Discriminant<Verdict>, Option<Discriminant<Reason>>)>,
+    /// What the log was told last: the sort of verdict, its rule, and what was only observed.
+    last_told: Option<(Discriminant<Verdict>, Option<&'static str>, Option<Plan>)>,
     unconfirmed_switches: u32,
-    /// When the group was last found right, if nothing else was seen since.
-    in_sync_at: Option<Instant>,
+    /// When the group was last found right, or as wrong as an observing run leaves it, if nothing
+    /// else was seen since.
+    done_at: Option<Instant>,
     report: BindingReport,
     phase: Phase,
 }
@@ -88,6 +93,7 @@ impl<'a, P: Ports> Run<'a, P> {
             context,
             binding,
             start: Instant::now(),
+            mode: if trigger.dry_run { Mode::Observe } else { context.config.mode },
             evidence: Evidence::new(binding, &events, history, now),
             poll_policy: PollPolicy::new(binding, watch.has_event(), last_in_sync),
             // A dry run watches nothing, whatever asks for it.
@@ -102,10 +108,10 @@ impl<'a, P: Ports> Run<'a, P> {
             members_without_address: None,
             databases: role_probe.map(|probe| Databases::new(probe.sessions(binding).into())),
             look_began: Instant::now(),
-            last_decided: None,
+            last_told: None,
             unconfirmed_switches: 0,
-            in_sync_at: None,
-            report: BindingReport::new(binding, trigger, context.mode(trigger)),
+            done_at: None,
+            report: BindingReport::new(binding, trigger, context.config.mode),
             phase: Phase::Starting,
         }
     }
@@ -139,7 +145,7 @@ impl<'a, P: Ports> Run<'a, P> {
     }
 
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
-        self.report.cut_short = self.in_sync_at.is_some_and(|at| at.elapsed() <= IN_SYNC_FOR);
+        self.report.cut_short = self.done_at.is_some_and(|at| at.elapsed() <= DONE_FOR);
         if self.report.cut_short {
             None
         } else {
@@ -159,22 +165,23 @@ impl<'a, P: Ports> Run<'a, P> {
 
     /// How much longer than usual to wait after an error; the error, if it ends the run.
     fn survive(&mut self, error: SyncError, errors: &mut Errors) -> Result<Duration, SyncError> {
-        self.in_sync_at = None;
+        self.done_at = None;
         self.watch.record_drift();
-        if !self.watch.has_event() || self.watch.is_expired(self.now()) {
+        let may_go_on = self.watch.has_event() || error.remedy() == Remedy::Permission;
+        if !may_go_on || self.watch.is_expired(self.now()) {
             return Err(error);
         }
         let Some(back_off) = errors.next(&error) else { return Err(error) };
         let binding = &self.binding.name;
-        warn!(binding, error = chain(&error), "a look failed, the watch goes on");
+        warn!(binding, error = chain(&error), "a look failed, the run goes on");
         Ok(back_off)
     }
 
     async fn step(&mut self) -> Result<Next, SyncError> {
         self.phase = Phase::Observing;
         let decided = match self.observe().await {
-            Ok(decided) if decided.plan().is_some() => {
-                self.in_sync_at = None;
+            Ok(decided) if decided.plan().is_some() && self.mode == Mode::Act => {
+                self.done_at = None;
                 self.refresh_targets(decided).await
             }
             observed => observed,
@@ -182,24 +189,30 @@ impl<'a, P: Ports> Run<'a, P> {
         let decided = decided.inspect_err(|_| self.report.clear_verdict())?;
         self.record_verdict(&decided);
         self.remember(|state, run| state.history = run.evidence.history());
-        self.in_sync_at = matches!(decided, Verdict::InSync(_)).then(Instant::now);
+        let is_done = match decided {
+            Verdict::InSync(_) => true,
+            Verdict::Switch(..) => self.mode == Mode::Observe,
+            Verdict::Wait(_) | Verdict::Refuse(_) => false,
+        };
+        self.done_at = is_done.then(Instant::now);
         let now = self.now();
         match decided {
             Verdict::InSync(_) => return Ok(self.record_in_sync(now)),
             Verdict::Refuse(refusal) => return Err(SyncError::Refused(refusal)),
             Verdict::Switch(plan, _) => {
-                let permitted = self.report.mode.permit(plan);
+                let permitted = self.mode.permit(plan);
                 if !permitted.is_empty() {
                     return self.switch(permitted, now).await;
                 }
             }
-            Verdict::Wait(_) => {
-                let disagreed = self.poll_policy.disagreed();
-                self.remember(|state, _| state.last_in_sync.disagreed = disagreed);
-            }
+            Verdict::Wait(_) => {}
         }
+        let disagreed = self.poll_policy.disagreed();
+        self.remember(|state, _| state.last_in_sync.disagreed = disagreed);
         self.watch.record_drift();
-        Ok(if self.watch.is_expired(now) { Next::End } else { Next::ObserveAgain })
+        // Without an event, nothing that is only observed will become right by looking longer.
+        let is_over = self.watch.is_expired(now) || is_done && !self.watch.has_event();
+        Ok(if is_over { Next::End } else { Next::ObserveAgain })
     }
 
     fn record_in_sync(&mut self, now: DateTime<Utc>) -> Next {
@@ -226,23 +239,26 @@ impl<'a, P: Ports> Run<'a, P> {
     fn record_verdict(&mut self, decided: &Verdict) {
         let now = self.now();
         self.report.record(self.binding, &self.evidence, decided, now);
-        let sort = (discriminant(decided), decided.reason().map(discriminant));
-        let last = self.last_decided.replace(sort);
-        // That all was well from the start is said by the run's own line.
-        let is_news = match last {
-            None => !matches!(decided, Verdict::InSync(_)),
-            Some(last) => last != sort,
+        let observed = match self.mode {
+            Mode::Act => None,
+            Mode::Observe => decided.plan().cloned(),
         };
-        let Some(reason) = decided.reason() else { return };
-        if is_news {
+        let told = (discriminant(decided), decided.reason().map(Reason::rule), observed);
+        // That all was well from the start is said by the run's own line.
+        let is_news = match &self.last_told {
+            None => !matches!(decided, Verdict::InSync(_)),
+            Some(last) => *last != told,
+        };
+        if let (true, Some(reason)) = (is_news, decided.reason()) {
             let (binding, verdict) = (&self.binding.name, <&str>::from(decided));
-            match decided.plan() {
-                Some(plan) if self.report.mode == Mode::Observe => {
+            match &told.2 {
+                Some(plan) => {
                     info!(binding, verdict, %reason, %plan, "would switch, and only observes");
                 }
-                _ => info!(binding, verdict, %reason, "decided"),
+                None => info!(binding, verdict, %reason, "decided"),
             }
         }
+        self.last_told = Some(told);
     }
 
     /// Of two runs that found both addresses and, by a flapping DNS, each want another one alone,
@@ -254,13 +270,16 @@ impl<'a, P: Ports> Run<'a, P> {
             return Err(SyncError::Unconfirmed(plan));
         }
         self.watch.record_drift();
-        self.unconfirmed_switches += 1;
         let applied = self.apply(plan).await;
         // Also a write that failed may have been carried out.
         self.evidence.group.invalidate();
-        applied.map(|()| Next::Verify)
+        applied?;
+        self.unconfirmed_switches += 1;
+        Ok(Next::Verify)
     }
 
+    /// Nobody is deregistered by the plan as it was made: the group is described and judged anew,
+    /// and that verdict may only take targets away.
     async fn apply(&mut self, plan: Plan) -> Result<(), SyncError> {
         let to_send = self.evidence.group.pending_writes.to_send(&plan, self.now());
         if !to_send.register.is_empty() {

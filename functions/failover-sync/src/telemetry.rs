@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use platform::telemetry::write_metrics;
 use reconcile::reason::Reason;
-use reconcile::report::{BindingReport, Report, State, role_text, strings};
+use reconcile::report::{BindingReport, Report, State, role_text};
+use reconcile::target::strings;
 use reconcile::trigger::Cause;
 use tracing::Level;
 
@@ -31,6 +32,7 @@ fn log(trigger: Cause, report: &BindingReport) {
                 state = %report.state,
                 endpoint = report.endpoint,
                 mode = %report.mode,
+                dry_run = report.dry_run,
                 rds_events = report.rds_events.join(","),
                 resolved = joined(&report.resolved),
                 topology = report.witnesses.topology.as_ref().map(joined),
@@ -43,6 +45,7 @@ fn log(trigger: Cause, report: &BindingReport) {
                 elapsed_ms = report.elapsed.as_millis() as u64,
                 reason = report.reason.as_ref().map(Reason::to_string),
                 note = report.note,
+                would_switch_at = report.would_switch_at.map(|at| at.to_rfc3339()),
                 cut_short = report.cut_short,
                 error_type = report.error.as_ref().map(|error| error.kind),
                 error = report.error.as_ref().map(|error| error.message.as_str()),

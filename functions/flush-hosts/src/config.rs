@@ -54,12 +54,17 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-        let [identifier, kind, engine, user, secret, ca_bundle, region] =
-            VARIABLES.map(|name| given(variable(name)));
+        let value = |name| {
+            debug_assert!(VARIABLES.contains(&name), "{name}");
+            given(variable(name))
+        };
+        let (user, secret) = (value("DATABASE_USER"), value("SECRET_ARN"));
         let mut mistakes = ErrorCollector::default();
+        let identifier = value("DATABASE_IDENTIFIER");
         let identifier = mistakes.collect("DATABASE_IDENTIFIER", check_identifier(identifier));
-        let kind = mistakes.collect("DATABASE_KIND", parse_kind(kind.as_deref()));
-        let engine = mistakes.collect("DATABASE_ENGINE", check_engine(engine.as_deref()));
+        let kind = mistakes.collect("DATABASE_KIND", parse_kind(value("DATABASE_KIND").as_deref()));
+        let engine =
+            mistakes.collect("DATABASE_ENGINE", check_engine(value("DATABASE_ENGINE").as_deref()));
         if user.is_none() && secret.is_none() {
             mistakes.add(
                 "DATABASE_USER or SECRET_ARN",
@@ -68,13 +73,15 @@ impl Config {
         }
         let login =
             LoginMethod::parse(["DATABASE_USER", "SECRET_ARN"], user, secret, &mut mistakes);
-        let region =
-            mistakes.collect("AWS_REGION", region.ok_or("is missing: give the database's Region"));
+        let region = mistakes.collect(
+            "AWS_REGION",
+            value("AWS_REGION").ok_or("is missing: give the database's Region"),
+        );
         match (identifier, kind, engine, login, region) {
             (Some(identifier), Some(kind), Some(()), Some(login), Some(region)) => Ok(Config {
                 database: Database { identifier, kind },
                 login,
-                ca_bundle: ca_bundle.map(PathBuf::from),
+                ca_bundle: value("CA_BUNDLE").map(PathBuf::from),
                 region,
             }),
             _ => Err(mistakes.into()),

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use base::VERSION;
-use base::database::HostPort;
-use base::database::can_serve;
+use base::database::{HostPort, can_serve};
 use base::payload::PayloadError;
 use base::report::Failure;
 use futures_util::future::join_all;

@@ -105,6 +105,7 @@ pub struct InstanceReport {
     #[serde(skip)]
     pub has_flushed: bool,
 }
+
 impl InstanceReport {
     /// A report with nothing seen yet.
     pub fn new(instance: &DbInstance, dry_run: bool) -> InstanceReport {

@@ -324,9 +324,11 @@ pub(crate) mod tests {
 
     #[test]
     fn a_kind_prints_the_name_that_the_configuration_uses() {
-        for (name, kind) in Kind::ALL.iter().map(|kind| (kind.to_string(), *kind)) {
-            assert_eq!(kind.to_string(), name);
+        let names = ["cluster", "readers", "instance", "proxy", "hostname", "address", "custom"];
+        for (kind, name) in Kind::ALL.iter().zip(names) {
+            assert_eq!((kind.to_string(), name.parse()), (name.to_owned(), Ok(*kind)));
         }
+        assert_eq!(Kind::ALL.len(), names.len());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::binding::{Binding, Endpoint, Engine, Family, Kind, TargetGroupArn};
 use crate::evidence::EVENT;
 use crate::network::AllowedNetworks;
 use crate::plan::Mode;
-use crate::report::strings;
+use crate::target::strings;
 
 /// The variables that [`Config::parse`] reads, besides the standard `AWS_*` ones.
 pub const VARIABLES: [&str; 9] = [
@@ -69,23 +69,33 @@ impl Config {
     /// # Errors
     /// All mistakes, each with its variable, binding and field.
     pub fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-        let [bindings, mode, allowed, dns_servers, watch, delay, user, secret, ca_bundle] =
-            VARIABLES.map(|name| given(variable(name)));
+        let value = |name| {
+            debug_assert!(VARIABLES.contains(&name), "{name}");
+            given(variable(name))
+        };
+        let (user, secret) = (value("PROBE_USER"), value("PROBE_SECRET_ARN"));
         let has_login = user.is_some() || secret.is_some();
         let mut mistakes = ErrorCollector::default();
-        let bindings = parse_list(bindings.as_deref(), &mut mistakes);
+        let bindings = parse_list(value("BINDINGS").as_deref(), &mut mistakes);
         check_login(&bindings, has_login, &mut mistakes);
         let config = Config {
             bindings: parse_bindings(&bindings, &mut mistakes),
-            mode: mistakes.collect("MODE", parse_mode(mode.as_deref())).unwrap_or_default(),
-            allowed: parse_allowed(allowed.as_deref(), &mut mistakes),
+            mode: mistakes
+                .collect("MODE", parse_mode(value("MODE").as_deref()))
+                .unwrap_or_default(),
+            allowed: parse_allowed(value("ALLOWED_CIDRS").as_deref(), &mut mistakes),
             dns_servers: parse_dns_servers(
-                dns_servers.as_deref().unwrap_or_default(),
+                value("DNS_SERVERS").as_deref().unwrap_or_default(),
                 &mut mistakes,
             ),
-            watch: parse_seconds(("WATCH_SECONDS", watch), WATCH_LIMIT, WATCH_LIMIT, &mut mistakes),
+            watch: parse_seconds(
+                ("WATCH_SECONDS", value("WATCH_SECONDS")),
+                WATCH_LIMIT,
+                WATCH_LIMIT,
+                &mut mistakes,
+            ),
             deregistration_delay: parse_seconds(
-                ("DEREGISTRATION_DELAY_SECONDS", delay),
+                ("DEREGISTRATION_DELAY_SECONDS", value("DEREGISTRATION_DELAY_SECONDS")),
                 DEREGISTRATION_DELAY,
                 LONGEST_DELAY,
                 &mut mistakes,
@@ -96,7 +106,7 @@ impl Config {
                 secret,
                 &mut mistakes,
             ),
-            ca_bundle: ca_bundle.map(PathBuf::from),
+            ca_bundle: value("CA_BUNDLE").map(PathBuf::from),
         };
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
     }

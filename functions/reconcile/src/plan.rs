@@ -29,7 +29,7 @@ impl Mode {
     }
 }
 
-/// What to do to a target group. It leaves nothing to decide when it is applied.
+/// What to do to a target group.
 ///
 /// | wanted | described as             | on port | the plan says                                 |
 /// |--------|--------------------------|---------|-----------------------------------------------|
@@ -39,8 +39,9 @@ impl Mode {
 /// | no     | registered               | any     | deregister by the described `Id` and port     |
 /// | no     | draining, not registered | any     | nothing: it is leaving, or never was in       |
 ///
-/// Applied, it registers, describes again, and deregisters only if every wanted target is
-/// registered: no apply takes the last target away, and a failed registration deregisters nothing.
+/// Applied, it registers, describes again, and deregisters only what a verdict on that description
+/// still takes away, and only if it registers nothing: no apply takes the last target away, and a
+/// failed registration deregisters nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Wanted targets that are not registered, in order.

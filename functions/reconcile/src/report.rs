@@ -17,7 +17,7 @@ use crate::claim::Role;
 use crate::evidence::Evidence;
 use crate::plan::{Mode, Plan};
 use crate::reason::Reason;
-use crate::target::{Addresses, DescribedTarget, Target};
+use crate::target::{Addresses, DescribedTarget, Target, strings};
 use crate::topology::Topology;
 use crate::trigger::{Cause, Trigger};
 use crate::verdict::Verdict;
@@ -119,9 +119,12 @@ pub struct BindingReport {
     #[serde(rename = "elapsedMs", serialize_with = "serialize_milliseconds")]
     pub elapsed: Duration,
 
-    /// Whether the run carries its plans out.
+    /// Whether the function changes anything.
     #[serde(skip)]
     pub mode: Mode,
+    /// Whether the payload asked only what would be done.
+    #[serde(skip)]
+    pub dry_run: bool,
     /// The ids of the RDS events that started the run, as far as they have one.
     #[serde(skip)]
     pub rds_events: Vec<String>,
@@ -169,6 +172,7 @@ impl BindingReport {
             binding: binding.name.clone(),
             endpoint: binding.endpoint.to_string(),
             mode,
+            dry_run: trigger.dry_run,
             rds_events: own.filter_map(|event| event.id.clone()).take(20).collect(),
             ..BindingReport::default()
         }
@@ -177,14 +181,23 @@ impl BindingReport {
     /// The run is over, and failed with this if anything.
     #[must_use]
     pub fn end(self, error: Option<Failure>, elapsed: Duration) -> BindingReport {
-        let state = match self.mode {
-            _ if error.is_some() => State::Failed,
-            _ if self.is_waiting => State::Waiting,
-            _ if !self.is_changed() => State::InSync,
-            Mode::Observe => State::WouldUpdate,
-            Mode::Act => State::Updated,
+        let state = if error.is_some() {
+            State::Failed
+        } else if self.is_waiting {
+            State::Waiting
+        } else if !self.is_changed() {
+            State::InSync
+        } else if self.only_says() {
+            State::WouldUpdate
+        } else {
+            State::Updated
         };
         BindingReport { state, error, elapsed, ..self }
+    }
+
+    /// Whether the run only says what it would do.
+    fn only_says(&self) -> bool {
+        self.dry_run || self.mode == Mode::Observe
     }
 
     /// Notes what was seen and decided last.
@@ -239,7 +252,7 @@ impl BindingReport {
     ) {
         let not_in_use = described.iter().filter(|target| target.is_not_in_use());
         self.not_in_use = not_in_use.filter_map(DescribedTarget::target).collect();
-        if self.mode == Mode::Observe {
+        if self.only_says() {
             let Plan { register, deregister, keep } = verdict.plan().cloned().unwrap_or_default();
             (self.registered, self.deregistered, self.kept) = (register, deregister, keep);
             if verdict.plan().is_some() {
@@ -295,17 +308,16 @@ impl BindingReport {
             || self.witnesses.topology.is_some()
             || self.witnesses.event.is_some();
         let observes = self.mode == Mode::Observe;
-        let differs = self.state == State::WouldUpdate;
         let count = |value: bool| json!(u8::from(value));
         let time = |duration: Option<Duration>| duration.map(|it| json!(milliseconds(it)));
         let values = [
             ("InSync", "Count", Some(count(is_in_sync))),
             ("TargetsWrong", "Count", self.targets_wrong.map(Value::from)),
             // Also of a run that failed or waits after it.
-            ("Switches", "Count", Some(count(self.is_changed() && !observes))),
+            ("Switches", "Count", Some(count(self.is_changed() && !self.only_says()))),
             ("Observing", "Count", Some(count(observes))),
             ("WouldSwitch", "Count", observes.then(|| count(self.would_switch_at.is_some()))),
-            ("Differs", "Count", observes.then(|| count(differs))),
+            ("Differs", "Count", observes.then(|| count(self.state == State::WouldUpdate))),
             ("DnsFailures", "Count", Some(json!(self.dns_failures))),
             ("ProbeSilent", "Count", (!self.databases.is_empty()).then(|| count(!has_role))),
             ("TopologySilent", "Count", self.is_topology_silent.map(count)),
@@ -316,11 +328,6 @@ impl BindingReport {
         ];
         metrics_line(("Binding", &format!("{function}/{}", self.binding)), &values, timestamp)
     }
-}
-
-/// The text of each item.
-pub fn strings<'a, T: Display + 'a>(items: impl IntoIterator<Item = &'a T>) -> Vec<String> {
-    items.into_iter().map(T::to_string).collect()
 }
 
 /// What a database said when it was asked which role it has.

@@ -158,6 +158,11 @@ impl fmt::Display for Addresses {
     }
 }
 
+/// The text of each item.
+pub fn strings<'a, T: fmt::Display + 'a>(items: impl IntoIterator<Item = &'a T>) -> Vec<String> {
+    items.into_iter().map(T::to_string).collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

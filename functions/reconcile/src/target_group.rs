@@ -9,7 +9,9 @@
 //! | `healthy` and others | when it was registered                                          |
 //! | several targets      | which of them came last                                         |
 //!
-//! So with slow checks or a long delay a failback waits longer in a process that has not watched.
+//! A process that described the same target so at most 90 s before knows since when it has been
+//! `draining` or `initial`, and takes it for no doubt after 120 s. So with slow checks or a long
+//! delay a failback waits longer in a process that has not watched.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,9 +19,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::binding::Binding;
 use crate::claim::{Doubt, DoubtCause, age};
 use crate::pending_writes::PendingWrites;
-use crate::target::{Addresses, DescribedTarget, Target, TargetState};
+use crate::target::{Addresses, DescribedTarget, Target, TargetState, strings};
 
 /// A change is no doubt any more after this: longer than stale and flapping answers last together.
 const DOUBT_COUNTS: Duration = Duration::from_secs(120);
@@ -248,6 +251,32 @@ impl TargetGroupView {
             .filter(|target| target.is_registered())
             .filter_map(DescribedTarget::target)
     }
+}
+
+/// What in a description does not go with the binding, in words: what a person should know who gave
+/// the function a target group that exists.
+pub fn misfits(binding: &Binding, targets: &[DescribedTarget]) -> Vec<String> {
+    let (port, mut found) = (binding.port, Vec::new());
+    let registered = || targets.iter().filter(|target| target.is_registered());
+    if let Some(other) = registered().find(|target| target.target().is_none()) {
+        let id = &other.id;
+        found.push(format!("it holds {id}, which is no address: give a target group of type ip"));
+    }
+    let others = strings(registered().filter(|target| target.port != port));
+    if !others.is_empty() {
+        found.push(format!(
+            "it holds {} and the function registers port {port}: see to DatabasePort",
+            others.join(", ")
+        ));
+    }
+    if binding.kind.is_single_writer() && registered().count() > 1 {
+        found.push(
+            "it holds several targets, and the endpoint has one writer: stop whatever else \
+             registers targets in it before the function acts"
+                .to_owned(),
+        );
+    }
+    found
 }
 
 impl TargetPhase {

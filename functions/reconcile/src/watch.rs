@@ -24,6 +24,7 @@ pub struct Watch {
     /// Agreement ends it only some time after this; without an event it does so at once.
     event: Option<DateTime<Utc>>,
     agreed_since: Option<DateTime<Utc>>,
+    is_single_look: bool,
 }
 
 impl Watch {
@@ -43,18 +44,18 @@ impl Watch {
             (None, None) => DRIFT_LIMIT,
         };
         let event = event.or(asked_for.map(|_| now));
-        Watch { start: now, limit, event, agreed_since: None }
+        Watch { start: now, limit, event, agreed_since: None, is_single_look: false }
     }
 
-    /// The same with one look.
+    /// The same, but over after one look, whatever that sees.
     #[must_use]
     pub fn once(self) -> Watch {
-        Watch { limit: Duration::ZERO, ..self }
+        Watch { limit: Duration::ZERO, is_single_look: true, ..self }
     }
 
-    /// Whether there is one look and no other.
-    pub fn is_one_look(&self) -> bool {
-        self.limit.is_zero()
+    /// Whether there is one look and no other, which had better wait for everybody.
+    pub fn is_single_look(&self) -> bool {
+        self.is_single_look
     }
 
     /// Whether the run keeps looking although everything agrees.

@@ -1,7 +1,9 @@
 //! A report as a table for people.
 
 use comfy_table::{Cell, Table, presets};
-use reconcile::report::{BindingReport, Report, State, strings};
+use reconcile::plan::Mode;
+use reconcile::report::{BindingReport, Report, State};
+use reconcile::target::strings;
 
 /// One row a binding, and below it the rule that made each verdict, or what went wrong.
 pub fn render(report: &Report) -> String {
@@ -35,8 +37,17 @@ pub fn render(report: &Report) -> String {
         .filter_map(|binding| Some(format!("{}: {}", binding.binding, why(binding)?)));
     let table = table.lines().map(|line| line.trim_end().to_owned());
     let attention = explained.collect::<Vec<_>>();
+    let mode = match report.mode {
+        Mode::Act => None,
+        Mode::Observe => Some("The function only observes: it changes nothing.\n".to_owned()),
+    };
     let separator = if attention.is_empty() { None } else { Some(String::new()) };
-    table.chain(separator).chain(attention).collect::<Vec<_>>().join("\n")
+    { mode.into_iter() }
+        .chain(table)
+        .chain(separator)
+        .chain(attention)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn targets(binding: &BindingReport) -> Vec<String> {
@@ -72,7 +83,6 @@ mod tests {
     use base::report::Failure;
     use std::time::Duration;
 
-    use reconcile::plan::Mode;
     use reconcile::reason::Reason;
     use reconcile::target::{DescribedTarget, Target, TargetState};
     use reconcile::trigger::Trigger;
@@ -85,7 +95,7 @@ mod tests {
             endpoint: "orders.cluster-c1.eu-west-1.rds.amazonaws.com".into(),
             resolved: vec!["10.0.0.2".parse().expect("an address")],
             kept: vec![Target { address: "10.0.0.2".parse().expect("an address"), port: 5432 }],
-            mode: Mode::Observe,
+            dry_run: true,
             ..BindingReport::default()
         };
         change(&mut binding);
@@ -100,6 +110,15 @@ mod tests {
 BINDING  ENDPOINT                                       DNS       RDS API  TARGETS        VERDICT
 writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.0.2:5432  in-sync";
         assert_eq!(render(&binding(|_| {})), expected);
+    }
+
+    #[test]
+    fn that_the_function_only_observes_comes_first() {
+        let report = Report { mode: Mode::Observe, ..binding(|_| {}) };
+        let shown = render(&report);
+        let lines: Vec<_> = shown.lines().take(3).collect();
+        assert!(lines[0].contains("only observes") && lines[1].is_empty(), "{shown}");
+        assert!(lines[2].starts_with("BINDING"), "{shown}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use reconcile::evidence::{CURRENT, DnsAnswer};
 use reconcile::poll_policy::PAUSE;
 use reconcile::reason::Reason;
 use reconcile::target::Addresses;
+use reconcile::target_group::misfits;
 use reconcile::topology::Topology;
 use reconcile::verdict::{Verdict, verdict};
 use tokio::time::{Instant, sleep_until};
@@ -61,7 +62,7 @@ impl<P: Ports> Run<'_, P> {
             let waits_until = self.questions.last_asked().map_or(self.look_began, |at| at + ROUND);
             let now = Instant::now();
             let is_over =
-                self.poll_policy.is_urgent() && !self.watch.is_one_look() && now >= waits_until;
+                self.poll_policy.is_urgent() && !self.watch.is_single_look() && now >= waits_until;
             if let Some(decided) = self.decide_on_answers(is_over)? {
                 break decided;
             }
@@ -90,11 +91,18 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
+    /// Asks whom a first look asks, and records nothing. What in the group does not go with the
+    /// binding is told.
     pub(crate) async fn ask_and_forget(mut self) {
         self.begin_round();
         self.ask();
         while !self.questions.is_empty() {
-            self.questions.next().await;
+            if let Answer::Group(Ok(targets)) = self.questions.next().await {
+                for misfit in misfits(self.binding, &targets) {
+                    let group = self.binding.target_group.as_str();
+                    warn!(binding = self.binding.name, group, misfit, "about the target group");
+                }
+            }
         }
     }
 
@@ -181,7 +189,9 @@ impl<P: Ports> Run<'_, P> {
         {
             return Ok(None);
         }
-        if self.poll_policy.should_ask_topology_after(&decided, &self.evidence, now) {
+        // A switch that is only observed is asked about once; then at the watch's own pace.
+        let is_known = decided.plan().is_some() && self.report.would_switch_at.is_some();
+        if !is_known && self.poll_policy.should_ask_topology_after(&decided, &self.evidence, now) {
             self.ask_topology();
             if !is_over || decided.plan().is_some() {
                 return Ok(None);

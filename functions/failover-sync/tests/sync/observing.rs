@@ -102,7 +102,26 @@ async fn a_group_that_stays_wrong_differs_to_the_end_of_the_watch_and_is_no_erro
     let report = watch(&world, "cluster", &completed(&world)).await;
     assert_eq!((report.state, report.error.clone()), (State::WouldUpdate, None));
     assert_eq!(report.elapsed.as_secs(), 180);
+    assert!(world.count("describe") <= 15, "{} describes", world.count("describe"));
+    assert!(world.count("topology") <= 100, "{} topologies", world.count("topology"));
     let metrics = report.metrics("link", 0).unwrap();
     let values = ["Observing", "WouldSwitch", "Differs", "InSync"].map(|name| &metrics[name]);
     assert_eq!(values, [1, 1, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_event_a_group_that_differs_is_looked_at_once_a_run() {
+    let world = observing(failed_over());
+    let report = run_db(&world, "cluster").await;
+    assert_eq!((report.state, report.elapsed.as_secs()), (State::WouldUpdate, 0));
+    assert_eq!((world.count("describe"), world.count("topology")), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_limit_within_a_watch_cuts_it_short_and_is_no_error() {
+    let world = observing(failed_over());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let synchronizer = world.synchronizer(&[("db", "cluster")]);
+    let report = report_of(synchronizer.run(&completed(&world), deadline).await);
+    assert_eq!((report.state, report.cut_short), (State::WouldUpdate, true), "{report:?}");
 }

@@ -45,6 +45,12 @@ async fn a_write_that_is_denied_is_tried_again_for_a_minute_like_one_that_is_thr
         let completed = event(&world, "0071", "Completed failover", Duration::from_secs(5));
         let report = report_of(run(&world, &[("db", "cluster")], &completed).await);
         assert_eq!(report.state, State::Updated, "{call}: {report:?}");
+
+        let world = failed_over();
+        world.state().refusing.push((call, "AccessDenied"));
+        later(&world, 20, |world| world.state().refusing.clear());
+        let report = run_db(&world, "cluster").await;
+        assert_eq!(report.state, State::Updated, "{call}, without an event: {report:?}");
     }
 }
 

@@ -37,7 +37,7 @@ fn failure() -> Option<Failure> {
 fn the_state_says_how_the_run_ended_whatever_was_done_before() {
     for (expected, report) in [
         (State::InSync, report(|_| {})),
-        (State::InSync, report(|report| report.mode = Mode::Observe)),
+        (State::InSync, report(|report| report.dry_run = true)),
         (State::Updated, report(|report| report.registered = new_target())),
         (State::Updated, report(|report| report.deregistered = old_target())),
         (
@@ -98,7 +98,7 @@ fn only_a_group_that_is_right_counts_as_in_sync() {
     for (in_sync, switches, report) in [
         (1, 0, report(|_| {})),
         (1, 1, report(changed)),
-        (0, 0, report(|report| (report.mode, report.registered) = (Mode::Observe, new_target()))),
+        (0, 0, report(|report| (report.dry_run, report.registered) = (true, new_target()))),
         (0, 0, report(|report| report.is_waiting = true)),
         (0, 0, report(|report| report.error = failure())),
         // What was done counts, whatever became of the run after it.

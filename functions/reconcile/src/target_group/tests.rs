@@ -1,4 +1,6 @@
 use super::*;
+use crate::binding::Kind;
+use crate::binding::tests::binding;
 use crate::target::tests::described;
 
 fn at(second: i64) -> DateTime<Utc> {
@@ -119,5 +121,27 @@ fn a_target_is_healthy_and_a_group_empty_since_it_was_first_described_so() {
         let seen =
             (seconds(group.healthy_for(A, at(second))), seconds(group.empty_for(at(second))));
         assert_eq!(seen, (healthy, empty), "{second} s");
+    }
+}
+
+#[test]
+fn what_does_not_go_with_the_binding_is_told_with_its_remedy() {
+    for (kind, group, words) in [
+        (Kind::Cluster, &["10.0.0.1:5432"][..], &[][..]),
+        (Kind::Cluster, &["10.0.0.1:5432", "10.0.0.2:5432 draining"], &[]),
+        (Kind::Cluster, &["i-0abc:5432"], &["type ip"]),
+        (
+            Kind::Cluster,
+            &["10.0.0.1:3306"],
+            &["10.0.0.1:3306 and the function registers port 5432"],
+        ),
+        (Kind::Cluster, &["10.0.0.1:5432", "10.0.0.2:5432"], &["several targets"]),
+        (Kind::Readers, &["10.0.0.1:5432", "10.0.0.2:5432"], &[]),
+        (Kind::Cluster, &["10.0.0.1:5432", "10.0.0.1:3306"], &["DatabasePort", "several targets"]),
+    ] {
+        let targets: Vec<_> = group.iter().map(|text| described(text)).collect();
+        let found = misfits(&binding(kind), &targets);
+        assert_eq!(found.len(), words.len(), "{group:?}: {found:?}");
+        assert!(found.iter().zip(words).all(|(it, word)| it.contains(word)), "{found:?}");
     }
 }
