@@ -15,6 +15,8 @@ import yaml
 
 SOURCE = Path(__file__).resolve().parent / "function.yaml"
 HEAD = "# Made from infra/function.yaml by infra/standalone.py: read that one.\n"
+TEXT = "tag:yaml.org,2002:str"
+NO_SHORT_FORM = {"!Contains"}
 NAME = re.compile(r"[A-Za-z][\w.:]*$")
 # As deep as this one thing stands on a line; what is deeper stands beside each other.
 DEPTH = 4
@@ -62,9 +64,9 @@ def standalone(source=SOURCE):
             put(member(template, part.value), name, body)
     function = member(member(template, "Resources"), "Function")
     remove(function, "Metadata")
-    code = yaml.ScalarNode("tag:yaml.org,2002:str", "Code")
+    code = yaml.ScalarNode(TEXT, "Code")
     put(member(function, "Properties"), code, parsed(CODE))
-    lay_out(template, 0)
+    lay_out(spelled_out(template), 0)
     return HEAD + yaml.serialize(template, Dumper=Compact, width=sys.maxsize, allow_unicode=True)
 
 
@@ -86,6 +88,18 @@ def put(mapping, name, body):
     names = [key.value for key, _ in mapping.value]
     at = names.index(name.value) if name.value in names else len(names)
     mapping.value[at : at + 1] = [(name, body)]
+
+
+def spelled_out(node):
+    """With the names of functions of which AWS documents no short form. sam packages them so."""
+    if isinstance(node, yaml.MappingNode):
+        node.value = [(name, spelled_out(body)) for name, body in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        node.value = [spelled_out(item) for item in node.value]
+    if node.tag not in NO_SHORT_FORM:
+        return node
+    name, node.tag = yaml.ScalarNode(TEXT, f"Fn::{node.tag[1:]}"), "tag:yaml.org,2002:seq"
+    return yaml.MappingNode("tag:yaml.org,2002:map", [(name, node)])
 
 
 def lay_out(node, depth):

@@ -68,7 +68,8 @@ async fn adopt(run: &Run) -> Result<()> {
             &format!("AllowedCidrs=127.0.0.0/8 'ScheduleExpression=rate({RARE_MINUTES} minutes)'"),
         ),
     ];
-    let result = group.run(&commands("Deploy it observing")?, &own).await?;
+    let observe = commands("Deploy it observing")?;
+    let result = group.run(&observe, &own).await?;
     group.observes(&result, &[former], &[database]).await?;
 
     Steps::begin("the same stack acts, by one parameter");
@@ -87,7 +88,8 @@ async fn adopt(run: &Run) -> Result<()> {
     group.change("deregister-targets", DATABASE).await?;
     group.change("register-targets", FORMER).await?;
     let back = [local[0], ("Mode=act", "Mode=observe")];
-    let result = group.run(&act[..2], &back).await?;
+    let look = observe.last().context("no look")?.clone();
+    let result = group.run(&[act[0].clone(), look], &back).await?;
     group.observes(&result, &[former], &[database]).await?;
 
     Steps::begin("the stack is deleted: the group, its target and its listener stay");
