@@ -106,7 +106,7 @@ impl Guarded {
 
     /// Invokes the function, which must fail, and returns its `errorType` and `errorMessage`.
     pub async fn fail(&self) -> Result<(String, String)> {
-        self.invoke(&json!({})).await?.failure()
+        self.invoke(&json!({"watchSeconds": 0})).await?.failure()
     }
 
     /// Kills the function's process, as `kill -9` does.

@@ -7,8 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use runtime_api::RuntimeApi;
 
@@ -60,6 +61,9 @@ pub fn told(text: &str) -> Vec<&str> {
 pub struct Function {
     process: Child,
     api: RuntimeApi,
+    /// Read all the time, as Lambda does: a full pipe would stop the function.
+    output: JoinHandle<String>,
+    errors: JoinHandle<String>,
 }
 
 impl Function {
@@ -88,9 +92,11 @@ impl Function {
         for (name, value) in variables {
             command.env(name.as_ref(), value.as_ref());
         }
-        let process =
+        let mut process =
             command.spawn().unwrap_or_else(|error| panic!("{}: {error}", binary.display()));
-        Self { process, api }
+        let output = read(process.stdout.take().expect("a piped output"));
+        let errors = read(process.stderr.take().expect("a piped standard error"));
+        Self { process, api, output, errors }
     }
 
     /// Sends an event and waits for what the function answers.
@@ -120,18 +126,21 @@ impl Function {
     /// Ends the process and returns everything that it wrote, to its standard error too.
     pub async fn stop_and_tell(mut self) -> String {
         self.process.start_kill().expect("the process can be ended");
-        let mut text = self.output().await.join("\n");
-        let errors = self.process.stderr.as_mut().expect("a piped standard error");
-        errors.read_to_string(&mut text).await.expect("UTF-8");
-        text
+        self.output().await.join("\n") + &(&mut self.errors).await.expect("it reads to the end")
     }
 
     async fn output(&mut self) -> Vec<String> {
-        let mut text = String::new();
-        let output = self.process.stdout.as_mut().expect("a piped output");
-        output.read_to_string(&mut text).await.expect("UTF-8");
+        let text = (&mut self.output).await.expect("it reads to the end");
         text.lines().map(str::to_owned).collect()
     }
+}
+
+fn read(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<String> {
+    tokio::spawn(async move {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).await.expect("UTF-8");
+        text
+    })
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ pub(crate) struct Run<'a, P: Ports> {
     /// When the group was last found right, or as wrong as an observing run leaves it, if nothing
     /// else was seen since.
     done_at: Option<Instant>,
+    /// Why the last look failed, if the run goes on after it.
+    last_error: Option<SyncError>,
     report: BindingReport,
     phase: Phase,
 }
@@ -111,6 +113,7 @@ impl<'a, P: Ports> Run<'a, P> {
             last_told: None,
             unconfirmed_switches: 0,
             done_at: None,
+            last_error: None,
             report: BindingReport::new(binding, trigger, context.config.mode),
             phase: Phase::Starting,
         }
@@ -124,6 +127,7 @@ impl<'a, P: Ports> Run<'a, P> {
             let began = Instant::now();
             let (next, back_off) = match self.step().await {
                 Ok(next) => {
+                    self.last_error = None;
                     errors.end();
                     (next, Duration::ZERO)
                 }
@@ -147,10 +151,11 @@ impl<'a, P: Ports> Run<'a, P> {
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
         self.report.cut_short = self.done_at.is_some_and(|at| at.elapsed() <= DONE_FOR);
         if self.report.cut_short {
-            None
-        } else {
-            Some(SyncError::DeadlineNear { phase: self.phase.clone() })
+            return None;
         }
+        // What kept failing says more than that the time is up.
+        let time_is_up = || SyncError::DeadlineNear { phase: self.phase.clone() };
+        Some(self.last_error.take().unwrap_or_else(time_is_up))
     }
 
     pub(crate) async fn close(&mut self) {
@@ -174,6 +179,7 @@ impl<'a, P: Ports> Run<'a, P> {
         let Some(back_off) = errors.next(&error) else { return Err(error) };
         let binding = &self.binding.name;
         warn!(binding, error = chain(&error), "a look failed, the run goes on");
+        self.last_error = Some(error);
         Ok(back_off)
     }
 
