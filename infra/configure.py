@@ -25,6 +25,7 @@ from configuration.fill import fill
 from configuration.network import Network
 from configuration.settings import NotPossible, Settings, WrongUse
 from configuration.target import Target
+from configuration.template import Template
 from read_only import ReadOnly
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,6 +152,7 @@ def run(options, out):
             "this is no terminal: give --yes --principals WHO, and --acceptance and --email if you "
             "like"
         )
+    check_name(options.name)
     asker = questions.Nobody() if options.yes else questions.Asker(out)
     # boto3 by itself reads AWS_DEFAULT_REGION alone; version 2 of the AWS CLI prefers AWS_REGION.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
@@ -184,6 +186,18 @@ def run(options, out):
     if options.deploy:
         deploy(commands)
     return WRITTEN
+
+
+def check_name(text):
+    """What is pasted with a name is told from it before anybody is asked."""
+    host, colon, port = text.strip().rpartition(":")
+    if "/" in text:
+        raise WrongUse(f"{text!r} is a URL: give the host name alone")
+    if colon and port.isdigit() and ":" not in host:
+        raise WrongUse(f"{text!r} carries a port: give {host}, and --set DatabasePort={port}")
+    plain = text.strip().rstrip(".").lower()
+    if complaint := Template(ROOT / "template.yaml").complaint("DatabaseEndpoint", plain):
+        raise WrongUse(f"{text!r} is no endpoint: it {complaint}")
 
 
 def tell(database, region, out):

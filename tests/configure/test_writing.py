@@ -57,6 +57,22 @@ class Writing(Case):
         self.assertEqual(answers["OperationsEmail"], "a@example.com")
         self.assertEqual(answers["ScheduleExpression"], "rate(2 minutes)")
 
+    def test_what_is_no_name_is_refused_by_what_it_is_and_nobody_is_asked(self):
+        name = world().names["orders"]
+        for pasted, word in [
+            (f"https://{name}/", "is a URL"),
+            (f"postgres://someone@{name}:5432/orders", "is a URL"),
+            (f"{name}:5432", f"give {name}, and --set DatabasePort=5432"),
+            ("", "is no endpoint"),
+            (" ", "is no endpoint"),
+            ("orders database", "is no endpoint"),
+            (f"{name},", "is no endpoint"),
+        ]:
+            with self.subTest(pasted):
+                self.assertEqual(self.configure(pasted, "--yes", *WHO), 2)
+                self.assertIn(word, self.err)
+        self.assertEqual(self.configure(f"{name.upper()}.", "--yes", *WHO), 0, self.err)
+
     def test_other_answers_are_not_overwritten_but_with_replace(self):
         self.configure("orders", "--yes", *WHO)
         self.before = self.config.read_text(encoding="utf-8")
