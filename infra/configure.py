@@ -24,7 +24,7 @@ from configuration.fill import ACTIONS as ACTIONS_OF_FILL
 from configuration.fill import fill
 from configuration.network import Network
 from configuration.settings import NotPossible, Settings, WrongUse
-from configuration.target import Target
+from configuration.target import Target, path
 from configuration.template import Template
 from read_only import ReadOnly
 
@@ -152,7 +152,8 @@ def run(options, out):
             "this is no terminal: give --yes --principals WHO, and --acceptance and --email if you "
             "like"
         )
-    check_name(options.name)
+    template = Template(ROOT / path(options))
+    check_name(options.name, template)
     asker = questions.Nobody() if options.yes else questions.Asker(out)
     # boto3 by itself reads AWS_DEFAULT_REGION alone; version 2 of the AWS CLI prefers AWS_REGION.
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
@@ -164,7 +165,7 @@ def run(options, out):
             "account has it: --set DatabaseKind=hostname"
         )
 
-    target = Target(ROOT, options, database)
+    target = Target(ROOT, template, options, database)
     partition = session.get_partition_for_region(database.region)
     settings = Settings(target.template, target.stack, partition)
     settings.saved = target.answers_for(database)
@@ -188,15 +189,13 @@ def run(options, out):
     return WRITTEN
 
 
-def check_name(text):
-    """What is pasted with a name is told from it before anybody is asked."""
-    host, colon, port = text.strip().rpartition(":")
-    if "/" in text:
-        raise WrongUse(f"{text!r} is a URL: give the host name alone")
-    if colon and port.isdigit() and ":" not in host:
-        raise WrongUse(f"{text!r} carries a port: give {host}, and --set DatabasePort={port}")
-    plain = text.strip().rstrip(".").lower()
-    if complaint := Template(ROOT / "template.yaml").complaint("DatabaseEndpoint", plain):
+def check_name(text, template):
+    """What is no name is told before anybody is asked."""
+    if reason := rds_endpoint.pasted(text):
+        port = text.strip().rpartition(":")[2]
+        more = f", and --set DatabasePort={port}" if port.isdigit() else ""
+        raise WrongUse(f"{text!r} {reason}{more}")
+    if complaint := template.complaint("DatabaseEndpoint", rds_endpoint.plain(text)):
         raise WrongUse(f"{text!r} is no endpoint: it {complaint}")
 
 

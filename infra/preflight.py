@@ -139,7 +139,7 @@ def target_group(text):
 
 
 def host(text):
-    if HOST.fullmatch(text):
+    if HOST.fullmatch(text) and not rds_endpoint.pasted(text):
         return text
     raise argparse.ArgumentTypeError(
         f"{text!r} is no name of a host: give it without protocol, port and database"

@@ -149,6 +149,16 @@ def suffixes():
     return sorted({partition["outputs"]["dnsSuffix"] for partition in partitions})
 
 
+def pasted(text):
+    """What stands around a name that was pasted, and what to give instead; or None."""
+    host, colon, port = text.strip().rpartition(":")
+    if "/" in text:
+        return "is a URL: give the host name alone"
+    if colon and port.isdigit() and ":" not in host:
+        return f"carries a port: give {host}"
+    return None
+
+
 def plain(name):
     return name.strip().rstrip(".").lower()
 

@@ -7,7 +7,6 @@ from configuration import database as databases
 from configuration import report
 from configuration.samconfig import Environment, written
 from configuration.settings import WrongUse
-from configuration.template import Template
 
 PROJECT = "failover-sync"
 FRONT_DOOR = "template.yaml"
@@ -24,10 +23,9 @@ def path(options):
 class Target:
     """A template, the name of its stack, and the file for its parameters."""
 
-    def __init__(self, root, options, database):
-        self.root, self.region = root, database.region
+    def __init__(self, root, template, options, database):
+        self.root, self.template, self.region = root, template, database.region
         self.path = path(options)
-        self.template = Template(root / self.path)
         self.config = options.config_file
         self.parameters, self.tfvars = options.parameters, options.tfvars
         self.file = Path(self.parameters or self.tfvars or self.config)

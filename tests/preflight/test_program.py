@@ -178,6 +178,7 @@ class Program(World):
         for words, text in [
             ([self.balancer, self.endpoint], "is no ARN of a target group"),
             ([self.arn, f"postgres://{self.endpoint}/db"], "is no name of a host"),
+            ([self.arn, f"{self.endpoint}:5432"], "is no name of a host"),
             ([self.arn], "ENDPOINT"),
         ]:
             code, output, errors = self.run_program(*words)

@@ -46,7 +46,7 @@ pub(crate) struct Context<P: Ports> {
     pub(crate) role_probe: Option<Arc<dyn RoleProbe>>,
     pub(crate) clock: P::Clock,
     pub(crate) state: ProcessState,
-    pub(crate) named: Mutex<BTreeMap<String, Shared>>,
+    pub(crate) shared: Mutex<BTreeMap<String, Shared>>,
 }
 
 impl<P: Ports> Context<P> {
@@ -75,8 +75,8 @@ impl<P: Ports> Context<P> {
     /// The members, and when the RDS API told them: not before the run that asks began.
     pub(crate) async fn members(&self, cluster: &str, began: Instant) -> Result<Members, AwsError> {
         let shared = {
-            let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(named.entry(cluster.to_owned()).or_default())
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(shared.entry(cluster.to_owned()).or_default())
         };
         let mut last = shared.lock().await;
         match &*last {
@@ -116,6 +116,7 @@ impl<P: Ports> Context<P> {
         self.groups.deregister(group, targets).await
     }
 
+    /// Whether a run changes anything.
     pub(crate) fn mode(&self, trigger: &Trigger) -> Mode {
         if trigger.dry_run { Mode::Observe } else { self.config.mode }
     }

@@ -95,7 +95,7 @@ impl<'a, P: Ports> Run<'a, P> {
             context,
             binding,
             start: Instant::now(),
-            mode: if trigger.dry_run { Mode::Observe } else { context.config.mode },
+            mode: context.mode(trigger),
             evidence: Evidence::new(binding, &events, history, now),
             poll_policy: PollPolicy::new(binding, watch.has_event(), last_in_sync),
             // A dry run watches nothing, whatever asks for it.

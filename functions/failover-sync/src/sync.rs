@@ -53,7 +53,7 @@ impl<D: Dns, G: TargetGroups, T: Clusters, C: Clock> Synchronizer<(D, G, T, C)> 
                 role_probe: None,
                 clock,
                 state: ProcessState::default(),
-                named: Mutex::default(),
+                shared: Mutex::default(),
             },
         }
     }
@@ -102,15 +102,15 @@ impl<P: Ports> Synchronizer<P> {
         }
         let mut tasks = Vec::new();
         for binding in self.selected(&trigger)? {
-            let blank = BindingReport::new(&binding, &trigger, self.context.mode(&trigger));
-            let task = Arc::clone(self).reconcile(binding, Arc::clone(&trigger), deadline);
+            let task = Arc::clone(self).reconcile(binding.clone(), Arc::clone(&trigger), deadline);
             // A task of its own, so that a panic in one binding does not stop another.
-            tasks.push((blank, tokio::spawn(task.in_current_span())));
+            tasks.push((binding, tokio::spawn(task.in_current_span())));
         }
         let mut reports = Vec::new();
-        for (blank, task) in tasks {
+        for (binding, task) in tasks {
             reports.push(task.await.unwrap_or_else(|panic| {
                 let panicked = SyncError::Panicked(panic.to_string());
+                let blank = BindingReport::new(&binding, &trigger, self.context.config.mode);
                 blank.end(Some(panicked.failure()), Duration::ZERO)
             }));
         }
