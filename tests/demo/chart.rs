@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use lab::history::Change;
 use tokio::time::Instant;
 
 use crate::story::{Failover, Story};
@@ -31,7 +32,10 @@ const BANDS: f64 = 418.0;
 const BAND_HEIGHT: f64 = 24.0;
 const BAND_PITCH: f64 = 36.0;
 
-const LEGEND: f64 = 574.0;
+/// Four rows.
+const BANDS_END: f64 = BANDS + 3.0 * BAND_PITCH + BAND_HEIGHT;
+
+const LEGEND: f64 = 610.0;
 const LEGEND_PITCH: f64 = 21.0;
 
 /// One bar.
@@ -112,14 +116,14 @@ fn axis(svg: &mut Svg, scale: &Scale) {
     let every =
         [1, 2, 5, 10, 20, 30, 60].into_iter().find(|every| scale.seconds / f64_of(*every) <= 12.0);
     let every = every.unwrap_or(60);
-    let bottom = BANDS + 2.0 * BAND_PITCH + BAND_HEIGHT;
     for second in (0..).step_by(every).map(Duration::from_secs) {
         if second.as_secs_f64() > scale.seconds {
             break;
         }
         let x = scale.x(second);
-        svg.line((x, BASELINE - SUCCESS_HEIGHT), (x, bottom), GRID, 1.0);
-        svg.text(x, bottom + 18.0, 12.0, FAINT, Anchor::Middle, &format!("{} s", second.as_secs()));
+        svg.line((x, BASELINE - SUCCESS_HEIGHT), (x, BANDS_END), GRID, 1.0);
+        let text = format!("{} s", second.as_secs());
+        svg.text(x, BANDS_END + 18.0, 12.0, FAINT, Anchor::Middle, &text);
     }
 }
 
@@ -171,7 +175,7 @@ fn bars(svg: &mut Svg, scale: &Scale, story: &Story) {
     );
 }
 
-/// Three parties, and which database each takes for the writer from when on.
+/// Which database each party takes for the writer from when on, and where the load balancer leads.
 fn bands(svg: &mut Svg, scale: &Scale, story: &Story) {
     let first = story.failovers.first().map_or(0, |failover| failover.from);
     let (mut primary, mut dns) =
@@ -183,38 +187,52 @@ fn bands(svg: &mut Svg, scale: &Scale, story: &Story) {
             dns.extend([(began, Some(failover.from)), (ended, Some(failover.to))]);
         }
     }
-    let only = |targets: &BTreeSet<SocketAddr>| {
-        let database = story.databases.iter().position(|database| targets.contains(database));
-        database.filter(|_| targets.len() == 1)
-    };
-    let targets = story.targets.iter().map(|(at, targets)| (*at, only(targets))).collect();
+    let targets = led_to(story, &story.targets);
     for (row, (label, band)) in
         (0_u8..).zip([("primary", primary), ("DNS", dns), ("target group", targets)])
     {
         let y = BANDS + BAND_PITCH * f64::from(row);
         svg.text(LEFT - 12.0, y + 17.0, 13.0, INK, Anchor::End, label).bold();
-        segments(svg, scale, story, y, &band);
+        segments(svg, scale, story, (y, BAND_HEIGHT), &band);
     }
+    zones(svg, scale, story, BANDS + 3.0 * BAND_PITCH);
+}
+
+/// A stripe for each zone of the load balancer.
+fn zones(svg: &mut Svg, scale: &Scale, story: &Story, top: f64) {
+    for (y, label) in [(top + 10.0, "through the"), (top + 23.0, "load balancer")] {
+        svg.text(LEFT - 12.0, y, 12.0, INK, Anchor::End, label).bold();
+    }
+    let height = BAND_HEIGHT / f64_of(story.zones.len().max(1));
+    for (number, zone) in story.zones.iter().enumerate() {
+        let place = (top + height * f64_of(number), height - 1.0);
+        segments(svg, scale, story, place, &led_to(story, zone));
+    }
+}
+
+/// The one database that is among the targets, from when on.
+fn led_to(story: &Story, changes: &[Change]) -> Vec<(Instant, Option<usize>)> {
+    let only = |targets: &BTreeSet<SocketAddr>| {
+        let database = story.databases.iter().position(|database| targets.contains(database));
+        database.filter(|_| targets.len() == 1)
+    };
+    changes.iter().map(|(at, targets)| (*at, only(targets))).collect()
 }
 
 fn segments(
     svg: &mut Svg,
     scale: &Scale,
     story: &Story,
-    y: f64,
+    (y, height): (f64, f64),
     band: &[(Instant, Option<usize>)],
 ) {
     let ends = band.iter().skip(1).map(|(at, _)| *at).chain([story.ended]);
     for ((start, database), end) in band.iter().zip(ends) {
         let (x, end) = (scale.x(story.since(*start)), scale.x(story.since(end)));
         let width = end - x;
-        svg.rect(
-            (x, y),
-            (width, BAND_HEIGHT),
-            database.map_or(NOBODY, |database| DATABASES[database]),
-        );
+        svg.rect((x, y), (width, height), database.map_or(NOBODY, |database| DATABASES[database]));
         let name = database.map(|database| story.databases[database].ip().to_string());
-        if let Some(name) = name.filter(|_| width > 90.0) {
+        if let Some(name) = name.filter(|_| width > 90.0 && height == BAND_HEIGHT) {
             svg.text(x + width / 2.0, y + 16.5, 12.5, "#ffffff", Anchor::Middle, &name).bold();
         }
     }
@@ -222,7 +240,6 @@ fn segments(
 
 /// The steps are numbered where they happened and named below: for words they are too close.
 fn steps_and_legend(svg: &mut Svg, scale: &Scale, story: &Story) {
-    let bottom = BANDS + 2.0 * BAND_PITCH + BAND_HEIGHT;
     let mut number = 0;
     let mut badge_x = LEFT;
     for (column, failover) in (0_u8..).zip(&story.failovers) {
@@ -233,7 +250,7 @@ fn steps_and_legend(svg: &mut Svg, scale: &Scale, story: &Story) {
             number += 1;
             let place = scale.x(story.since(at));
             badge_x = f64::max(place, badge_x + 2.0 * BADGE_RADIUS + 3.0);
-            svg.dashed((place, BADGES + 26.0), (place, bottom), INK);
+            svg.dashed((place, BADGES + 26.0), (place, BANDS_END), INK);
             svg.line((badge_x, BADGES + BADGE_RADIUS), (place, BADGES + 26.0), FAINT, 1.0);
             badge(svg, badge_x, BADGES, number);
 

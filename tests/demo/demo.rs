@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lab::nlb::Lag;
 use lab::stage::{Lab, Options};
 use lab::workspace::{Run, root};
 use lab::writer::{Writer, create_table, lost};
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::chart::draw;
 use crate::failover::{Manner, fail_over, relapse};
-use crate::story::Story;
+use crate::story::{Failover, Story};
 use crate::terminal::{Terminal, Tone};
 
 /// The database servers that become the writer, one after the other: over, and back.
@@ -26,14 +27,22 @@ const RELAPSE: Duration = Duration::from_secs(5);
 /// Undisturbed writing around the failovers: the picture shows what normal is.
 const CALM: Duration = Duration::from_secs(3);
 
+/// A watch takes three minutes at most.
+const WATCH_DEADLINE: Duration = Duration::from_secs(190);
+
 /// How much of the function's log is shown when something went wrong.
 const LOG_LINES: usize = 20;
 
 /// Shows the main job, and leaves a report and a picture in `target/demo`.
 pub(crate) async fn demo(run: &Run, terminal: &Terminal) -> Result<()> {
     terminal.title("Setting up");
-    let mut lab =
-        Lab::start(run, Options { probes_roles: true, ..Options::default() }, terminal).await?;
+    let options = Options {
+        probes_roles: true,
+        probes_path: true,
+        lag: Lag::SHORTENED,
+        ..Options::default()
+    };
+    let mut lab = Lab::start(run, options, terminal).await?;
     tell_the_limits(&lab, terminal);
 
     let outcome = perform(&mut lab, run, terminal).await;
@@ -59,7 +68,8 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
 
     let history = lab.record();
     let began = Instant::now();
-    let writer = Writer::start(lab.nlb.addr());
+    let zones = lab.nlb.addrs();
+    let writer = Writer::start(*zones.last().context("the load balancer has no zone")?);
     sleep(CALM).await;
 
     let mut failovers = Vec::new();
@@ -88,8 +98,11 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
         sleep(CALM).await;
     }
 
-    let attempts = writer.attempts();
+    let (attempts, ended) = (writer.attempts(), Instant::now());
     drop(writer);
+    if trouble.is_none() {
+        trouble = read_paths(lab, &mut failovers, terminal).await.err();
+    }
     let lost = match lost(&attempts, lab.databases.address(lab.databases.primary())).await {
         Ok(lost) => lost,
         // Without a database there is nothing to count in, and its loss is the better explanation.
@@ -97,12 +110,13 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     };
     let story = Story {
         began,
-        ended: Instant::now(),
+        ended,
         databases: [lab.databases.address(0), lab.databases.address(1)],
         failovers,
         lost,
         attempts,
         targets: history.changes(),
+        zones: lab.nlb.changes(),
     };
     conclude(&story, terminal)?;
     for problem in lab.nlb.trouble() {
@@ -112,6 +126,22 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
         Some(error) => Err(error),
         None => story.judge(FAILOVERS.len()),
     }
+}
+
+/// What the runs have to say of the load balancer stands in the log when they have ended.
+async fn read_paths(lab: &Lab<'_>, failovers: &mut [Failover], terminal: &Terminal) -> Result<()> {
+    terminal.title("Waiting for the end of the function's runs, to read what they say");
+    lab.wait_for_quiet(WATCH_DEADLINE).await?;
+    let times = lab.path_times().await?;
+    for failover in failovers {
+        let to = lab.databases.address(failover.to).to_string();
+        let time = times.iter().rfind(|(registered, _)| *registered == to);
+        let (_, time) = time.with_context(|| {
+            format!("no run says when the load balancer led to {to}; they say {times:?}")
+        })?;
+        failover.path = Some(failover.registered + *time);
+    }
+    Ok(())
 }
 
 fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
@@ -125,8 +155,8 @@ fn tell_the_limits(lab: &Lab<'_>, terminal: &Terminal) {
          the RDS API (moto)",
     );
     terminal.line(
-        "  own       the load balancer's data plane, the event of RDS, \
-         and for how long DNS and the RDS API lag",
+        "  own       the load balancer's data plane and the event of RDS; \
+         for how long DNS, the RDS API and the load balancer lag",
     );
     let left_out: Vec<_> = lab.left_out().iter().map(|resource| resource.id.as_str()).collect();
     terminal.line(&format!(

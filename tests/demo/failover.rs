@@ -21,7 +21,8 @@ const SWITCH_DEADLINE: Duration = Duration::from_secs(240);
 /// Between the event and the promotion in a failover that lags; longer on AWS.
 const UNTIL_PROMOTION: Duration = Duration::from_secs(3);
 
-/// The client reconnects at once, so its first write follows the switch closely.
+/// The client reconnects at once, so its first write follows the load balancer closely, which is nine
+/// seconds late.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A watch looks every second.
@@ -149,6 +150,10 @@ pub(crate) async fn fail_over(
         Some(followed) => followed,
         None => follow(flipped, SWITCH_DEADLINE).await?,
     };
+    let changes = history.changes();
+    let registered =
+        changes.iter().find(|(at, held)| *at >= promoting && held.contains(&addresses[to]));
+    let (registered, _) = registered.context("the target group never held the new writer")?;
     Ok(Failover {
         from,
         to,
@@ -156,7 +161,9 @@ pub(crate) async fn fail_over(
         promoted,
         flipped,
         published,
+        registered: *registered,
         switched,
+        path: None,
         last_write_before,
         first_write_after,
         relapse: None,

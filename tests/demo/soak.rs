@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lab::nlb::Lag;
 use lab::stage::{Lab, Options};
 use lab::workspace::Run;
 use lab::writer::{Writer, create_table, lost};
@@ -21,7 +22,8 @@ const LOG_LINES: usize = 40;
 /// Fails the databases over until the time is up, and leaves a report in `target/demo`.
 pub(crate) async fn soak(run: &Run, minutes: u64, seed: u64, terminal: &Terminal) -> Result<()> {
     terminal.title(&format!("Setting up; seed {seed}"));
-    let mut lab = Lab::start(run, Options::default(), terminal).await?;
+    let mut lab =
+        Lab::start(run, Options { lag: Lag::SHORTENED, ..Options::default() }, terminal).await?;
     lab.first_run().await?;
     create_table(lab.databases.address(lab.databases.primary())).await?;
 
@@ -78,8 +80,8 @@ async fn perform(
     let databases = [lab.databases.address(0), lab.databases.address(1)];
     let targets = history.changes();
     let empty = targets.iter().skip(1).filter(|(_, held)| held.is_empty()).count();
-    let story =
-        Story { began, ended: Instant::now(), databases, failovers, attempts, targets, lost };
+    let (ended, zones) = (Instant::now(), lab.nlb.changes());
+    let story = Story { began, ended, databases, failovers, attempts, targets, zones, lost };
     conclude(&story, &manners, tried, empty, seed, terminal)?;
     match trouble {
         Some(error) => Err(error),

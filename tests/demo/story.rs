@@ -1,15 +1,18 @@
 //! What happened in a demonstration, as data: the source of the lines, report and picture.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use lab::history::Change;
 use lab::writer::Attempt;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::terminal::Terminal;
+
+/// The function asks through the load balancer every two seconds.
+const PATH_PRECISION: Duration = Duration::from_secs(2);
 
 /// A demonstration that has come to its end.
 pub(crate) struct Story {
@@ -21,7 +24,9 @@ pub(crate) struct Story {
     pub(crate) failovers: Vec<Failover>,
     pub(crate) attempts: Vec<Attempt>,
     /// What the target group held from each of these moments on.
-    pub(crate) targets: Vec<(Instant, BTreeSet<SocketAddr>)>,
+    pub(crate) targets: Vec<Change>,
+    /// Where new connections through each zone of the load balancer went from then on.
+    pub(crate) zones: Vec<Vec<Change>>,
     /// The numbers that were confirmed and are nowhere.
     pub(crate) lost: Vec<i64>,
 }
@@ -39,8 +44,13 @@ pub(crate) struct Failover {
     pub(crate) flipped: Instant,
     /// None if the event was lost.
     pub(crate) published: Option<Instant>,
+    /// The target group holds the new writer.
+    pub(crate) registered: Instant,
     /// The target group holds the new writer and nothing else.
     pub(crate) switched: Instant,
+    /// The function has reached the new writer through every zone of the load balancer. None if it
+    /// does not ask there.
+    pub(crate) path: Option<Instant>,
     pub(crate) last_write_before: Instant,
     pub(crate) first_write_after: Instant,
     /// From when until when DNS named the old writer again, if it did.
@@ -57,6 +67,8 @@ pub(crate) struct Report {
     promotion_to_switch_ms: Vec<u128>,
     /// Null where the function did not wait for DNS.
     flip_to_switch_ms: Vec<Option<u128>>,
+    /// Null where the function does not ask through the load balancer.
+    promotion_to_path_ms: Vec<Option<u128>>,
     write_gap_ms: Vec<u128>,
     final_targets: Vec<String>,
 }
@@ -77,6 +89,8 @@ impl Story {
                 .each(|failover| failover.promotion_to_switch().as_millis()),
             flip_to_switch_ms: self
                 .each(|failover| failover.flip_to_switch().map(|time| time.as_millis())),
+            promotion_to_path_ms: self
+                .each(|failover| failover.promotion_to_path().map(|time| time.as_millis())),
             write_gap_ms: self.each(|failover| failover.write_gap().as_millis()),
             final_targets: final_targets.unwrap_or_default(),
         }
@@ -101,10 +115,20 @@ impl Story {
                 failover.promotion_to_switch().as_secs_f64(),
                 failover.write_gap().as_secs_f64(),
             ));
+            if let Some(path) = failover.promotion_to_path() {
+                let client = failover.first_write_after - failover.promoted;
+                terminal.line(&format!(
+                    "    through the load balancer: the function reached the writer {:.3} s after \
+                     the promotion, the client's first write {:.3} s",
+                    path.as_secs_f64(),
+                    client.as_secs_f64(),
+                ));
+            }
         }
     }
 
-    /// An error if a confirmed write was lost, or a failover that was tried did not converge.
+    /// An error if a confirmed write was lost, a failover that was tried did not converge, or the
+    /// function saw something else through the load balancer than the client.
     pub(crate) fn judge(&self, tried: usize) -> Result<()> {
         let lost = &self.lost;
         ensure!(
@@ -118,7 +142,7 @@ impl Story {
             "only {} of {tried} failovers converged",
             self.failovers.len()
         );
-        Ok(())
+        self.failovers.iter().try_for_each(Failover::judge_path)
     }
 
     fn each<T>(&self, of: impl Fn(&Failover) -> T) -> Vec<T> {
@@ -145,6 +169,28 @@ impl Failover {
         self.switched.checked_duration_since(self.flipped)
     }
 
+    /// None if the function does not ask through the load balancer.
+    pub(crate) fn promotion_to_path(&self) -> Option<Duration> {
+        self.path.map(|path| path.saturating_duration_since(self.promoted))
+    }
+
+    /// The client writes through the zone that follows last, so both wait for the same.
+    fn judge_path(&self) -> Result<()> {
+        let Some(path) = self.path else {
+            return Ok(());
+        };
+        let client = self.first_write_after;
+        let apart = path.max(client) - path.min(client);
+        ensure!(
+            apart <= PATH_PRECISION,
+            "the function says that the path followed {:.3} s after the promotion, but the \
+             client's first write came after {:.3} s",
+            (path - self.promoted).as_secs_f64(),
+            (client - self.promoted).as_secs_f64()
+        );
+        Ok(())
+    }
+
     pub(crate) fn write_gap(&self) -> Duration {
         self.first_write_after.saturating_duration_since(self.last_write_before)
     }
@@ -162,6 +208,10 @@ impl Failover {
         steps.extend(
             self.published.map(|published| (published, "event published to SNS".to_owned())),
         );
+        steps
+            .extend(self.path.map(|path| {
+                (path, format!("the function reaches {to} through the load balancer"))
+            }));
         if let Some((began, ended)) = self.relapse {
             steps.push((began, format!("DNS names {from} again, which is read only")));
             steps.push((ended, format!("DNS names {to} for good")));

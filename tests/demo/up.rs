@@ -19,7 +19,8 @@ pub(crate) async fn up(run: &Run, terminal: &Terminal) -> Result<()> {
     }
     terminal.title("What is where");
     terminal.line(&format!(
-        "  load balancer    psql -h 127.0.0.1 -p {} -U postgres",
+        "  load balancer    psql -h {} -p {} -U postgres",
+        lab.nlb.addr().ip(),
         lab.nlb.addr().port()
     ));
     for (server, member) in lab.cluster.members.iter().enumerate() {

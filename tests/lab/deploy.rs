@@ -70,6 +70,8 @@ pub struct Stack {
     pub topic: String,
     /// The URL of the queue with the events that could not be handled.
     pub failure_queue: String,
+    /// The load balancer's DNS name.
+    pub load_balancer: String,
 }
 
 /// Builds a template, what it nests, and its function with `sam build`; or takes what `make build`
@@ -125,16 +127,15 @@ pub fn build_directory(run: &Run, source: Source) -> Result<PathBuf> {
     run.scratch(&format!("built/{}", source.template.replace(['/', '.'], "-")))
 }
 
-/// Deploys the stack, or updates it to other parameters.
+/// Deploys the stack, or updates it to other values of the template's parameters.
 pub async fn deploy(
     run: &Run,
     aws: &Aws,
     built: &Template,
-    parameters: &Parameters,
+    values: Vec<(&'static str, String)>,
     progress: &dyn Progress,
 ) -> Result<Stack> {
-    let outputs =
-        built.deploy(run, &aws.environment(), STACK, parameters.values(), progress).await?;
+    let outputs = built.deploy(run, &aws.environment(), STACK, values, progress).await?;
     Stack::from_outputs(&outputs)
 }
 
@@ -173,6 +174,7 @@ impl Stack {
             target_group: get("TargetGroupArn")?,
             topic: get("TopicArn")?,
             failure_queue: get("FailureQueueUrl")?,
+            load_balancer: get("LoadBalancerDnsName")?,
         })
     }
 }

@@ -57,7 +57,7 @@ impl Guarded {
             deregistration_delay: Duration::from_secs(2),
             secret: None,
         };
-        let stack = deploy::deploy(run, &aws, &built, &parameters, progress).await?;
+        let stack = deploy::deploy(run, &aws, &built, parameters.values(), progress).await?;
         let guarded = Self { dns, aws, gateway, cluster, stack, built, parameters };
         guarded.let_dns_answer(0);
         Ok(guarded)

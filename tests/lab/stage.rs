@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::aurora::Cluster;
@@ -16,9 +16,10 @@ use crate::dns::{Answer, DnsServer};
 use crate::events::{self, ClusterEvent, Invocation};
 use crate::history::History;
 use crate::login::Login;
-use crate::nlb::Nlb;
+use crate::nlb::{self, Lag, Nlb};
 use crate::poll::{self, Look};
 use crate::postgres::Pair;
+use crate::process::free_port;
 use crate::progress::Progress;
 use crate::workspace::Run;
 
@@ -31,17 +32,22 @@ pub const RARE_MINUTES: u8 = 5;
 /// The longest switch where two witnesses agree: a look or two, and the rest for a busy machine.
 pub const EVENT_DEADLINE: Duration = Duration::from_secs(15);
 
-/// The function has answered by then; only the emulator and the load balancer have to catch up.
+/// The function has answered by then; only the emulator has to catch up, and the load balancer when
+/// it has heard.
 const FIRST_RUN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A run looks at DNS every second, and no call between two looks takes that long here.
 const QUIET: Duration = Duration::from_secs(4);
+
+/// A run has a few lines.
+const PATH_LOG_LINES: usize = 1000;
 
 /// The lab, ready to use. Member number `n` of the cluster is database server number `n`.
 pub struct Lab<'run> {
     run: &'run Run,
     built: Template,
     parameters: Parameters,
+    options: Options,
     /// DNS, as the function sees it.
     pub dns: DnsServer,
     /// The local AWS.
@@ -67,6 +73,10 @@ pub struct Options {
     pub deregistration_delay: Duration,
     /// Whether the function asks the databases themselves whether they take writes.
     pub probes_roles: bool,
+    /// Whether it asks through the load balancer as well.
+    pub probes_path: bool,
+    /// How late the load balancer follows the target group.
+    pub lag: Lag,
 }
 
 impl Default for Options {
@@ -75,6 +85,8 @@ impl Default for Options {
             schedule_minutes: 1,
             deregistration_delay: Duration::from_secs(2),
             probes_roles: false,
+            probes_path: false,
+            lag: Lag::NONE,
         }
     }
 }
@@ -123,10 +135,32 @@ impl<'run> Lab<'run> {
             deregistration_delay: options.deregistration_delay,
             secret: login.as_ref().map(|login| login.secret.clone()),
         };
-        let stack = deploy(run, &aws, &built, &parameters, login.as_ref(), progress).await?;
-        let nlb =
-            Nlb::start(aws.elbv2(), &stack.target_group, options.deregistration_delay).await?;
-        Ok(Self { run, built, parameters, dns, aws, cluster, databases, stack, login, nlb })
+        let port = free_port(&nlb::ADDRESSES)?;
+        let values = values(&parameters, options, port);
+        let stack = deploy(run, &aws, &built, values, login.as_ref(), progress).await?;
+        let addresses = nlb::ADDRESSES.into();
+        dns.set(&stack.load_balancer, Answer::Addresses { addresses, ttl: nlb::TTL });
+        let nlb = Nlb::in_zones(
+            aws.elbv2(),
+            &stack.target_group,
+            options.deregistration_delay,
+            port,
+            options.lag,
+        )
+        .await?;
+        Ok(Self {
+            run,
+            built,
+            parameters,
+            options,
+            dns,
+            aws,
+            cluster,
+            databases,
+            stack,
+            login,
+            nlb,
+        })
     }
 
     /// What of the template the local CloudFormation refuses.
@@ -137,9 +171,9 @@ impl<'run> Lab<'run> {
     /// Updates the stack to another schedule.
     pub async fn set_schedule(&mut self, minutes: u8, progress: &dyn Progress) -> Result<()> {
         self.parameters.schedule_minutes = minutes;
+        let values = values(&self.parameters, self.options, self.nlb.addr().port());
         let login = self.login.as_ref();
-        self.stack =
-            deploy(self.run, &self.aws, &self.built, &self.parameters, login, progress).await?;
+        self.stack = deploy(self.run, &self.aws, &self.built, values, login, progress).await?;
         Ok(())
     }
 
@@ -162,7 +196,7 @@ impl<'run> Lab<'run> {
     }
 
     /// Invokes the function and returns what it came to. That it failed is no error here.
-    pub async fn invoke(&self, payload: &serde_json::Value) -> Result<Invocation> {
+    pub async fn invoke(&self, payload: &Value) -> Result<Invocation> {
         events::invoke(&self.aws, &self.stack.function, payload).await
     }
 
@@ -172,12 +206,9 @@ impl<'run> Lab<'run> {
         ensure!(result.error.is_none(), "the first run of the function failed: {}", result.payload);
         let primary = self.databases.primary();
         self.wait_for_target(primary, FIRST_RUN_DEADLINE).await?;
-        self.nlb
-            .wait_for_targets(
-                &BTreeSet::from([self.databases.address(primary)]),
-                FIRST_RUN_DEADLINE,
-            )
-            .await
+        let wanted = BTreeSet::from([self.databases.address(primary)]);
+        let lag = self.options.lag.longest(nlb::ADDRESSES.len());
+        self.nlb.wait_for_targets(&wanted, FIRST_RUN_DEADLINE + lag).await
     }
 
     /// What the target group holds.
@@ -239,21 +270,47 @@ impl<'run> Lab<'run> {
         .await
     }
 
+    /// What runs of the function said in their log of how long the load balancer took, the oldest
+    /// first: what they registered, and the time until new sessions through every zone reached it.
+    pub async fn path_times(&self) -> Result<Vec<(String, Duration)>> {
+        let log = self.function_log(PATH_LOG_LINES).await?;
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let time = |line: Value| {
+            let took = Duration::from_millis(line["register_to_path_ms"].as_u64()?);
+            Some((line["registered"].as_str()?.to_owned(), took))
+        };
+        Ok(lines.filter_map(time).collect())
+    }
+
     /// The last lines of the function's log.
     pub async fn function_log(&self, lines: usize) -> Result<String> {
         deploy::function_log(self.run, &self.aws, &self.stack.function, lines).await
     }
 }
 
+/// What the template's parameters are, with a load balancer that listens on this port.
+fn values(
+    parameters: &Parameters,
+    options: Options,
+    listener_port: u16,
+) -> Vec<(&'static str, String)> {
+    let mut values = parameters.values();
+    values.push(("ListenerPort", listener_port.to_string()));
+    if options.probes_path {
+        values.push(("PathProbe", "true".to_owned()));
+    }
+    values
+}
+
 async fn deploy(
     run: &Run,
     aws: &Aws,
     built: &Template,
-    parameters: &Parameters,
+    values: Vec<(&'static str, String)>,
     login: Option<&Login>,
     progress: &dyn Progress,
 ) -> Result<Stack> {
-    let stack = deploy::deploy(run, aws, built, parameters, progress).await?;
+    let stack = deploy::deploy(run, aws, built, values, progress).await?;
     if let Some(login) = login {
         login.trust(aws, &stack.function).await?;
     }
