@@ -133,6 +133,9 @@ pub enum Phase {
     /// Deregistering these targets.
     #[error("deregistering {}", strings(.0).join(", "))]
     Deregistering(Vec<DescribedTarget>),
+    /// Asking through the load balancer, when all else is done.
+    #[error("asking through the load balancer")]
+    AskingPath,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What the loop needs from the world; tests implement these traits with fakes.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base::database::ClusterMember;
 use base::report::Failure;
@@ -10,6 +10,7 @@ pub use futures_util::future::BoxFuture;
 use reconcile::binding::{Binding, Family, TargetGroupArn};
 use reconcile::claim::Role;
 use reconcile::evidence::DnsAnswer;
+use reconcile::path::Session;
 use reconcile::target::{DescribedTarget, Target};
 
 use crate::error::{AwsError, DnsError};
@@ -113,6 +114,11 @@ pub trait ProbeSessions: Send + Sync {
     /// # Errors
     /// Why it said nothing: unreachable, did not let the function in, or did not prove who it is.
     fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>>;
+
+    /// Who answers at this address in a session of its own, which is ended: at a database, or
+    /// through a load balancer, which keeps a session on its target for life. The certificate must
+    /// be for the name; a token is for the name and the database's port.
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session>;
 
     /// Says goodbye to all of them.
     fn close(&self) -> BoxFuture<'_, ()>;

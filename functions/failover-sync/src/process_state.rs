@@ -11,6 +11,7 @@ use reconcile::binding::TargetGroupArn;
 use reconcile::claim::age;
 use reconcile::evidence::DnsAnswer;
 use reconcile::history::History;
+use reconcile::path::PathHistory;
 use reconcile::poll_policy::LastInSync;
 use reconcile::target::Addresses;
 use reconcile::target_group::TargetGroupView;
@@ -30,6 +31,7 @@ pub(crate) struct GroupState {
     pub(crate) history: History,
     pub(crate) last_in_sync: LastInSync,
     pub(crate) members: MemberAddresses,
+    pub(crate) path: PathHistory,
 }
 
 impl ProcessState {

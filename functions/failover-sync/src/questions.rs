@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use reconcile::claim::Role;
 use reconcile::evidence::DnsAnswer;
+use reconcile::path::Round;
 use reconcile::target::DescribedTarget;
 use tokio::time::Instant;
 
@@ -23,6 +24,7 @@ pub(crate) enum Source {
     Topology,
     Login,
     Database(IpAddr),
+    Path,
 }
 
 pub(crate) enum Answer {
@@ -31,6 +33,8 @@ pub(crate) enum Answer {
     Topology(Result<ResolvedMembers, String>),
     Login(Result<(), Failure>),
     Database(IpAddr, Result<Role, Failure>),
+    /// And what DNS named of the load balancer.
+    Path(Vec<IpAddr>, Box<Round>),
 }
 
 /// What DNS said of each member that has an endpoint, and when the RDS API named them.
@@ -53,8 +57,9 @@ impl<'a> Questions<'a> {
         self.0.push(Question { source, asked: Instant::now(), answer: Box::pin(answer) });
     }
 
+    /// Whether nothing is asked that a verdict may wait for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.of_verdict().next().is_none()
     }
 
     pub(crate) fn are_asked_of(&self, source: Source) -> bool {
@@ -62,7 +67,7 @@ impl<'a> Questions<'a> {
     }
 
     pub(crate) fn last_asked(&self) -> Option<Instant> {
-        self.0.iter().map(|question| question.asked).max()
+        self.of_verdict().map(|question| question.asked).max()
     }
 
     pub(crate) fn databases(&self) -> BTreeSet<IpAddr> {
@@ -74,6 +79,10 @@ impl<'a> Questions<'a> {
     /// Whatever is answered is not recorded.
     pub(crate) fn give_up(&mut self, source: Source) {
         self.0.retain(|question| question.source != source);
+    }
+
+    fn of_verdict(&self) -> impl Iterator<Item = &Question<'a>> {
+        self.0.iter().filter(|question| question.source != Source::Path)
     }
 
     /// The next answer; none ever comes while nothing is asked.

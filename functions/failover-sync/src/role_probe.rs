@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use platform::mysql::{ConnectOptions, Connection};
 use platform::trust;
 use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
+use reconcile::path::{self, Obstacle, Server};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -30,6 +31,12 @@ mod mysql;
 mod postgres;
 
 const CLOSE_LIMIT: Duration = Duration::from_millis(200);
+
+/// A new session that is asked once has so long for all it does,
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+
+/// and for TCP, which the driver of MySQL cannot tell from the rest.
+const TCP_LIMIT: Duration = Duration::from_secs(3);
 
 /// A question need not wait so long for a session to open. MySQL gives up a handshake after as
 /// long, and counts it against the client's address.
@@ -122,8 +129,8 @@ impl ports::ProbeSessions for RunSessions<'_> {
             let kept = lock(&self.kept).remove(&address);
             let opening = match kept {
                 Some(Kept::Opening(opening)) => opening,
-                Some(Kept::Open(mut session)) => match session.probe().await {
-                    Ok(role) => return Ok(self.keep(address, session, role)),
+                Some(Kept::Open(mut session)) => match session.ask().await {
+                    Ok(server) => return Ok(self.keep(address, session, server.role)),
                     // The server ends its sessions when it restarts, which is what a failover is.
                     Err(_) => self.open(address, name).await?,
                 },
@@ -131,8 +138,31 @@ impl ports::ProbeSessions for RunSessions<'_> {
             };
             let pending = PendingSession { kept: &self.kept, address, opening: Some(opening) };
             let mut session = pending.session().await.map_err(|error| self.refused(&error))?;
-            let role = session.probe().await.map_err(|error| error.failure())?;
-            Ok(self.keep(address, session, role))
+            let server = session.ask().await.map_err(|error| error.failure())?;
+            Ok(self.keep(address, session, server.role))
+        })
+    }
+
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, path::Session> {
+        Box::pin(async move {
+            let open = match self.dial(server, name, TCP_LIMIT).await {
+                Ok(open) => open,
+                Err(failure) => return Err((Obstacle::Login, failure)),
+            };
+            // A task of its own: a session that takes too long is still ended properly.
+            let asked = tokio::spawn(timeout(OPEN_LIMIT, async {
+                let mut session = open.await?;
+                let answer = session.ask().await;
+                session.close().await;
+                answer
+            }));
+            let timed_out = || ConnectError::Timeout { seconds: ASK_LIMIT.as_secs() };
+            let answer = match timeout(ASK_LIMIT, asked).await {
+                Ok(Ok(Ok(answer))) => answer,
+                Ok(Err(lost)) => Err(ConnectError::Connection(io::Error::other(lost))),
+                Ok(Ok(Err(_))) | Err(_) => Err(timed_out()),
+            };
+            answer.map_err(|error| (obstacle(&error), self.refused(&error)))
         })
     }
 
@@ -204,10 +234,22 @@ impl RunSessions<'_> {
     }
 
     async fn open(&self, address: IpAddr, name: &str) -> Result<Opening, Failure> {
+        let address = SocketAddr::new(address, self.binding.port);
+        let open = self.dial(address, name, OPEN_LIMIT).await?;
+        let timed_out = |_| Err(ConnectError::Timeout { seconds: OPEN_LIMIT.as_secs() });
+        Ok(tokio::spawn(async move { timeout(OPEN_LIMIT, open).await.unwrap_or_else(timed_out) }))
+    }
+
+    /// A session at the address, logged in as at the endpoint of this name.
+    async fn dial(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        tcp_limit: Duration,
+    ) -> Result<BoxFuture<'static, Result<OpenSession, ConnectError>>, Failure> {
         let endpoint = HostPort { host: name.to_owned(), port: self.binding.port };
         let credentials = self.credentials(&endpoint).await?;
-        let open: BoxFuture<'static, Result<OpenSession, ConnectError>> = match self.binding.engine
-        {
+        Ok(match self.binding.engine {
             Some(Engine::MySql) => {
                 let options = self.probe.mysql().clone();
                 let open = async move {
@@ -219,13 +261,11 @@ impl RunSessions<'_> {
             Some(Engine::Postgres) | None => {
                 let tls = self.probe.postgres().clone();
                 let open = async move {
-                    postgres::Session::open(address, &endpoint, &credentials, &tls).await
+                    postgres::Session::open(address, &endpoint, &credentials, &tls, tcp_limit).await
                 };
                 open.map(|session| session.map(OpenSession::Postgres)).boxed()
             }
-        };
-        let timed_out = |_| Err(ConnectError::Timeout { seconds: OPEN_LIMIT.as_secs() });
-        Ok(tokio::spawn(async move { timeout(OPEN_LIMIT, open).await.unwrap_or_else(timed_out) }))
+        })
     }
 }
 
@@ -249,10 +289,10 @@ impl Drop for PendingSession<'_> {
 }
 
 impl OpenSession {
-    async fn probe(&mut self) -> Result<Role, ConnectError> {
+    async fn ask(&mut self) -> Result<Server, ConnectError> {
         match self {
-            OpenSession::Postgres(session) => session.probe().await,
-            OpenSession::MySql(connection) => mysql::probe(connection).await,
+            OpenSession::Postgres(session) => session.ask().await,
+            OpenSession::MySql(connection) => mysql::ask(connection).await,
         }
     }
 
@@ -266,6 +306,18 @@ impl OpenSession {
         if timeout(CLOSE_LIMIT, goodbye).await.is_err() {
             debug!("the session did not end in time");
         }
+    }
+}
+
+/// What an error says about the path to the server.
+fn obstacle(error: &ConnectError) -> Obstacle {
+    match error {
+        ConnectError::Login(_) => Obstacle::Login,
+        ConnectError::Tls(_) => Obstacle::Tls,
+        ConnectError::Connection(_) | ConnectError::Timeout { .. } => Obstacle::Unreachable,
+        ConnectError::Refused { known: Some(hint), .. } if hint.concerns_login() => Obstacle::Login,
+        ConnectError::Refused { known: Some(hint), .. } if hint.is_block() => Obstacle::Blocked,
+        ConnectError::Refused { .. } | ConnectError::Protocol(_) => Obstacle::Refused,
     }
 }
 

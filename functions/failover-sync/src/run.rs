@@ -2,6 +2,7 @@
 
 mod ask;
 mod observe;
+mod path;
 
 use std::mem::{Discriminant, discriminant};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use reconcile::binding::Binding;
 use reconcile::claim::age;
 use reconcile::event::RdsEvent;
 use reconcile::evidence::Evidence;
+use reconcile::path::PathPolicy;
 use reconcile::plan::{Mode, Plan};
 use reconcile::poll_policy::PollPolicy;
 use reconcile::reason::Reason;
@@ -63,6 +65,8 @@ pub(crate) struct Run<'a, P: Ports> {
     /// An answer of the RDS API for whose members DNS had no addresses yet, and when it came.
     members_without_address: Option<(Vec<ClusterMember>, DateTime<Utc>)>,
     databases: Option<Databases<'a>>,
+    /// What consumers see, if that is asked.
+    path: Option<PathPolicy>,
     look_began: Instant,
     /// What the log was told last: the sort of verdict, its rule, and what was only observed.
     last_told: Option<(Discriminant<Verdict>, Option<&'static str>, Option<Plan>)>,
@@ -88,16 +92,19 @@ impl<'a, P: Ports> Run<'a, P> {
         let events = trigger.events_for(binding, now);
         let event_at = events.iter().filter_map(|event| event.time).max();
         let watch = Watch::new(&events, trigger.watch, context.config.watch, now);
-        let GroupState { history, last_in_sync, members } =
+        let GroupState { history, last_in_sync, members, path } =
             context.state.get(&binding.target_group);
         let role_probe = binding.engine.and(context.role_probe.as_ref());
+        let poll_policy = PollPolicy::new(binding, watch.has_event(), last_in_sync);
+        let asks_path = role_probe.is_some() && context.config.path.is_some();
         Run {
             context,
             binding,
             start: Instant::now(),
             mode: context.mode(trigger),
             evidence: Evidence::new(binding, &events, history, now),
-            poll_policy: PollPolicy::new(binding, watch.has_event(), last_in_sync),
+            path: asks_path.then(|| PathPolicy::new(path, poll_policy.is_check(now))),
+            poll_policy,
             // A dry run watches nothing, whatever asks for it.
             watch: if trigger.dry_run { watch.once() } else { watch },
             events: if trigger.watch.is_none() { events } else { Vec::new() },
@@ -134,7 +141,10 @@ impl<'a, P: Ports> Run<'a, P> {
                 Err(error) => (Next::ObserveAgain, self.survive(error, &mut errors)?),
             };
             match next {
-                Next::End => return Ok(()),
+                Next::End => {
+                    self.finish_path().await;
+                    return Ok(());
+                }
                 // Verifying right after a write needs no pause; a write that does not show does.
                 Next::Verify if !has_verified => has_verified = true,
                 Next::Verify | Next::ObserveAgain => {
@@ -149,7 +159,8 @@ impl<'a, P: Ports> Run<'a, P> {
     }
 
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
-        self.report.cut_short = self.done_at.is_some_and(|at| at.elapsed() <= DONE_FOR);
+        let is_done = self.done_at.is_some_and(|at| at.elapsed() <= DONE_FOR);
+        self.report.cut_short = is_done || self.phase == Phase::AskingPath;
         if self.report.cut_short {
             return None;
         }
@@ -229,7 +240,13 @@ impl<'a, P: Ports> Run<'a, P> {
         let last_in_sync = self.poll_policy.record_in_sync(self.evidence.last_dns_answer());
         self.remember(|state, _| state.last_in_sync = last_in_sync);
         self.drop_foreign_events(now);
-        if self.watch.record_agreement(now) { Next::End } else { Next::ObserveAgain }
+        let is_awaited = self.path.as_ref().is_some_and(PathPolicy::is_awaited);
+        let is_over = self.watch.record_agreement(now);
+        if is_over && (!is_awaited || self.watch.is_expired(now)) {
+            Next::End
+        } else {
+            Next::ObserveAgain
+        }
     }
 
     /// Events of instances that are none of the cluster's are no reason to look longer.
@@ -322,6 +339,7 @@ impl<'a, P: Ports> Run<'a, P> {
         let names = strings(targets).join(",");
         info!(binding = binding.name, targets = names, "registered targets");
         self.report.record_registration(targets);
+        self.record_path_registration(targets);
         Ok(())
     }
 

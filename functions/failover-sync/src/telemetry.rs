@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use platform::telemetry::write_metrics;
 use reconcile::reason::Reason;
-use reconcile::report::{BindingReport, Report, State, role_text};
+use reconcile::report::{BindingReport, Report, State, path_text, role_text};
 use reconcile::target::strings;
 use reconcile::trigger::Cause;
 use tracing::Level;
@@ -38,6 +38,10 @@ fn log(trigger: Cause, report: &BindingReport) {
                 topology = report.witnesses.topology.as_ref().map(joined),
                 event = report.witnesses.event.as_ref().map(joined),
                 databases = (!roles.is_empty()).then(|| roles.join(", ")),
+                path = report.path.as_ref().map(path_text),
+                path_note = report.path_note,
+                register_to_path_ms = report.register_to_path.map(|it| it.as_millis() as u64),
+                event_to_path_ms = report.event_to_path.map(|it| it.as_millis() as u64),
                 registered = strings(&report.registered).join(","),
                 deregistered = strings(&report.deregistered).join(","),
                 kept = strings(&report.kept).join(","),

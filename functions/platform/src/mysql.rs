@@ -1,7 +1,7 @@
 //! Connections to MySQL, Aurora MySQL and MariaDB, over TLS that proves who the server is.
 
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use mysql_async::TlsError as DriverTlsError;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -34,20 +34,21 @@ impl ConnectOptions {
 pub struct Connection(Option<Conn>);
 
 impl Connection {
-    /// Connects to the address, or else by name; the certificate must be for the endpoint's name.
+    /// Connects to the address, or else by name; the certificate must be for the endpoint's name,
+    /// and a token is signed for the endpoint whatever is dialled.
     ///
     /// # Errors
     /// Whatever kept the function out. It waits for a silent server without a limit.
     pub async fn open(
         options: &ConnectOptions,
         endpoint: &HostPort,
-        address: Option<IpAddr>,
+        address: Option<SocketAddr>,
         credentials: &Credentials,
     ) -> Result<Connection, ConnectError> {
         let options = OptsBuilder::from_opts(options.0.clone())
             .ip_or_hostname(&endpoint.host)
-            .resolved_ips(address.map(|address| vec![address]))
-            .tcp_port(endpoint.port)
+            .resolved_ips(address.map(|address| vec![address.ip()]))
+            .tcp_port(address.map_or(endpoint.port, |address| address.port()))
             .user(Some(&credentials.username))
             .pass(Some(&credentials.password))
             .enable_cleartext_plugin(credentials.is_token);

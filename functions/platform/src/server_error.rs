@@ -9,6 +9,21 @@ pub struct Hint {
     pub remedy: &'static str,
 }
 
+impl Hint {
+    /// Whether the server only turned this login away, or has no room for any.
+    pub fn concerns_login(&self) -> bool {
+        ["LoginRefused", "HostNotAllowed", "PrivilegeMissing", "ServerFull"].contains(&self.kind)
+    }
+
+    /// Whether the server blocks the address that the session came from.
+    pub fn is_block(&self) -> bool {
+        self.kind == BLOCKED
+    }
+}
+
+/// The kind of error 1129.
+const BLOCKED: &str = "FunctionBlocked";
+
 /// What MySQL's or MariaDB's number means, which unlike the text is the same in both.
 pub fn mysql_hint(code: u16) -> Option<Hint> {
     let (kind, remedy) = match code {
@@ -20,7 +35,7 @@ pub fn mysql_hint(code: u16) -> Option<Hint> {
              correct the user name or password in it",
         ),
         1129 => (
-            "FunctionBlocked",
+            BLOCKED,
             "it blocks this function's own address: empty its host cache once from another address \
              (TRUNCATE TABLE performance_schema.host_cache or FLUSH HOSTS), or restart the \
              instance, and find out what in the function's subnets ends handshakes early",
@@ -30,7 +45,7 @@ pub fn mysql_hint(code: u16) -> Option<Hint> {
             "no account admits the function's address; create the user for the host '%' or the \
              function's subnets",
         ),
-        1040 | 1203 | 1226 => ("ServerRefused", TOO_MANY),
+        1040 | 1203 | 1226 => ("ServerFull", TOO_MANY),
         _ => return None,
     };
     Some(Hint { kind, remedy })
@@ -54,7 +69,7 @@ pub fn postgres_hint(code: &str) -> Option<Hint> {
             "ServerRefused",
             "the function connects to the database \"postgres\": create it, it may be empty",
         ),
-        "53300" | "53400" => ("ServerRefused", TOO_MANY),
+        "53300" | "53400" => ("ServerFull", TOO_MANY),
         _ => return None,
     };
     Some(Hint { kind, remedy })
@@ -73,7 +88,7 @@ mod tests {
             (1698, "LoginRefused", "AWSAuthenticationPlugin"),
             (1129, "FunctionBlocked", "it blocks this function's own address"),
             (1130, "HostNotAllowed", "the function's subnets"),
-            (1040, "ServerRefused", "max_connections"),
+            (1040, "ServerFull", "max_connections"),
         ] {
             let hint = mysql_hint(code).expect("known");
             assert!(hint.kind == kind && hint.remedy.contains(remedy), "{code}: {hint:?}");
@@ -83,7 +98,7 @@ mod tests {
             ("28000", "LoginRefused", "pg_hba.conf"),
             ("42501", "PrivilegeMissing", "GRANT CONNECT"),
             ("3D000", "ServerRefused", "\"postgres\""),
-            ("53300", "ServerRefused", "max_connections"),
+            ("53300", "ServerFull", "max_connections"),
         ] {
             let hint = postgres_hint(code).expect("known");
             assert!(hint.kind == kind && hint.remedy.contains(remedy), "{code}: {hint:?}");

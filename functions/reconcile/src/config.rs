@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::config::{ConfigErrors, ErrorCollector, given};
-use base::database::identifier;
+use base::database::{HostPort, identifier};
 use base::login::LoginMethod;
 use base::payload::WATCH_LIMIT;
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ use crate::plan::Mode;
 use crate::target::strings;
 
 /// The variables that [`Config::parse`] reads, besides the standard `AWS_*` ones.
-pub const VARIABLES: [&str; 9] = [
+pub const VARIABLES: [&str; 10] = [
     "BINDINGS",
     "MODE",
     "ALLOWED_CIDRS",
@@ -27,6 +27,7 @@ pub const VARIABLES: [&str; 9] = [
     "DEREGISTRATION_DELAY_SECONDS",
     "PROBE_USER",
     "PROBE_SECRET_ARN",
+    "PROBE_PATH",
     "CA_BUNDLE",
 ];
 
@@ -59,6 +60,9 @@ pub struct Config {
     pub deregistration_delay: Duration,
     /// How to log in to the databases for their role; without it they are not asked.
     pub login: Option<LoginMethod>,
+    /// The load balancer's name and its listener's port, to ask the one binding that has an engine
+    /// what consumers see; without it they are not asked for.
+    pub path: Option<HostPort>,
     /// A PEM file of authorities to trust for the databases, instead of the shipped one.
     pub ca_bundle: Option<PathBuf>,
 }
@@ -106,6 +110,7 @@ impl Config {
                 secret,
                 &mut mistakes,
             ),
+            path: parse_path(value("PROBE_PATH").as_deref(), &bindings, has_login, &mut mistakes),
             ca_bundle: value("CA_BUNDLE").map(PathBuf::from),
         };
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
@@ -318,8 +323,6 @@ fn check_engine(engine: Option<Engine>, kind: Kind) -> Result<(), String> {
 
 /// A login and an engine belong together, right or wrong: one alone would silently do nothing.
 fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut ErrorCollector) {
-    let has_engine =
-        |binding: &Value| binding.get("engine").is_some_and(|engine| !engine.is_null());
     match bindings.iter().position(has_engine) {
         None if has_login && !bindings.is_empty() => mistakes.add(
             "PROBE_USER or PROBE_SECRET_ARN",
@@ -333,6 +336,51 @@ fn check_login(bindings: &[Value], has_login: bool, mistakes: &mut ErrorCollecto
         ),
         _ => {}
     }
+}
+
+/// A load balancer leads to one database, and only a login tells whether it is the writer.
+fn parse_path(
+    text: Option<&str>,
+    bindings: &[Value],
+    has_login: bool,
+    mistakes: &mut ErrorCollector,
+) -> Option<HostPort> {
+    let text = text?;
+    let path = mistakes.collect("PROBE_PATH", parse_host_port(text));
+    if !has_login {
+        let problem = "is given, but there is no login to ask with: give PROBE_USER or \
+                       PROBE_SECRET_ARN, or leave it out";
+        mistakes.add("PROBE_PATH", problem);
+    }
+    let asked = bindings.iter().filter(|binding| has_engine(binding)).count();
+    if asked > 1 {
+        let problem = format!(
+            "leads to one database, and {asked} bindings have an \"engine\": give each database a \
+             function of its own, or leave it out"
+        );
+        mistakes.add("PROBE_PATH", problem);
+    }
+    path
+}
+
+fn parse_host_port(text: &str) -> Result<HostPort, String> {
+    let example = "give the load balancer's DNS name and its listener's port, such as \
+                   link-0a1b.elb.eu-west-1.amazonaws.com:5432";
+    let (host, port) =
+        text.rsplit_once(':').ok_or_else(|| format!("{text:?} has no port: {example}"))?;
+    let port = port.parse().ok().filter(|port| *port > 0);
+    let port = port.ok_or_else(|| format!("{text:?} does not end in a port: {example}"))?;
+    match Endpoint::parse(host) {
+        Ok(Endpoint::Name(host)) => Ok(HostPort { host, port }),
+        Ok(Endpoint::Address(_)) => {
+            Err(format!("{host:?} is an address, and each zone has another: {example}"))
+        }
+        Err(_) => Err(format!("{host:?} is not a host name: {example}")),
+    }
+}
+
+fn has_engine(binding: &Value) -> bool {
+    binding.get("engine").is_some_and(|engine| !engine.is_null())
 }
 
 fn text(fields: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {

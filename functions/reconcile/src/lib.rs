@@ -12,7 +12,8 @@
 //! 5. [`claim`]s are what each witness says now, and what makes that prove nothing.
 //! 6. [`verdict`] is what follows, and [`reason`] by which rule.
 //! 7. [`plan`] is what to register and deregister.
-//! 8. [`report`] is what is told afterwards.
+//! 8. [`path`] is what consumers see of it, through the load balancer.
+//! 9. [`report`] is what is told afterwards.
 //!
 //! **What it has not:** I/O and a clock. There is no tokio, no AWS SDK and no DNS library among the
 //! dependencies, so that cargo holds it to that. The function, the property tests and the
@@ -27,6 +28,7 @@ pub mod evidence;
 pub mod history;
 pub mod network;
 pub mod partition;
+pub mod path;
 pub mod pending_writes;
 pub mod plan;
 pub mod poll_policy;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::binding::Binding;
 use crate::claim::Role;
 use crate::evidence::Evidence;
+use crate::path::{Followed, PathState, Round};
 use crate::plan::{Mode, Plan};
 use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget, Target, strings};
@@ -113,6 +114,26 @@ pub struct BindingReport {
     /// Which role each database gave when it was asked last, or nothing if it gave no answer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "roles")]
     pub databases: BTreeMap<IpAddr, Option<Role>>,
+    /// Where a new session through each address of the load balancer ended, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "path_states")]
+    pub path: Option<BTreeMap<IpAddr, PathState>>,
+    /// What is to be known about the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_note: Option<String>,
+    /// How long after the registration the load balancer led to the writer.
+    #[serde(
+        rename = "registerToPathMs",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "serialize_if_milliseconds"
+    )]
+    pub register_to_path: Option<Duration>,
+    /// How long after the RDS event it did.
+    #[serde(
+        rename = "eventToPathMs",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "serialize_if_milliseconds"
+    )]
+    pub event_to_path: Option<Duration>,
     /// How often DNS and the target group were looked at.
     pub observations: u32,
     /// From the binding's first look to its last.
@@ -150,6 +171,9 @@ pub struct BindingReport {
     /// From the time of the RDS event until the group was seen right after a switch.
     #[serde(skip)]
     pub switch_latency: Option<Duration>,
+    /// Whether every address of the load balancer led to the writer; absent if nothing follows.
+    #[serde(skip)]
+    pub is_path_up: Option<bool>,
 }
 
 /// The writer's addresses as each witness gave them last.
@@ -284,6 +308,16 @@ impl BindingReport {
         }
     }
 
+    /// A round through the load balancer is over, and followed a registration if it says so.
+    pub fn record_path(&mut self, round: &Round, followed: Option<Followed>) {
+        self.path = Some(round.states());
+        self.path_note = round.note();
+        self.is_path_up = round.is_up();
+        if let Some(Followed { registration, event }) = followed {
+            (self.register_to_path, self.event_to_path) = (Some(registration), event);
+        }
+    }
+
     /// What an earlier look saw says nothing about one that failed.
     pub fn clear_verdict(&mut self) {
         (self.targets_wrong, self.reason, self.is_waiting) = (None, None, false);
@@ -324,6 +358,8 @@ impl BindingReport {
             ("WitnessDisagreement", "Count", has_other_witness.then(|| count(is_disputed))),
             ("ObserveLatency", "Milliseconds", time(self.observe_latency)),
             ("SwitchLatency", "Milliseconds", time(self.switch_latency)),
+            ("PathUp", "Count", self.is_path_up.map(count)),
+            ("PathLatency", "Milliseconds", time(self.register_to_path)),
             ("Elapsed", "Milliseconds", time(Some(self.elapsed))),
         ];
         metrics_line(("Binding", &format!("{function}/{}", self.binding)), &values, timestamp)
@@ -335,12 +371,33 @@ pub fn role_text(role: Option<Role>) -> String {
     role.map_or("no answer".to_owned(), |role| role.to_string())
 }
 
+/// Where each address of the load balancer led, in one line.
+pub fn path_text(states: &BTreeMap<IpAddr, PathState>) -> String {
+    let states = states.iter().map(|(address, state)| format!("{address} {state}"));
+    states.collect::<Vec<_>>().join(", ")
+}
+
 fn text<T: Display, S: Serializer>(item: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     item.as_ref().map(T::to_string).serialize(serializer)
 }
 
 fn texts<T: Display, S: Serializer>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(strings(items))
+}
+
+fn path_states<S: Serializer>(
+    states: &Option<BTreeMap<IpAddr, PathState>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let states = states.iter().flatten();
+    serializer.collect_map(states.map(|(address, state)| (address, state.to_string())))
+}
+
+fn serialize_if_milliseconds<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(milliseconds).serialize(serializer)
 }
 
 fn roles<S: Serializer>(

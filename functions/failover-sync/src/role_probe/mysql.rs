@@ -1,12 +1,13 @@
-//! Asks MySQL, Aurora MySQL or MariaDB whether it takes writes.
+//! Asks MySQL, Aurora MySQL or MariaDB whether it takes writes, and who it is.
 
 use platform::connect_error::ConnectError;
 use platform::mysql::Connection;
 use reconcile::claim::Role;
+use reconcile::path::Server;
 
-pub(super) async fn probe(connection: &mut Connection) -> Result<Role, ConnectError> {
-    let variables: Vec<(String, String)> = connection.query(ROLE_QUERY).await?;
-    role(&variables)
+pub(super) async fn ask(connection: &mut Connection) -> Result<Server, ConnectError> {
+    let variables: Vec<(String, String)> = connection.query(QUERY).await?;
+    Ok(Server { role: role(&variables)?, identity: identity(&variables) })
 }
 
 /// A list and not `SELECT @@…`, which fails for an unknown variable. It needs no privilege.
@@ -14,8 +15,14 @@ pub(super) async fn probe(connection: &mut Connection) -> Result<Role, ConnectEr
 /// Source: Aurora user guide, "Determining which DB instance you are connected to"; ProxySQL and
 /// MaxScale for Aurora, where a reader has `innodb_read_only` on and `read_only` off; "read_only",
 /// "transaction_read_only" (MariaDB before 11.1: "tx_read_only") in MySQL's and MariaDB's manuals.
-const ROLE_QUERY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-    ('aurora_version', 'innodb_read_only', 'read_only', 'transaction_read_only', 'tx_read_only')";
+const QUERY: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+    ('aurora_version', 'innodb_read_only', 'read_only', 'transaction_read_only', 'tx_read_only', \
+     'aurora_server_id', 'hostname', 'pid_file', 'server_id', 'server_uuid')";
+
+/// Not the `server_uuid` alone, which a Multi-AZ standby copies with the volume; the host's name
+/// tells them apart (aws-samples/measure-db-failover-times).
+const IDENTITY: [&str; 5] =
+    ["aurora_server_id", "hostname", "pid_file", "server_id", "server_uuid"];
 
 /// On Aurora only `innodb_read_only` tells a reader; elsewhere a replica has `read_only`, an
 /// enumeration in newer MariaDB. Unknown is a writer whose new sessions an operator or a switchover
@@ -41,6 +48,15 @@ fn role(variables: &[(String, String)]) -> Result<Role, ConnectError> {
         (false, false, _) if by_default => Role::Unknown,
         (false, false, _) => Role::Writer,
     })
+}
+
+fn identity(variables: &[(String, String)]) -> String {
+    let mut told: Vec<String> = { variables.iter() }
+        .filter(|(name, _)| IDENTITY.iter().any(|known| name.eq_ignore_ascii_case(known)))
+        .map(|(name, value)| format!("{} {value}", name.to_ascii_lowercase()))
+        .collect();
+    told.sort();
+    told.join(", ")
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base::database::HostPort;
@@ -11,6 +11,7 @@ use platform::error::chain;
 use platform::login::Credentials;
 use platform::server_error;
 use reconcile::claim::Role;
+use reconcile::path::Server;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
@@ -27,9 +28,14 @@ use tracing::debug;
 /// "pg_settings", whose `source` has `user`, `database` and `database user` for such defaults
 /// (`GucSource_Names` in `guc_tables.c`; `global` is `ALTER ROLE ALL`); AWS JDBC wrapper,
 /// `IsReaderQuery`.
-const ROLE_QUERY: &str = "SELECT pg_is_in_recovery(), \
+///
+/// Who it is, its address and its start tell: a load balancer rewrites a packet's destination to
+/// the target's address (NLB user guide), and a restart may lie between two answers. Neither needs a
+/// grant ("Session Information Functions").
+const QUERY: &str = "SELECT pg_is_in_recovery(), \
     (SELECT setting = 'on' AND source NOT IN ('user', 'database', 'database user') \
-     FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only')";
+     FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only'), \
+    concat(inet_server_addr(), ', started ', pg_postmaster_start_time())";
 
 /// The one database that every server has (RDS too); nothing in it is read.
 const DATABASE: &str = "postgres";
@@ -53,20 +59,22 @@ impl Drop for Connection {
 
 impl Session {
     pub(super) async fn open(
-        address: IpAddr,
+        address: SocketAddr,
         endpoint: &HostPort,
         credentials: &Credentials,
         tls: &MakeRustlsConnect,
+        tcp_limit: Duration,
     ) -> Result<Session, ConnectError> {
         let mut config = Config::new();
         config
             .host(&endpoint.host)
-            .hostaddr(address)
-            .port(endpoint.port)
+            .hostaddr(address.ip())
+            .port(address.port())
             .user(&credentials.username)
             .password(&credentials.password)
             .dbname(DATABASE)
             .application_name("failover-sync")
+            .connect_timeout(tcp_limit)
             .tcp_user_timeout(UNACKNOWLEDGED)
             .ssl_mode(SslMode::Require);
         let (client, connection) = config.connect(tls.clone()).await.map_err(connect_error)?;
@@ -78,18 +86,23 @@ impl Session {
         Ok(Session { client, connection })
     }
 
-    pub(super) async fn probe(&mut self) -> Result<Role, ConnectError> {
-        let answer = self.client.simple_query(ROLE_QUERY).await.map_err(connect_error)?;
+    pub(super) async fn ask(&mut self) -> Result<Server, ConnectError> {
+        let answer = self.client.simple_query(QUERY).await.map_err(connect_error)?;
         let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((row.get(0), row.get(1))),
+            SimpleQueryMessage::Row(row) => Some([0, 1, 2].map(|column| row.get(column))),
             _ => None,
         });
-        match row {
-            Some((Some("t"), _)) => Ok(Role::Reader),
-            Some((Some("f"), Some("t"))) => Ok(Role::Unknown),
-            Some((Some("f"), Some("f"))) => Ok(Role::Writer),
-            other => Err(ConnectError::Protocol(format!("its role cannot be read from {other:?}"))),
-        }
+        let role = match row {
+            Some([Some("t"), ..]) => Role::Reader,
+            Some([Some("f"), Some("t"), _]) => Role::Unknown,
+            Some([Some("f"), Some("f"), _]) => Role::Writer,
+            other => {
+                let problem = format!("its role cannot be read from {other:?}");
+                return Err(ConnectError::Protocol(problem));
+            }
+        };
+        let identity = row.and_then(|[.., identity]| identity).unwrap_or_default().to_owned();
+        Ok(Server { role, identity })
     }
 
     pub(super) async fn close(self) {

@@ -32,6 +32,7 @@ impl<P: Ports> Run<'_, P> {
         if let Some(databases) = &mut self.databases {
             databases.begin_round(self.questions.databases());
         }
+        self.ask_path();
     }
 
     pub(super) fn ask(&mut self) {

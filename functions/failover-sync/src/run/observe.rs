@@ -201,7 +201,7 @@ impl<P: Ports> Run<'_, P> {
     }
 
     /// An answer is as old as the moment at which it is recorded.
-    fn record(&mut self, answer: Answer) {
+    pub(super) fn record(&mut self, answer: Answer) {
         let now = self.now();
         if self.report.observations == 1 && matches!(answer, Answer::Dns(_) | Answer::Group(_)) {
             self.report.observe_latency = Some(self.look_began.elapsed());
@@ -220,6 +220,7 @@ impl<P: Ports> Run<'_, P> {
                 }
             }
             Answer::Database(address, role) => self.record_probe(address, role, now),
+            Answer::Path(named, round) => self.record_path(named, &round),
         }
     }
 

@@ -1,0 +1,199 @@
+//! How a run asks through the load balancer: what consumers see. It decides nothing about targets.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use base::database::HostPort;
+use futures_util::future::{OptionFuture, join, join_all};
+use reconcile::binding::{Binding, Engine, Family};
+use reconcile::claim::Role;
+use reconcile::path::{Followed, PathHistory, Registration, Round, Server, Session};
+use reconcile::report::path_text;
+use reconcile::target::Target;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::Run;
+use crate::context::Context;
+use crate::dns;
+use crate::error::{Phase, chain};
+use crate::ports::{Ports, ProbeSessions};
+use crate::questions::{Answer, Source};
+
+impl<P: Ports> Run<'_, P> {
+    /// Beside everything else, after a switch by this run.
+    pub(super) fn ask_path(&mut self) {
+        let now = self.now();
+        if self.path.as_ref().is_some_and(|path| path.should_ask(now)) {
+            self.begin_path_round();
+        }
+    }
+
+    /// Once all else is done. What is under way is waited for, so that it ends properly.
+    pub(super) async fn finish_path(&mut self) {
+        if self.path.is_none() {
+            return;
+        }
+        self.phase = Phase::AskingPath;
+        loop {
+            while self.questions.are_asked_of(Source::Path) {
+                let answer = self.questions.next().await;
+                self.record(answer);
+            }
+            let now = self.now();
+            let Some(pause) = self.path.as_ref().and_then(|path| path.next_at_end(now)) else {
+                break;
+            };
+            sleep(pause).await;
+            self.begin_path_round();
+        }
+        let now = self.now();
+        let note = self.path.as_ref().and_then(|path| path.note(now));
+        let notes = self.report.path_note.take().into_iter().chain(note);
+        self.report.path_note = notes.reduce(|first, second| format!("{first}; {second}"));
+    }
+
+    pub(super) fn record_path_registration(&mut self, targets: &[Target]) {
+        let (at, event_at) = (self.now(), self.event_at);
+        if let Some(path) = &mut self.path {
+            let targets = targets.to_vec();
+            path.record_registration(Registration { targets, at, event_at });
+            self.remember_path();
+        }
+    }
+
+    pub(super) fn record_path(&mut self, named: Vec<IpAddr>, round: &Round) {
+        let Some(path) = &mut self.path else { return };
+        let was_down = path.history.is_down;
+        path.history.record_addresses(named.into_iter());
+        let followed = path.record(round);
+        let is_down = path.history.is_down;
+        self.report.record_path(round, followed);
+        self.remember_path();
+        let (binding, path) = (&self.binding.name, path_text(&round.states()));
+        if let Some(Followed { registration, event }) = followed {
+            info!(
+                binding,
+                path,
+                register_to_path_ms = registration.as_millis() as u64,
+                event_to_path_ms = event.map(|event| event.as_millis() as u64),
+                "the load balancer leads to the writer"
+            );
+        } else if is_down && !was_down {
+            let note = round.note();
+            warn!(binding, path, note, "the load balancer does not lead to the writer");
+        } else if was_down && !is_down {
+            info!(binding, path, "the load balancer leads to the writer again");
+        }
+    }
+
+    fn remember_path(&self) {
+        let history = self.path.as_ref().map(|path| path.history.clone()).unwrap_or_default();
+        self.remember(|state, _| state.path = history);
+    }
+
+    fn begin_path_round(&mut self) {
+        let now = self.now();
+        let (Some(path), Some(databases)) = (&mut self.path, &self.databases) else { return };
+        let Some(listener) = &self.context.config.path else { return };
+        if self.questions.are_asked_of(Source::Path) {
+            return;
+        }
+        path.begin_round(now);
+        let endpoint = self.binding.endpoint.name().unwrap_or_default();
+        let named = |address| (address, self.members.tls_name(address).unwrap_or(endpoint).into());
+        let asked = PathQuestion {
+            context: self.context,
+            binding: self.binding,
+            sessions: Arc::clone(&databases.sessions),
+            listener,
+            registered: self.evidence.group.registered().map(named).collect(),
+            history: path.history.clone(),
+        };
+        self.questions.ask(Source::Path, asked.answer());
+    }
+}
+
+struct PathQuestion<'a, P: Ports> {
+    context: &'a Context<P>,
+    binding: &'a Binding,
+    sessions: Arc<dyn ProbeSessions + 'a>,
+    listener: &'a HostPort,
+    /// With the name in each one's certificate.
+    registered: Vec<(IpAddr, String)>,
+    history: PathHistory,
+}
+
+impl<P: Ports> PathQuestion<'_, P> {
+    async fn answer(self) -> Answer {
+        let began = self.context.now();
+        let lookup = self.context.lookup(&self.listener.host, Family::Ipv4, dns::LIMIT);
+        let (writer, named) = join(self.writer(), lookup).await;
+        let unresolved = named.as_ref().err().map(|error| chain(error));
+        let named: Vec<IpAddr> = { named.iter() }.flat_map(|it| it.addresses.iter()).collect();
+        let mut known = self.history.clone();
+        known.record_addresses(named.iter().copied());
+        let through = self.through(&known.addresses, writer.is_ok()).await;
+        let mut round = Round {
+            began,
+            answered: self.context.now(),
+            writer: writer.as_ref().map(|(_, server)| server.clone()).map_err(String::clone),
+            through,
+            is_confirmed: false,
+            unresolved,
+        };
+        if let Ok((address, server)) = &writer
+            && !round.is_good_so_far()
+        {
+            let again = self.registered.iter().find(|(registered, _)| registered == address);
+            let again = OptionFuture::from(again.map(|it| self.directly(it))).await;
+            round.is_confirmed = again == Some(Ok(server.clone()));
+        }
+        Answer::Path(named, Box::new(round))
+    }
+
+    /// The one registered target that takes writes.
+    async fn writer(&self) -> Result<(IpAddr, Server), String> {
+        let answers = join_all(self.registered.iter().map(|it| self.directly(it))).await;
+        let asked = || self.registered.iter().map(|(address, _)| *address).zip(&answers);
+        let takes_writes = |server: &&Server| server.role == Role::Writer;
+        let mut writers = asked().filter_map(|(address, answer)| {
+            Some((address, answer.as_ref().ok().filter(takes_writes)?.clone()))
+        });
+        match (writers.next(), writers.next()) {
+            (Some(writer), None) => Ok(writer),
+            (Some(_), Some(_)) => Err("several registered targets take writes".to_owned()),
+            (None, _) => {
+                let said = asked().map(|(address, answer)| match answer {
+                    Ok(server) => format!("{address}, asked directly, is a {}", server.role),
+                    Err((_, failure)) => format!("{address}, asked directly: {}", failure.message),
+                });
+                let said: Vec<String> = said.collect();
+                let none = "no registered target takes writes".to_owned();
+                Err([none].into_iter().chain(said).collect::<Vec<_>>().join("; "))
+            }
+        }
+    }
+
+    async fn directly(&self, (address, name): &(IpAddr, String)) -> Session {
+        self.sessions.ask_anew(SocketAddr::new(*address, self.binding.port), name).await
+    }
+
+    async fn through(
+        &self,
+        addresses: &[IpAddr],
+        is_judged: bool,
+    ) -> BTreeMap<IpAddr, Option<Session>> {
+        // A broken handshake would count against the consumers of the zone.
+        let is_harmful = self.binding.engine == Some(Engine::MySql) && self.history.was_untrusted;
+        let name = self.binding.endpoint.name().unwrap_or_default();
+        let ask = addresses.iter().map(|address| async {
+            let server = SocketAddr::new(*address, self.listener.port);
+            let is_asked = is_judged && !is_harmful;
+            let session = is_asked.then(|| self.sessions.ask_anew(server, name));
+            (*address, OptionFuture::from(session).await)
+        });
+        join_all(ask).await.into_iter().collect()
+    }
+}
