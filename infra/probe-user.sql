@@ -15,11 +15,15 @@
 -- failover_sync. Before PostgreSQL 15 PUBLIC may also create tables in the schema "public"; REVOKE CREATE ON SCHEMA
 -- public FROM PUBLIC, in the database postgres, ends that. PostgreSQL has no REQUIRE SSL for one account: the parameter
 -- rds.force_ssl=1 (the default from PostgreSQL 15 on) refuses logins without TLS. CONNECTION LIMIT keeps a mistake from
--- using up the server's connections; the function needs a few at a time.
+-- using up the server's connections. It counts on each server by itself, and a failover starts about seven runs. Each
+-- has one session with a server, and for up to 10 s a second one, while one that was given up still opens: 7 x 2. With the
+-- path probe the run that registered and the scheduled one beside it have one more through each address of the load
+-- balancer, of which it has one in each zone: 2 x 6 in a Region with six. Together that is 26.
 --
 -- MySQL and MariaDB: an account without a GRANT has USAGE, the login and nothing more. REQUIRE SSL refuses logins
 -- without TLS. '%' allows every address; the database's security group decides who gets that far. To narrow it, give
--- a range of the function's subnets, such as '10.0.1.%'.
+-- a range of the function's subnets, such as '10.0.1.%'. With the path probe the same account, once more, for the range of
+-- the load balancer's subnets: sessions through it come from its own addresses.
 --
 -- IAM login must be enabled on the database (EnableIAMDatabaseAuthentication). RDS for MariaDB has it from 10.6 on. The
 -- name is the stack's parameter ProbeUser, in the same case. Another name than here is fine: at most 63 characters in
@@ -29,11 +33,11 @@
 -- are as in the RDS user guide. Nothing here was tried on RDS and Aurora.
 
 -- A: PostgreSQL, IAM
--- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 20;
+-- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30;
 -- GRANT rds_iam TO failover_sync;
 
 -- B: PostgreSQL, password; the secret is {"username": "failover_sync", "password": "..."}
--- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 20 PASSWORD 'REPLACE-THIS-PASSWORD';
+-- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30 PASSWORD 'REPLACE-THIS-PASSWORD';
 
 -- C: MySQL and MariaDB, IAM
 -- CREATE USER 'failover_sync'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL;

@@ -2,9 +2,10 @@
 
 usage: standalone.py
 
-It names the function's zip in S3 instead of a local path. It has no comments, little white space
-and no labels, so that it can be passed as it is (--template-body takes 51,200 bytes). All else is
-the same, which tests/template/standalone.rs holds.
+It names the function's zip in S3 instead of a local path. It has no comments, little white space,
+no labels, and nothing that only a stack above gives, so that it can be passed as it is
+(--template-body takes 51,200 bytes). All else is the same, which tests/template/standalone.rs
+holds.
 """
 
 import re
@@ -19,7 +20,11 @@ TEXT = "tag:yaml.org,2002:str"
 NO_SHORT_FORM = {"!Contains"}
 NAME = re.compile(r"[A-Za-z][\w.:]*$")
 # As deep as this one thing stands on a line; what is deeper stands beside each other.
-DEPTH = 4
+DEPTH = 3
+# Names that a stack above knows while the ARNs are placeholders. Here they are cut out of the ARNs.
+NESTED_ONLY = ("LoadBalancerFullName", "ReaderTargetGroupFullName", "TargetGroupFullName")
+ASKED = {f"{name}Given" for name in NESTED_ONLY}
+PLACEHOLDER = r"|\{\{[^{}]+\}\}"
 
 ADDED = """
 Parameters:
@@ -66,7 +71,10 @@ def standalone(source=SOURCE):
     remove(function, "Metadata")
     code = yaml.ScalarNode(TEXT, "Code")
     put(member(function, "Properties"), code, parsed(CODE))
-    lay_out(spelled_out(template), 0)
+    for name in NESTED_ONLY:
+        remove(member(template, "Parameters"), name)
+        remove(member(template, "Conditions"), f"{name}Given")
+    lay_out(spelled_out(without_stack_above(template)), 0)
     return HEAD + yaml.serialize(template, Dumper=Compact, width=sys.maxsize, allow_unicode=True)
 
 
@@ -90,12 +98,30 @@ def put(mapping, name, body):
     mapping.value[at : at + 1] = [(name, body)]
 
 
+def everywhere(change):
+    """Makes a change to a node and to all that it holds."""
+
+    def changed(node):
+        if isinstance(node, yaml.MappingNode):
+            node.value = [(name, changed(body)) for name, body in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            node.value = [changed(item) for item in node.value]
+        return change(node)
+
+    return changed
+
+
+@everywhere
+def without_stack_above(node):
+    """With what is there if nobody gives the names, and patterns that take typed values alone."""
+    if isinstance(node, yaml.ScalarNode):
+        node.value = node.value.replace(PLACEHOLDER, "")
+    return node.value[2] if node.tag == "!If" and node.value[0].value in ASKED else node
+
+
+@everywhere
 def spelled_out(node):
     """With the names of functions of which AWS documents no short form. sam packages them so."""
-    if isinstance(node, yaml.MappingNode):
-        node.value = [(name, spelled_out(body)) for name, body in node.value]
-    elif isinstance(node, yaml.SequenceNode):
-        node.value = [spelled_out(item) for item in node.value]
     if node.tag not in NO_SHORT_FORM:
         return node
     name, node.tag = yaml.ScalarNode(TEXT, f"Fn::{node.tag[1:]}"), "tag:yaml.org,2002:seq"
@@ -107,8 +133,8 @@ def lay_out(node, depth):
         node.style = None
         # A text over several lines; in JSON, the dashboard's, only a space between words counts.
         node.value = re.sub(r"\s*\n\s*", " ", node.value).strip()
-        if node.value.startswith('{"widgets"'):
-            node.value = re.sub(r'(?<=[:,\[{"\]}]) +(?=["\[{\d])', "", node.value)
+        if '["' in node.value:
+            node.value = re.sub(r'(?<=[:,\[{"\]}]) +(?=["\[{\d$])', "", node.value)
     else:
         node.flow_style = depth >= DEPTH or node.tag.startswith("!")
         for child in node.value:
@@ -117,11 +143,15 @@ def lay_out(node, depth):
 
 
 class Compact(yaml.SafeDumper):
-    """Indents by one, and quotes what has a tag no more than what has none."""
+    """Indents by one, with no space behind a comma, and quotes the same with a tag and without."""
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
         self.best_indent = 1
+
+    def write_indicator(self, indicator, need_whitespace, whitespace=False, indention=False):
+        is_followed = whitespace or indicator == ","
+        super().write_indicator(indicator, need_whitespace, is_followed, indention)
 
     def choose_scalar_style(self):
         is_tagged = (self.event.tag or "").startswith("!")

@@ -36,6 +36,9 @@ pub(crate) const NETWORK_INTERFACE_ACTIONS: [&str; 6] = [
 pub(crate) const LOAD_BALANCER: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/net/shared/fedcba9876543210";
 
+/// Its DNS name.
+pub(crate) const LOAD_BALANCER_NAME: &str = "shared-fedcba9876543210.elb.eu-west-1.amazonaws.com";
+
 /// The ID of its security group.
 pub(crate) const LOAD_BALANCER_GROUP: &str = "sg-0fedcba9876543210";
 
@@ -396,6 +399,7 @@ impl Stack {
                 _ if strings(argument) == ["LoadBalancer", "LoadBalancerFullName"] => {
                     end(LOAD_BALANCER, 1)
                 }
+                _ if strings(argument) == ["LoadBalancer", "DNSName"] => LOAD_BALANCER_NAME.into(),
                 _ => format!("{{{}.{}}}", text(&argument[0]), text(&argument[1])).into(),
             },
             "Fn::If" => {

@@ -24,12 +24,10 @@ from standalone import standalone  # noqa: E402
 
 MODULE = ROOT / "infra/terraform"
 HEAD = "# Made from infra/function.yaml by tests/terraform.py.\n\n"
-# Where the module has put the zip; and what infra/database.yaml alone knows before an ARN is one.
+# Where the module has put the zip.
 OWN = {"CodeS3Bucket", "CodeS3Key", "CodeS3ObjectVersion"}
-NESTED_ONLY = {"TargetGroupFullName", "ReaderTargetGroupFullName", "LoadBalancerFullName"}
 # The zip of a release is found by it, so there is one that most have.
 DEFAULTS = {"Architecture": "arm64"}
-PLACEHOLDER = r"|\{\{[^{}]+\}\}"
 
 META = set("count depends_on for_each lifecycle provider".split())
 ARGUMENTS = {
@@ -65,7 +63,7 @@ def made():
     parameters = {
         name: definition | ({"Default": DEFAULTS[name]} if name in DEFAULTS else {})
         for name, definition in all_parameters().items()
-        if name not in OWN | NESTED_ONLY
+        if name not in OWN
     }
     width = max(map(len, parameters))
     passed = [f"    {name:<{width}} = var.{snake(name)}\n" for name in parameters]
@@ -107,8 +105,7 @@ def conditions_of(name, definition, is_number):
         values = definition["AllowedValues"]
         yield f"contains([{', '.join(str(v) if is_number else text(v) for v in values)}], {name})"
     if "AllowedPattern" in definition:
-        pattern = definition["AllowedPattern"].replace(PLACEHOLDER, "")
-        yield f"can(regex({text(pattern)}, {name}))"
+        yield f"can(regex({text(definition['AllowedPattern'])}, {name}))"
     if "MaxLength" in definition:
         yield f"length({name}) <= {definition['MaxLength']}"
     if "MinValue" in definition:

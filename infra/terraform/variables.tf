@@ -176,7 +176,7 @@ variable "watch_seconds" {
 
 variable "allowed_cidrs" {
   type        = string
-  description = "Ranges in which a target may be, separated by commas. A DNS answer outside of them is refused and reported. Give the VPC's own ranges, and those of its peers that hold databases - whoever can change a DNS answer could otherwise lead the consumers to any private address. For ipv6 they are needed, since a VPC's IPv6 ranges are public ones. The default is all private address space."
+  description = "Ranges in which a target may be, separated by commas. A DNS answer outside of them is refused and reported. Give the VPC's own ranges, and those of its peers that hold databases - whoever can change a DNS answer could otherwise lead the consumers to any private address. For ipv6 they are needed, since a VPC's IPv6 ranges are public ones."
   default     = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,fc00::/7"
   nullable    = false
 
@@ -200,7 +200,7 @@ variable "dns_servers" {
 
 variable "function_subnet_ids" {
   type        = string
-  description = "Subnets for the function, at most 16, separated by commas, only for names that resolve nowhere but inside the VPC, and for probe_user and probe_secret_arn. They need a route to the APIs of Elastic Load Balancing and RDS (NAT or interface endpoints), with probe_secret_arn also of Secrets Manager. Empty = outside the VPC, where private RDS names resolve as well."
+  description = "Subnets for the function, at most 16, separated by commas, only for names that resolve nowhere but inside the VPC, and for probe_user and probe_secret_arn. They need a route to the APIs of Elastic Load Balancing (elasticloadbalancing) and RDS, by NAT or interface endpoints, with probe_secret_arn also of Secrets Manager; logs need none. Empty = outside the VPC, where private RDS names resolve as well."
   default     = ""
   nullable    = false
 
@@ -212,7 +212,7 @@ variable "function_subnet_ids" {
 
 variable "function_security_group_ids" {
   type        = string
-  description = "Security groups of the function, at most five, separated by commas, when it has subnets. They need egress to the APIs (TCP 443) and DNS (UDP and TCP 53), and to the database's port only with probe_user or probe_secret_arn. The rule that is then added to database_security_group_id names the first of them; EC2 refuses a rule that exists - if that group lets the first one in already, put another one first."
+  description = "Security groups of the function, at most five, separated by commas, when it has subnets. They need egress to the APIs (TCP 443) and DNS (UDP and TCP 53), with probe_user or probe_secret_arn to the database's port, and with the path probe to the port of the load balancer's listener. A rule that is then added to the database's or load balancer's group names the first of them; EC2 refuses a rule that exists - if that one is let in already, put another first."
   default     = ""
   nullable    = false
 
@@ -236,7 +236,7 @@ variable "architecture" {
 
 variable "probe_user" {
   type        = string
-  description = "Database user with IAM login, as which the function asks PostgreSQL, MySQL or MariaDB whether it takes writes; upper and lower case count. infra/probe-user.sql creates it, without any privilege. The function must then be in the VPC (function_subnet_ids, function_security_group_ids). A private subnet needs interface endpoints or NAT for Elastic Load Balancing (elasticloadbalancing) and RDS; logs need none. Without this and probe_secret_arn nothing changes - no database is asked."
+  description = "Database user with IAM login, as which the function asks PostgreSQL, MySQL or MariaDB whether it takes writes; upper and lower case count. infra/probe-user.sql creates it, without any privilege. The function must then be in the VPC (function_subnet_ids, function_security_group_ids). Without this and probe_secret_arn nothing changes - no database is asked."
   default     = ""
   nullable    = false
 
@@ -260,7 +260,7 @@ variable "database_resource_ids" {
 
 variable "probe_secret_arn" {
   type        = string
-  description = "Secret of Secrets Manager with the members username and password, instead of probe_user. The function must then be in the VPC as well, and a private subnet also needs a way to Secrets Manager (interface endpoint or NAT). The policy of a customer managed key must allow the function's role kms:Decrypt. Without this and probe_user nothing changes - no database is asked."
+  description = "Secret of Secrets Manager with the members username and password, instead of probe_user. The function must then be in the VPC as well. The policy of a customer managed key must allow the function's role kms:Decrypt."
   default     = ""
   nullable    = false
 
@@ -291,6 +291,42 @@ variable "ca_bundle_layer_arn" {
   validation {
     condition     = can(regex("^(arn:aws(-cn|-eusc|-iso|-iso-b|-iso-e|-iso-f|-us-gov)?:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]+:[0-9]+)?$", var.ca_bundle_layer_arn))
     error_message = "ca_bundle_layer_arn must be the ARN of a layer's version, which ends in a number, or empty."
+  }
+}
+
+variable "load_balancer_dns_name" {
+  type        = string
+  description = "DNS name of the load balancer, to ask the writer through it as consumers do, with probe_user or probe_secret_arn (path probe). Empty = no path probe."
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^([A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})+)?$", var.load_balancer_dns_name)) && length(var.load_balancer_dns_name) <= 253
+    error_message = "load_balancer_dns_name must be a DNS name, without protocol, port or trailing dot, or empty."
+  }
+}
+
+variable "listener_port" {
+  type        = string
+  description = "Port of the load balancer's listener, for the path probe. Empty = database_port."
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$", var.listener_port))
+    error_message = "listener_port must be a port from 1 to 65535, or empty."
+  }
+}
+
+variable "load_balancer_security_group_id" {
+  type        = string
+  description = "Security group of the load balancer, to which the path probe adds a rule that lets the function in. Empty = it has none, or you let the function in yourself."
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(sg-[0-9a-f]{8,17})?$", var.load_balancer_security_group_id))
+    error_message = "load_balancer_security_group_id must be a security group ID or empty."
   }
 }
 

@@ -15,7 +15,8 @@ use super::stack::{ENDPOINTS, Stack, TARGET_GROUP, TEMPLATE, owned, root, string
 use super::{FUNCTION_IN_VPC, joined};
 
 /// The variables that only a function which asks the database has.
-pub(crate) const FOR_PROBING: [&str; 3] = ["PROBE_USER", "PROBE_SECRET_ARN", "CA_BUNDLE"];
+pub(crate) const FOR_PROBING: [&str; 4] =
+    ["PROBE_USER", "PROBE_SECRET_ARN", "PROBE_PATH", "CA_BUNDLE"];
 
 #[test]
 fn the_function_is_built_from_this_workspace() {
@@ -127,6 +128,7 @@ fn the_variables_are_what_lambda_takes() {
         &[
             ("IpAddressType", "ipv6"),
             ("CaBundleLayerArn", "arn:aws:lambda:eu-west-1:111122223333:layer:ca:1"),
+            ("PathProbe", "true"),
         ][..],
     ];
     let function = Stack::with(&given.concat()).existing("Function");

@@ -10,8 +10,8 @@ use super::stack::{
     never_evaluated, owned, strings, text,
 };
 use super::{
-    FUNCTION_IN_VPC, GROUP, GROUP_OF_READERS, LINK, PROBING, READERS, SECURITY_GROUP, TEN_RANGES,
-    adopting, every_stack, joined,
+    FUNCTION_IN_VPC, GROUP, GROUP_OF_READERS, LINK, NAME, PROBING, PROBING_PATH, READERS,
+    SECURITY_GROUP, TEN_RANGES, adopting, every_stack, joined,
 };
 
 /// What a person deploys: all but the parts that others nest.
@@ -26,12 +26,14 @@ const DEPLOYED: [&str; 6] = [
 
 /// What the function has of its own words for: where it is alone there is no link, and less
 /// follows from it.
-const IN_ITS_OWN_WORDS: [&str; 6] = [
+const IN_ITS_OWN_WORDS: [&str; 8] = [
     "DatabaseEngine",
     "DatabasePort",
     "DatabaseSecurityGroupId",
     "DeregistrationDelaySeconds",
+    "ListenerPort",
     "LoadBalancerArn",
+    "LoadBalancerDnsName",
     REQUIRED_WITHOUT_LINK,
 ];
 
@@ -74,6 +76,7 @@ fn a_parameter_is_the_same_wherever_it_stands() {
         Some(match (name, default) {
             (REQUIRED_WITHOUT_LINK, None) => "a topic that is required",
             ("Mode", Some("observe")) => "the mode for what exists",
+            ("LoadBalancerSecurityGroupId", Some("")) => "a group that may be missing",
             _ => name,
         })
     };
@@ -146,9 +149,13 @@ fn a_parameter_of_the_front_door_reaches_every_layer_that_has_it() {
                     "{path}: {name} lacks {parameter}"
                 );
                 // The link gets the front door's OperationsTopicArn, the database the link's
-                // output. A function without a name has that of the stack above.
-                let exceptions =
-                    [(REQUIRED_WITHOUT_LINK, "Database"), ("FunctionName", "FailoverSync")];
+                // output. A function without a name has that of the stack above. It asks through
+                // any load balancer whose DNS name it has.
+                let exceptions = [
+                    (REQUIRED_WITHOUT_LINK, "Database"),
+                    ("FunctionName", "FailoverSync"),
+                    ("LoadBalancerDnsName", "FailoverSync"),
+                ];
                 let own = template["Parameters"].get(parameter).is_some();
                 if own && !exceptions.contains(&(parameter.as_str(), name.as_str())) {
                     assert_eq!(
@@ -202,7 +209,9 @@ fn nothing_is_decided_by_what_does_not_exist_yet_but_whether_it_does() {
         }
     }
     let expected = [
+        "LoadBalancerDnsName",
         "LoadBalancerFullName",
+        "LoadBalancerSecurityGroupId",
         "ReaderTargetGroupArn",
         "ReaderTargetGroupFullName",
         "TargetGroupFullName",
@@ -256,6 +265,7 @@ fn variants() -> Vec<Stack> {
     ];
     let secret =
         [("ProbeSecretArn", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:w-AbCdEf")];
+    let path = [&PROBING_PATH[..], &[NAME, ("ListenerPort", "15432")]].concat();
     let ten: Vec<_> = (1..=10).map(|n| format!("fd00:{n}::/32")).collect();
     let [four, six] = [TEN_RANGES.join(","), ten.join(",")];
     let ranges = |list| {
@@ -270,10 +280,11 @@ fn variants() -> Vec<Stack> {
     ];
     let two =
         [("ScheduleExpression", "rate(2 minutes)"), ("HealthCheckIntervalSeconds", "30"), READERS];
+    let two = [&PROBING_PATH[..], &[NAME], &two].concat();
     let five = [("ScheduleExpression", "rate(5 minutes)"), READERS];
-    let given =
-        [&lists[..], &link[..7], &link[7..], &PROBING, &probing, &secret, &by_ipv6, &two, &five];
-    let given = given.into_iter().chain(ranges.iter().map(|ranges| &ranges[..]));
+    let given = [&lists[..], &link[..7], &link[7..], &PROBING, &probing, &secret, &path];
+    let given = given.into_iter().chain([&by_ipv6[..], &two, &five]);
+    let given = given.chain(ranges.iter().map(|ranges| &ranges[..]));
     let alone = |path: &str, more: &[(&str, &str)]| {
         let has = |name: &str| layer(path)["Parameters"].get(name).is_some();
         let base = BASE.iter().chain(&LINK).chain(&GROUP);

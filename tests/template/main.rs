@@ -15,6 +15,7 @@ mod operations;
 mod parameters;
 mod partitions;
 mod path;
+mod path_probe;
 mod readers;
 mod role;
 mod role_probe;
@@ -25,8 +26,8 @@ mod standalone;
 mod ways;
 
 use stack::{
-    BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, READER_TARGET_GROUP,
-    Stack, TARGET_GROUP, fitting, layer,
+    BASE, ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_GROUP, LOAD_BALANCER_NAME, OPERATIONS_TOPIC,
+    READER_TARGET_GROUP, Stack, TARGET_GROUP, fitting, layer,
 };
 
 const SECURITY_GROUP: (&str, &str) = ("DatabaseSecurityGroupId", "sg-0123456789abcdef0");
@@ -41,6 +42,9 @@ const PROBING: [(&str, &str); 4] = [
     ("ProbeUser", "failover_sync"),
     ("DatabaseResourceIds", "cluster-ABCDEFGHIJKL01234"),
 ];
+/// One that asks it through the load balancer as well.
+const PROBING_PATH: [(&str, &str); 5] =
+    [PROBING[0], PROBING[1], PROBING[2], PROBING[3], ("PathProbe", "true")];
 const READERS: (&str, &str) = ("ReaderListenerPort", "5433");
 const TEN_RANGES: [&str; 10] = [
     "10.1.0.0/16",
@@ -61,6 +65,9 @@ const LINK: [(&str, &str); 3] = [
     ("LoadBalancerSecurityGroupId", LOAD_BALANCER_GROUP),
     ("OperationsTopicArn", OPERATIONS_TOPIC),
 ];
+
+/// The name of its load balancer, for [`PROBING_PATH`].
+const NAME: (&str, &str) = ("LoadBalancerDnsName", LOAD_BALANCER_NAME);
 
 /// A target group that exists.
 const GROUP: [(&str, &str); 1] = [("TargetGroupArn", TARGET_GROUP)];

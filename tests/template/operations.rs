@@ -7,17 +7,17 @@ use serde_json::json;
 
 use super::mode::ONLY_WHILE_OBSERVING;
 use super::stack::{
-    BASE, LOAD_BALANCER, LOAD_BALANCER_GROUP, OPERATIONS_TOPIC, READER_TARGET_GROUP, Stack,
-    TARGET_GROUP, TEMPLATE, accepts, layer, owned, root, section, text,
+    BASE, LOAD_BALANCER, LOAD_BALANCER_GROUP, LOAD_BALANCER_NAME, OPERATIONS_TOPIC,
+    READER_TARGET_GROUP, Stack, TARGET_GROUP, TEMPLATE, accepts, layer, owned, root, section, text,
 };
-use super::{PROBING, READERS, joined};
+use super::{NAME, PROBING_PATH, READERS, joined};
 
 const TOPIC: &str = "arn:aws:sns:eu-west-1:111122223333:ops";
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd";
 
 #[test]
 fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
-    let stack = Stack::with(&[&PROBING[..], &[READERS]].concat());
+    let stack = Stack::with(&[&PROBING_PATH[..], &[READERS]].concat());
     let function = json!([{"Name": "FunctionName", "Value": "{Function}"}]);
     let binding =
         |name: &str| json!([{"Name": "Binding", "Value": format!("{{Function}}/{name}")}]);
@@ -76,6 +76,7 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
             1,
             "notBreaching",
         ),
+        ("PathDownAlarm", "FailoverSync PathUp Maximum", &writer, below, 1, "ignore"),
         (
             "NoHealthyReaderAlarm",
             "AWS/NetworkELB HealthyHostCount Maximum",
@@ -120,11 +121,11 @@ fn alarms_see_a_wrong_group_errors_losses_silence_and_disagreement() {
 
 #[test]
 fn every_alarm_tells_people_and_never_the_function() {
-    let probing = [&PROBING[..], &[READERS, ("OperationsTopicArn", TOPIC)]].concat();
+    let probing = [&PROBING_PATH[..], &[NAME, READERS, ("OperationsTopicArn", TOPIC)]].concat();
     for (parameters, topic, count) in [
         (&[READERS][..], OPERATIONS_TOPIC, 13),
         (&[READERS, ("OperationsTopicArn", TOPIC)], TOPIC, 13),
-        (&probing, TOPIC, 14),
+        (&probing, TOPIC, 15),
     ] {
         for stack in [Stack::with(parameters), joined(parameters)] {
             let is_alarm =
@@ -273,7 +274,7 @@ fn outputs_are_what_consumers_and_operators_need() {
         ("ListenerPort", "5432"),
         ("LoadBalancerArn", LOAD_BALANCER),
         ("LoadBalancerFullName", "net/shared/fedcba9876543210"),
-        ("LoadBalancerDnsName", "{LoadBalancer.DNSName}"),
+        ("LoadBalancerDnsName", LOAD_BALANCER_NAME),
         ("LoadBalancerSecurityGroupId", LOAD_BALANCER_GROUP),
         ("OperationsTopicArn", OPERATIONS_TOPIC),
         ("ReaderListenerPort", READERS.1),

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::stack::{
-    ENDPOINTS, LOAD_BALANCER, Stack, TARGET_GROUP, accepts, layer, owned, section, takes,
+    ENDPOINTS, LOAD_BALANCER, LOAD_BALANCER_NAME, Stack, TARGET_GROUP, accepts, layer, owned,
+    section, takes,
 };
 use super::{
     FUNCTION_IN_VPC, GROUP_OF_READERS, READERS, SECURITY_GROUP, adopting, every_stack, joined,
@@ -65,6 +66,7 @@ fn defaults_are_the_stated_ones() {
         "HealthCheckIntervalSeconds": "auto",
         "IpAddressType": "ipv4",
         "Mode": "act",
+        "PathProbe": "false",
         "ScheduleExpression": "rate(1 minute)",
         "TargetIpAddressType": "ipv4",
     });
@@ -89,7 +91,13 @@ fn parameters_take_what_is_right_and_nothing_else() {
     let nameless = TARGET_GROUP.replace("/link/", "/");
     let groups: (&[&str], &[&str]) =
         (&[TARGET_GROUP, &elsewhere], &["link", &listener, LOAD_BALANCER, &nameless]);
-    let cases: [(&str, &[&str], &[&str]); 31] = [
+    let cases: [(&str, &[&str], &[&str]); 33] = [
+        ("PathProbe", &["true", "false"], &["", "yes", "True"]),
+        (
+            "LoadBalancerDnsName",
+            &["", LOAD_BALANCER_NAME, "Orders-0a1b.elb.cn-north-1.amazonaws.com.cn"],
+            &["link", "https://a.b", "a.b:5432", "a.b.", "a..b", "a.b,c.d", LOAD_BALANCER],
+        ),
         ("Mode", &["act", "observe"], &["", "Act", "dry-run", "true"]),
         ("TargetGroupArn", groups.0, groups.1),
         ("ReaderTargetGroupArn", groups.0, groups.1),

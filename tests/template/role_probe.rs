@@ -24,7 +24,7 @@ const ASKED: [&str; 3] = ["cluster", "instance", "hostname"];
 const PARTS: [&str; 2] = ["ProbeSilentAlarm", "FunctionIngress"];
 
 /// What says how a function asks.
-const TRACES: [&str; 8] = [
+const TRACES: [&str; 10] = [
     "PROBE_",
     "CA_BUNDLE",
     "/opt/ca.pem",
@@ -33,10 +33,12 @@ const TRACES: [&str; 8] = [
     "secretsmanager:",
     "ProbeSilent",
     "FunctionIngress",
+    "PathUp",
+    "PathProbeIngress",
 ];
 
 /// These parameters, and others in place of some of them.
-fn changed<'a>(
+pub(crate) fn changed<'a>(
     base: &[(&'a str, &'a str)],
     changes: &[(&'a str, &'a str)],
 ) -> Vec<(&'a str, &'a str)> {
@@ -48,7 +50,7 @@ fn probing<'a>(changes: &[(&'a str, &'a str)]) -> Stack {
     Stack::with(&changed(&PROBING, changes))
 }
 
-fn config(stack: &Stack) -> Config {
+pub(crate) fn config(stack: &Stack) -> Config {
     let function = stack.existing("Function");
     let config = Config::parse(|name| function["Environment"]["Variables"].get(name).map(text));
     config.unwrap_or_else(|error| panic!("{error}"))
@@ -242,7 +244,7 @@ fn the_databases_group_lets_in_the_first_group_of_a_function_that_asks() {
         }
     }
     let says = text(&section("Parameters")["FunctionSecurityGroupIds"]["Description"]);
-    for words in ["names the first", "EC2 refuses a rule that exists"] {
+    for words in ["names the first", "EC2 refuses a rule that exists", "the path probe"] {
         assert!(says.contains(words), "{says}");
     }
 }
@@ -369,9 +371,13 @@ fn both_logins_say_that_they_are_optional_where_the_function_must_be_and_which_w
     for (name, words) in [
         (
             "ProbeUser",
-            &["nothing changes", "VPC", "elasticloadbalancing", "RDS", "NAT", "logs need none"][..],
+            &["nothing changes", "VPC (FunctionSubnetIds, FunctionSecurityGroupIds)"][..],
         ),
-        ("ProbeSecretArn", &["nothing changes", "VPC", "Secrets Manager", "NAT", "kms:Decrypt"]),
+        ("ProbeSecretArn", &["instead of ProbeUser", "VPC", "kms:Decrypt"]),
+        (
+            "FunctionSubnetIds",
+            &["elasticloadbalancing", "RDS", "NAT", "Secrets Manager", "logs need none"],
+        ),
     ] {
         let missing: Vec<_> = words.iter().filter(|word| !says(name).contains(**word)).collect();
         assert!(missing.is_empty(), "{name}: {missing:?}");
@@ -403,14 +409,14 @@ fn the_accounts_may_log_in_and_nothing_more() {
         (
             "A",
             vec![
-                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 20;".into(),
+                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30;".into(),
                 "GRANT rds_iam TO failover_sync;".into(),
             ],
         ),
         (
             "B",
             vec![format!(
-                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 20 PASSWORD {password};"
+                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30 PASSWORD {password};"
             )],
         ),
         ("C", vec![format!("{mysql} IDENTIFIED WITH {iam} REQUIRE SSL;")]),

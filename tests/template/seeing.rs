@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::mode::METRICS_WHILE_OBSERVING;
 use super::stack::{Stack, owned, section, text};
-use super::{PROBING, READERS, joined};
+use super::{NAME, PROBING, PROBING_PATH, READERS, joined};
 
 /// Every metric that the function can emit.
 fn emitted() -> BTreeSet<String> {
@@ -23,6 +23,8 @@ fn emitted() -> BTreeSet<String> {
         witnesses: Witnesses { topology: Some(Vec::new()), ..Witnesses::default() },
         mode: Mode::Observe,
         is_topology_silent: Some(false),
+        is_path_up: Some(true),
+        register_to_path: Some(Duration::ZERO),
         databases: BTreeMap::from([(IpAddr::from([10, 0, 0, 1]), None)]),
         ..BindingReport::default()
     };
@@ -47,8 +49,15 @@ fn alarms_look_at_metrics_that_the_function_emits() {
         .filter(of_ours)
         .map(|alarm| text(&alarm["Properties"]["MetricName"]))
         .collect();
-    let expected =
-        ["Differs", "InSync", "Observing", "ProbeSilent", "TopologySilent", "WitnessDisagreement"];
+    let expected = [
+        "Differs",
+        "InSync",
+        "Observing",
+        "PathUp",
+        "ProbeSilent",
+        "TopologySilent",
+        "WitnessDisagreement",
+    ];
     assert_eq!(named, owned(expected));
     assert!(named.is_subset(&emitted()), "{:?}", emitted());
 }
@@ -183,13 +192,14 @@ pub(crate) fn metrics_of(widget: &Value) -> Vec<String> {
 
 #[test]
 fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last_switches() {
-    let everything = [&PROBING[..], &[READERS]].concat();
+    let everything = [&PROBING_PATH[..], &[READERS]].concat();
+    let on_a_link = [&everything[..], &[NAME]].concat();
     let load_balancer = "net/shared/fedcba9876543210";
     let observing = [&everything[..], &[("Mode", "observe")]].concat();
     let acting = || owned(METRICS_WHILE_OBSERVING);
     for (stack, left_out) in [
         (Stack::with(&everything), acting()),
-        (joined(&everything), acting()),
+        (joined(&on_a_link), acting()),
         (Stack::with(&observing), BTreeSet::new()),
     ] {
         let body = text(&stack.existing("Dashboard")["DashboardBody"]);
@@ -231,7 +241,7 @@ fn the_dashboard_shows_the_group_the_targets_the_flows_the_function_and_the_last
 fn the_dashboard_shows_every_alarm_that_there_is_but_the_one_that_sums_up() {
     let server = [("DatabaseKind", "address"), ("DatabaseEndpoint", "10.0.1.9")];
     let observing = [READERS, ("Mode", "observe")];
-    for parameters in [&[][..], &[READERS], &PROBING, &server, &observing] {
+    for parameters in [&[][..], &[READERS], &PROBING, &PROBING_PATH, &server, &observing] {
         let stack = Stack::with(parameters);
         let body: Value = text(&stack.existing("Dashboard")["DashboardBody"]).parse().unwrap();
         let widgets = body["widgets"].as_array().unwrap();
@@ -247,10 +257,10 @@ fn the_dashboard_shows_every_alarm_that_there_is_but_the_one_that_sums_up() {
             "{parameters:?}"
         );
         let metrics: BTreeSet<_> = widgets.iter().flat_map(metrics_of).collect();
-        assert_eq!(
-            metrics.contains("FailoverSync ProbeSilent Binding {Function}/writer"),
-            parameters == PROBING,
-            "{parameters:?}"
-        );
+        let shows =
+            |name| metrics.contains(&format!("FailoverSync {name} Binding {{Function}}/writer"));
+        let probes =
+            [parameters == PROBING || parameters == PROBING_PATH, parameters == PROBING_PATH];
+        assert_eq!(["ProbeSilent", "PathUp"].map(shows), probes, "{parameters:?}");
     }
 }

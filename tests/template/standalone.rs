@@ -23,6 +23,13 @@ static TEXT: LazyLock<String> = LazyLock::new(|| {
 
 static STANDALONE: LazyLock<Value> = LazyLock::new(|| parsed(&TEXT));
 
+/// What only a stack above gives: the names in metrics, while the ARNs are placeholders.
+const NESTED_ONLY: [&str; 3] =
+    ["LoadBalancerFullName", "ReaderTargetGroupFullName", "TargetGroupFullName"];
+
+/// As a pattern takes it.
+const PLACEHOLDER: &str = r"|\{\{[^{}]+\}\}";
+
 const PARAMETERS: [&str; 3] = ["CodeS3Bucket", "CodeS3Key", "CodeS3ObjectVersion"];
 
 fn part(template: &Value, name: &str) -> Map<String, Value> {
@@ -32,7 +39,7 @@ fn part(template: &Value, name: &str) -> Map<String, Value> {
 /// The same without the white space that means nothing, in texts of several lines.
 fn on_one_line(node: &Value) -> Value {
     match node {
-        Value::String(text) if text.starts_with("{\"widgets\"") => {
+        Value::String(text) if text.contains("[\"") => {
             text.split_whitespace().collect::<String>().into()
         }
         Value::String(text) => text.split_whitespace().collect::<Vec<_>>().join(" ").into(),
@@ -45,9 +52,34 @@ fn on_one_line(node: &Value) -> Value {
     }
 }
 
+/// The same with what is there if the names are not given, and without placeholders.
+fn without_stack_above(node: &Value) -> Value {
+    match node {
+        Value::String(text) => text.replace(PLACEHOLDER, "").into(),
+        Value::Array(items) => items.iter().map(without_stack_above).collect(),
+        Value::Object(map) => {
+            let condition = map.get("Fn::If").and_then(|branches| branches[0].as_str());
+            let asks = |name: &str| condition == Some(&format!("{name}Given"));
+            if NESTED_ONLY.into_iter().any(asks) {
+                return without_stack_above(&map["Fn::If"][2]);
+            }
+            let map = map.iter().map(|(key, value)| (key.clone(), without_stack_above(value)));
+            Value::Object(map.collect())
+        }
+        scalar => scalar.clone(),
+    }
+}
+
 #[test]
-fn both_forms_are_the_same_but_for_where_the_code_is() {
-    let mut nested = on_one_line(layer("infra/function.yaml"));
+fn both_forms_are_the_same_but_for_where_the_code_is_and_what_a_stack_above_gives() {
+    let mut nested = without_stack_above(&on_one_line(layer("infra/function.yaml")));
+    for name in NESTED_ONLY {
+        let remove = |nested: &mut Value, part: &str, name: &str| {
+            nested[part].as_object_mut().unwrap().remove(name)
+        };
+        assert!(remove(&mut nested, "Parameters", name).is_some(), "{name}");
+        assert!(remove(&mut nested, "Conditions", &format!("{name}Given")).is_some(), "{name}");
+    }
     let mut alone = on_one_line(&STANDALONE);
     // What people are asked for is not asked here, and a tool is told the same.
     let metadata = |template: &mut Value| template.as_object_mut().unwrap().remove("Metadata");
@@ -98,6 +130,7 @@ fn whatever_takes_a_template_takes_it() {
     for local in ["../functions", "TemplateURL", "BuildMethod", "file://"] {
         assert!(!TEXT.contains(local), "{local}");
     }
+    assert!(!TEXT.contains(PLACEHOLDER), "no stack stands above it");
 }
 
 #[test]
