@@ -53,7 +53,7 @@ async fn what_is_no_database_is_a_named_silence() {
         ("mysql", Vec::new(), false, "ConnectionFailed"),
         ("mysql", mysql_error(1129, "Host is blocked"), false, "FunctionBlocked"),
         ("mysql", mysql_error(1130, "Host is not allowed"), false, "HostNotAllowed"),
-        ("mysql", mysql_error(1040, "Too many connections"), false, "ServerRefused"),
+        ("mysql", mysql_error(1040, "Too many connections"), false, "ServerFull"),
     ] {
         let port = foreign_server(says, waits).await;
         let prober = Prober::new(engine, port, &files.authority).await;

@@ -193,7 +193,7 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
     prober.probe(address, NAME).await.ok();
     assert_failed(
         prober.probe(address, NAME).await,
-        "ServerRefused",
+        "ServerFull",
         &["1226", "raise max_connections"],
     );
 }

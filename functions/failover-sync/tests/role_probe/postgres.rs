@@ -214,7 +214,7 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
         (
             "ALTER ROLE probe CONNECTION LIMIT 0",
             "ALTER ROLE probe CONNECTION LIMIT 5",
-            "ServerRefused",
+            "ServerFull",
             "53300",
         ),
         (

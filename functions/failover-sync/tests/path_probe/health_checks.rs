@@ -1,0 +1,74 @@
+//! Whether rounds keep the health checks of an idle load balancer from getting it blocked. A check
+//! is a broken handshake to the server, a login that succeeds sets the count of its address to 0.
+
+use std::net::IpAddr;
+
+use lab::host_cache::{abort_handshake, is_blocked};
+use lab::mariadb::Options;
+use lab::nlb::ADDRESSES;
+use reconcile::path::PathState::{Refused, Writer};
+
+use crate::mariadb::Stage;
+
+/// What MySQL and MariaDB, and RDS with them, are delivered with.
+const LIMIT: u32 = 100;
+
+/// In the three minutes from one round to the next, of one check every ten seconds.
+const CHECKS: u32 = 18;
+
+/// So many rounds are an hour.
+const ROUNDS: u32 = 20;
+
+async fn stage() -> Stage {
+    let options =
+        Options { max_connect_errors: LIMIT, performance_schema: true, ..Options::default() };
+    Stage::with(&options).await
+}
+
+impl Stage {
+    async fn check(&self, zone: IpAddr, checks: u32) {
+        for number in 0..checks {
+            let refused = abort_handshake(zone, self.server.addr()).await.unwrap();
+            assert_eq!(refused, None, "check {number} from {zone}");
+        }
+    }
+
+    /// The errors in a row of each zone's address, and how often it was turned away.
+    async fn errors(&self) -> Vec<String> {
+        let asked = "SELECT IP, SUM_CONNECT_ERRORS, COUNT_HOST_BLOCKED_ERRORS \
+                     FROM performance_schema.host_cache WHERE IP LIKE '127.0.0.2_' ORDER BY IP";
+        self.server.sql(asked).await.unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+fn each(errors: u32) -> Vec<String> {
+    ADDRESSES.map(|zone| format!("{zone}\t{errors}\t0")).into()
+}
+
+#[tokio::test]
+async fn a_round_every_three_minutes_keeps_an_idle_load_balancer_from_being_blocked() {
+    let stage = stage().await;
+    for round in 1..=ROUNDS {
+        for zone in ADDRESSES {
+            stage.check(zone, CHECKS).await;
+        }
+        assert_eq!(stage.errors().await, each(CHECKS), "before round {round}");
+        stage.function.ask().await.says([Writer; 3], Some(true));
+        assert_eq!(stage.errors().await, each(0), "after round {round}");
+    }
+}
+
+/// So a check every ten seconds leaves a round a quarter of an hour.
+#[tokio::test]
+async fn a_round_after_as_many_checks_as_the_limit_comes_too_late() {
+    let stage = stage().await;
+    let [blocked, nearly, idle] = ADDRESSES;
+    stage.check(blocked, LIMIT).await;
+    stage.check(nearly, LIMIT - 1).await;
+    stage.function.ask().await.says([Refused, Writer, Writer], Some(false));
+    assert!(is_blocked(blocked, stage.server.addr()).await.unwrap(), "no round lifts a block");
+    for zone in [nearly, idle] {
+        stage.check(zone, LIMIT - 1).await;
+    }
+    stage.function.ask().await.says([Refused, Writer, Writer], Some(false));
+}
