@@ -1,12 +1,13 @@
 //! What databases say when they are asked whether they take writes, and in which sessions.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use base::report::Failure;
 use failover_sync::ports::{BoxFuture, ProbeSessions, RoleProbe};
 use reconcile::binding::Binding;
 use reconcile::claim::Role;
+use reconcile::path::{Obstacle, Server, Session};
 use tokio::time::sleep;
 
 use crate::database::Database;
@@ -99,6 +100,16 @@ impl ProbeSessions for Probing<'_> {
             let no_session =
                 || Failure { kind: "ConnectionFailed", message: "no session".to_owned() };
             ports.answer(role.ok_or_else(no_session)).await
+        })
+    }
+
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session> {
+        Box::pin(async move {
+            let address = server.ip();
+            let role = self.probe(address, name).await;
+            let identity = address.to_string();
+            role.map(|role| Server { role, identity })
+                .map_err(|failure| (Obstacle::Unreachable, failure))
         })
     }
 

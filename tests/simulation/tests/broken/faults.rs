@@ -1,6 +1,6 @@
 //! What the function knows about sources that are wrong for longer than an outage lasts.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base::database::ClusterMember;
@@ -10,6 +10,7 @@ use failover_sync::ports::{BoxFuture, Clusters, Dns, ProbeSessions, RoleProbe, T
 use reconcile::binding::{Binding, Family, TargetGroupArn};
 use reconcile::claim::Role;
 use reconcile::evidence::DnsAnswer;
+use reconcile::path::Session;
 use reconcile::target::{DescribedTarget, Target};
 use simulation::kinds::Kind;
 use simulation::lambda::Process;
@@ -184,6 +185,10 @@ impl ProbeSessions for OneQuestionSessions<'_> {
             let _turn = self.0.1.lock().await;
             self.1.probe(address, name).await
         })
+    }
+
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session> {
+        self.1.ask_anew(server, name)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

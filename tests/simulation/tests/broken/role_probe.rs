@@ -1,6 +1,6 @@
 //! What the function knows about the role probe.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use failover_sync::error::AwsError;
 use failover_sync::ports::{BoxFuture, Clusters, ProbeSessions, RoleProbe};
 use reconcile::binding::Binding;
 use reconcile::claim::Role;
+use reconcile::path::Session;
 use reconcile::target::Target;
 use simulation::campaign::Outcome;
 use simulation::check::Invariant;
@@ -72,6 +73,10 @@ impl ProbeSessions for AlteredSessions<'_> {
         })
     }
 
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session> {
+        self.0.ask_anew(server, name)
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.0.close()
     }
@@ -127,6 +132,10 @@ impl ProbeSessions for FirstSessions<'_> {
         })
     }
 
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session> {
+        self.0.ask_anew(server, name)
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.0.close()
     }
@@ -171,6 +180,10 @@ impl ProbeSessions for BalancedSessions<'_> {
             let target: Target = *ports.world().members(number).first().ok_or_else(no_session)?;
             sessions.probe(target.address, name).await
         })
+    }
+
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session> {
+        self.2.ask_anew(server, name)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
