@@ -111,6 +111,12 @@ def parsed(arguments):
         type=pair,
         help="a parameter of the template, in place of what AWS says or of a question",
     )
+    say(
+        "--path-probe",
+        action="store_true",
+        help="the function also asks the writer through the load balancer, with the login of "
+        "ProbeUser or ProbeSecretArn",
+    )
     say("--preset", metavar="NAME", help="a vendor's answers, such as starburst")
     say("--strict", action="store_true", help="AllowedCidrs are the database's subnets alone")
     say(
@@ -171,7 +177,7 @@ def run(options, out):
     settings.saved = target.answers_for(database)
     say_flags(settings, options)
     if options.target_group:
-        group.check(session, settings, database, options.target_group, not options.yes)
+        group.check(session, settings, database, options)
     aws = ReadOnly(session, ACTIONS | ACTIONS_OF_GROUP, database.region)
     fill(settings, Network(aws, settings, database), asker, options)
     settings.require_all()
@@ -231,6 +237,9 @@ def say_flags(settings, options):
         "OperationsEmail": options.email,
         **dict(options.set),
     }
+    # The function alone has the name of a load balancer in its place, which the group tells.
+    if options.path_probe and "PathProbe" in settings.template.parameters:
+        flags["PathProbe"] = "true"
     for name, value in flags.items():
         if value is not None:
             settings.say(name, questions.normal(settings, name, value))

@@ -17,13 +17,13 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 import rds_endpoint
-from preflight_checks import database, group, trail, writers
+from preflight_checks import database, group, path, trail, writers
 from preflight_checks.facts import ARN, NOTE, OK, REFUSE, UNSEEN, WARN, Facts, addresses, examine
 from read_only import ReadOnly, Unseen
 
 # All that is called.
 ACTIONS = frozenset().union(
-    *(part.ACTIONS for part in (rds_endpoint, group, database, writers, trail))
+    *(part.ACTIONS for part in (rds_endpoint, group, database, path, writers, trail))
 )
 
 EPILOG = """\
@@ -36,6 +36,7 @@ exit codes: 0 = ok and notes; 1 = warnings, or something was not seen; 2 = refus
 EXIT = {OK: 0, NOTE: 0, WARN: 1, UNSEEN: 1, REFUSE: 2}
 NOT_LOOKED = 3
 EVENTS = 2000
+GROUPS = re.compile(r"sg-[0-9a-f]{8,17}(,sg-[0-9a-f]{8,17})*")
 HOST = re.compile(r"(?=.{1,253}\.?$)[A-Za-z0-9_]([A-Za-z0-9_.:-]*[A-Za-z0-9])?\.?")
 
 
@@ -51,10 +52,12 @@ def checks(
     progress=lambda text, is_last: None,
     aliases=rds_endpoint.aliases,
     addresses=addresses,
+    path_probe=None,
 ):
     """The results of all checks; `events` 0 leaves out CloudTrail, which takes longest.
 
-    Raises `NotLooked` if the group itself cannot be looked at.
+    With the security groups of a function, `path_probe`, also whether it can ask through the load
+    balancer. Raises `NotLooked` if the group itself cannot be looked at.
     """
     facts = Facts(ReadOnly(session, ACTIONS), target_group_arn, endpoint, aliases, addresses)
     try:
@@ -68,13 +71,14 @@ def checks(
                 "credentials these are. See to the ARN, and to AWS_PROFILE"
             )
         raise NotLooked(found) from error
-    return list(examine(every(events, progress), facts))
+    return list(examine(every(events, progress, path_probe), facts))
 
 
-def every(events, progress):
+def every(events, progress, path_probe=None):
     """All checks by name, in the order in which they are shown."""
+    asked = {} if path_probe is None else {"path probe": path.check(path_probe)}
     last = {"CloudTrail": trail.check(events, progress)} if events else {}
-    return group.CHECKS | database.CHECKS | writers.CHECKS | last
+    return group.CHECKS | database.CHECKS | asked | writers.CHECKS | last
 
 
 def main(words=None, **seams):
@@ -83,7 +87,13 @@ def main(words=None, **seams):
     session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
     try:
         found = checks(
-            session, options.group, options.endpoint, options.events, progress=tell, **seams
+            session,
+            options.group,
+            options.endpoint,
+            options.events,
+            progress=tell,
+            path_probe=options.path_probe,
+            **seams,
         )
     except (NotLooked, BotoCoreError, ClientError) as error:
         print(f"error: {str(error).rstrip('.')}.", file=sys.stderr)
@@ -106,6 +116,13 @@ def arguments(words):
         metavar="ENDPOINT",
         type=host,
         help="name of the database that clients use today: an endpoint of RDS, or a CNAME of one",
+    )
+    parser.add_argument(
+        "--path-probe",
+        metavar="SECURITY-GROUPS",
+        type=groups,
+        help="also whether a function with these security groups, with commas, can ask the writer "
+        "through the load balancer",
     )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument(
@@ -135,6 +152,15 @@ def target_group(text):
     raise argparse.ArgumentTypeError(
         f"{text!r} is no ARN of a target group; it looks like "
         "arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/NAME/0123456789abcdef"
+    )
+
+
+def groups(text):
+    if GROUPS.fullmatch(text):
+        return text.split(",")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} are no IDs of security groups: give one such as sg-0123456789abcdef0, or "
+        "several with commas"
     )
 
 

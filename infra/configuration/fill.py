@@ -20,6 +20,8 @@ def fill(settings, there, asker, options):
     questions.ask_for_database(asker, settings, database)
     if options.target_group:
         group.fill_from_group(there, options.target_group)
+        if options.path_probe or probe.is_path_asked_for(settings):
+            group.fill_path(there, options.target_group)
     network.fill_vpc(there)
     questions.ask_for_vpc(asker, there)
     if options.link:
@@ -34,6 +36,7 @@ def fill(settings, there, asker, options):
     probe.fill(there)
     if probe.is_asked_for(settings):
         questions.ask_for_function(asker, there)
+        probe.look_at_path(there)
     questions.ask_for_people(asker, settings)
     settings.take_saved()
     databases.warn(settings, database)

@@ -2,23 +2,28 @@
 
 import preflight
 from configuration.settings import DEFAULT, NotPossible
-from preflight_checks.facts import ARN, REFUSE, WARN
+from preflight_checks.facts import ARN, REFUSE, WARN, forwarded
 from preflight_checks.group import DELAY
 
 ACTIONS = preflight.ACTIONS
 
 
-def check(session, settings, database, arn, is_watched):
+def check(session, settings, database, options):
     """Runs the preflight. What it refuses cannot be configured; what it warns of is shown."""
+    arn = options.target_group
     named = ARN.fullmatch(arn)
     if named and named["region"] != database.region:
         raise NotPossible(
             f"the target group is in {named['region']}, and {database.name} in {database.region}"
         )
     settings.say("TargetGroupArn", arn)
-    progress = {"progress": preflight.tell} if is_watched else {}
+    more = {} if options.yes else {"progress": preflight.tell}
+    answers = settings.saved[0] | settings.values()
+    if options.path_probe or answers.get("LoadBalancerDnsName"):
+        # The function's groups are not known yet, and with them its rules.
+        more["path_probe"] = []
     try:
-        found = preflight.checks(session, arn, database.name, **progress)
+        found = preflight.checks(session, arn, database.name, **more)
     except preflight.NotLooked as error:
         raise NotPossible(str(error)) from error
     refused = [check for check in found if check.verdict == REFUSE]
@@ -32,6 +37,22 @@ def check(session, settings, database, arn, is_watched):
         settings.hints.append(
             f"How to mend what it warns of:\npython infra/preflight.py {arn} {database.name}"
         )
+
+
+def fill_path(network, arn):
+    """Through which load balancer the function asks, and on which port."""
+    settings, balancer = network.settings, network.settings.value("LoadBalancerArn")
+    if not balancer:
+        return
+    key, source = "LoadBalancers", "DescribeLoadBalancers"
+    for found in network.all("elbv2", source, key, LoadBalancerArns=[balancer]) or []:
+        settings.put("LoadBalancerDnsName", found["DNSName"], source)
+        groups = found.get("SecurityGroups", [])
+        settings.put("LoadBalancerSecurityGroupId", "".join(groups[:1]), source)
+    key, source = "Listeners", "DescribeListeners"
+    listeners = network.all("elbv2", source, key, LoadBalancerArn=balancer) or []
+    ports = [one["Port"] for one in listeners if arn in forwarded(one)]
+    settings.put("ListenerPort", "".join(map(str, ports[:1])), source)
 
 
 def fill_from_group(network, arn):

@@ -8,7 +8,12 @@ ACTIONS = {
     "elasticloadbalancing:DescribeListeners",
 }
 # Outputs of template.yaml and infra/link.yaml, parameters of the same names here.
-OUTPUTS = ("LoadBalancerArn", "LoadBalancerSecurityGroupId", "OperationsTopicArn")
+OUTPUTS = (
+    "LoadBalancerArn",
+    "LoadBalancerDnsName",
+    "LoadBalancerSecurityGroupId",
+    "OperationsTopicArn",
+)
 PORTS = range(1, 65536)
 
 

@@ -138,7 +138,8 @@ def client_addresses(facts):
         yield (
             WARN,
             "the database sees the clients' own addresses, which its security group must let in, "
-            "and a client on a target cannot reach itself. Through PrivateLink it changes nothing",
+            "and a client on a target cannot reach itself. Through PrivateLink it changes nothing, "
+            "and the path probe does not work with it",
             attribute(facts, CLIENT, "false"),
         )
     else:

@@ -41,6 +41,15 @@ SCENARIOS = {
     "link": ("orders-archive", "--link failover-sync"),
     "link-with-a-taken-port": ("billing", "--link failover-sync"),
     "target-group": ("orders", f"--target-group @target-group --set {TOPIC}"),
+    "target-group-with-path-probe": (
+        "orders",
+        f"--target-group @target-group --set {TOPIC} --set ProbeUser=failover_sync --path-probe",
+    ),
+    "path-probe": ("orders", "--set ProbeUser=failover_sync --path-probe"),
+    "link-with-path-probe": (
+        "billing",
+        "--link failover-sync --set ProbeUser=failover_sync --path-probe",
+    ),
     "address": ("10.0.10.99", "--set DatabaseEngine=postgres"),
     "hostname": (
         "db.internal.example",

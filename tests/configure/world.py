@@ -7,6 +7,7 @@ from aws_on_loopback import REGION
 
 CREATED = datetime(2026, 11, 29, tzinfo=timezone.utc)
 ZONES = [f"{REGION}{letter}" for letter in "abc"]
+NAME = f"link-0123456789abcdef.elb.{REGION}.amazonaws.com"
 LOGIN = {"MasterUsername": "owner", "MasterUserPassword": "long-enough"}
 # What moto draws by lot, and what stands in its place in golden files: as long, and as right.
 LOTS = [
@@ -275,6 +276,7 @@ class World:
         balancer = f"{account}:loadbalancer/net/link/0123456789abcdef"
         outputs = {
             "LoadBalancerArn": balancer,
+            "LoadBalancerDnsName": NAME,
             "LoadBalancerSecurityGroupId": group,
             "OperationsTopicArn": f"arn:aws:sns:{REGION}:123456789012:link-OperationsTopic",
         }
@@ -290,6 +292,7 @@ class World:
         }
         there = {
             "LoadBalancerArn": balancer,
+            "DNSName": NAME,
             "Type": "network",
             "VpcId": self.names["main"],
             "SecurityGroups": [group],
