@@ -94,19 +94,22 @@ fn heading(svg: &mut Svg, story: &Story) {
         "A client keeps writing while its database fails over and back",
     )
     .bold();
-    let each = |of: fn(&Failover) -> Duration| {
+    let each = |of: fn(&Failover) -> Option<Duration>| {
         let each: Vec<_> = story
             .failovers
             .iter()
-            .map(|failover| format!("{:.2} s", of(failover).as_secs_f64()))
+            .filter_map(of)
+            .map(|time| format!("{:.2} s", time.as_secs_f64()))
             .collect();
         if each.is_empty() { "none that ended".to_owned() } else { each.join(" and ") }
     };
     let (confirmed, lost) = (story.acknowledged(), story.lost.len());
-    let (switches, gaps) = (each(Failover::promotion_to_switch), each(Failover::write_gap));
+    let switches = each(|failover| Some(failover.promotion_to_switch()));
+    let paths = each(Failover::promotion_to_path);
+    let gaps = each(|failover| Some(failover.write_gap()));
     let text = format!(
-        "{confirmed} writes confirmed, {lost} of them lost. From promotion to switch: {switches}. \
-         Gaps without a write: {gaps}."
+        "{confirmed} writes confirmed, {lost} lost. From promotion to switch: {switches}; through \
+         the load balancer: {paths}. Gaps without a write: {gaps}."
     );
     svg.text(28.0, 68.0, 14.0, FAINT, Anchor::Start, &text);
 }

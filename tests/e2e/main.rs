@@ -5,6 +5,7 @@
 //! DNS, the RDS API and an event. They do where it asks them.
 #![expect(clippy::print_stderr, reason = "a test of minutes says where it is")]
 
+mod path_probe;
 mod role_probe;
 
 use std::collections::BTreeSet;

@@ -274,18 +274,23 @@ impl<'run> Lab<'run> {
     /// first: what they registered, and the time until new sessions through every zone reached it.
     pub async fn path_times(&self) -> Result<Vec<(String, Duration)>> {
         let log = self.function_log(PATH_LOG_LINES).await?;
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let time = |line: Value| {
-            let took = Duration::from_millis(line["register_to_path_ms"].as_u64()?);
-            Some((line["registered"].as_str()?.to_owned(), took))
+        let time = |line: &str| {
+            let took = field(line, " register_to_path_ms=", ' ')?.parse().ok()?;
+            let registered = field(line, " registered=\"", '"')?;
+            Some((registered.to_owned(), Duration::from_millis(took)))
         };
-        Ok(lines.filter_map(time).collect())
+        Ok(log.lines().filter_map(time).collect())
     }
 
     /// The last lines of the function's log.
     pub async fn function_log(&self, lines: usize) -> Result<String> {
         deploy::function_log(self.run, &self.aws, &self.stack.function, lines).await
     }
+}
+
+/// What stands behind this beginning in a line of the log, up to this end.
+fn field<'line>(line: &'line str, begins: &str, ends: char) -> Option<&'line str> {
+    line.split_once(begins)?.1.split(ends).next()
 }
 
 /// What the template's parameters are, with a load balancer that listens on this port.
