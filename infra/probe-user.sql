@@ -15,10 +15,10 @@
 -- failover_sync. Before PostgreSQL 15 PUBLIC may also create tables in the schema "public"; REVOKE CREATE ON SCHEMA
 -- public FROM PUBLIC, in the database postgres, ends that. PostgreSQL has no REQUIRE SSL for one account: the parameter
 -- rds.force_ssl=1 (the default from PostgreSQL 15 on) refuses logins without TLS. CONNECTION LIMIT keeps a mistake from
--- using up the server's connections. It counts on each server by itself, and a failover starts about seven runs. Each
--- has one session with a server, and for up to 10 s a second one, while one that was given up still opens: 7 x 2. With the
--- path probe the run that registered and the scheduled one beside it have one more through each address of the load
--- balancer, of which it has one in each zone: 2 x 6 in a Region with six. Together that is 26.
+-- using up the server's connections. Each server counts by itself, and a failover starts about seven runs. A run has one
+-- session with a server, and for up to 10 s a second one, if it gave one up that was still opening. With the path probe it
+-- has a third one while a round lasts (5 s at most), and one through each address of the load balancer, one in each zone.
+-- So the most is 7 x (3 + zones): 42 with three zones, 63 with six. With six zones, or several functions, give more.
 --
 -- MySQL and MariaDB: an account without a GRANT has USAGE, the login and nothing more. REQUIRE SSL refuses logins
 -- without TLS. '%' allows every address; the database's security group decides who gets that far. To narrow it, give
@@ -33,11 +33,11 @@
 -- are as in the RDS user guide. Nothing here was tried on RDS and Aurora.
 
 -- A: PostgreSQL, IAM
--- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30;
+-- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 45;
 -- GRANT rds_iam TO failover_sync;
 
 -- B: PostgreSQL, password; the secret is {"username": "failover_sync", "password": "..."}
--- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30 PASSWORD 'REPLACE-THIS-PASSWORD';
+-- CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 45 PASSWORD 'REPLACE-THIS-PASSWORD';
 
 -- C: MySQL and MariaDB, IAM
 -- CREATE USER 'failover_sync'@'%' IDENTIFIED WITH AWSAuthenticationPlugin AS 'RDS' REQUIRE SSL;

@@ -409,14 +409,14 @@ fn the_accounts_may_log_in_and_nothing_more() {
         (
             "A",
             vec![
-                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30;".into(),
+                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 45;".into(),
                 "GRANT rds_iam TO failover_sync;".into(),
             ],
         ),
         (
             "B",
             vec![format!(
-                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 30 PASSWORD {password};"
+                "CREATE ROLE failover_sync LOGIN CONNECTION LIMIT 45 PASSWORD {password};"
             )],
         ),
         ("C", vec![format!("{mysql} IDENTIFIED WITH {iam} REQUIRE SSL;")]),
