@@ -1,4 +1,4 @@
-//! A link that AWS's sample and the function know, two databases behind it, and a client that writes.
+//! A link that AWS's sample and the function know, with two databases and a client that writes.
 //!
 //! Both functions hear of the same events. The sample asks DNS once at each, and so can be too
 //! early: whether it is depends on the order in which a test lets things happen.
@@ -44,7 +44,7 @@ const DEREGISTER: &str = "elasticloadbalancing:DeregisterTargets";
 const DELAY: Duration = Duration::from_secs(2);
 
 /// The function's watch after an event: time for a failover here, and the test waits for its end.
-const WATCH: Duration = Duration::from_secs(25);
+const WATCH: Duration = Duration::from_secs(20);
 
 /// A run looks at DNS every second.
 const LOOKS_DEADLINE: Duration = Duration::from_secs(20);
@@ -70,7 +70,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) events: Shell<'a>,
     databases: Pair,
     nlb: Nlb,
-    writer: Writer,
+    client: Option<Writer>,
     pub(crate) history: History,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Scene<'a> {
             gateway,
             clusters: Shell::new(run, aws, aws.rds_endpoint())?,
             events: Shell::new(run, aws, subscriptions.url())?,
-            writer: Writer::start(nlb.addr()),
+            client: None,
             history: History::record(aws.elbv2(), &link.group),
             link,
             cluster,
@@ -141,6 +141,11 @@ impl<'a> Scene<'a> {
         Ok(result)
     }
 
+    /// Lets a client write from now on.
+    pub(crate) fn write(&mut self) {
+        self.client = Some(Writer::start(self.nlb.addr()));
+    }
+
     /// What the first command of a section prints, which has warnings in the lab; on one line.
     pub(crate) async fn preflight(&self, heading: &str) -> Result<String> {
         let command = commands(heading)?.into_iter().next().context("no command")?;
@@ -152,12 +157,12 @@ impl<'a> Scene<'a> {
 
     /// The function says what it would do before the sample hears of the event with which it does
     /// the same.
-    pub(crate) async fn fail_over_and_compare(&mut self, event: ClusterEvent) -> Result<()> {
+    pub(crate) async fn fail_over_and_compare(&mut self) -> Result<()> {
         let former = self.databases.primary();
         let writer = self.promote().await?;
         self.name(writer).await?;
         self.would_switch(1, former, writer).await?;
-        self.publish(event, writer).await?;
+        self.publish(ClusterEvent::Completed, writer).await?;
         self.arrive(writer).await
     }
 
@@ -198,7 +203,7 @@ impl<'a> Scene<'a> {
     /// Publishes what RDS would, and waits until the sample has asked DNS, if it hears of it.
     async fn publish(&self, event: ClusterEvent, writer: usize) -> Result<()> {
         let (cluster, member) = (&self.cluster.id, &self.cluster.members[writer].id);
-        let before = self.calls(DESCRIBE)[1];
+        let before = self.sample_looks();
         let told = self.subscriptions.publish(self.link.aws, event, cluster, member).await?;
         ensure!(told.contains(STACK), "the function is not told: {told:?}");
         if !told.contains(sample::NAME) {
@@ -206,8 +211,8 @@ impl<'a> Scene<'a> {
         }
         // It does not describe before it has the answer of DNS.
         poll::until("the sample's look at the group", LOOKS_DEADLINE, async || {
-            let looks = self.calls(DESCRIBE)[1] - before;
-            Ok(if looks > 0 { Look::Ready(()) } else { Look::NotYet(anyhow!("no call")) })
+            let has_looked = self.sample_looks() > before;
+            Ok(if has_looked { Look::Ready(()) } else { Look::NotYet(anyhow!("no call")) })
         })
         .await
     }
@@ -290,17 +295,17 @@ impl<'a> Scene<'a> {
 
     /// A write that begins now is confirmed.
     pub(crate) async fn is_written_to(&self) -> Result<()> {
-        let now = Instant::now();
+        let (client, now) = (self.client()?, Instant::now());
         poll::until("a write", FOLLOW_DEADLINE, async || {
-            let last = self.writer.last_error().unwrap_or_default();
-            let confirmed = self.writer.first_success_after(now).is_some();
+            let last = client.last_error().unwrap_or_default();
+            let confirmed = client.first_success_after(now).is_some();
             Ok(if confirmed { Look::Ready(()) } else { Look::NotYet(anyhow!("{last}")) })
         })
         .await
     }
 
     pub(crate) async fn lost_nothing(&self) -> Result<()> {
-        let attempts = self.writer.attempts();
+        let attempts = self.client()?.attempts();
         let confirmed = attempts.iter().filter(|attempt| attempt.error.is_none()).count();
         Steps.say(&format!("{confirmed} of {} writes were confirmed", attempts.len()));
         let lost = lost(&attempts, self.address(self.databases.primary())).await?;
@@ -325,6 +330,10 @@ impl<'a> Scene<'a> {
 
     // --- What happened ---
 
+    fn client(&self) -> Result<&Writer> {
+        self.client.as_ref().context("nobody writes yet")
+    }
+
     pub(crate) fn address(&self, member: usize) -> SocketAddr {
         self.databases.address(member)
     }
@@ -333,6 +342,11 @@ impl<'a> Scene<'a> {
     pub(crate) fn writes(&self) -> [usize; 2] {
         let [registered, deregistered] = [REGISTER, DEREGISTER].map(|action| self.calls(action));
         [registered[0] + deregistered[0], registered[1] + deregistered[1]]
+    }
+
+    /// How often the sample has looked at the group.
+    pub(crate) fn sample_looks(&self) -> usize {
+        self.calls(DESCRIBE)[1]
     }
 
     /// How often the function and how often the sample has called an action.
