@@ -152,7 +152,13 @@ impl<'a, P: Ports> Run<'a, P> {
                     self.phase = Phase::Waiting;
                     let pause = self.poll_policy.pause(&self.evidence, began.elapsed(), self.now());
                     self.poll_during(sleep(back_off)).await;
-                    self.wait(pause).await;
+                    // A switch by role leaves questions open: if it is not made, their answers
+                    // must not hurry the next look.
+                    if self.would_switch() {
+                        self.poll_during(sleep(pause)).await;
+                    } else {
+                        self.wait(pause).await;
+                    }
                 }
             }
         }
@@ -230,6 +236,11 @@ impl<'a, P: Ports> Run<'a, P> {
         // Without an event, nothing that is only observed will become right by looking longer.
         let is_over = self.watch.is_expired(now) || is_done && !self.watch.has_event();
         Ok(if is_over { Next::End } else { Next::ObserveAgain })
+    }
+
+    /// Whether the last verdict was a switch that is only observed.
+    fn would_switch(&self) -> bool {
+        self.last_told.as_ref().is_some_and(|(.., observed)| observed.is_some())
     }
 
     fn record_in_sync(&mut self, now: DateTime<Utc>) -> Next {

@@ -144,11 +144,10 @@ impl Round {
         let told = self.through.iter().filter_map(|(address, session)| {
             let text = match session.as_ref()? {
                 Ok(server) if server == writer => return None,
-                Ok(server) => format!(
-                    "leads to {}, and takes writes: {}",
-                    server.identity,
-                    server.role == Role::Writer
-                ),
+                Ok(Server { role: Role::Writer, identity }) => {
+                    format!("leads to {identity}, which takes writes too")
+                }
+                Ok(Server { role, identity }) => format!("leads to {identity}, a {role}"),
                 Err((Obstacle::Blocked, _)) => BLOCKED.to_owned(),
                 Err((_, failure)) => failure.message.clone(),
             };

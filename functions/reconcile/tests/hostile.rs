@@ -139,6 +139,12 @@ fn any_login() -> impl Strategy<Value = String> {
     prop_oneof![proptest::sample::select(likely.to_vec()).prop_map(str::to_owned), any::<String>()]
 }
 
+/// A load balancer's name and port, or anything at all.
+fn any_path() -> impl Strategy<Value = String> {
+    let likely = ["nlb.elb.eu-west-1.amazonaws.com:5432", "nlb", "10.0.0.7:5432", ":0", " "];
+    prop_oneof![proptest::sample::select(likely.to_vec()).prop_map(str::to_owned), any::<String>()]
+}
+
 fn any_mode() -> impl Strategy<Value = String> {
     let known = proptest::sample::select(vec!["act", "observe", "Act", "", "dry-run"]);
     prop_oneof![known.prop_map(str::to_owned), any::<String>()]
@@ -162,9 +168,10 @@ fn variables() -> impl Strategy<Value = Values> {
         seconds(),
         login(),
         login(),
+        some(0.3, any_path().boxed()),
         some(0.2, any::<String>().boxed()),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h, i)| [a, b, c, d, e, f, g, h, i])
+        .prop_map(|(a, b, c, d, e, f, g, h, i, j)| [a, b, c, d, e, f, g, h, i, j])
 }
 
 /// With these bindings and nothing else.

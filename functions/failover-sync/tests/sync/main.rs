@@ -6,6 +6,7 @@ mod calls;
 mod endpoints;
 mod hanging;
 mod observing;
+mod path;
 mod pressure;
 mod role_probe;
 mod watches;

@@ -1,9 +1,11 @@
 //! A function that observes: it does all that an acting one does, and writes nothing.
 
+use reconcile::claim::Role;
 use reconcile::plan::Mode;
 use serde_json::json;
 
 use super::hanging::report_of;
+use super::role_probe::{FakeDatabases, probing, run_once};
 use super::watches::{event, later, watch};
 use super::*;
 
@@ -124,4 +126,18 @@ async fn a_time_limit_within_a_watch_cuts_it_short_and_is_no_error() {
     let synchronizer = world.synchronizer(&[("db", "cluster")]);
     let report = report_of(synchronizer.run(&completed(&world), deadline).await);
     assert_eq!((report.state, report.cut_short), (State::WouldUpdate, true), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_by_role_that_is_only_observed_is_looked_at_in_the_watchs_own_pace() {
+    let world = observing(failed_over());
+    let databases = FakeDatabases::default();
+    databases.set_role("10.0.0.1", Ok(Role::Reader));
+    databases.set_role("10.0.0.2", Ok(Role::Writer));
+    let synchronizer = probing(&world, "cluster", &databases);
+    let report = run_once(&synchronizer, &completed(&world)).await;
+    assert_eq!(report.state, State::WouldUpdate, "{report:?}");
+    let looks = report.observations;
+    assert!((60..=400).contains(&looks), "{looks} looks in {:?}", report.elapsed);
+    assert!(world.count("lookup db.example") <= 400, "{}", world.count("lookup db.example"));
 }

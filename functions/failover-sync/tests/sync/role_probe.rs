@@ -1,19 +1,24 @@
 //! When the databases are asked, and what their silence costs: nothing.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard};
 
 use base::report::Failure;
 use failover_sync::ports::{BoxFuture, ProbeSessions, RoleProbe};
 use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
+use reconcile::config::Config;
+use reconcile::path::{Obstacle, Server, Session};
 
 use super::*;
 
 /// Databases that say what they are told to; an address without an answer never answers.
 #[derive(Clone)]
 pub(crate) struct FakeDatabases(Arc<Mutex<FakeState>>);
+
+/// The load balancer's listener.
+pub(crate) const LISTENER: u16 = 6432;
 
 impl Default for FakeDatabases {
     fn default() -> FakeDatabases {
@@ -25,8 +30,12 @@ impl Default for FakeDatabases {
 }
 
 #[derive(Default)]
-struct FakeState {
+pub(crate) struct FakeState {
     roles: HashMap<IpAddr, Result<Role, &'static str>>,
+    /// To which database a zone of the load balancer leads, or what keeps sessions out there.
+    pub(crate) zones: HashMap<IpAddr, Result<&'static str, Obstacle>>,
+    /// Who was asked in a session of its own, and when.
+    pub(crate) asked_anew: Vec<(SocketAddr, String, Instant)>,
     probed: Vec<(IpAddr, String)>,
     open: i32,
     /// How often what to log in with was fetched, and what came of it; nothing ever does of `None`.
@@ -35,7 +44,7 @@ struct FakeState {
 }
 
 impl FakeDatabases {
-    fn state(&self) -> MutexGuard<'_, FakeState> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, FakeState> {
         self.0.lock().unwrap()
     }
 
@@ -86,6 +95,33 @@ impl ProbeSessions for FakeDatabases {
         })
     }
 
+    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session> {
+        Box::pin(async move {
+            let reached = {
+                let mut state = self.state();
+                state.asked_anew.push((server, name.to_owned(), Instant::now()));
+                match state.zones.get(&server.ip()) {
+                    Some(zone) if server.port() == LISTENER => {
+                        zone.map(|database| database.parse::<IpAddr>().unwrap())
+                    }
+                    _ if server.port() == LISTENER => Err(Obstacle::Unreachable),
+                    _ => Ok(server.ip()),
+                }
+            };
+            let answer = reached.and_then(|database| {
+                let role = self.state().roles.get(&database).cloned();
+                let role = role.unwrap_or(Err("Timeout")).map_err(|_| Obstacle::Unreachable)?;
+                Ok(Server { role, identity: database.to_string() })
+            });
+            if answer == Err(Obstacle::Unreachable) {
+                sleep(Duration::from_secs(5)).await;
+            }
+            answer.map_err(|obstacle| {
+                (obstacle, Failure { kind: "Timeout", message: format!("{obstacle:?}") })
+            })
+        })
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { self.state().open -= 1 })
     }
@@ -97,14 +133,25 @@ pub(crate) fn probing(
     kind: &str,
     databases: &FakeDatabases,
 ) -> Arc<Synchronizer<(World, World, World, World)>> {
+    probing_as(world, kind, databases, |_| {})
+}
+
+/// The same, with a configuration that is changed so.
+pub(crate) fn probing_as(
+    world: &World,
+    kind: &str,
+    databases: &FakeDatabases,
+    change: impl FnOnce(&mut Config),
+) -> Arc<Synchronizer<(World, World, World, World)>> {
     let mut config = world.config(&[("db", kind)]);
     config.bindings[0].engine = Some(Engine::Postgres);
+    change(&mut config);
     let [dns, groups, topology, clock] = [(); 4].map(|()| world.clone());
     let synchronizer = Synchronizer::new(config, dns, groups, topology, clock);
     Arc::new(synchronizer.with_role_probe(Arc::new(databases.clone())))
 }
 
-async fn run_once(
+pub(crate) async fn run_once(
     synchronizer: &Arc<Synchronizer<(World, World, World, World)>>,
     trigger: &Trigger,
 ) -> BindingReport {

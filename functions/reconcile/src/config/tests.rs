@@ -372,3 +372,50 @@ fn more_dns_servers_than_a_lookup_has_time_for_are_refused() {
         );
     }
 }
+
+#[test]
+fn the_load_balancers_name_and_port_are_taken_with_a_login_for_one_database() {
+    let one = binding("engine", "postgres".into());
+    let two = {
+        let mut both: Vec<Value> = serde_json::from_str(&one).expect("an array");
+        let mut second = both[0].clone();
+        second["name"] = "second".into();
+        second["targetGroupArn"] = ARN.replace("/db/", "/second/").into();
+        both.push(second);
+        Value::from(both).to_string()
+    };
+    let with = |bindings: &str, path: &str, user: &str| {
+        parse(&[("BINDINGS", bindings), ("PROBE_PATH", path), ("PROBE_USER", user)])
+            .map(|config| config.path.map(|path| path.to_string()))
+            .map_err(|error| error.to_string())
+    };
+    const NLB: &str = "link-0a1b.elb.eu-west-1.amazonaws.com";
+    for (path, expected) in [
+        (format!("{NLB}:5432"), Some(format!("{NLB}:5432"))),
+        (format!(" {}.:6432\n", NLB.to_uppercase()), Some(format!("{NLB}:6432"))),
+        (" ".to_owned(), None),
+    ] {
+        assert_eq!(with(&one, &path, "probe"), Ok(expected), "{path:?}");
+    }
+    for (bindings, path, user, expected) in [
+        (&one, NLB, "probe", "has no port"),
+        (&one, &format!("{NLB}:"), "probe", "does not end in a port"),
+        (&one, &format!("{NLB}:0"), "probe", "does not end in a port"),
+        (&one, &format!("{NLB}:65536"), "probe", "does not end in a port"),
+        (&one, ":5432", "probe", "\"\" is not a host name"),
+        (&one, &format!("https://{NLB}:443"), "probe", "is not a host name"),
+        (&one, "10.0.0.7:5432", "probe", "each zone has another"),
+        (&one, "[fd00::7]:5432", "probe", "is not a host name"),
+        (&two, &format!("{NLB}:5432"), "probe", "2 bindings have an \"engine\""),
+        (
+            &binding("port", 5432.into()),
+            &format!("{NLB}:5432"),
+            "",
+            "there is no login to ask with",
+        ),
+    ] {
+        let message = with(bindings, path, user).expect_err(path);
+        assert!(message.contains("PROBE_PATH: ") && message.contains(expected), "{message}");
+        assert!(message.starts_with("1 mistake in"), "{message}");
+    }
+}

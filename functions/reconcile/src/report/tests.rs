@@ -5,6 +5,7 @@ use crate::binding::Kind;
 use crate::binding::tests::binding;
 use crate::claim::Witness;
 use crate::evidence::DnsAnswer;
+use crate::path::Server;
 use crate::target::tests::described;
 
 const WRITES: Option<Role> = Some(Role::Writer);
@@ -338,4 +339,52 @@ fn a_reason_begins_with_its_rule_and_names_the_databases() {
             (is_contradiction, text.to_owned())
         );
     }
+}
+
+#[test]
+fn what_consumers_see_is_told_where_it_was_asked_and_counted_where_something_follows() {
+    let server = |identity: &str| Server { role: Role::Writer, identity: identity.into() };
+    let round = |identity: &str, is_confirmed| Round {
+        began: DateTime::UNIX_EPOCH,
+        answered: DateTime::UNIX_EPOCH,
+        writer: Ok(server("new")),
+        through: [(ip(9), Some(Ok(server(identity))))].into(),
+        is_confirmed,
+        unresolved: None,
+    };
+    let seconds = Duration::from_secs;
+    let followed = Followed { registration: seconds(75), event: Some(seconds(99)) };
+    for (rounds, state, note, up) in [
+        (vec![round("new", false)], "writer", Value::Null, json!(1)),
+        (
+            vec![round("old", true)],
+            "other",
+            json!("10.0.0.9: leads to old, which takes writes too"),
+            json!(0),
+        ),
+        // The database went away itself.
+        (
+            vec![round("new", false), round("old", false)],
+            "other",
+            json!("10.0.0.9: leads to old, which takes writes too"),
+            Value::Null,
+        ),
+    ] {
+        let report = report(|report| {
+            rounds.iter().for_each(|round| report.record_path(round, None));
+        });
+        let result = serde_json::to_value(&report).expect("JSON");
+        assert_eq!((&result["path"], &result["pathNote"]), (&json!({"10.0.0.9": state}), &note));
+        assert_eq!((&metrics(&report)["PathUp"], result.get("registerToPathMs")), (&up, None));
+    }
+    let report = report(|report| report.record_path(&round("new", false), Some(followed)));
+    let result = serde_json::to_value(&report).expect("JSON");
+    assert_eq!(
+        (&result["registerToPathMs"], &result["eventToPathMs"]),
+        (&75e3.into(), &99e3.into())
+    );
+    assert_eq!(metrics(&report)["PathLatency"], 75e3);
+    let unasked = super::tests::report(|_| {});
+    let result = serde_json::to_value(&unasked).expect("JSON");
+    assert!(result.get("path").is_none() && metrics(&unasked).get("PathUp").is_none());
 }
