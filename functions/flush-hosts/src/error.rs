@@ -122,7 +122,7 @@ mod tests {
             (1129, "FunctionBlocked", "it blocks this function's own address"),
             (1130, "HostNotAllowed", "the function's subnets"),
             (1290, "ServerRefused", "read_only"),
-            (1040, "ServerRefused", "max_connections"),
+            (1040, "ServerFull", "max_connections"),
             (1064, "ServerRefused", "its version"),
             (3118, "ServerRefused", "error 3118, \"no\""),
         ] {
