@@ -29,6 +29,10 @@ use tokio::time::Instant;
 /// A dry run is one look at DNS, the target group and perhaps the RDS API.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// It takes a login and a way to the load balancer, which only the function has.
+const PATH_NOTE: &str = "what consumers see is asked by the function alone: \"path\" in the last line \
+    \"reconciled\" of its log that has one, and the metric PathUp";
+
 /// One look with the configuration of a deployed function, given by its name or ARN.
 ///
 /// # Errors
@@ -37,14 +41,22 @@ pub async fn look(aws: &SdkConfig, function: &str) -> Result<Report> {
     let variables = variables(&LambdaClient::new(aws), function).await?;
     let config =
         Config::parse(|name| variables.get(name).cloned()).context("the function's environment")?;
+    let asks_path: Vec<String> = { config.bindings.iter() }
+        .filter(|binding| config.path.is_some() && binding.engine.is_some())
+        .map(|binding| binding.name.clone())
+        .collect();
     let resolver = Resolver::new(&config.dns_servers).context("the function's DNS servers")?;
     let (groups, topology) = (Elbv2(Elbv2Client::new(aws)), Rds::new(aws));
     let synchronizer = Arc::new(Synchronizer::new(config, resolver, groups, topology, SystemClock));
     let trigger = Trigger { dry_run: true, ..Trigger::default() };
-    match synchronizer.run(&trigger, Instant::now() + LIMIT).await {
-        Ok(report) | Err(RunError::Bindings(report)) => Ok(report),
-        Err(refused) => Err(refused.into()),
+    let mut report = match synchronizer.run(&trigger, Instant::now() + LIMIT).await {
+        Ok(report) | Err(RunError::Bindings(report)) => report,
+        Err(refused) => return Err(refused.into()),
+    };
+    for binding in report.bindings.iter_mut().filter(|it| asks_path.contains(&it.binding)) {
+        binding.path_note = Some(PATH_NOTE.to_owned());
     }
+    Ok(report)
 }
 
 async fn variables(lambda: &LambdaClient, function: &str) -> Result<HashMap<String, String>> {

@@ -31,10 +31,10 @@ pub fn render(report: &Report) -> String {
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));
     }
-    let explained = report
-        .bindings
-        .iter()
-        .filter_map(|binding| Some(format!("{}: {}", binding.binding, why(binding)?)));
+    let explained = report.bindings.iter().flat_map(|binding| {
+        let told = [why(binding), binding.path_note.clone()].into_iter().flatten();
+        told.map(|text| format!("{}: {text}", binding.binding))
+    });
     let table = table.lines().map(|line| line.trim_end().to_owned());
     let attention = explained.collect::<Vec<_>>();
     let mode = match report.mode {
@@ -150,6 +150,13 @@ writer   orders.cluster-c1.eu-west-1.rds.amazonaws.com  10.0.0.2  -        10.0.
                 }),
                 "waiting",
                 "writer: no-answer: DNS does not answer",
+            ),
+            (
+                Box::new(|binding: &mut BindingReport| {
+                    binding.path_note = Some("asked by the function alone".into());
+                }),
+                "in-sync",
+                "writer: asked by the function alone",
             ),
         ] {
             let shown = render(&binding(change));
