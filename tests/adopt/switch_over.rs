@@ -53,7 +53,7 @@ async fn switch_over(run: &Run) -> Result<()> {
     scene.is_written_to().await?;
     ensure!(scene.history.changes().len() == before, "{:?}", scene.history.changes());
 
-    Steps::begin("the function follows a failover, and the sample sleeps");
+    Steps::begin("the function follows a failover, and the sample does nothing");
     let writer = scene.promote().await?;
     scene.name(writer).await?;
     scene.arrive(writer).await?;
