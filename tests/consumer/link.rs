@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
 use failover_sync::dns::Resolver;
 use failover_sync::elbv2::Elbv2;
 use failover_sync::error::RunError;
@@ -15,7 +14,7 @@ use failover_sync::ports::{Dns, SystemClock};
 use failover_sync::rds::Rds;
 use failover_sync::sync::Synchronizer;
 use lab::aurora::Cluster;
-use lab::aws::{Aws, members};
+use lab::aws::{Aws, members, target_group};
 use lab::dns::{Answer, DnsServer};
 use lab::nlb::Nlb;
 use lab::postgres::{ADDRESSES, Pair, USER};
@@ -77,7 +76,7 @@ impl<'a> Provider<'a> {
         for (member, address) in cluster.members.iter().zip(ADDRESSES) {
             dns.set(&member.endpoint, Answer::addresses([address]));
         }
-        let group = target_group(aws, "link", databases.port()).await?;
+        let group = target_group(&aws.elbv2(), "link", databases.port()).await?;
         let nlb = Nlb::start(aws.elbv2(), &group, Duration::from_secs(2)).await?;
         let provider = Self { aws, cluster, databases, authority, dns, group, nlb };
         provider.name_writer(0);
@@ -134,21 +133,6 @@ impl<'a> Provider<'a> {
             SystemClock,
         )))
     }
-}
-
-async fn target_group(aws: &Aws, name: &str, port: u16) -> Result<String> {
-    let group =
-        aws.elbv2().create_target_group().name(name).protocol(ProtocolEnum::Tcp).port(port.into());
-    let group = group
-        .target_type(TargetTypeEnum::Ip)
-        .vpc_id("vpc-00000001")
-        .send()
-        .await
-        .context("a target group")?;
-    group.target_groups()[0]
-        .target_group_arn()
-        .map(str::to_owned)
-        .context("the target group has no ARN")
 }
 
 /// One run of the function.
@@ -291,7 +275,7 @@ async fn in_the_functions_vpc(provider: &Provider<'_>) -> Result<()> {
     ensure!(held == BTreeSet::from([writer]), "the group holds {held:?}");
 
     // An empty group waits for the RDS API; after half a minute only AllowedCidrs would help.
-    let empty = target_group(provider.aws, "empty", provider.databases.port()).await?;
+    let empty = target_group(&provider.aws.elbv2(), "empty", provider.databases.port()).await?;
     let narrow = look(&provider.function(&zone, &empty, DATABASE_SUBNETS)?).await?;
     ensure!(
         narrow.error.is_some_and(|error| error.kind == "AddressRefused"),

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use aws_sdk_elasticloadbalancingv2 as elbv2;
+use aws_sdk_elasticloadbalancingv2::types::{ProtocolEnum, TargetTypeEnum};
 use aws_sdk_lambda as lambda;
 use aws_sdk_rds as rds;
 use aws_sdk_secretsmanager as secrets;
 use aws_sdk_sns as sns;
 use tokio::net::TcpStream;
 
+use crate::deploy::VPC;
 use crate::gateway::Gateway;
 use crate::process::{Process, Program, free_port};
 use crate::workspace::{Run, root, venv_program};
@@ -174,6 +176,15 @@ impl Aws {
     pub fn sns(&self) -> sns::Client {
         client!(sns, &self.endpoint)
     }
+}
+
+/// Makes an empty target group of addresses, and returns its ARN.
+pub async fn target_group(elbv2: &elbv2::Client, name: &str, port: u16) -> Result<String> {
+    let group = elbv2.create_target_group().name(name).protocol(ProtocolEnum::Tcp);
+    let group = group.port(port.into()).target_type(TargetTypeEnum::Ip).vpc_id(VPC);
+    let answer = group.send().await.with_context(|| format!("create the target group {name}"))?;
+    let arn = answer.target_groups().first().and_then(|group| group.target_group_arn());
+    arn.map(str::to_owned).with_context(|| format!("the target group {name} has no ARN"))
 }
 
 /// The targets that a group holds: all but those that drain.

@@ -28,7 +28,7 @@ pub use install::PAM_SERVICE;
 /// The name that the servers' certificates are for, and that resolves to where they listen.
 pub const NAME: &str = "localhost";
 
-/// Where the servers listen.
+/// Where the servers listen that are not to listen elsewhere.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A server answers within this; it takes a fifth of a second on an idle machine.
@@ -48,6 +48,8 @@ pub struct Options {
     pub max_connect_errors: u32,
     /// Whether it can ask a client for its password in clear text, as RDS does for IAM tokens.
     pub clear_text_login: bool,
+    /// Where it listens, if not on a free port of 127.0.0.1.
+    pub addr: Option<SocketAddr>,
 }
 
 /// How a server proves who it is.
@@ -70,6 +72,16 @@ impl Default for Options {
             tls: Tls::Proper,
             max_connect_errors: 5,
             clear_text_login: false,
+            addr: None,
+        }
+    }
+}
+
+impl Options {
+    fn addr(&self) -> Result<SocketAddr> {
+        match self.addr {
+            Some(addr) => Ok(addr),
+            None => Ok(SocketAddr::new(ADDRESS, free_port(&[ADDRESS])?)),
         }
     }
 }
@@ -98,7 +110,7 @@ impl Server {
         let data = directory.join("data");
         install::empty_database(run, &data).await?;
         let tls = certificate(options.tls, &directory)?;
-        let addr = SocketAddr::new(ADDRESS, free_port(&[ADDRESS])?);
+        let addr = options.addr()?;
         let socket = directory.join("socket");
         let fixture = if options.clear_text_login {
             Some(install::clear_text_login(&directory)?)

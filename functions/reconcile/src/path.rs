@@ -93,7 +93,8 @@ pub struct Round {
     pub answered: DateTime<Utc>,
     /// The one registered target that takes writes, asked directly before; or why there is none.
     pub writer: Result<Server, String>,
-    /// What came of each address; absent if it was not asked.
+    /// What came of each address; absent if it was not asked, although there is a writer because
+    /// that would do harm ([`PathHistory::was_untrusted`]).
     pub through: BTreeMap<IpAddr, Option<Session>>,
     /// Whether the writer, asked directly once more, was still the same; asked if it matters.
     pub is_confirmed: bool,
@@ -141,6 +142,9 @@ impl Round {
         {
             return Some(SILENCE.to_owned());
         }
+        if self.through.values().all(Option::is_none) {
+            return Some(UNTRUSTED.to_owned());
+        }
         let told = self.through.iter().filter_map(|(address, session)| {
             let text = match session.as_ref()? {
                 Ok(server) if server == writer => return None,
@@ -182,6 +186,10 @@ const SILENCE: &str = "no address of the load balancer answers, while the databa
     the load balancer from the database), or only this function is kept out: the load balancer's \
     security group must admit the function's on the listener's port, and the function's must let \
     it out there";
+
+const UNTRUSTED: &str = "not asked: through the load balancer the server's certificate was refused, \
+    and each broken handshake counts against its consumers (error 1129): give the endpoint of the \
+    database that the certificate is for, or its authority in CA_BUNDLE; the next process asks again";
 
 const BLOCKED: &str = "the server blocks the load balancer's address in this zone (error 1129), \
     and with it every consumer there: empty its host cache (infra/mysql.md, flush-hosts)";

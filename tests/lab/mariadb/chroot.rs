@@ -1,14 +1,13 @@
 //! MySQL from a directory tree of its own: distributions rarely have it beside MariaDB.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use super::{ADDRESS, Options, Server, arguments, certificate, path};
-use crate::process::{Program, free_port, is_root};
+use super::{Options, Server, arguments, certificate, path};
+use crate::process::{Program, is_root};
 use crate::progress::Quiet;
 use crate::workspace::Run;
 
@@ -41,7 +40,7 @@ pub(super) async fn start(run: &Run, tree: &Path, options: &Options) -> Result<S
         initialize.args(["--initialize-insecure", "--user=root", "--secure-file-priv=NULL"]);
     initialize.run(run, &Quiet).await?;
 
-    let addr = SocketAddr::new(ADDRESS, free_port(&[ADDRESS])?);
+    let addr = options.addr()?;
     let socket = inside.join("socket");
     let program = mysqld().args(arguments(options, addr, &inside, &tls));
     let process =

@@ -120,7 +120,7 @@ where
                 Ok(()) => (vec![(0, Done::NotInSync)], None),
                 Err(error) => (Vec::new(), Some(error)),
             };
-            Ending { claims, error }
+            Ending::new(claims, error)
         })
     }
 }

@@ -27,6 +27,7 @@ pub fn strategies() -> Vec<Arc<dyn Strategy>> {
 pub fn strategies_in(kind: Kind) -> Vec<Arc<dyn Strategy>> {
     match kind {
         Kind::Writer => strategies(),
+        _ if kind.has_path() => vec![Arc::new(WithRoleProbe)],
         _ if kind.can_probe_role() => vec![Arc::new(Ours), Arc::new(WithRoleProbe)],
         _ => vec![Arc::new(Ours)],
     }

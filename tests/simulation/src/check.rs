@@ -1,5 +1,6 @@
 //! The invariants, checked at every write and at the end of every invocation and world.
 
+pub mod path;
 mod roles;
 mod several;
 mod unanswered;
@@ -15,6 +16,7 @@ use reconcile::binding;
 use reconcile::claim::Role;
 use reconcile::target::{Addresses, DescribedTarget, Target, TargetState};
 
+use crate::check::path::PathAudit;
 use crate::database::Host;
 use crate::dice::Moment;
 use crate::kinds::Kind;
@@ -55,6 +57,15 @@ pub enum Invariant {
     RdsApiCounts,
     /// 14: no address is registered whose database said a moment ago that it is read only.
     ReaderIsNotRegistered,
+    /// 15: `PathUp` is not 1 while an address of the load balancer, which DNS names or the process
+    /// knows from before, leads only elsewhere than to the registered writer.
+    PathIsUp,
+    /// 16: `PathUp` is not 0 while all lead to it alone: a database may be down by itself.
+    PathIsNotDown,
+    /// 17: `PathLatency` is that of the last registration, and at most a probe's interval more.
+    PathLatencyIsTrue,
+    /// 18: so many sessions a minute are opened through an address, and with a database.
+    PathSessionsBounded,
 }
 
 impl fmt::Display for Invariant {
@@ -82,6 +93,10 @@ impl fmt::Display for Invariant {
             Invariant::ReaderIsNotRegistered => {
                 "14 (no database is registered that said a moment ago that it is read only)"
             }
+            Invariant::PathIsUp => "15 (PathUp is not 1 while an address leads elsewhere)",
+            Invariant::PathIsNotDown => "16 (PathUp is not 0 while all lead to the writer)",
+            Invariant::PathLatencyIsTrue => "17 (PathLatency is what it took)",
+            Invariant::PathSessionsBounded => "18 (so many sessions a minute at most)",
         })
     }
 }
@@ -147,6 +162,8 @@ pub struct Audit {
     pub answered_since: Option<Moment>,
     /// What each witness said last, for the trace.
     pub last_answers: BTreeMap<String, String>,
+    /// What it asked through the load balancer.
+    pub(crate) path: PathAudit,
     /// What it does for each binding.
     pub bindings: Vec<BindingAudit>,
 }
@@ -171,6 +188,24 @@ pub struct BindingAudit {
 }
 
 impl Audit {
+    /// Of the next invocation of the same process.
+    pub(crate) fn next(self, invocation: u64, dies_at: Option<u32>) -> Audit {
+        let Audit { unanswered_at, located, told, named, answered_since, path, bindings, .. } =
+            self;
+        let path = path.next();
+        Audit {
+            invocation,
+            dies_at,
+            unanswered_at,
+            located,
+            told,
+            named,
+            answered_since,
+            path,
+            ..Audit::new(bindings.len())
+        }
+    }
+
     /// Of a process that has done nothing for so many bindings.
     pub fn new(bindings: usize) -> Audit {
         Audit { bindings: vec![BindingAudit::default(); bindings], ..Audit::default() }

@@ -42,6 +42,9 @@ pub enum Topic {
     /// What is wrong with the sources in some worlds; whether a name server fails: second; how long
     /// it takes: invocation, call.
     Fault,
+    /// What the load balancer is like: 0; how late a zone follows: 1, or 2 and the zone, moment,
+    /// what is followed; which zones DNS lacks: 100 and the zone, resolver, refill.
+    Path,
 }
 
 impl Dice {

@@ -7,6 +7,7 @@
 pub mod database;
 pub mod faults;
 pub mod kinds;
+pub mod path;
 
 use fastrand::Rng;
 

@@ -11,6 +11,7 @@ use reconcile::claim::Role;
 use crate::database::{Change, Database, Host, What};
 use crate::dice::{Dice, Moment, SECOND, Topic, chance};
 use crate::distributions::faults as d;
+use crate::distributions::path as dp;
 use crate::kinds::Kind;
 
 /// What is wrong in a world.
@@ -28,6 +29,8 @@ pub struct Faults {
     flags: Vec<(Range<Moment>, Flags)>,
     /// What the databases do after a switchover.
     grudges: Vec<Grudge>,
+    /// When a writer lets nobody in, and stays the writer.
+    lapses: Vec<Lapse>,
 }
 
 /// The second of two name servers.
@@ -80,6 +83,23 @@ struct Grudge {
     from: Moment,
 }
 
+/// A time in which the writer lets nobody in.
+#[derive(Debug)]
+struct Lapse {
+    host: Host,
+    range: Range<Moment>,
+    what: Shut,
+}
+
+/// Why a writer lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// It restarts.
+    Restart,
+    /// All its connections are taken.
+    Full,
+}
+
 impl Faults {
     /// What is wrong in a world of this kind.
     pub(crate) fn new(kind: Kind, database: &Database, dice: Dice) -> Faults {
@@ -111,6 +131,7 @@ impl Faults {
                 Faults { flags: flags(database, rng), ..none }
             }
             Kind::BlueTakesWrites => Faults { grudges: grudges(database, rng), ..none },
+            Kind::Path => Faults { lapses: lapses(database, rng), ..none },
             _ => none,
         }
     }
@@ -119,6 +140,7 @@ impl Faults {
     pub(crate) fn over(&self) -> Moment {
         let ends = self.silences.iter().map(|silence| silence.end);
         let ends = ends.chain(self.flags.iter().map(|(range, _)| range.end));
+        let ends = ends.chain(self.lapses.iter().map(|lapse| lapse.range.end));
         let ends = ends
             .chain(self.grudges.iter().flat_map(|grudge| [grudge.blue_until, grudge.green_until]));
         let stale = match self.second {
@@ -192,7 +214,20 @@ impl Faults {
         let is_shut = |grudge: &Grudge| {
             grudge.green.contains(&host) && (grudge.from..grudge.green_until).contains(&at)
         };
-        role.filter(|_| !self.grudges.iter().any(is_shut))
+        role.filter(|_| !self.grudges.iter().any(is_shut) && self.shut(host, at).is_none())
+    }
+
+    /// Why the database of this host lets nobody in, if it is the writer and does not.
+    pub(crate) fn shut(&self, host: Host, at: Moment) -> Option<Shut> {
+        let is_now = |lapse: &&Lapse| lapse.host == host && lapse.range.contains(&at);
+        self.lapses.iter().find(is_now).map(|lapse| lapse.what)
+    }
+
+    /// How often the database of this host restarted by itself.
+    pub(crate) fn restarts(&self, host: Host, at: Moment) -> usize {
+        let is_over = |lapse: &&Lapse| lapse.host == host && lapse.range.end <= at;
+        let over = self.lapses.iter().filter(is_over);
+        over.filter(|lapse| lapse.what == Shut::Restart).count()
     }
 
     /// Whether the database of this host says that it takes writes, whatever has become of it.
@@ -245,6 +280,9 @@ impl Faults {
                 grudge.green.iter().map(|host| name(*host).to_string()).collect();
             tell(grudge.from, grudge.green_until, format!("{} let nobody in", green.join(", ")));
         }
+        for Lapse { host, range, what } in &self.lapses {
+            tell(range.start, range.end, format!("{} lets nobody in: {what:?}", name(*host)));
+        }
         story
     }
 
@@ -277,6 +315,19 @@ fn flags(database: &Database, rng: &mut Rng) -> Vec<(Range<Moment>, Flags)> {
         flags.push((from..change.topology.max(change.moved) + d::flags_clear(rng), kind));
     }
     flags
+}
+
+/// After a change, and before the next one.
+fn lapses(database: &Database, rng: &mut Rng) -> Vec<Lapse> {
+    let changes = &database.changes;
+    let next = |number: usize| changes.get(number + 1).map_or(Moment::MAX, |next| next.started);
+    let drawn = changes.iter().enumerate().filter_map(|(number, change)| {
+        let Range { start, end } = dp::lapse(rng)?;
+        let what = if chance(rng, dp::FULL) { Shut::Full } else { Shut::Restart };
+        let range = change.completed + start..next(number).min(change.completed + end);
+        Some(Lapse { host: change.to, range, what })
+    });
+    drawn.filter(|lapse| !lapse.range.is_empty()).collect()
 }
 
 fn grudges(database: &Database, rng: &mut Rng) -> Vec<Grudge> {

@@ -60,6 +60,9 @@ pub enum Kind {
     /// says that it takes writes. A process that long heard DNS and the RDS API name another has to
     /// say that it waits.
     BlueTakesWrites,
+    /// As `writer`, behind a load balancer that follows late, zone by zone, and is asked where it
+    /// leads; a cluster has one to fifteen members, and its writer restarts or is full at times.
+    Path,
 }
 
 /// What a database is.
@@ -96,7 +99,7 @@ impl Kind {
 
     /// The kinds that came later, mostly with a source that is wrong for longer than an outage. The
     /// draws for the others stay what they were.
-    pub const LATER: [Kind; 8] = [
+    pub const LATER: [Kind; 9] = [
         Kind::Custom,
         Kind::HangingDns,
         Kind::TwoDnsServers,
@@ -105,6 +108,7 @@ impl Kind {
         Kind::UnclearWriter,
         Kind::UnclearReaders,
         Kind::BlueTakesWrites,
+        Kind::Path,
     ];
 
     /// The kinds of its bindings; that of a writer depends on the engine.
@@ -146,6 +150,11 @@ impl Kind {
     /// Whether its database is switched over to green ones.
     pub fn has_deployments(self) -> bool {
         matches!(self, Kind::BlueGreen | Kind::BlueTakesWrites)
+    }
+
+    /// Whether the function asks where its load balancer leads, for which it needs a login.
+    pub fn has_path(self) -> bool {
+        self == Kind::Path
     }
 
     /// Whether every change has to converge.

@@ -10,6 +10,7 @@ use reconcile::target::Target;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::check::path::PathClaim;
 use crate::check::{Invariant, Violation};
 use crate::database::Host;
 use crate::deliveries::{Delivery, Path};
@@ -40,6 +41,15 @@ pub struct Ending {
     pub claims: Vec<(usize, Done)>,
     /// Its error, for which Lambda tries it again.
     pub error: Option<String>,
+    /// What it says of the path, if it asked.
+    pub path: Option<PathClaim>,
+}
+
+impl Ending {
+    /// Of an invocation that says nothing of the path.
+    pub fn new(claims: Vec<(usize, Done)>, error: Option<String>) -> Ending {
+        Ending { claims, error, path: None }
+    }
 }
 
 /// What an invocation says of a binding without an error.
@@ -292,11 +302,15 @@ impl Lambda {
                 ports.number()
             ));
         });
+        if let Some(path) = &ending.path {
+            self.world.note(format_args!("p{:<3} i{invocation:<4} says {path:?}", ports.number()));
+        }
         if let Some(error) = &ending.error {
             self.world.note(format_args!("p{:<3} i{invocation:<4} fails: {error}", ports.number()));
         }
         if self.strategy.is_checked() {
             claims.for_each(|(binding, done)| ports.examine_claim(*binding, *done == Done::InSync));
+            ending.path.iter().for_each(|path| ports.examine_path(path));
         }
         self.fleet().idle.push((ports, process));
         Some(ending)

@@ -13,6 +13,8 @@
 //! scenario             what happens whatever the function does, a pure function of seed and moment
 //! database, making     a cluster or instance: what is true, what its witnesses say, how it is made
 //! roles                what the databases answer to a role probe, in which sessions
+//! data_plane           to which targets the load balancer leads in each zone, and when
+//! sessions             what comes of a session of its own, directly or through the load balancer
 //! pool                 a proxy, or a name of one's own
 //! resolvers            what lies between DNS and a process
 //! faults               what is wrong with the sources for long, in some kinds of worlds
@@ -31,6 +33,7 @@
 pub mod baselines;
 pub mod campaign;
 pub mod check;
+pub mod data_plane;
 pub mod database;
 pub mod deliveries;
 pub mod dice;
@@ -48,6 +51,7 @@ pub mod report;
 pub mod resolvers;
 mod roles;
 pub mod scenario;
+mod sessions;
 pub mod strategy;
 pub mod subject;
 mod trace;

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use crate::database::{Change, Database, Host, ID, Member, What, address};
 use crate::dice::{Moment, SECOND, between, chance};
 use crate::distributions::kinds::{self as dk, Turn};
+use crate::distributions::path as dp;
 use crate::distributions::{self as d, Course};
 use crate::kinds::{Engine, Kind};
 use crate::resolvers::{Resolvers, Spread};
@@ -46,6 +47,7 @@ impl Maker {
         let mut maker = Maker { kind, engine, hosts, members, roster, writer: 0, before: None };
         let count = match engine {
             Engine::Aurora if kind.has_readers() => rng.usize(1..=4),
+            Engine::Aurora if kind.has_path() => dp::members(rng),
             Engine::Aurora => rng.usize(2..=4),
             Engine::MultiAzCluster => 3,
             Engine::Instance => 2,
@@ -141,7 +143,7 @@ impl Maker {
         }
         if self.kind.has_deployments() && chance(rng, dk::SWITCHED_OVER) {
             self.switchover(started, rng)
-        } else if chance(rng, d::REPLACED) {
+        } else if chance(rng, d::REPLACED) || self.roster.len() == 1 {
             self.replacement(self.writer, rng)
         } else {
             self.failover(rng)

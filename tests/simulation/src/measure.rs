@@ -38,6 +38,71 @@ pub struct Measures {
     pub wrong_ways_with_honest_witness: usize,
     /// Write calls that reached ELBv2.
     pub writes: usize,
+    /// What was asked and said of the path.
+    pub path: PathMeasures,
+}
+
+/// What a strategy asked through the load balancer, and said of it.
+#[derive(Clone, Debug, Default)]
+pub struct PathMeasures {
+    /// Each claimed time from the registration, and the true one, in seconds, from which on every
+    /// zone leads to the new target alone.
+    pub latencies: Vec<(f32, f32)>,
+    /// How many runs said that the path is up or down.
+    pub verdicts: usize,
+    /// In how many of them that was wrong, a zone with two targets not being right.
+    pub wrong_verdicts: usize,
+    /// Each session, from when to when.
+    pub sessions: Vec<(Moment, Moment)>,
+    /// The most sessions that began within a minute in one world.
+    pub most_a_minute: usize,
+    /// The most sessions that were open at once in one world.
+    pub most_at_once: usize,
+}
+
+impl PathMeasures {
+    /// A world is over: its sessions are counted.
+    fn count(&mut self) {
+        self.sessions.sort_unstable();
+        let minute = |(number, (began, _)): (usize, &(Moment, Moment))| {
+            let until = self.sessions.partition_point(|(other, _)| *other < began + 60 * SECOND);
+            until - number
+        };
+        self.most_a_minute = self.sessions.iter().enumerate().map(minute).max().unwrap_or(0);
+        let mut ends: Vec<Moment> = self.sessions.iter().map(|(_, ended)| *ended).collect();
+        ends.sort_unstable();
+        let open = |(number, (began, _)): (usize, &(Moment, Moment))| {
+            number + 1 - ends.partition_point(|ended| ended <= began)
+        };
+        self.most_at_once = self.sessions.iter().enumerate().map(open).max().unwrap_or(0);
+    }
+
+    fn add(&mut self, other: PathMeasures) {
+        self.latencies.extend(other.latencies);
+        self.verdicts += other.verdicts;
+        self.wrong_verdicts += other.wrong_verdicts;
+        self.most_a_minute = self.most_a_minute.max(other.most_a_minute);
+        self.most_at_once = self.most_at_once.max(other.most_at_once);
+    }
+
+    /// A percentile of how much too early the claims were that were made while some zone still had
+    /// the old target, and how many these are.
+    pub fn too_early(&self, percent: f64) -> (f64, usize) {
+        let early = self.latencies.iter().filter(|(claimed, truth)| claimed < truth);
+        let early: Vec<f32> = early.map(|(claimed, truth)| truth - claimed).collect();
+        let count = early.len();
+        (percentile(early, percent), count)
+    }
+
+    /// A percentile of the claimed times.
+    pub fn latency(&self, percent: f64) -> f64 {
+        percentile(self.latencies.iter().map(|(claimed, _)| *claimed).collect(), percent)
+    }
+
+    /// A percentile of the true times.
+    pub fn true_latency(&self, percent: f64) -> f64 {
+        percentile(self.latencies.iter().map(|(_, truth)| *truth).collect(), percent)
+    }
 }
 
 impl Measures {
@@ -47,6 +112,8 @@ impl Measures {
         for binding in scenario.sound() {
             sum.add(Measures::of_binding(scenario, binding, &state.kept[binding], end));
         }
+        sum.path = state.path.clone();
+        sum.path.count();
         sum
     }
 
@@ -147,6 +214,7 @@ impl Measures {
         self.wrong_ways_despite_witnesses += other.wrong_ways_despite_witnesses;
         self.wrong_ways_with_honest_witness += other.wrong_ways_with_honest_witness;
         self.writes += other.writes;
+        self.path.add(other.path);
     }
 
     /// The share of changes that converged, in percent.

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::check::{Audit, Write};
+use crate::data_plane;
 use crate::database::{Host, beside};
 use crate::dice::{Moment, Topic, chance};
 use crate::distributions as d;
@@ -98,20 +99,7 @@ impl Ports {
             self.record_event(self.scenario().database.hosts[host].0);
         }
         let mut audit = self.audit();
-        let Audit { unanswered_at, located, told, named, answered_since, .. } =
-            std::mem::take(&mut *audit);
-        let new = Audit::new(self.scenario().subjects.len());
-        *audit = Audit {
-            invocation,
-            dies_at,
-            names,
-            unanswered_at,
-            located,
-            told,
-            named,
-            answered_since,
-            ..new
-        };
+        *audit = Audit { names, ..std::mem::take(&mut *audit).next(invocation, dies_at) };
     }
 
     /// Resolves when the process was killed.
@@ -281,6 +269,9 @@ impl Ports {
                 .await;
         }
         self.note(format_args!("{action} {}: done", names.join(", ")));
+        if write == Write::Register {
+            self.audit().path.record_registration(self.world().now(), targets);
+        }
         self.answer(Ok(())).await
     }
 
@@ -363,6 +354,9 @@ impl Dns for Ports {
 impl Ports {
     async fn ask_dns(&self, name: &str, family: Family) -> Result<DnsAnswer, DnsError> {
         self.step().await;
+        if self.scenario().data_plane.is_some() && name == data_plane::NAME {
+            return self.look_up_load_balancer(family);
+        }
         let (scenario, asked) = (self.scenario(), name);
         let name = scenario.name(asked).expect("a name of this world");
         let trouble = match name {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::campaign::Outcome;
 use crate::kinds::Kind;
-use crate::measure::Measures;
+use crate::measure::{Measures, PathMeasures};
 use crate::strategy::{Ours, Strategy, WithRoleProbe};
 
 /// The median from the second honest witness to the switch, at most. Seconds.
@@ -47,6 +47,9 @@ impl Outcome {
         let mut numbers = numbers(m);
         numbers["unserved_s_mean"] = m.mean(m.unserved_s).into();
         numbers["invariant_violations"] = self.violations_in(kind, strategy).into();
+        if kind.has_path() {
+            numbers["path"] = path_numbers(&m.path);
+        }
         numbers
     }
 
@@ -235,6 +238,23 @@ fn numbers(m: &Measures) -> Value {
         "wrong_way_switches_with_honest_witness": m.wrong_ways_with_honest_witness,
         "writes_mean": m.mean(m.writes as f64),
         "pair_to_switch_p50_s": m.promptness(50.0),
+    })
+}
+
+fn path_numbers(path: &PathMeasures) -> Value {
+    json!({
+        "followed": path.latencies.len(),
+        "too_early": path.too_early(50.0).1,
+        "too_early_p50_s": path.too_early(50.0).0,
+        "too_early_p99_s": path.too_early(99.0).0,
+        "p50_s": path.latency(50.0),
+        "p99_s": path.latency(99.0),
+        "true_p50_s": path.true_latency(50.0),
+        "true_p99_s": path.true_latency(99.0),
+        "verdicts": path.verdicts,
+        "wrong_verdicts": path.wrong_verdicts,
+        "sessions_a_minute_at_most": path.most_a_minute,
+        "sessions_at_once_at_most": path.most_at_once,
     })
 }
 

@@ -7,10 +7,10 @@ use base::report::Failure;
 use failover_sync::ports::{BoxFuture, ProbeSessions, RoleProbe};
 use reconcile::binding::Binding;
 use reconcile::claim::Role;
-use reconcile::path::{Obstacle, Server, Session};
+use reconcile::path::Session;
 use tokio::time::sleep;
 
-use crate::database::Database;
+use crate::database::{Change, Database, Host};
 use crate::dice::{Dice, Moment, SECOND, Topic, chance};
 use crate::distributions::database as d;
 use crate::distributions::kinds as dk;
@@ -20,6 +20,12 @@ impl Database {
     /// What the database at this address says about itself, if it answers.
     pub(crate) fn role(&self, dice: Dice, address: IpAddr, at: Moment) -> Option<Role> {
         let host = self.hosts.iter().position(|(known, _)| *known == address)?;
+        self.role_of(dice, host, at).filter(|_| takes_sessions(dice, host as u64, at))
+    }
+
+    /// What it would say if it let everybody in.
+    pub(crate) fn role_of(&self, dice: Dice, host: Host, at: Moment) -> Option<Role> {
+        let address = self.hosts[host].0;
         let is_reader = self.engine.is_cluster() && self.serving(0).contains(&address);
         let mut role = match host == self.first_writer {
             true => Some(Role::Writer),
@@ -44,7 +50,17 @@ impl Database {
                 };
             }
         }
-        role.filter(|_| takes_sessions(dice, host as u64, at))
+        role
+    }
+
+    /// How often the database of a host has come back since the world began.
+    pub(crate) fn returns(&self, dice: Dice, host: Host, at: Moment) -> usize {
+        let has_returned = |(number, change): &(usize, &Change)| {
+            let times = d::role_change(&mut dice.of(Topic::Role, [*number as u64, 0, 0]));
+            (change.to == host && at >= change.moved + times.new_answers)
+                || (change.from == host && at >= change.moved + times.old_returns)
+        };
+        self.moves().enumerate().filter(has_returned).count()
     }
 }
 
@@ -54,7 +70,7 @@ pub(crate) fn takes_sessions(dice: Dice, number: u64, at: Moment) -> bool {
 }
 
 /// Whether the databases of the world can be asked at all.
-fn are_reachable(dice: Dice) -> bool {
+pub(crate) fn are_reachable(dice: Dice) -> bool {
     !chance(&mut dice.of(Topic::Role, [u64::MAX, 0, 0]), d::UNREACHABLE)
 }
 
@@ -103,14 +119,8 @@ impl ProbeSessions for Probing<'_> {
         })
     }
 
-    fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session> {
-        Box::pin(async move {
-            let address = server.ip();
-            let role = self.probe(address, name).await;
-            let identity = address.to_string();
-            role.map(|role| Server { role, identity })
-                .map_err(|failure| (Obstacle::Unreachable, failure))
-        })
+    fn ask_anew<'a>(&'a self, server: SocketAddr, _name: &'a str) -> BoxFuture<'a, Session> {
+        Box::pin(self.ports.ask_anew(self.binding, server))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -5,11 +5,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use base::database::HostPort;
 use fastrand::Rng;
 use reconcile::binding::{self, Family};
 use reconcile::config::Config;
 use serde_json::json;
 
+use crate::data_plane::{self, DataPlane};
 use crate::database::{Database, Host, ID, What};
 use crate::deliveries::{Delivery, deliver};
 use crate::dice::{Dice, Moment, SECOND, Topic, between, chance};
@@ -52,6 +54,8 @@ pub struct Scenario {
     pub leftover_port: Option<u16>,
     /// What is wrong with the sources for longer than an outage.
     pub(crate) faults: Faults,
+    /// The load balancer, where the function asks it.
+    pub data_plane: Option<DataPlane>,
     topology_is_readable: bool,
     outages: Vec<Outage>,
     resolvers: Arc<Resolvers>,
@@ -118,6 +122,7 @@ impl Scenario {
         database.is_secondary = kind == Kind::UnclearReaders
             && chance(&mut dice.of(Topic::Fault, [2, 0, 0]), df::SECONDARY);
         let (faults, database) = (Faults::new(kind, &database, dice), Arc::new(database));
+        let data_plane = kind.has_path().then(|| DataPlane::new(&database, dice));
         let bindings = kind.bindings(engine);
         let subject = |kind: &binding::Kind| -> Box<dyn Subject> {
             let rng = &mut dice.of(Topic::Pool, [stream(*kind), 0, 0]);
@@ -138,7 +143,7 @@ impl Scenario {
         let mut scenario = Scenario {
             kind,
             seed,
-            config: configure(&bindings, &subjects, kind.family()),
+            config: configure(&bindings, &subjects, kind),
             troubles: troubles(kind, bindings.len(), &mut dice.of(Topic::Trouble, [0; 3])),
             database,
             subjects,
@@ -147,6 +152,7 @@ impl Scenario {
             settled: 0,
             leftover_port,
             faults,
+            data_plane,
             topology_is_readable,
             outages,
             resolvers,
@@ -156,6 +162,7 @@ impl Scenario {
         let heard = scenario.deliveries.iter().map(|delivery| delivery.at);
         let agreed = scenario.subjects.iter().map(|subject| subject.agreed());
         let over = scenario.outages.iter().map(|outage| outage.until);
+        let over = over.chain(scenario.data_plane.as_ref().map(DataPlane::over));
         scenario.settled =
             heard.chain(agreed).chain(over).chain([scenario.faults.over()]).max().unwrap_or(0);
         Arc::new(scenario)
@@ -177,6 +184,15 @@ impl Scenario {
                 CachedAnswer { addresses: self.database.hosts[host].0.into(), expires_in }
             }
         }
+    }
+
+    /// What a resolver answers for the load balancer's name.
+    pub(crate) fn answer_for_load_balancer(
+        &self,
+        resolver: usize,
+        at: Moment,
+    ) -> Option<CachedAnswer> {
+        Some(self.data_plane.as_ref()?.answer(&self.resolvers, resolver, at))
     }
 
     /// The host with this address.
@@ -276,6 +292,7 @@ impl Scenario {
             }
         }
         story.extend(self.faults.story(&self.database));
+        story.extend(self.data_plane.iter().flat_map(DataPlane::story));
         for Outage { service, from, until } in &self.outages {
             story.push((*from, format!("world     {service:?} is out")));
             story.push((*until, format!("world     {service:?} is back")));
@@ -305,7 +322,8 @@ fn stream(kind: binding::Kind) -> u64 {
     }
 }
 
-fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], family: Family) -> Config {
+fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], kind: Kind) -> Config {
+    let family = kind.family();
     let binding = |kind: &binding::Kind, subject: &dyn Subject| {
         let name = if kind.is_single_writer() { "writer".to_owned() } else { kind.to_string() };
         let group = format!("targetgroup/{name}/0123456789abcdef");
@@ -327,12 +345,17 @@ fn configure(bindings: &[binding::Kind], subjects: &[Box<dyn Subject>], family: 
             .collect::<Vec<_>>()
     )
     .to_string();
-    Config::parse(|name| match name {
+    let mut config = Config::parse(|name| match name {
         "BINDINGS" => Some(bindings.clone()),
         "ALLOWED_CIDRS" if family == Family::Ipv6 => Some("fd00::/8".to_owned()),
         _ => None,
     })
-    .expect("a valid configuration")
+    .expect("a valid configuration");
+    // Who asks has a login, which is a strategy's.
+    config.path = kind
+        .has_path()
+        .then(|| HostPort { host: data_plane::NAME.to_owned(), port: data_plane::LISTENER_PORT });
+    config
 }
 
 /// One binding among several is slow and another one broken, whichever.

@@ -12,6 +12,7 @@ use reconcile::trigger::Trigger;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::check::path::PathClaim;
 use crate::deliveries::Delivery;
 use crate::dice::Moment;
 use crate::distributions as d;
@@ -110,21 +111,26 @@ impl<P: FunctionPorts> Process for Loop<P> {
         Box::pin(async move {
             let trigger = match Trigger::parse(&payload) {
                 Ok(trigger) => trigger,
-                Err(error) => return Ending { claims: Vec::new(), error: Some(chain(&error)) },
+                Err(error) => return Ending::new(Vec::new(), Some(chain(&error))),
             };
             match self.0.run(&trigger, deadline).await {
-                Ok(report) => Ending { claims: claims(&report.bindings), error: None },
+                Ok(report) => ending(&report.bindings, None),
                 Err(error) => {
                     let reports = if let RunError::Bindings(report) = &error {
                         &report.bindings[..]
                     } else {
                         &[]
                     };
-                    Ending { claims: claims(reports), error: Some(chain(&error)) }
+                    ending(reports, Some(chain(&error)))
                 }
             }
         })
     }
+}
+
+fn ending(reports: &[BindingReport], error: Option<String>) -> Ending {
+    let path = reports.iter().find_map(PathClaim::of);
+    Ending { path, ..Ending::new(claims(reports), error) }
 }
 
 /// What a run says of the bindings that it did not fail for.

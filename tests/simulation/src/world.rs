@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::check::{Invariant, Violation};
 use crate::dice::Moment;
 use crate::group::Group;
+use crate::measure::PathMeasures;
 use crate::scenario::{PORT, Scenario};
 use crate::strategy::Strategy;
 
@@ -30,6 +31,8 @@ pub struct State {
     pub kept: Vec<Kept>,
     /// What was found wrong.
     pub violations: Vec<Violation>,
+    /// What was asked and said of the path.
+    pub path: PathMeasures,
     pub(crate) trace: Option<Vec<(Moment, String)>>,
 }
 
@@ -97,7 +100,8 @@ impl World {
             Kept { group: Group::new(&members, delay), writes: 0, wrong_ways, switches, named }
         });
         let trace = is_traced.then(|| scenario.story());
-        let state = State { kept: kept.collect(), violations: Vec::new(), trace };
+        let (violations, path) = (Vec::new(), PathMeasures::default());
+        let state = State { kept: kept.collect(), violations, path, trace };
         Arc::new(World {
             scenario,
             strategy: strategy.name(),

@@ -29,8 +29,8 @@ use tracing::debug;
 /// (`GucSource_Names` in `guc_tables.c`; `global` is `ALTER ROLE ALL`); AWS JDBC wrapper,
 /// `IsReaderQuery`.
 ///
-/// Who it is, its address and its start tell: a load balancer rewrites a packet's destination to
-/// the target's address (NLB user guide), and a restart may lie between two answers. Neither needs a
+/// Its address and its start tell who it is: a load balancer rewrites a packet's destination to the
+/// target's address (NLB user guide), and a restart may lie between two answers. Neither needs a
 /// grant ("Session Information Functions").
 const QUERY: &str = "SELECT pg_is_in_recovery(), \
     (SELECT setting = 'on' AND source NOT IN ('user', 'database', 'database user') \

@@ -68,7 +68,7 @@ impl<P: Ports> Run<'_, P> {
         let was_down = path.history.is_down;
         path.history.record_addresses(named.into_iter());
         let followed = path.record(round);
-        let is_down = path.history.is_down;
+        let (is_down, is_awaited) = (path.history.is_down, path.is_awaited());
         self.report.record_path(round, followed);
         self.remember_path();
         let (binding, path) = (&self.binding.name, path_text(&round.states()));
@@ -80,6 +80,8 @@ impl<P: Ports> Run<'_, P> {
                 event_to_path_ms = event.map(|event| event.as_millis() as u64),
                 "the load balancer leads to the writer"
             );
+        } else if is_down && !was_down && is_awaited {
+            info!(binding, path, "the load balancer does not lead to the writer yet");
         } else if is_down && !was_down {
             let note = round.note();
             warn!(binding, path, note, "the load balancer does not lead to the writer");

@@ -10,6 +10,7 @@ mod health_checks;
 mod mariadb;
 mod nowhere;
 mod postgres;
+mod switch;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -63,6 +64,8 @@ struct Function {
     port: u16,
 }
 
+type Loop<G> = Synchronizer<(Resolver, G, NoClusters, SystemClock)>;
+
 /// A target group that holds the writer.
 struct Group(SocketAddr);
 
@@ -86,7 +89,8 @@ impl Function {
         Function { dns, secrets, writer, engine, authority, port }
     }
 
-    async fn start(&self) -> Arc<Synchronizer<(Resolver, Group, NoClusters, SystemClock)>> {
+    /// A new process that keeps this group.
+    async fn start<G: TargetGroups>(&self, arn: &str, group: G) -> Arc<Loop<G>> {
         let role = Credentials::new("AKID", "secret", None, None, "test");
         let aws = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .endpoint_url(self.secrets.url())
@@ -97,19 +101,16 @@ impl Function {
         let login = LoginMethod::Secret(SECRET_ARN.to_owned());
         let provider = CredentialProvider::new(login, "eu-west-1".to_owned(), &aws);
         let probe = SqlRoleProbe::new(provider, self.authority.clone());
-        let resolver = Resolver::new(&[self.dns.addr()]).unwrap();
-        let group = Group(self.writer.0);
-        let loop_ = Synchronizer::new(self.config(), resolver, group, NoClusters, SystemClock);
-        Arc::new(loop_.with_role_probe(Arc::new(probe)))
+        let (config, resolver) = (self.config(arn), Resolver::new(&[self.dns.addr()]).unwrap());
+        let synchronizer = Synchronizer::new(config, resolver, group, NoClusters, SystemClock);
+        Arc::new(synchronizer.with_role_probe(Arc::new(probe)))
     }
 
-    fn config(&self) -> Config {
+    fn config(&self, arn: &str) -> Config {
         let (writer, endpoint) = self.writer;
-        let account = "arn:aws:elasticloadbalancing:eu-west-1:123456789012";
         let bindings = json!([{
             "name": "writer", "endpoint": endpoint, "kind": "hostname", "port": writer.port(),
-            "engine": self.engine,
-            "targetGroupArn": format!("{account}:targetgroup/db/0123456789abcdef"),
+            "engine": self.engine, "targetGroupArn": arn,
         }]);
         Config::parse(|name| match name {
             "BINDINGS" => Some(bindings.to_string()),
@@ -123,21 +124,23 @@ impl Function {
 
     /// The first run of a new process.
     async fn ask(&self) -> Asked {
-        run(&self.start().await).await
+        let account = "arn:aws:elasticloadbalancing:eu-west-1:123456789012";
+        let arn = format!("{account}:targetgroup/db/0123456789abcdef");
+        let function = self.start(&arn, Group(self.writer.0)).await;
+        let began = Instant::now();
+        let report = run(&function, DEADLINE).await;
+        assert_eq!(report.state, State::InSync, "the path decides about no target: {report:?}");
+        Asked { report, took: began.elapsed() }
     }
 }
 
-/// One run, and how long it took.
-async fn run(function: &Arc<Synchronizer<(Resolver, Group, NoClusters, SystemClock)>>) -> Asked {
-    let trigger = Trigger::parse(&json!({"watchSeconds": 0})).unwrap();
-    let began = Instant::now();
-    let deadline = tokio::time::Instant::now() + DEADLINE;
-    let report = match function.run(&trigger, deadline).await {
+/// One run by hand.
+async fn run<G: TargetGroups>(function: &Arc<Loop<G>>, deadline: Duration) -> BindingReport {
+    let deadline = tokio::time::Instant::now() + deadline;
+    match function.run(&Trigger::default(), deadline).await {
         Ok(report) | Err(RunError::Bindings(report)) => report.bindings.into_iter().next().unwrap(),
         Err(error) => panic!("{error}"),
-    };
-    assert_eq!(report.state, State::InSync, "the path decides about no target: {report:?}");
-    Asked { report, took: began.elapsed() }
+    }
 }
 
 /// What a run said.

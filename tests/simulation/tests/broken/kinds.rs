@@ -250,9 +250,9 @@ struct InTurn {
 impl Process for InTurn {
     fn invoke(self: Arc<Self>, payload: Arc<Value>, deadline: Instant) -> Invocation {
         Box::pin(async move {
-            let mut whole = Ending { claims: Vec::new(), error: None };
+            let mut whole = Ending::new(Vec::new(), None);
             for (number, one) in self.loops.iter().enumerate() {
-                let Ending { claims, error } =
+                let Ending { claims, error, .. } =
                     Arc::clone(one).invoke(Arc::clone(&payload), deadline).await;
                 whole.claims.extend(claims.into_iter().map(|(_, done)| (number, done)));
                 whole.error = whole.error.or(error);
