@@ -28,6 +28,9 @@ pub use install::PAM_SERVICE;
 /// The name that the servers' certificates are for, and that resolves to where they listen.
 pub const NAME: &str = "localhost";
 
+/// Another name of a proper certificate, which only a test's own DNS resolves.
+pub const ENDPOINT: &str = "mariadb.example";
+
 /// Where the servers listen that are not to listen elsewhere.
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -256,12 +259,12 @@ fn path(option: &str, path: &Path) -> OsString {
 }
 
 fn certificate(tls: Tls, directory: &Path) -> Result<Files> {
-    let (name, flaw) = match tls {
-        Tls::Proper | Tls::Off => (NAME, Flaw::None),
-        Tls::OtherName => ("another-host.example", Flaw::None),
-        Tls::Expired => (NAME, Flaw::Expired),
+    let (names, flaw) = match tls {
+        Tls::Proper | Tls::Off => (&[NAME, ENDPOINT][..], Flaw::None),
+        Tls::OtherName => (&["another-host.example"][..], Flaw::None),
+        Tls::Expired => (&[NAME][..], Flaw::Expired),
     };
-    Authority::new()?.issue(&[name], flaw, directory)
+    Authority::new()?.issue(names, flaw, directory)
 }
 
 /// A file or directory that has to be there.
