@@ -131,7 +131,9 @@ impl Faults {
                 Faults { flags: flags(database, rng), ..none }
             }
             Kind::BlueTakesWrites => Faults { grudges: grudges(database, rng), ..none },
-            Kind::Path => Faults { lapses: lapses(database, rng), ..none },
+            Kind::Path => {
+                Faults { lapses: lapses(database, rng), grudges: relapses(database, rng), ..none }
+            }
             _ => none,
         }
     }
@@ -317,17 +319,39 @@ fn flags(database: &Database, rng: &mut Rng) -> Vec<(Range<Moment>, Flags)> {
     flags
 }
 
-/// After a change, and before the next one.
 fn lapses(database: &Database, rng: &mut Rng) -> Vec<Lapse> {
-    let changes = &database.changes;
-    let next = |number: usize| changes.get(number + 1).map_or(Moment::MAX, |next| next.started);
-    let drawn = changes.iter().enumerate().filter_map(|(number, change)| {
+    let drawn = before_the_next(database).filter_map(|(change, next)| {
         let Range { start, end } = dp::lapse(rng)?;
         let what = if chance(rng, dp::FULL) { Shut::Full } else { Shut::Restart };
-        let range = change.completed + start..next(number).min(change.completed + end);
+        let range = change.completed + start..next.min(change.completed + end);
         Some(Lapse { host: change.to, range, what })
     });
     drawn.filter(|lapse| !lapse.range.is_empty()).collect()
+}
+
+/// Old writers of a cluster that are back, and do not know yet that they are readers.
+fn relapses(database: &Database, rng: &mut Rng) -> Vec<Grudge> {
+    let failovers = before_the_next(database)
+        .filter(|(change, _)| change.what == What::Failover && database.engine.is_cluster());
+    let drawn = failovers.filter_map(|(change, next)| {
+        let Range { start, end } = dp::relapse_of_writer(rng)?;
+        let (from, until) = (change.moved + start, next.min(change.moved + end));
+        Some(Grudge {
+            blue: change.from,
+            blue_until: until,
+            green: Vec::new(),
+            green_until: 0,
+            from,
+        })
+    });
+    drawn.filter(|relapse| relapse.from < relapse.blue_until).collect()
+}
+
+/// Each change, and when the next one begins.
+fn before_the_next(database: &Database) -> impl Iterator<Item = (&Change, Moment)> {
+    let changes = &database.changes;
+    let next = move |number: usize| changes.get(number + 1).map_or(Moment::MAX, |it| it.started);
+    changes.iter().enumerate().map(move |(number, change)| (change, next(number)))
 }
 
 fn grudges(database: &Database, rng: &mut Rng) -> Vec<Grudge> {

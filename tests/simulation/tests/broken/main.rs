@@ -4,6 +4,7 @@
 
 mod faults;
 mod kinds;
+mod path;
 mod role_probe;
 mod wrappers;
 mod writer;
