@@ -89,7 +89,7 @@ impl Lag {
     pub const SHORTENED: Self = Self {
         registration: Duration::from_secs(8),
         deregistration: Duration::from_secs(6),
-        each_zone: Duration::from_millis(500),
+        each_zone: Duration::from_millis(700),
     };
 
     /// Until the last of `zones` has followed whatever changed.

@@ -116,13 +116,12 @@ mod tests {
 
     #[test]
     fn each_further_zone_is_later() {
-        let lag = Lag::SHORTENED;
-        let seconds = |number| {
-            let lag = lag.of_zone(number);
-            (lag.registration.as_secs_f64(), lag.deregistration.as_secs_f64())
+        let milliseconds = |number| {
+            let lag = Lag::SHORTENED.of_zone(number);
+            (lag.registration.as_millis(), lag.deregistration.as_millis())
         };
-        assert_eq!([seconds(0), seconds(2)], [(8.0, 6.0), (9.0, 7.0)]);
-        assert_eq!(lag.longest(3), Duration::from_secs(9));
+        assert_eq!([milliseconds(0), milliseconds(2)], [(8_000, 6_000), (9_400, 7_400)]);
+        assert_eq!(Lag::SHORTENED.longest(3), Duration::from_millis(9_400));
         assert_eq!(Lag::NONE.longest(3), Duration::ZERO);
     }
 }

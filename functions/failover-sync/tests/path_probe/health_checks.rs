@@ -4,10 +4,11 @@
 use std::net::IpAddr;
 
 use lab::host_cache::{abort_handshake, is_blocked};
-use lab::mariadb::Options;
+use lab::mariadb::{Options, Server, Tls};
 use lab::nlb::ADDRESSES;
 use reconcile::path::PathState::{Refused, Writer};
 
+use crate::USER;
 use crate::mariadb::Stage;
 
 /// What MySQL and MariaDB, and RDS with them, are delivered with.
@@ -33,12 +34,16 @@ impl Stage {
         }
     }
 
-    /// The errors in a row of each zone's address, and how often it was turned away.
     async fn errors(&self) -> Vec<String> {
-        let asked = "SELECT IP, SUM_CONNECT_ERRORS, COUNT_HOST_BLOCKED_ERRORS \
-                     FROM performance_schema.host_cache WHERE IP LIKE '127.0.0.2_' ORDER BY IP";
-        self.server.sql(asked).await.unwrap().lines().map(str::to_owned).collect()
+        errors(&self.server).await
     }
+}
+
+/// The errors in a row of each zone's address, and how often it was turned away.
+async fn errors(server: &Server) -> Vec<String> {
+    let asked = "SELECT IP, SUM_CONNECT_ERRORS, COUNT_HOST_BLOCKED_ERRORS \
+                 FROM performance_schema.host_cache WHERE IP LIKE '127.0.0.2_' ORDER BY IP";
+    server.sql(asked).await.unwrap().lines().map(str::to_owned).collect()
 }
 
 fn each(errors: u32) -> Vec<String> {
@@ -71,4 +76,28 @@ async fn a_round_after_as_many_checks_as_the_limit_comes_too_late() {
         stage.check(zone, LIMIT - 1).await;
     }
     stage.function.ask().await.says([Refused, Writer, Writer], Some(false));
+}
+
+/// So a wrong password protects nobody, and harms nobody either.
+#[tokio::test]
+async fn a_refused_login_leaves_the_count_as_it_was() {
+    let stage = stage().await;
+    let foreign = format!("CREATE USER {USER}@'{}' IDENTIFIED BY 'another'", ADDRESSES[0]);
+    stage.server.sql(&foreign).await.unwrap();
+    for zone in ADDRESSES {
+        stage.check(zone, CHECKS).await;
+    }
+    stage.function.ask().await.says([Refused, Writer, Writer], None);
+    let refused = format!("{}\t{CHECKS}\t0", ADDRESSES[0]);
+    assert_eq!(stage.errors().await, [&[refused][..], &each(0)[1..]].concat());
+}
+
+/// Which is why the function does not ask again where it was refused.
+#[tokio::test]
+async fn a_certificate_that_the_function_refuses_is_one_more_broken_handshake() {
+    let mut stage = stage().await;
+    let flawed = Options { tls: Tls::OtherName, performance_schema: true, ..Options::default() };
+    let flawed = stage.another(0, &flawed).await;
+    stage.function.ask().await.says([Refused, Writer, Writer], None);
+    assert_eq!(errors(&flawed).await, [format!("{}\t1\t0", ADDRESSES[0])]);
 }

@@ -42,7 +42,7 @@ impl Stage {
     }
 
     /// Lets a zone lead to another server, which the function trusts too.
-    async fn another(&mut self, zone: usize, options: &Options) -> Server {
+    pub(crate) async fn another(&mut self, zone: usize, options: &Options) -> Server {
         let another = server(&self.run, &format!("another-{zone}"), options).await;
         self.nlb.set_fault(zone, Some(Fault::Stuck(another.addr())));
         self.function.authority.extend(std::fs::read(another.authority()).unwrap());

@@ -24,7 +24,7 @@ const SERVERS: [IpAddr; 2] =
 /// The function asks through the load balancer every two seconds.
 const PRECISION: Duration = Duration::from_secs(2);
 
-/// The load balancer is nine seconds late, and three rounds take four more.
+/// The load balancer is up to ten seconds late, and three rounds take four more.
 const PATH_DEADLINE: Duration = Duration::from_secs(90);
 
 const EVENT_DEADLINE: Duration = Duration::from_secs(15);
