@@ -21,7 +21,7 @@ use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
 use reconcile::path::{self, Obstacle, Server};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
@@ -145,24 +145,27 @@ impl ports::ProbeSessions for RunSessions<'_> {
 
     fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, path::Session> {
         Box::pin(async move {
-            let open = match self.dial(server, name, TCP_LIMIT).await {
-                Ok(open) => open,
-                Err(failure) => return Err((Obstacle::Login, failure)),
-            };
-            // A task of its own: a session that takes too long is still ended properly.
-            let asked = tokio::spawn(timeout(OPEN_LIMIT, async {
+            let timed_out = || ConnectError::Timeout { seconds: ASK_LIMIT.as_secs() };
+            let dialled = timeout(ASK_LIMIT, self.dial(server, name, TCP_LIMIT)).await;
+            let open = dialled.unwrap_or_else(|_| Err(timed_out().failure()));
+            let open = open.map_err(|failure| (Obstacle::Inconclusive, failure))?;
+            let began = Instant::now();
+            let ask = async {
                 let mut session = open.await?;
                 let answer = session.ask().await;
                 session.close().await;
                 answer
-            }));
-            let timed_out = || ConnectError::Timeout { seconds: ASK_LIMIT.as_secs() };
-            let answer = match timeout(ASK_LIMIT, asked).await {
-                Ok(Ok(Ok(answer))) => answer,
-                Ok(Err(lost)) => Err(ConnectError::Connection(io::Error::other(lost))),
-                Ok(Ok(Err(_))) | Err(_) => Err(timed_out()),
             };
-            answer.map_err(|error| (obstacle(&error), self.refused(&error)))
+            // A handshake that MySQL sees broken counts against the load balancer's address: it may
+            // take longer, and is late.
+            let is_counted = self.binding.engine == Some(Engine::MySql);
+            let limit = if is_counted { OPEN_LIMIT } else { ASK_LIMIT };
+            let answer = match timeout(limit, ask).await {
+                Ok(answer) if began.elapsed() <= ASK_LIMIT => answer,
+                Ok(Err(error)) => Err(error),
+                Ok(Ok(_)) | Err(_) => Err(timed_out()),
+            };
+            answer.map_err(|error| (obstacle(&error), error.failure()))
         })
     }
 
@@ -312,10 +315,12 @@ impl OpenSession {
 /// What an error says about the path to the server.
 fn obstacle(error: &ConnectError) -> Obstacle {
     match error {
-        ConnectError::Login(_) => Obstacle::Login,
+        ConnectError::Login(_) => Obstacle::Inconclusive,
         ConnectError::Tls(_) => Obstacle::Tls,
         ConnectError::Connection(_) | ConnectError::Timeout { .. } => Obstacle::Unreachable,
-        ConnectError::Refused { known: Some(hint), .. } if hint.concerns_login() => Obstacle::Login,
+        ConnectError::Refused { known: Some(hint), .. } if hint.is_no_verdict() => {
+            Obstacle::Inconclusive
+        }
         ConnectError::Refused { known: Some(hint), .. } if hint.is_block() => Obstacle::Blocked,
         ConnectError::Refused { .. } | ConnectError::Protocol(_) => Obstacle::Refused,
     }

@@ -103,7 +103,7 @@ impl<'a, P: Ports> Run<'a, P> {
             start: Instant::now(),
             mode: context.mode(trigger),
             evidence: Evidence::new(binding, &events, history, now),
-            path: asks_path.then(|| PathPolicy::new(path, poll_policy.is_check(now))),
+            path: asks_path.then(|| PathPolicy::new(path, binding.engine)),
             poll_policy,
             // A dry run watches nothing, whatever asks for it.
             watch: if trigger.dry_run { watch.once() } else { watch },
@@ -165,6 +165,7 @@ impl<'a, P: Ports> Run<'a, P> {
     }
 
     pub(crate) fn stop(&mut self) -> Option<SyncError> {
+        self.tell_path();
         let is_done = self.done_at.is_some_and(|at| at.elapsed() <= DONE_FOR);
         self.report.cut_short = is_done || self.phase == Phase::AskingPath;
         if self.report.cut_short {
@@ -251,13 +252,7 @@ impl<'a, P: Ports> Run<'a, P> {
         let last_in_sync = self.poll_policy.record_in_sync(self.evidence.last_dns_answer());
         self.remember(|state, _| state.last_in_sync = last_in_sync);
         self.drop_foreign_events(now);
-        let is_awaited = self.path.as_ref().is_some_and(PathPolicy::is_awaited);
-        let is_over = self.watch.record_agreement(now);
-        if is_over && (!is_awaited || self.watch.is_expired(now)) {
-            Next::End
-        } else {
-            Next::ObserveAgain
-        }
+        if self.watch.record_agreement(now) { Next::End } else { Next::ObserveAgain }
     }
 
     /// Events of instances that are none of the cluster's are no reason to look longer.

@@ -10,9 +10,11 @@ pub struct Hint {
 }
 
 impl Hint {
-    /// Whether the server only turned this login away, or has no room for any.
-    pub fn concerns_login(&self) -> bool {
-        ["LoginRefused", "HostNotAllowed", "PrivilegeMissing", "ServerFull"].contains(&self.kind)
+    /// Whether the server only turned this login away, has no room for any, starts or stops.
+    pub fn is_no_verdict(&self) -> bool {
+        const KINDS: [&str; 5] =
+            ["LoginRefused", "HostNotAllowed", "PrivilegeMissing", "ServerFull", NOT_READY];
+        KINDS.contains(&self.kind)
     }
 
     /// Whether the server blocks the address that the session came from.
@@ -20,6 +22,11 @@ impl Hint {
         self.kind == BLOCKED
     }
 }
+
+/// The kind of a server that starts or stops.
+const NOT_READY: &str = "ServerNotReady";
+
+const WAIT: &str = "it is starting or stopping; the next run asks again";
 
 /// The kind of error 1129.
 const BLOCKED: &str = "FunctionBlocked";
@@ -46,6 +53,7 @@ pub fn mysql_hint(code: u16) -> Option<Hint> {
              function's subnets",
         ),
         1040 | 1203 | 1226 => ("ServerFull", TOO_MANY),
+        1053 => (NOT_READY, WAIT),
         _ => return None,
     };
     Some(Hint { kind, remedy })
@@ -70,6 +78,7 @@ pub fn postgres_hint(code: &str) -> Option<Hint> {
             "the function connects to the database \"postgres\": create it, it may be empty",
         ),
         "53300" | "53400" => ("ServerFull", TOO_MANY),
+        "57P01" | "57P02" | "57P03" => (NOT_READY, WAIT),
         _ => return None,
     };
     Some(Hint { kind, remedy })
@@ -103,10 +112,9 @@ mod tests {
             let hint = postgres_hint(code).expect("known");
             assert!(hint.kind == kind && hint.remedy.contains(remedy), "{code}: {hint:?}");
         }
-        assert_eq!(
-            (mysql_hint(3118), postgres_hint("57P03")),
-            (None, None),
-            "a server that starts up needs no remedy"
-        );
+        for hint in [mysql_hint(1053), postgres_hint("57P03")] {
+            assert!(hint.is_some_and(|hint| hint.kind == NOT_READY && hint.is_no_verdict()));
+        }
+        assert_eq!((mysql_hint(3118), postgres_hint("0A000")), (None, None));
     }
 }

@@ -352,6 +352,16 @@ fn parse_path(
                        PROBE_SECRET_ARN, or leave it out";
         mistakes.add("PROBE_PATH", problem);
     }
+    let is_endpoint = |binding: &Value| {
+        let endpoint = binding.get("endpoint").and_then(Value::as_str).map(Endpoint::parse);
+        let host = path.as_ref().map(|path| path.host.as_str());
+        matches!(&endpoint, Some(Ok(Endpoint::Name(name))) if Some(name.as_str()) == host)
+    };
+    if bindings.iter().any(is_endpoint) {
+        let problem = "is the endpoint of a database, which leads around the load balancer: give \
+                       the load balancer's DNS name";
+        mistakes.add("PROBE_PATH", problem);
+    }
     let asked = bindings.iter().filter(|binding| has_engine(binding)).count();
     if asked > 1 {
         let problem = format!(

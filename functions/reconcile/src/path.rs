@@ -1,21 +1,22 @@
 //! What consumers see: whether a new session through each address of the load balancer reaches the
 //! registered writer.
 //!
-//! | through the address                          | state         | the round |
-//! |----------------------------------------------|---------------|-----------|
-//! | the registered writer, and it takes writes   | `writer`      | good      |
-//! | a server that takes no writes                | `reader`      | bad       |
-//! | another server that takes writes             | `other`       | bad       |
-//! | a server that blocks the load balancer, or   | `refused`     | bad       |
-//! | has another error                            |               |           |
-//! | a refused login or certificate, a full server| `refused`     | no verdict|
-//! | nobody, or nobody in time                    | `unreachable` | bad       |
-//! | not asked, or not clear                      | `unknown`     | no verdict|
+//! | through the address                           | state         | the round  |
+//! |-----------------------------------------------|---------------|------------|
+//! | the registered writer, and it takes writes    | `writer`      | good       |
+//! | a server that takes no writes                 | `reader`      | bad        |
+//! | another server that takes writes              | `other`       | bad        |
+//! | a server that blocks the load balancer, or    | `refused`     | bad        |
+//! | has another error                             |               |            |
+//! | a refused login or certificate, a server that | `refused`     | no verdict |
+//! | is full, starts or stops                      |               |            |
+//! | nobody, or nobody in time                     | `unreachable` | bad        |
+//! | not asked, or not clear                       | `unknown`     | no verdict |
 //!
-//! A round is good if all its addresses are, and bad if one is and the registered writer, asked
-//! directly before and after it, is the same server and takes writes. So a database that is down by
-//! itself, or full, or refuses the login, is never taken for a broken path. Nothing here decides
-//! about targets.
+//! A round is bad if one of its addresses is, and the registered writer, asked directly before and
+//! after it, is the same server and takes writes: a database that is down by itself, or full, or
+//! refuses the login, is no broken path. It is good if all its addresses are and nothing else is
+//! registered, to which the next session might lead. Nothing here decides about targets.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ use base::report::Failure;
 use chrono::{DateTime, Utc};
 use strum::Display;
 
+use crate::binding::Engine;
 use crate::claim::{Role, age};
 use crate::target::Target;
 
@@ -37,6 +39,17 @@ const GOOD_ROUNDS: u32 = 3;
 
 /// So many addresses a process remembers of a load balancer, which has one in each zone.
 const ADDRESSES_AT_MOST: usize = 8;
+
+/// How often a path that is good is asked, as the sources of a group in sync are.
+const CHECK_EVERY: Duration = Duration::from_secs(180);
+
+/// A path that was not looked at for longer, by more than the slowest schedule's five minutes, may
+/// have become good at any time between.
+const GAP: Duration = Duration::from_secs(330);
+
+/// So long nobody is asked after a certificate was refused, where that does harm: 24 broken
+/// handshakes a day are few beside the 100 in a row that block an address.
+const UNTRUSTED_FOR: Duration = Duration::from_secs(3_600);
 
 /// A server that answered, as who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +70,9 @@ pub enum Obstacle {
     Blocked,
     /// The server answered with another error, or in another protocol.
     Refused,
-    /// It refused this login, or is full: other logins may get through.
-    Login,
+    /// It refused this login, is full, starts or stops, or this program failed: the path may be
+    /// good for others.
+    Inconclusive,
     /// Its certificate was refused.
     Tls,
 }
@@ -91,10 +105,11 @@ pub struct Round {
     pub began: DateTime<Utc>,
     /// When all addresses had answered.
     pub answered: DateTime<Utc>,
-    /// The one registered target that takes writes, asked directly before; or why there is none.
-    pub writer: Result<Server, String>,
-    /// What came of each address; absent if it was not asked, although there is a writer because
-    /// that would do harm ([`PathHistory::was_untrusted`]).
+    /// How many targets were registered.
+    pub registered: usize,
+    /// The one of them that takes writes, asked directly before; or why there is none.
+    pub writer: Result<(IpAddr, Server), String>,
+    /// What came of each address; absent if it was not asked.
     pub through: BTreeMap<IpAddr, Option<Session>>,
     /// Whether the writer, asked directly once more, was still the same; asked if it matters.
     pub is_confirmed: bool,
@@ -115,7 +130,7 @@ impl Round {
         if self.writer.is_err() || self.through.is_empty() {
             None
         } else if self.is_good_so_far() {
-            Some(true)
+            (self.registered == 1).then_some(true)
         } else if self.is_confirmed && sessions().any(|session| self.is_bad(session)) {
             Some(false)
         } else {
@@ -130,20 +145,20 @@ impl Round {
 
     /// In words, what a person should know who reads the states.
     pub fn note(&self) -> Option<String> {
-        if self.through.is_empty() {
-            return self.unresolved.clone();
-        }
+        let unresolved = self.unresolved.iter().cloned();
+        let told: Vec<String> = unresolved.chain(self.told()).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    fn told(&self) -> Vec<String> {
         let writer = match &self.writer {
-            Ok(writer) => writer,
-            Err(problem) => return Some(format!("not judged: {problem}")),
+            Ok((_, writer)) => writer,
+            Err(_) if self.through.is_empty() => return Vec::new(),
+            Err(problem) => return vec![format!("not judged: {problem}")],
         };
-        if self.is_up() == Some(false)
-            && self.states().values().all(|state| *state == PathState::Unreachable)
-        {
-            return Some(SILENCE.to_owned());
-        }
-        if self.through.values().all(Option::is_none) {
-            return Some(UNTRUSTED.to_owned());
+        let are_silent = self.states().values().all(|state| *state == PathState::Unreachable);
+        if self.is_up() == Some(false) && are_silent {
+            return vec![SILENCE.to_owned()];
         }
         let told = self.through.iter().filter_map(|(address, session)| {
             let text = match session.as_ref()? {
@@ -151,32 +166,36 @@ impl Round {
                 Ok(Server { role: Role::Writer, identity }) => {
                     format!("leads to {identity}, which takes writes too")
                 }
-                Ok(Server { role, identity }) => format!("leads to {identity}, a {role}"),
+                Ok(Server { role, identity }) => format!("leads to {identity}, role {role}"),
                 Err((Obstacle::Blocked, _)) => BLOCKED.to_owned(),
-                Err((_, failure)) => failure.message.clone(),
+                Err((Obstacle::Unreachable, failure)) => {
+                    format!("{UNREACHABLE} ({})", failure.kind)
+                }
+                Err((_, failure)) => format!("through the load balancer: {}", failure.message),
             };
             Some(format!("{address}: {text}"))
         });
-        let told: Vec<String> = told.collect();
-        (!told.is_empty()).then(|| told.join("; "))
+        let others = (self.registered > 1).then(|| SEVERAL.to_owned());
+        told.chain(others).collect()
     }
 
     fn state(&self, session: Option<&Session>) -> PathState {
-        let (Ok(writer), Some(session)) = (&self.writer, session) else {
+        let (Ok((_, writer)), Some(session)) = (&self.writer, session) else {
             return PathState::Unknown;
         };
         match session {
             Ok(Server { role: Role::Reader, .. }) => PathState::Reader,
-            Ok(server) if server.identity != writer.identity => PathState::Other,
-            Ok(Server { role: Role::Writer, .. }) => PathState::Writer,
             Ok(Server { role: Role::Unknown, .. }) => PathState::Unknown,
+            Ok(server) if server.identity == writer.identity => PathState::Writer,
+            Ok(_) => PathState::Other,
             Err((Obstacle::Unreachable, _)) => PathState::Unreachable,
             Err(_) => PathState::Refused,
         }
     }
 
     fn is_bad(&self, session: Option<&Session>) -> bool {
-        let says_nothing = matches!(session, Some(Err((Obstacle::Login | Obstacle::Tls, _))));
+        let says_nothing =
+            matches!(session, Some(Err((Obstacle::Inconclusive | Obstacle::Tls, _))));
         !says_nothing && !matches!(self.state(session), PathState::Writer | PathState::Unknown)
     }
 }
@@ -187,12 +206,17 @@ const SILENCE: &str = "no address of the load balancer answers, while the databa
     security group must admit the function's on the listener's port, and the function's must let \
     it out there";
 
-const UNTRUSTED: &str = "not asked: through the load balancer the server's certificate was refused, \
-    and each broken handshake counts against its consumers (error 1129): give the endpoint of the \
-    database that the certificate is for, or its authority in CA_BUNDLE; the next process asks again";
+const UNREACHABLE: &str = "nobody answers there, while the database itself does: no target is in \
+    use in that zone, or a security group on the way is in the way";
+
+const SEVERAL: &str = "several targets are registered, and the next session may lead to another";
 
 const BLOCKED: &str = "the server blocks the load balancer's address in this zone (error 1129), \
     and with it every consumer there: empty its host cache (infra/mysql.md, flush-hosts)";
+
+const UNTRUSTED: &str = "not asked for an hour: through the load balancer the server's certificate \
+    was refused, and each broken handshake counts against its consumers (error 1129): give the \
+    endpoint of the database that the certificate is for, or its authority in CA_BUNDLE";
 
 /// A registration that the load balancer was not yet seen to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,9 +239,10 @@ pub struct PathHistory {
     pub registration: Option<Registration>,
     /// Whether the last round with a verdict was bad.
     pub is_down: bool,
-    /// Whether a certificate was refused through the load balancer. To MySQL each such session is a
-    /// broken handshake, which counts against the consumers of that zone.
-    pub was_untrusted: bool,
+    /// When it was bad last.
+    bad_at: Option<DateTime<Utc>>,
+    asked_at: Option<DateTime<Utc>>,
+    untrusted_at: Option<DateTime<Utc>>,
 }
 
 impl PathHistory {
@@ -229,6 +254,15 @@ impl PathHistory {
         }
         self.addresses.drain(..self.addresses.len().saturating_sub(ADDRESSES_AT_MOST));
     }
+}
+
+/// What a round says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathVerdict {
+    /// Whether consumers reach the writer; absent if nothing follows, or not yet.
+    pub is_up: Option<bool>,
+    /// How long it took until they did after a registration, if it is over now.
+    pub followed: Option<Followed>,
 }
 
 /// How long it took until consumers reached the writer, to the first of three good rounds.
@@ -245,7 +279,9 @@ pub struct Followed {
 pub struct PathPolicy {
     /// What the process knows.
     pub history: PathHistory,
-    is_check: bool,
+    /// Whether the server counts broken handshakes against the load balancer's address, which all
+    /// consumers of a zone share.
+    counts_handshakes: bool,
     has_registered: bool,
     began: Option<DateTime<Utc>>,
     last: Option<bool>,
@@ -254,11 +290,11 @@ pub struct PathPolicy {
 }
 
 impl PathPolicy {
-    /// For a run that begins; `is_check` if it makes sure of what is in sync.
-    pub fn new(history: PathHistory, is_check: bool) -> PathPolicy {
+    /// For a run that begins.
+    pub fn new(history: PathHistory, engine: Option<Engine>) -> PathPolicy {
         PathPolicy {
             history,
-            is_check,
+            counts_handshakes: engine == Some(Engine::MySql),
             has_registered: false,
             began: None,
             last: None,
@@ -267,70 +303,96 @@ impl PathPolicy {
         }
     }
 
-    /// This run registered the targets. Registered once more they are still the same registration.
+    /// This run registered the targets. What it registers once more was registered before.
     pub fn record_registration(&mut self, registration: Registration) {
-        self.has_registered = true;
-        let last = self.history.registration.as_ref();
-        if last.is_none_or(|last| last.targets != registration.targets) {
+        let is_known = |last: &Registration| last.targets == registration.targets;
+        if !(self.has_registered && self.history.registration.as_ref().is_some_and(is_known)) {
             self.history.registration = Some(registration);
             (self.good_rounds, self.first_good) = (0, None);
         }
+        self.has_registered = true;
     }
 
-    /// Whether this run goes on, until its time is up, because of the path alone.
-    pub fn is_awaited(&self) -> bool {
-        self.has_registered && self.history.registration.is_some()
-    }
-
-    /// Whether a round begins now, beside everything else.
+    /// Whether a round begins now, beside everything else: after a switch by this run.
     pub fn should_ask(&self, now: DateTime<Utc>) -> bool {
-        self.is_awaited() && self.began.is_none_or(|began| age(began, now) >= ROUND_EVERY)
+        let is_awaited = self.has_registered && self.history.registration.is_some();
+        let is_due = self.began.is_none_or(|began| age(began, now) >= ROUND_EVERY);
+        is_awaited && is_due && !self.is_paused(now)
     }
 
-    /// How long to wait for the next round once all else is done; absent if none is to come.
-    pub fn next_at_end(&self, now: DateTime<Utc>) -> Option<Duration> {
-        let is_followed_up = self.last == Some(true) && self.history.registration.is_some();
-        match self.began {
-            None if self.is_check || self.history.is_down => Some(Duration::ZERO),
-            None => self.history.registration.as_ref().map(|_| Duration::ZERO),
-            Some(began) => is_followed_up.then(|| ROUND_EVERY.saturating_sub(age(began, now))),
-        }
+    /// How long to wait for the next round once all else is done; absent if none is to come. A
+    /// registration by this run is followed while the watch has time left.
+    pub fn next_at_end(&self, has_time: bool, now: DateTime<Utc>) -> Option<Duration> {
+        let is_pending = self.history.registration.is_some();
+        let is_check = self.history.asked_at.is_none_or(|at| age(at, now) >= CHECK_EVERY);
+        let is_due = match self.began {
+            None => is_check || self.history.is_down || is_pending,
+            Some(_) => is_pending && (self.last == Some(true) || self.has_registered && has_time),
+        };
+        let pause = self.began.map(|began| ROUND_EVERY.saturating_sub(age(began, now)));
+        (is_due && !self.is_paused(now)).then(|| pause.unwrap_or_default())
     }
 
     /// A round begins.
     pub fn begin_round(&mut self, now: DateTime<Utc>) {
-        self.began = Some(now);
+        (self.began, self.history.asked_at) = (Some(now), Some(now));
     }
 
-    /// A round is over. Says how long the load balancer took, if it followed a registration.
-    pub fn record(&mut self, round: &Round) -> Option<Followed> {
-        self.history.was_untrusted |= { round.through.values().flatten() }
-            .any(|session| matches!(session, Err((Obstacle::Tls, _))));
+    /// A round is over.
+    pub fn record(&mut self, round: &Round) -> PathVerdict {
+        let is_untrusted = |session| matches!(session, &Err((Obstacle::Tls, _)));
+        if round.through.values().flatten().any(is_untrusted) {
+            self.history.untrusted_at = Some(round.answered);
+        }
+        let is_other = |registration: &mut Registration| match &round.writer {
+            Ok((writer, _)) => registration.targets.iter().all(|it| it.address != *writer),
+            Err(_) => false,
+        };
+        // Somebody else registered another writer since.
+        self.history.registration.take_if(is_other);
         self.last = round.is_up();
-        let is_up = self.last?;
+        let Some(is_up) = self.last else { return PathVerdict::default() };
         self.history.is_down = !is_up;
-        let registration = self.history.registration.as_ref()?;
+        if !is_up {
+            self.history.bad_at = Some(round.answered);
+        }
+        let Some(registration) = &self.history.registration else {
+            return PathVerdict { is_up: Some(is_up), followed: None };
+        };
         if !is_up || round.began < registration.at {
             (self.good_rounds, self.first_good) = (0, None);
-            return None;
+            return PathVerdict { is_up: Some(false).filter(|_| !is_up), followed: None };
         }
         let first_good = *self.first_good.get_or_insert(round.answered);
         self.good_rounds += 1;
         if self.good_rounds < GOOD_ROUNDS {
-            return None;
+            return PathVerdict::default();
         }
-        let Registration { at, event_at, .. } = self.history.registration.take()?;
-        Some(Followed {
-            registration: age(at, first_good),
+        let Registration { at, event_at, .. } = registration;
+        let last_bad = self.history.bad_at.map_or(*at, |bad| bad.max(*at));
+        let followed = (age(last_bad, first_good) <= GAP).then(|| Followed {
+            registration: age(*at, first_good),
             event: event_at.map(|event| age(event, first_good)),
+        });
+        self.history.registration = None;
+        PathVerdict { is_up: Some(true), followed }
+    }
+
+    /// In words, why nobody is asked, or that the registration was not seen to be followed.
+    pub fn note(&self, now: DateTime<Utc>) -> Option<String> {
+        if self.is_paused(now) {
+            return Some(UNTRUSTED.to_owned());
+        }
+        let registration = self.history.registration.as_ref()?;
+        let seconds = age(registration.at, now).as_secs();
+        (self.last == Some(false)).then(|| {
+            format!("the load balancer takes at least {seconds} s to follow the registration")
         })
     }
 
-    /// In words, that the registration was not seen to be followed.
-    pub fn note(&self, now: DateTime<Utc>) -> Option<String> {
-        let registration = self.history.registration.as_ref()?;
-        let seconds = age(registration.at, now).as_secs();
-        Some(format!("the load balancer takes at least {seconds} s to follow the registration"))
+    fn is_paused(&self, now: DateTime<Utc>) -> bool {
+        let is_recent = |at: DateTime<Utc>| age(at, now) < UNTRUSTED_FOR;
+        self.counts_handshakes && self.history.untrusted_at.is_some_and(is_recent)
     }
 }
 

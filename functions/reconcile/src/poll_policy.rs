@@ -268,14 +268,6 @@ impl PollPolicy {
         self.last_in_sync.disagreed
     }
 
-    /// Whether this run makes sure, as one does every three minutes, of a group that is in sync.
-    pub fn is_check(&self, now: DateTime<Utc>) -> bool {
-        let unanswered = self.last_in_sync.unanswered_checks.checked_sub(1);
-        let pause =
-            unanswered.and_then(|before| CHECK_AGAIN.get(before).copied()).unwrap_or(CHECK_EVERY);
-        self.last_in_sync.checked.is_none_or(|at| age(at, now) >= pause)
-    }
-
     fn topology_pause(&self, evidence: &Evidence, now: DateTime<Utc>) -> Duration {
         let is_announced = evidence
             .event_writer(now)
@@ -289,6 +281,13 @@ impl PollPolicy {
 
     fn candidates(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
         self.last_in_sync.known.iter().copied().chain(evidence.candidates()).collect()
+    }
+
+    fn is_check(&self, now: DateTime<Utc>) -> bool {
+        let unanswered = self.last_in_sync.unanswered_checks.checked_sub(1);
+        let pause =
+            unanswered.and_then(|before| CHECK_AGAIN.get(before).copied()).unwrap_or(CHECK_EVERY);
+        self.last_in_sync.checked.is_none_or(|at| age(at, now) >= pause)
     }
 
     fn is_due(&self, pause: Duration, now: DateTime<Utc>) -> bool {

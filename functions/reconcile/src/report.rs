@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::binding::Binding;
 use crate::claim::Role;
 use crate::evidence::Evidence;
-use crate::path::{Followed, PathState, Round};
+use crate::path::{Followed, PathState, PathVerdict, Round};
 use crate::plan::{Mode, Plan};
 use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget, Target, strings};
@@ -308,12 +308,12 @@ impl BindingReport {
         }
     }
 
-    /// A round through the load balancer is over, and followed a registration if it says so.
-    pub fn record_path(&mut self, round: &Round, followed: Option<Followed>) {
+    /// A round through the load balancer is over, and says this.
+    pub fn record_path(&mut self, round: &Round, verdict: PathVerdict) {
         self.path = Some(round.states());
         self.path_note = round.note();
-        self.is_path_up = round.is_up();
-        if let Some(Followed { registration, event }) = followed {
+        self.is_path_up = verdict.is_up;
+        if let Some(Followed { registration, event }) = verdict.followed {
             (self.register_to_path, self.event_to_path) = (Some(registration), event);
         }
     }

@@ -29,18 +29,18 @@ impl Scenario {
         let host = self.host(target.address).filter(|_| target.port == PORT);
         let host = host.ok_or(Obstacle::Unreachable)?;
         let (database, dice) = (&self.database, self.dice());
-        match self.faults.shut(host, at) {
-            Some(Shut::Full) => return Err(Obstacle::Login),
+        match self.faults.lapses.shut(host, at) {
+            Some(Shut::Full) => return Err(Obstacle::Inconclusive),
             Some(Shut::Restart) => return Err(Obstacle::Unreachable),
             None => {}
         }
-        let role = self.faults.role(host, database.role_of(dice, host, at), at);
+        let role = self.faults.role_anew(host, database.role_of(dice, host, at), at);
         let role = role.ok_or(Obstacle::Unreachable)?;
         // Who takes no session in this second has none left.
         if !takes_sessions(dice, host as u64, at) {
-            return Err(Obstacle::Login);
+            return Err(Obstacle::Inconclusive);
         }
-        let starts = database.returns(dice, host, at) + self.faults.restarts(host, at);
+        let starts = database.returns(dice, host, at) + self.faults.lapses.restarts(host, at);
         Ok(Server { role, identity: format!("{}, start {starts}", target.address) })
     }
 }

@@ -125,13 +125,20 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    /// At the latest after the pause, and as soon as somebody answers who was not waited for.
+    /// At the latest after the pause, and as soon as somebody answers who was not waited for, and
+    /// says something about the writer.
     pub(super) async fn wait(&mut self, pause: Duration) {
         let until = Instant::now() + pause;
-        tokio::select! {
-            biased;
-            answer = self.questions.next() => self.record(answer),
-            () = sleep_until(until) => {}
+        let mut is_over = false;
+        while !is_over {
+            tokio::select! {
+                biased;
+                answer = self.questions.next() => {
+                    is_over = !matches!(answer, Answer::Path(..));
+                    self.record(answer);
+                }
+                () = sleep_until(until) => is_over = true,
+            }
         }
     }
 

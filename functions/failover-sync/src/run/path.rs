@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::database::HostPort;
 use futures_util::future::{OptionFuture, join, join_all};
-use reconcile::binding::{Binding, Engine, Family};
+use reconcile::binding::{Binding, Family};
 use reconcile::claim::Role;
 use reconcile::path::{Followed, PathHistory, Registration, Round, Server, Session};
 use reconcile::report::path_text;
@@ -42,12 +42,17 @@ impl<P: Ports> Run<'_, P> {
                 self.record(answer);
             }
             let now = self.now();
-            let Some(pause) = self.path.as_ref().and_then(|path| path.next_at_end(now)) else {
-                break;
-            };
+            let has_time = !self.watch.is_expired(now);
+            let next = self.path.as_ref().and_then(|path| path.next_at_end(has_time, now));
+            let Some(pause) = next else { break };
             sleep(pause).await;
             self.begin_path_round();
         }
+        self.tell_path();
+    }
+
+    /// What is to be known about the path when the run ends.
+    pub(super) fn tell_path(&mut self) {
         let now = self.now();
         let note = self.path.as_ref().and_then(|path| path.note(now));
         let notes = self.report.path_note.take().into_iter().chain(note);
@@ -67,12 +72,13 @@ impl<P: Ports> Run<'_, P> {
         let Some(path) = &mut self.path else { return };
         let was_down = path.history.is_down;
         path.history.record_addresses(named.into_iter());
-        let followed = path.record(round);
-        let (is_down, is_awaited) = (path.history.is_down, path.is_awaited());
-        self.report.record_path(round, followed);
+        let is_awaited = path.history.registration.is_some();
+        let verdict = path.record(round);
+        let is_down = path.history.is_down;
+        self.report.record_path(round, verdict);
         self.remember_path();
         let (binding, path) = (&self.binding.name, path_text(&round.states()));
-        if let Some(Followed { registration, event }) = followed {
+        if let Some(Followed { registration, event }) = verdict.followed {
             info!(
                 binding,
                 path,
@@ -103,6 +109,8 @@ impl<P: Ports> Run<'_, P> {
             return;
         }
         path.begin_round(now);
+        let allowed = &self.context.config.allowed;
+        let registered = self.evidence.group.registered();
         let endpoint = self.binding.endpoint.name().unwrap_or_default();
         let named = |address| (address, self.members.tls_name(address).unwrap_or(endpoint).into());
         let asked = PathQuestion {
@@ -110,7 +118,10 @@ impl<P: Ports> Run<'_, P> {
             binding: self.binding,
             sessions: Arc::clone(&databases.sessions),
             listener,
-            registered: self.evidence.group.registered().map(named).collect(),
+            registered: registered
+                .filter(|address| allowed.refusal(*address).is_none())
+                .map(named)
+                .collect(),
             history: path.history.clone(),
         };
         self.questions.ask(Source::Path, asked.answer());
@@ -140,7 +151,8 @@ impl<P: Ports> PathQuestion<'_, P> {
         let mut round = Round {
             began,
             answered: self.context.now(),
-            writer: writer.as_ref().map(|(_, server)| server.clone()).map_err(String::clone),
+            registered: self.registered.len(),
+            writer: writer.clone(),
             through,
             is_confirmed: false,
             unresolved,
@@ -168,7 +180,9 @@ impl<P: Ports> PathQuestion<'_, P> {
             (Some(_), Some(_)) => Err("several registered targets take writes".to_owned()),
             (None, _) => {
                 let said = asked().map(|(address, answer)| match answer {
-                    Ok(server) => format!("{address}, asked directly, is a {}", server.role),
+                    Ok(server) => {
+                        format!("{address}, asked directly, has the role {}", server.role)
+                    }
                     Err((_, failure)) => format!("{address}, asked directly: {}", failure.message),
                 });
                 let said: Vec<String> = said.collect();
@@ -187,14 +201,14 @@ impl<P: Ports> PathQuestion<'_, P> {
         addresses: &[IpAddr],
         is_judged: bool,
     ) -> BTreeMap<IpAddr, Option<Session>> {
-        // A broken handshake would count against the consumers of the zone.
-        let is_harmful = self.binding.engine == Some(Engine::MySql) && self.history.was_untrusted;
         let name = self.binding.endpoint.name().unwrap_or_default();
-        let ask = addresses.iter().map(|address| async {
-            let server = SocketAddr::new(*address, self.listener.port);
-            let is_asked = is_judged && !is_harmful;
+        // A target is not reached through itself, whatever the load balancer's name leads to.
+        let is_target = |address| self.registered.iter().any(|(target, _)| *target == address);
+        let ask = addresses.iter().map(|&address| {
+            let server = SocketAddr::new(address, self.listener.port);
+            let is_asked = is_judged && !is_target(address);
             let session = is_asked.then(|| self.sessions.ask_anew(server, name));
-            (*address, OptionFuture::from(session).await)
+            async move { (address, OptionFuture::from(session).await) }
         });
         join_all(ask).await.into_iter().collect()
     }

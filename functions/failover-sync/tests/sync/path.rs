@@ -209,11 +209,11 @@ async fn a_watch_that_ends_first_says_so_and_scheduled_runs_go_on() {
 #[tokio::test(start_paused = true)]
 async fn a_bad_address_is_told_and_each_run_asks_until_it_is_good() {
     for (title, address, state, up, words) in [
-        ("dead", Err(Obstacle::Unreachable), "unreachable", json!(0), "Unreachable"),
+        ("dead", Err(Obstacle::Unreachable), "unreachable", json!(0), "nobody answers there"),
         ("stuck on the old writer", Ok("10.0.0.2"), "reader", json!(0), "leads to 10.0.0.2"),
         ("blocked", Err(Obstacle::Blocked), "refused", json!(0), "every consumer there"),
         ("another protocol", Err(Obstacle::Refused), "refused", json!(0), "Refused"),
-        ("a refused login", Err(Obstacle::Login), "refused", Value::Null, "Login"),
+        ("a refused login", Err(Obstacle::Inconclusive), "refused", Value::Null, "Inconclusive"),
     ] {
         let (world, databases) = in_sync();
         let synchronizer = asking(&world, &databases);
@@ -280,8 +280,8 @@ async fn without_an_address_nothing_is_said_but_why() {
 async fn nobody_is_asked_through_while_the_writer_itself_gives_no_answer() {
     for (title, said_directly, words) in [
         ("it is down", Err("ConnectionFailed"), "10.0.0.1, asked directly"),
-        ("it was demoted", Ok(Role::Reader), "is a reader"),
-        ("its sessions are read only by default", Ok(Role::Unknown), "is a unknown"),
+        ("it was demoted", Ok(Role::Reader), "has the role reader"),
+        ("its sessions are read only by default", Ok(Role::Unknown), "has the role unknown"),
     ] {
         let (world, databases) = in_sync();
         let synchronizer = asking(&world, &databases);
@@ -312,11 +312,14 @@ async fn two_registered_targets_are_told_apart_by_who_takes_writes() {
     world.resolve("db.example", &["10.0.0.1", "10.0.0.2"]);
     world.group("db", &["10.0.0.1:5432 healthy", "10.0.0.2:5432 healthy"]);
     let trigger = Trigger { dry_run: true, ..Trigger::default() };
-    let (_, said) = run_and_say(&asking(&world, &databases), &trigger).await;
-    assert_eq!((said.path, said.up), (states(["writer", "writer"]), json!(1)));
+    let synchronizer = asking(&world, &databases);
+    let (_, said) = run_and_say(&synchronizer, &trigger).await;
+    assert_eq!((said.path, said.up), (states(["writer", "writer"]), Value::Null));
+    assert!(said.note.contains("the next session may lead to another"), "{}", said.note);
 
     databases.set_role("10.0.0.2", Ok(Role::Writer));
-    let (_, said) = run_and_say(&asking(&world, &databases), &trigger).await;
+    sleep(Duration::from_secs(180)).await;
+    let (_, said) = run_and_say(&synchronizer, &trigger).await;
     assert_eq!((said.path, said.up), (states(["unknown", "unknown"]), Value::Null));
     assert!(said.note.contains("several registered targets take writes"), "{}", said.note);
 }
@@ -363,7 +366,7 @@ async fn asking_through_the_load_balancer_delays_no_switch() {
     ZONES.iter().for_each(|zone| keep_out(&databases, zone, Obstacle::Unreachable));
     let synchronizer = asking(&world, &databases);
     let back = databases.clone();
-    later(&world, 100, move |world| {
+    later(&world, 20, move |world| {
         world.resolve("db.example", &["10.0.0.1"]);
         world.state().writer = Some("orders-a");
         back.set_role("10.0.0.1", Ok(Role::Writer));
@@ -382,4 +385,32 @@ async fn asking_through_the_load_balancer_delays_no_switch() {
         ]
     );
     assert!(start.elapsed() <= Duration::from_secs(186), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_unhealthy_keeps_nobody_from_asking() {
+    let (world, databases) = in_sync();
+    let synchronizer = asking(&world, &databases);
+    run_once(&synchronizer, &Trigger::default()).await;
+    // In these runs the RDS API is asked each time, for the sake of the target.
+    world.group("db", &["10.0.0.1:5432 unhealthy"]);
+    ZONES.iter().for_each(|zone| keep_out(&databases, zone, Obstacle::Unreachable));
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        sleep(Duration::from_secs(60)).await;
+        seen.push(run_and_say(&synchronizer, &Trigger::default()).await.1.up);
+    }
+    assert_eq!(seen, [Value::Null, Value::Null, json!(0), json!(0), json!(0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_wrong_while_the_path_is_followed_changes_no_result() {
+    let (world, databases) = promoted(50);
+    later(&world, 20, |world| world.state().hanging.push("describe".into()));
+    later(&world, 20, |world| world.state().hanging.push("lookup db".into()));
+    // Without an event the run is over once the group is right.
+    let report = run_once(&asking(&world, &databases), &Trigger::default()).await;
+    assert_eq!((report.state, report.error.clone()), (State::Updated, None), "{report:?}");
+    assert_eq!(report.observations, 2, "a look before the switch, and one after it");
+    assert!(report.register_to_path.is_some_and(|took| took.as_secs() / 2 == 25), "{report:?}");
 }

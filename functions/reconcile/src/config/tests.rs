@@ -406,6 +406,12 @@ fn the_load_balancers_name_and_port_are_taken_with_a_login_for_one_database() {
         (&one, &format!("https://{NLB}:443"), "probe", "is not a host name"),
         (&one, "10.0.0.7:5432", "probe", "each zone has another"),
         (&one, "[fd00::7]:5432", "probe", "is not a host name"),
+        (
+            &one,
+            "ORDERS.cluster-c1.eu-west-1.rds.amazonaws.com:5432",
+            "probe",
+            "leads around the load balancer",
+        ),
         (&two, &format!("{NLB}:5432"), "probe", "2 bindings have an \"engine\""),
         (
             &binding("port", 5432.into()),

@@ -1,3 +1,5 @@
+use std::net::Ipv4Addr;
+
 use chrono::TimeDelta;
 
 use super::*;
@@ -9,6 +11,8 @@ fn server(role: Role, identity: &str) -> Server {
 fn new_writer() -> Server {
     server(Role::Writer, "new")
 }
+
+const WRITER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 9, 9));
 
 fn kept_out(obstacle: Obstacle) -> Session {
     let message = format!("{obstacle:?}");
@@ -25,7 +29,8 @@ fn round(began: i64, through: impl IntoIterator<Item = Session>) -> Round {
     Round {
         began: at(began),
         answered: at(began),
-        writer: Ok(new_writer()),
+        registered: 1,
+        writer: Ok((WRITER, new_writer())),
         through: through
             .map(|(zone, session)| (IpAddr::from([10, 0, 0, zone as u8 + 1]), Some(session)))
             .collect(),
@@ -35,25 +40,25 @@ fn round(began: i64, through: impl IntoIterator<Item = Session>) -> Round {
 }
 
 fn registration(at_second: i64) -> Registration {
-    let targets = vec![Target { address: IpAddr::from([10, 0, 9, 9]), port: 5432 }];
+    let targets = vec![Target { address: WRITER, port: 5432 }];
     Registration { targets, at: at(at_second), event_at: Some(at(at_second - 10)) }
 }
 
 #[test]
 fn each_end_of_a_session_has_a_state_and_its_weight() {
-    use Obstacle::{Blocked, Login, Refused, Tls, Unreachable};
+    use Obstacle::{Blocked, Inconclusive, Refused, Tls, Unreachable};
     for (session, state, is_up) in [
         (Ok(new_writer()), PathState::Writer, Some(true)),
         // The old writer that is not demoted yet takes writes too.
         (Ok(server(Role::Writer, "old")), PathState::Other, Some(false)),
         (Ok(server(Role::Reader, "old")), PathState::Reader, Some(false)),
         (Ok(server(Role::Reader, "new")), PathState::Reader, Some(false)),
-        (Ok(server(Role::Unknown, "old")), PathState::Other, Some(false)),
+        (Ok(server(Role::Unknown, "old")), PathState::Unknown, None),
         (Ok(server(Role::Unknown, "new")), PathState::Unknown, None),
         (kept_out(Unreachable), PathState::Unreachable, Some(false)),
         (kept_out(Blocked), PathState::Refused, Some(false)),
         (kept_out(Refused), PathState::Refused, Some(false)),
-        (kept_out(Login), PathState::Refused, None),
+        (kept_out(Inconclusive), PathState::Refused, None),
         (kept_out(Tls), PathState::Refused, None),
     ] {
         for round in [round(0, [session.clone()]), round(0, [Ok(new_writer()), session.clone()])] {
@@ -76,6 +81,8 @@ fn nothing_is_judged_where_the_writer_itself_gave_no_answer() {
     assert_eq!(unasked.is_up(), None);
     assert_eq!(unasked.states().into_values().collect::<Vec<_>>(), [PathState::Unknown]);
     assert_eq!(unasked.note().as_deref(), Some("not judged: it is down"));
+    let two = Round { registered: 2, ..round(0, [Ok(new_writer())]) };
+    assert_eq!(two.is_up(), None, "the next session may lead to the other target");
     let unresolved = Round { unresolved: Some("no such name".to_owned()), ..round(0, []) };
     assert_eq!((unresolved.is_up(), unresolved.note()), (None, Some("no such name".to_owned())));
 }
@@ -86,9 +93,9 @@ fn a_note_says_what_is_wrong_and_what_to_do() {
     for (sessions, expected) in [
         (vec![Ok(new_writer()), Ok(new_writer())], None),
         (vec![silent(), silent()], Some(&["is broken for consumers", "must admit"][..])),
-        (vec![Ok(new_writer()), silent()], Some(&["10.0.0.2: Unreachable"])),
+        (vec![Ok(new_writer()), silent()], Some(&["10.0.0.2: nobody answers there"])),
         (vec![kept_out(Obstacle::Blocked)], Some(&["error 1129", "every consumer"])),
-        (vec![Ok(server(Role::Reader, "old"))], Some(&["10.0.0.1: leads to old, a reader"])),
+        (vec![Ok(server(Role::Reader, "old"))], Some(&["10.0.0.1: leads to old, role reader"])),
     ] {
         let note = round(0, sessions).note();
         assert_eq!(note.is_some(), expected.is_some(), "{note:?}");
@@ -98,62 +105,138 @@ fn a_note_says_what_is_wrong_and_what_to_do() {
     }
 }
 
+fn unclear() -> [Session; 1] {
+    [kept_out(Obstacle::Inconclusive)]
+}
+
+fn bad() -> [Session; 1] {
+    [kept_out(Obstacle::Unreachable)]
+}
+
+fn good() -> [Session; 1] {
+    [Ok(new_writer())]
+}
+
+fn policy(history: PathHistory) -> PathPolicy {
+    PathPolicy::new(history, Some(Engine::Postgres))
+}
+
+fn pending() -> PathHistory {
+    PathHistory { registration: Some(registration(100)), ..PathHistory::default() }
+}
+
+const NOTHING: PathVerdict = PathVerdict { is_up: None, followed: None };
+const UP: PathVerdict = PathVerdict { is_up: Some(true), followed: None };
+const DOWN: PathVerdict = PathVerdict { is_up: Some(false), followed: None };
+
 #[test]
 fn the_time_counts_to_the_first_of_three_good_rounds_in_a_row() {
-    let mut policy = PathPolicy::new(PathHistory::default(), false);
+    let mut policy = policy(PathHistory::default());
     policy.record_registration(registration(100));
-    let bad = || [kept_out(Obstacle::Unreachable)];
-    let good = || [Ok(new_writer())];
-    let unclear = || [kept_out(Obstacle::Login)];
-    // A round that began before the registration says nothing about it.
-    for round in [
-        round(99, good()),
-        round(102, bad()),
-        round(104, good()),
-        round(106, good()),
-        round(108, bad()),
-        round(110, good()),
-        round(112, unclear()),
-        round(114, good()),
+    for (began, sessions, said) in [
+        // A round that began before the registration says nothing about it.
+        (99, good(), NOTHING),
+        (102, bad(), DOWN),
+        (104, good(), NOTHING),
+        (106, good(), NOTHING),
+        (108, bad(), DOWN),
+        (110, good(), NOTHING),
+        (112, unclear(), NOTHING),
+        (114, good(), NOTHING),
     ] {
-        assert_eq!(policy.record(&round), None, "{round:?}");
-        assert!(policy.is_awaited());
+        assert_eq!(policy.record(&round(began, sessions)), said, "{began}");
     }
-    let followed = policy.record(&round(116, good()));
     let seconds = Duration::from_secs;
-    assert_eq!(followed, Some(Followed { registration: seconds(10), event: Some(seconds(20)) }));
-    assert!(!policy.is_awaited() && policy.history.registration.is_none());
-    assert_eq!(policy.record(&round(118, good())), None, "it is told once");
+    let followed = Followed { registration: seconds(10), event: Some(seconds(20)) };
+    assert_eq!(
+        policy.record(&round(116, good())),
+        PathVerdict { is_up: Some(true), followed: Some(followed) }
+    );
+    assert_eq!(policy.record(&round(118, good())), UP, "it is told once");
 }
 
 #[test]
-fn a_target_that_is_registered_once_more_was_registered_before() {
-    let mut policy = PathPolicy::new(PathHistory::default(), false);
-    policy.record_registration(registration(100));
-    policy.record_registration(registration(103));
-    assert_eq!(policy.history.registration, Some(registration(100)));
+fn a_time_is_told_only_if_the_path_was_looked_at_before_it_became_good() {
+    for (title, rounds, expected) in [
+        ("at once", vec![(100, good()); 3], Some(0)),
+        (
+            "by a schedule",
+            vec![(200, bad()), (500, good()), (500, good()), (500, good())],
+            Some(400),
+        ),
+        ("after an hour without a look", vec![(3_700, good()); 3], None),
+        (
+            "after an hour without a verdict",
+            vec![
+                (101, bad()),
+                (3_600, unclear()),
+                (3_700, good()),
+                (3_700, good()),
+                (3_700, good()),
+            ],
+            None,
+        ),
+    ] {
+        let mut policy = policy(pending());
+        let mut said = NOTHING;
+        for (began, sessions) in rounds {
+            said = policy.record(&round(began, sessions));
+        }
+        let took = said.followed.map(|followed| followed.registration.as_secs());
+        assert_eq!((said.is_up, took), (Some(true), expected), "{title}");
+        assert_eq!(policy.history.registration, None, "{title}");
+    }
+}
+
+#[test]
+fn a_registration_after_which_somebody_else_registered_another_writer_is_over() {
+    let mut policy = policy(pending());
+    let elsewhere = IpAddr::from([10, 0, 9, 8]);
+    let other = Round { writer: Ok((elsewhere, new_writer())), ..round(160, good()) };
+    assert_eq!((policy.record(&other), policy.history.registration), (UP, None));
+}
+
+#[test]
+fn a_target_that_a_run_registers_once_more_was_registered_before() {
+    let mut own = policy(PathHistory::default());
+    own.record_registration(registration(100));
+    own.record_registration(registration(103));
+    assert_eq!(own.history.registration, Some(registration(100)));
     let other = Registration { targets: Vec::new(), ..registration(105) };
-    policy.record_registration(other.clone());
-    assert_eq!(policy.history.registration, Some(other));
+    own.record_registration(other.clone());
+    assert_eq!(own.history.registration, Some(other));
+
+    let mut later = policy(pending());
+    later.record_registration(registration(900));
+    assert_eq!(later.history.registration, Some(registration(900)), "it had left in between");
 }
 
 #[test]
 fn the_run_that_registered_asks_every_two_seconds_and_others_at_their_end() {
-    let pending = PathHistory { registration: Some(registration(0)), ..PathHistory::default() };
-    let down = PathHistory { is_down: true, ..PathHistory::default() };
-    let fine = PathHistory::default();
-    for (title, history, is_check, expected) in [
-        ("in sync between checks", &fine, false, None),
-        ("a check", &fine, true, Some(Duration::ZERO)),
-        ("after a bad round", &down, false, Some(Duration::ZERO)),
-        ("after a switch that was not seen to be followed", &pending, false, Some(Duration::ZERO)),
+    let asked = |history: PathHistory, at_second| {
+        let mut policy = policy(history);
+        policy.begin_round(at(at_second));
+        policy.history
+    };
+    let fine = asked(PathHistory::default(), 0);
+    let down = PathHistory { is_down: true, ..fine.clone() };
+    for (title, history, now, is_asked) in [
+        ("a new process", PathHistory::default(), 0, true),
+        ("good a minute ago", fine.clone(), 60, false),
+        ("good three minutes ago", fine.clone(), 180, true),
+        ("bad a minute ago", down, 60, true),
+        ("not yet seen to follow", asked(pending(), 100), 160, true),
     ] {
-        let policy = PathPolicy::new(history.clone(), is_check);
-        assert!(!policy.should_ask(at(0)), "{title}: only who registered asks beside the rest");
-        assert_eq!(policy.next_at_end(at(0)), expected, "{title}");
+        let policy = policy(history);
+        assert!(!policy.should_ask(at(now)), "{title}: only who registered asks beside the rest");
+        assert_eq!(
+            policy.next_at_end(true, at(now)),
+            is_asked.then_some(Duration::ZERO),
+            "{title}"
+        );
     }
 
-    let mut own = PathPolicy::new(fine, false);
+    let mut own = policy(fine);
     own.record_registration(registration(10));
     assert!(own.should_ask(at(10)));
     own.begin_round(at(10));
@@ -161,19 +244,21 @@ fn the_run_that_registered_asks_every_two_seconds_and_others_at_their_end() {
 }
 
 #[test]
-fn at_its_end_a_run_goes_on_only_while_a_registration_is_being_confirmed() {
-    let pending = PathHistory { registration: Some(registration(0)), ..PathHistory::default() };
-    let (good, bad) = (|| [Ok(new_writer())], || [kept_out(Obstacle::Unreachable)]);
-    for (title, history, sessions, rounds) in [
-        ("good, and confirmed by two more", pending.clone(), good(), 3),
-        ("bad, and left to the next run", pending, bad(), 1),
-        ("a check", PathHistory::default(), good(), 1),
-        ("a check that is bad", PathHistory::default(), bad(), 1),
+fn at_its_end_a_run_goes_on_only_while_a_registration_is_being_followed() {
+    for (title, has_registered, sessions, rounds) in [
+        ("good, and confirmed by two more", false, good(), 3),
+        ("bad, and left to the next run", false, bad(), 1),
+        ("its own, for the ten seconds that are left", true, bad(), 6),
+        ("its own, without a verdict", true, unclear(), 6),
+        ("its own, good", true, good(), 3),
     ] {
-        let mut policy = PathPolicy::new(history, true);
+        let mut policy = policy(if has_registered { PathHistory::default() } else { pending() });
+        if has_registered {
+            policy.record_registration(registration(100));
+        }
         let mut now = 100;
         let mut asked = 0;
-        while let Some(pause) = policy.next_at_end(at(now)) {
+        while let Some(pause) = policy.next_at_end(now < 110, at(now)) {
             now += pause.as_secs() as i64;
             policy.begin_round(at(now));
             policy.record(&round(now, sessions.clone()));
@@ -184,10 +269,29 @@ fn at_its_end_a_run_goes_on_only_while_a_registration_is_being_confirmed() {
 }
 
 #[test]
+fn where_broken_handshakes_count_nobody_is_asked_for_an_hour_after_a_refused_certificate() {
+    for (engine, is_paused) in [(Engine::MySql, true), (Engine::Postgres, false)] {
+        let mut policy = PathPolicy::new(pending(), Some(engine));
+        policy.begin_round(at(110));
+        policy.record(&round(110, [kept_out(Obstacle::Tls)]));
+        let mut later = PathPolicy::new(policy.history, Some(engine));
+        assert_eq!(later.next_at_end(true, at(3_000)).is_none(), is_paused, "{engine:?}");
+        let note = later.note(at(3_000));
+        assert_eq!(note.is_some_and(|note| note.contains("CA_BUNDLE")), is_paused, "{engine:?}");
+        later.record_registration(registration(3_000));
+        assert_eq!(later.should_ask(at(3_001)), !is_paused, "{engine:?}");
+        assert!(later.should_ask(at(3_710)), "{engine:?}: then once more");
+    }
+}
+
+#[test]
 fn a_run_that_did_not_see_the_path_says_at_least_how_long_it_takes() {
-    let mut policy = PathPolicy::new(PathHistory::default(), false);
+    let mut policy = policy(PathHistory::default());
     assert_eq!(policy.note(at(0)), None);
     policy.record_registration(registration(100));
+    policy.record(&round(102, unclear()));
+    assert_eq!(policy.note(at(250)), None, "nobody knows");
+    policy.record(&round(104, bad()));
     assert!(policy.note(at(250)).expect("a note").contains("at least 150 s"));
 }
 

@@ -347,11 +347,13 @@ fn what_consumers_see_is_told_where_it_was_asked_and_counted_where_something_fol
     let round = |identity: &str, is_confirmed| Round {
         began: DateTime::UNIX_EPOCH,
         answered: DateTime::UNIX_EPOCH,
-        writer: Ok(server("new")),
+        registered: 1,
+        writer: Ok((ip(2), server("new"))),
         through: [(ip(9), Some(Ok(server(identity))))].into(),
         is_confirmed,
         unresolved: None,
     };
+    let verdict = |round: &Round, followed| PathVerdict { is_up: round.is_up(), followed };
     let seconds = Duration::from_secs;
     let followed = Followed { registration: seconds(75), event: Some(seconds(99)) };
     for (rounds, state, note, up) in [
@@ -371,13 +373,16 @@ fn what_consumers_see_is_told_where_it_was_asked_and_counted_where_something_fol
         ),
     ] {
         let report = report(|report| {
-            rounds.iter().for_each(|round| report.record_path(round, None));
+            rounds.iter().for_each(|round| report.record_path(round, verdict(round, None)));
         });
         let result = serde_json::to_value(&report).expect("JSON");
         assert_eq!((&result["path"], &result["pathNote"]), (&json!({"10.0.0.9": state}), &note));
         assert_eq!((&metrics(&report)["PathUp"], result.get("registerToPathMs")), (&up, None));
     }
-    let report = report(|report| report.record_path(&round("new", false), Some(followed)));
+    let report = report(|report| {
+        let round = round("new", false);
+        report.record_path(&round, verdict(&round, Some(followed)));
+    });
     let result = serde_json::to_value(&report).expect("JSON");
     assert_eq!(
         (&result["registerToPathMs"], &result["eventToPathMs"]),
