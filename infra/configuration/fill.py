@@ -1,10 +1,10 @@
 """In which order a deployment is filled: flags, then earlier answers, then AWS, then questions."""
 
-from configuration import access, group, link, network, probe, questions
+from configuration import access, group, link, network, path, probe, questions
 from configuration import database as databases
 from configuration.settings import YOU
 
-ACTIONS = network.ACTIONS | access.ACTIONS | link.ACTIONS | probe.ACTIONS
+ACTIONS = network.ACTIONS | access.ACTIONS | link.ACTIONS | path.ACTIONS | probe.ACTIONS
 
 
 def fill(settings, there, asker, options):
@@ -20,8 +20,8 @@ def fill(settings, there, asker, options):
     questions.ask_for_database(asker, settings, database)
     if options.target_group:
         group.fill_from_group(there, options.target_group)
-        if options.path_probe or probe.is_path_asked_for(settings):
-            group.fill_path(there, options.target_group)
+        if options.path_probe or path.is_asked_for(settings):
+            path.fill_listener(there, options.target_group)
     network.fill_vpc(there)
     questions.ask_for_vpc(asker, there)
     if options.link:
@@ -36,7 +36,7 @@ def fill(settings, there, asker, options):
     probe.fill(there)
     if probe.is_asked_for(settings):
         questions.ask_for_function(asker, there)
-        probe.look_at_path(there)
+        path.fill_rules(there)
     questions.ask_for_people(asker, settings)
     settings.take_saved()
     databases.warn(settings, database)

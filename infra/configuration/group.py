@@ -2,7 +2,7 @@
 
 import preflight
 from configuration.settings import DEFAULT, NotPossible
-from preflight_checks.facts import ARN, REFUSE, WARN, forwarded
+from preflight_checks.facts import ARN, REFUSE, WARN
 from preflight_checks.group import DELAY
 
 ACTIONS = preflight.ACTIONS
@@ -37,22 +37,6 @@ def check(session, settings, database, options):
         settings.hints.append(
             f"How to mend what it warns of:\npython infra/preflight.py {arn} {database.name}"
         )
-
-
-def fill_path(network, arn):
-    """Through which load balancer the function asks, and on which port."""
-    settings, balancer = network.settings, network.settings.value("LoadBalancerArn")
-    if not balancer:
-        return
-    key, source = "LoadBalancers", "DescribeLoadBalancers"
-    for found in network.all("elbv2", source, key, LoadBalancerArns=[balancer]) or []:
-        settings.put("LoadBalancerDnsName", found["DNSName"], source)
-        groups = found.get("SecurityGroups", [])
-        settings.put("LoadBalancerSecurityGroupId", "".join(groups[:1]), source)
-    key, source = "Listeners", "DescribeListeners"
-    listeners = network.all("elbv2", source, key, LoadBalancerArn=balancer) or []
-    ports = [one["Port"] for one in listeners if arn in forwarded(one)]
-    settings.put("ListenerPort", "".join(map(str, ports[:1])), source)
 
 
 def fill_from_group(network, arn):

@@ -1,8 +1,8 @@
 """What the role probe needs: where its user may log in, and subnets with a way to the APIs."""
 
+from configuration import path
 from configuration.database import ANSWERS
 from configuration.network import best_subnet, is_public, routes_of
-from preflight_checks.database import covers
 
 ACTIONS = {
     "ec2:DescribeRouteTables",
@@ -24,13 +24,6 @@ def is_asked_for(settings):
     return bool(settings.value("ProbeUser") or settings.value("ProbeSecretArn"))
 
 
-def is_path_asked_for(settings):
-    """Whether the function asks through the load balancer as well, if it has a login."""
-    if "PathProbe" in settings.template.parameters:
-        return settings.value("PathProbe") == "true"
-    return bool(settings.value("LoadBalancerDnsName"))
-
-
 def fill(network):
     settings = network.settings
     if not is_asked_for(settings):
@@ -39,7 +32,7 @@ def fill(network):
     if settings.value("ProbeUser"):
         fill_login(settings, network.database)
     fill_subnets(network)
-    if not is_path_asked_for(settings):
+    if not path.is_asked_for(settings):
         settings.hints.append(
             "Path probe: --path-probe asks through the load balancer as well (infra/README.md)."
         )
@@ -110,31 +103,6 @@ def leads_out(subnet, tables):
         route.get("DestinationCidrBlock") == "0.0.0.0/0" and any(route.get(way) for way in WAYS)
         for route in routes_of(subnet, tables)
     )
-
-
-def look_at_path(network):
-    """No template adds a rule that leads out of the function's group."""
-    settings = network.settings
-    groups = (settings.value("FunctionSecurityGroupIds") or "").split(",")
-    if not is_path_asked_for(settings) or not all(groups):
-        return
-    port = settings.value("ListenerPort") or settings.value("DatabasePort")
-    key = "SecurityGroups"
-    found = network.all("ec2", "DescribeSecurityGroups", key, GroupIds=groups)
-    out = [rule for group in found or [] for rule in group.get("IpPermissionsEgress", [])]
-    if found and not any(covers(rule, int(port)) for rule in out):
-        settings.warn(
-            f"{groups[0]} lets nothing out on port {port}, and the path probe needs it:\naws ec2 "
-            f"authorize-security-group-egress --group-id {groups[0]} --protocol tcp --port {port} "
-            f"{destination(network)}"
-        )
-
-
-def destination(network):
-    """The load balancer, as a rule may name it before it is there."""
-    if group := network.settings.value("LoadBalancerSecurityGroupId"):
-        return f"--source-group {group}"
-    return f"--cidr {next(iter(network.ranges(network.vpc)), 'RANGE')}"
 
 
 def suggested_group(network):

@@ -286,15 +286,18 @@ def ranges_of(facts, balancer):
 
 
 def authorize(facts, direction, group, wanted, other):
+    return facts.command(*opening(direction, group, wanted, other))
+
+
+def opening(direction, group, wanted, other):
+    """The words of the command that adds a rule for `other`, a group or ranges."""
     permission = {"IpProtocol": "tcp", "FromPort": wanted, "ToPort": wanted}
     if isinstance(other, str):
         permission["UserIdGroupPairs"] = [{"GroupId": other}]
     else:
         permission["IpRanges"] = [{"CidrIp": one} for one in other]
-    return facts.command(
-        *("ec2", f"authorize-security-group-{direction}", "--group-id", group),
-        *("--ip-permissions", json.dumps([permission])),
-    )
+    words = ["ec2", f"authorize-security-group-{direction}", "--group-id", group]
+    return [*words, "--ip-permissions", json.dumps([permission])]
 
 
 # --- Members ---

@@ -196,10 +196,10 @@ def forward(facts, listener, arn):
     )
 
 
-def new_listener(facts, balancer):
+def new_listener(facts, balancer, port=None):
     yield facts.command(
         *("elbv2", "create-listener", "--load-balancer-arn", balancer, "--protocol", "TCP"),
-        *("--port", facts.group.get("Port", "PORT")),
+        *("--port", port or facts.group.get("Port", "PORT")),
         *("--default-actions", f"Type=forward,TargetGroupArn={facts.arn}"),
     )
 

@@ -5,6 +5,8 @@ from preflight_checks.facts import NO_LOAD_BALANCER, NOTE, OK, REFUSE, WARN
 from preflight_checks.group import CLIENT, attribute, new_listener
 
 ACTIONS = {"ec2:DescribeSecurityGroupRules", "ec2:DescribeSubnets"}
+# Of a listener that forwards what a client sends as it is.
+PLAIN = ("TCP", "TCP_UDP")
 
 
 def check(function_groups):
@@ -20,12 +22,36 @@ def check(function_groups):
                 "no listener forwards to the group, so there is nothing to ask through",
                 *new_listener(facts, facts.load_balancer["LoadBalancerArn"]),
             )
+        elif chosen(facts) is None:
+            yield no_plain_listener(facts)
         else:
             yield from listener(facts)
             if function_groups:
                 yield from rules(facts, function_groups)
 
     return look
+
+
+def asked_through(listeners):
+    """The first that can be: of several it is as good as the others."""
+    return next((one for one in listeners if one.get("Protocol") in PLAIN), None)
+
+
+def covering(rules, is_egress, groups, port):
+    """The rules of these groups in one direction that let a port through."""
+    return [
+        rule
+        for rule in rules
+        if rule["IsEgress"] == is_egress and rule["GroupId"] in groups and covers(rule, port)
+    ]
+
+
+def is_let_out(rules, function_groups, own, ranges, port):
+    """Whether the function gets to the load balancer, by its groups or the ranges of its subnets.
+
+    A rule that leads to the database alone, which the role probe needs, is none.
+    """
+    return let(covering(rules, True, function_groups, port), own, ranges)
 
 
 def client_addresses(facts):
@@ -39,22 +65,31 @@ def client_addresses(facts):
         )
 
 
-def port_of(facts):
-    """The listener's; of several the first is as good as the others."""
-    listener, _ = facts.listeners[0]
-    return listener["Port"]
+def chosen(facts):
+    return asked_through(listener for listener, _ in facts.listeners)
+
+
+def no_plain_listener(facts):
+    listeners = [one for one, _ in facts.listeners]
+    there = ", ".join(f"{one.get('Protocol')} {one['Port']}" for one in listeners)
+    is_taken = facts.group.get("Port") in [one["Port"] for one in listeners]
+    balancer = facts.load_balancer["LoadBalancerArn"]
+    return (
+        REFUSE,
+        f"no listener of protocol TCP forwards to the group, only {there}: the function begins TLS "
+        "inside the database's protocol, as clients of PostgreSQL and MySQL do",
+        *new_listener(facts, balancer, "PORT" if is_taken else None),
+    )
 
 
 def listener(facts):
-    yield (
-        OK,
-        f"LoadBalancerDnsName={facts.load_balancer['DNSName']} and ListenerPort={port_of(facts)}",
-    )
+    name, port = facts.load_balancer["DNSName"], chosen(facts)["Port"]
+    yield OK, f"LoadBalancerDnsName={name} and ListenerPort={port}"
 
 
 def rules(facts, function_groups):
     """In at the load balancer's group, which the stack adds, and out of the function's."""
-    balancer, port = facts.load_balancer, port_of(facts)
+    balancer, port = facts.load_balancer, chosen(facts)["Port"]
     own = balancer.get("SecurityGroups", [])
     found = facts.aws.all(
         "ec2",
@@ -62,14 +97,15 @@ def rules(facts, function_groups):
         "SecurityGroupRules",
         Filters=[{"Name": "group-id", "Values": [*own, *function_groups]}],
     )
-    found = [rule for rule in found if covers(rule, port)]
-    inward = [rule for rule in found if not rule["IsEgress"] and rule["GroupId"] in own]
-    outward = [rule for rule in found if rule["IsEgress"] and rule["GroupId"] in function_groups]
     first = function_groups[0]
     if not own:
         yield NOTE, "the load balancer has no security group, and so lets everybody in"
-    elif let(inward, function_groups, []):
-        yield OK, f"the load balancer lets the function in on {port}"
+    elif let(covering(found, False, own, port), function_groups, []):
+        yield (
+            OK,
+            f"the load balancer lets the function in on {port}. Unless the stack made that rule, "
+            "leave LoadBalancerSecurityGroupId empty: EC2 refuses a rule that exists",
+        )
     else:
         yield (
             NOTE,
@@ -78,7 +114,7 @@ def rules(facts, function_groups):
             authorize(facts, "ingress", own[0], port, first),
         )
     ranges = ranges_of(facts, balancer)
-    if let(outward, own, ranges):
+    if is_let_out(found, function_groups, own, ranges, port):
         yield OK, f"the function is let out on {port}"
     else:
         yield (

@@ -11,6 +11,10 @@ from aws_on_loopback import Fault
 GOLDEN = Path(__file__).parent / "golden/denied.txt"
 RUNS = {
     "a cluster with the role probe": ("orders", "--set", "ProbeUser=failover_sync", *WHO),
+    "the same with the path probe": (
+        *("orders", "--path-probe", "--set", "ProbeUser=failover_sync"),
+        *WHO,
+    ),
     "a further database of a link": ("orders-archive", "--link", "failover-sync"),
     "a proxy": ("proxy", *WHO),
     "a custom endpoint": ("custom", *WHO),

@@ -69,6 +69,22 @@ class PathProbe(World):
             "the group has no load balancer",
         )
 
+    def test_a_listener_that_ends_tls_itself_is_passed_over_for_one_of_tcp(self):
+        found = self.elbv2.describe_listeners(LoadBalancerArn=self.balancer)["Listeners"]
+        for protocol, is_right in [("TLS", False), ("TCP_UDP", True), ("UDP", False)]:
+            first = {"Protocol": protocol, "Port": 15432}
+            self.answers["elasticloadbalancing:DescribeListeners"] = {
+                "Listeners": [found[0] | first, *found]
+            }
+            self.told("ok", f"ListenerPort={15432 if is_right else PORT}", groups=())
+            self.rules((FUNCTION, True, 15432 if is_right else PORT, "0.0.0.0/0"))
+            self.told("ok", "the function is let out")
+        for port, free in [(443, PORT), (PORT, "PORT")]:
+            changed = [found[0] | {"Protocol": "TLS", "Port": port}]
+            self.answers["elasticloadbalancing:DescribeListeners"] = {"Listeners": changed}
+            self.assertEqual(self.verdicts(), ["refuse"], "no rules of a port that is no use")
+            self.told("refuse", f"only TLS {port}", f"--protocol TCP --port {free} ", self.arn)
+
     def test_each_rule_that_is_missing_is_told_as_a_command(self):
         inward = self.told("note", f"LoadBalancerSecurityGroupId={self.balancer_group}")
         outward = self.told("warn", "the stack adds none")
@@ -88,12 +104,14 @@ class PathProbe(World):
             ("to everywhere", (FUNCTION, True, -1, "0.0.0.0/0"), True),
             ("to the load balancer", (FUNCTION, True, PORT, self.balancer_group), True),
             ("on another port", (FUNCTION, True, 443, self.balancer_group), False),
+            ("to the database alone", (FUNCTION, True, PORT, self.database_group), False),
             ("to one of its subnets", (FUNCTION, True, PORT, "10.0.1.0/24"), False),
             ("out of another group", (self.database_group, True, PORT, "0.0.0.0/0"), False),
         ]:
             with self.subTest(name):
                 self.rules(inward, outward)
                 self.assertEqual(self.verdicts(), ["ok", "ok", "ok" if is_open else "warn"])
+                self.told("ok", "leave LoadBalancerSecurityGroupId empty")
         for direction, peer in [(False, "sg-other"), (True, FUNCTION)]:
             self.rules((self.balancer_group, direction, PORT, peer))
             self.told("note", "no rule of the load balancer names the function's group")
