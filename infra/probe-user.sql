@@ -17,7 +17,9 @@
 -- rds.force_ssl=1 (the default from PostgreSQL 15 on) refuses logins without TLS. CONNECTION LIMIT keeps a mistake from
 -- using up the server's connections. Each server counts by itself, and a failover starts about seven runs. A run has one
 -- session with a server, and for up to 10 s a second one, if it gave one up that was still opening. With the path probe it
--- has a third one while a round lasts (5 s at most), and one through each address of the load balancer, one in each zone.
+-- has a third one directly, and one through each address of the load balancer, one in each zone. A round asks directly,
+-- then through all of these, then directly once more: up to 15 s, 5 s for each, after which PostgreSQL's session is ended.
+-- A run begins no round before the last one has ended.
 -- So the most is 7 x (3 + zones): 42 with three zones, 63 with six. With six zones, or several functions, give more.
 --
 -- MySQL and MariaDB: an account without a GRANT has USAGE, the login and nothing more. REQUIRE SSL refuses logins

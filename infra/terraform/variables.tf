@@ -301,7 +301,7 @@ variable "load_balancer_dns_name" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^([A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})+)?$", var.load_balancer_dns_name)) && length(var.load_balancer_dns_name) <= 253
+    condition     = can(regex("^(([A-Za-z0-9-]{1,63}\\.)+[A-Za-z][A-Za-z0-9-]{0,62})?$", var.load_balancer_dns_name)) && length(var.load_balancer_dns_name) <= 253
     error_message = "load_balancer_dns_name must be a DNS name, without protocol, port or trailing dot, or empty."
   }
 }
@@ -320,7 +320,7 @@ variable "listener_port" {
 
 variable "load_balancer_security_group_id" {
   type        = string
-  description = "Security group of the load balancer, to which the path probe adds a rule that lets the function in. Empty = it has none, or you let the function in yourself."
+  description = "Security group of the load balancer, to which the path probe adds a rule that lets the function in. Empty = it has none, or lets the function in already."
   default     = ""
   nullable    = false
 
