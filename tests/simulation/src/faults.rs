@@ -2,6 +2,8 @@
 //!
 //! It has random numbers of its own: nothing else in a world depends on it.
 
+mod lapses;
+
 use std::ops::Range;
 
 use base::database::ClusterMember;
@@ -11,8 +13,9 @@ use reconcile::claim::Role;
 use crate::database::{Change, Database, Host, What};
 use crate::dice::{Dice, Moment, SECOND, Topic, chance};
 use crate::distributions::faults as d;
-use crate::distributions::path as dp;
 use crate::kinds::Kind;
+
+pub(crate) use lapses::{Lapses, Shut};
 
 /// What is wrong in a world.
 #[derive(Debug, Default)]
@@ -29,8 +32,8 @@ pub struct Faults {
     flags: Vec<(Range<Moment>, Flags)>,
     /// What the databases do after a switchover.
     grudges: Vec<Grudge>,
-    /// When a writer lets nobody in, and stays the writer.
-    lapses: Vec<Lapse>,
+    /// What they do by themselves.
+    pub(crate) lapses: Lapses,
 }
 
 /// The second of two name servers.
@@ -83,23 +86,6 @@ struct Grudge {
     from: Moment,
 }
 
-/// A time in which the writer lets nobody in.
-#[derive(Debug)]
-struct Lapse {
-    host: Host,
-    range: Range<Moment>,
-    what: Shut,
-}
-
-/// Why a writer lets nobody in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shut {
-    /// It restarts.
-    Restart,
-    /// All its connections are taken.
-    Full,
-}
-
 impl Faults {
     /// What is wrong in a world of this kind.
     pub(crate) fn new(kind: Kind, database: &Database, dice: Dice) -> Faults {
@@ -131,9 +117,7 @@ impl Faults {
                 Faults { flags: flags(database, rng), ..none }
             }
             Kind::BlueTakesWrites => Faults { grudges: grudges(database, rng), ..none },
-            Kind::Path => {
-                Faults { lapses: lapses(database, rng), grudges: relapses(database, rng), ..none }
-            }
+            Kind::Path => Faults { lapses: Lapses::new(database, rng), ..none },
             _ => none,
         }
     }
@@ -142,7 +126,7 @@ impl Faults {
     pub(crate) fn over(&self) -> Moment {
         let ends = self.silences.iter().map(|silence| silence.end);
         let ends = ends.chain(self.flags.iter().map(|(range, _)| range.end));
-        let ends = ends.chain(self.lapses.iter().map(|lapse| lapse.range.end));
+        let ends = ends.chain(self.lapses.ends());
         let ends = ends
             .chain(self.grudges.iter().flat_map(|grudge| [grudge.blue_until, grudge.green_until]));
         let stale = match self.second {
@@ -216,20 +200,15 @@ impl Faults {
         let is_shut = |grudge: &Grudge| {
             grudge.green.contains(&host) && (grudge.from..grudge.green_until).contains(&at)
         };
-        role.filter(|_| !self.grudges.iter().any(is_shut) && self.shut(host, at).is_none())
+        role.filter(|_| !self.grudges.iter().any(is_shut) && self.lapses.shut(host, at).is_none())
     }
 
-    /// Why the database of this host lets nobody in, if it is the writer and does not.
-    pub(crate) fn shut(&self, host: Host, at: Moment) -> Option<Shut> {
-        let is_now = |lapse: &&Lapse| lapse.host == host && lapse.range.contains(&at);
-        self.lapses.iter().find(is_now).map(|lapse| lapse.what)
-    }
-
-    /// How often the database of this host restarted by itself.
-    pub(crate) fn restarts(&self, host: Host, at: Moment) -> usize {
-        let is_over = |lapse: &&Lapse| lapse.host == host && lapse.range.end <= at;
-        let over = self.lapses.iter().filter(is_over);
-        over.filter(|lapse| lapse.what == Shut::Restart).count()
+    /// As [`Faults::role`], in a session of its own.
+    pub(crate) fn role_anew(&self, host: Host, role: Option<Role>, at: Moment) -> Option<Role> {
+        match self.lapses.is_relapsed(host, at) {
+            true => Some(Role::Writer),
+            false => self.role(host, role, at),
+        }
     }
 
     /// Whether the database of this host says that it takes writes, whatever has become of it.
@@ -282,8 +261,8 @@ impl Faults {
                 grudge.green.iter().map(|host| name(*host).to_string()).collect();
             tell(grudge.from, grudge.green_until, format!("{} let nobody in", green.join(", ")));
         }
-        for Lapse { host, range, what } in &self.lapses {
-            tell(range.start, range.end, format!("{} lets nobody in: {what:?}", name(*host)));
+        for (range, what) in self.lapses.told(database) {
+            tell(range.start, range.end, what);
         }
         story
     }
@@ -317,41 +296,6 @@ fn flags(database: &Database, rng: &mut Rng) -> Vec<(Range<Moment>, Flags)> {
         flags.push((from..change.topology.max(change.moved) + d::flags_clear(rng), kind));
     }
     flags
-}
-
-fn lapses(database: &Database, rng: &mut Rng) -> Vec<Lapse> {
-    let drawn = before_the_next(database).filter_map(|(change, next)| {
-        let Range { start, end } = dp::lapse(rng)?;
-        let what = if chance(rng, dp::FULL) { Shut::Full } else { Shut::Restart };
-        let range = change.completed + start..next.min(change.completed + end);
-        Some(Lapse { host: change.to, range, what })
-    });
-    drawn.filter(|lapse| !lapse.range.is_empty()).collect()
-}
-
-/// Old writers of a cluster that are back, and do not know yet that they are readers.
-fn relapses(database: &Database, rng: &mut Rng) -> Vec<Grudge> {
-    let failovers = before_the_next(database)
-        .filter(|(change, _)| change.what == What::Failover && database.engine.is_cluster());
-    let drawn = failovers.filter_map(|(change, next)| {
-        let Range { start, end } = dp::relapse_of_writer(rng)?;
-        let (from, until) = (change.moved + start, next.min(change.moved + end));
-        Some(Grudge {
-            blue: change.from,
-            blue_until: until,
-            green: Vec::new(),
-            green_until: 0,
-            from,
-        })
-    });
-    drawn.filter(|relapse| relapse.from < relapse.blue_until).collect()
-}
-
-/// Each change, and when the next one begins.
-fn before_the_next(database: &Database) -> impl Iterator<Item = (&Change, Moment)> {
-    let changes = &database.changes;
-    let next = move |number: usize| changes.get(number + 1).map_or(Moment::MAX, |it| it.started);
-    changes.iter().enumerate().map(move |(number, change)| (change, next(number)))
 }
 
 fn grudges(database: &Database, rng: &mut Rng) -> Vec<Grudge> {

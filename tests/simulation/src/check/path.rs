@@ -65,8 +65,6 @@ pub struct PathAudit {
     seen: BTreeSet<IpAddr>,
     /// What was registered, and when the process knew, in any invocation.
     registered: Vec<(Moment, Vec<Target>)>,
-    /// So many of them in an earlier one.
-    earlier: usize,
 }
 
 #[derive(Clone)]
@@ -89,9 +87,8 @@ impl PathAudit {
     pub(super) fn next(mut self) -> PathAudit {
         let named: Vec<IpAddr> = self.named().collect();
         self.seen.extend(named);
-        let earlier = self.registered.len();
         let (seen, registered) = (self.seen, self.registered);
-        PathAudit { seen, registered, earlier, ..PathAudit::default() }
+        PathAudit { seen, registered, ..PathAudit::default() }
     }
 
     /// The process learns that it has registered.
@@ -231,10 +228,7 @@ impl Ports {
         claimed: Moment,
     ) -> Option<(f32, f32)> {
         let violate = |text: String| self.world().violate(Invariant::PathLatencyIsTrue, text);
-        let (registered, earlier) = {
-            let audit = self.audit();
-            (audit.path.registered.clone(), audit.path.earlier)
-        };
+        let registered = self.audit().path.registered.clone();
         let is_first = |at: Moment| rounds.iter().find(|round| round.ended == at + claimed);
         let first = registered.iter().enumerate().rev();
         let first = first.filter_map(|(number, (at, _))| Some((number, *at, is_first(*at)?)));
@@ -249,8 +243,7 @@ impl Ports {
         if known < joined {
             // That the target was out meanwhile, by another run, the one that waits need not see.
             let is_newer = |(at, _): &(Moment, _)| (joined..=first.began).contains(at);
-            let is_kept = number >= earlier
-                && registered[number].1.iter().any(|target| members.contains(target))
+            let is_kept = registered[number].1.iter().any(|target| members.contains(target))
                 && !registered.iter().any(is_newer);
             if !is_kept {
                 violate(format!("{claimed} ms from a registration that another one has followed"));
@@ -310,7 +303,7 @@ impl Ports {
         let is_member = self.world().state().kept[0].group.members_at(at).contains(&target);
         let role = scenario.host(target.address).and_then(|host| {
             let role = scenario.database.role_of(scenario.dice(), host, at);
-            scenario.faults.role(host, role, at)
+            scenario.faults.role_anew(host, role, at)
         });
         is_member && target.port == PORT && role == Some(Role::Writer)
     }

@@ -92,8 +92,21 @@ pub fn lapse(rng: &mut Rng) -> Option<Range<Moment>> {
 /// How often it is full then.
 pub const FULL: f64 = 0.5;
 
+/// How often the writer restarts over and over some time after a change, and for how long.
+pub fn restarts(rng: &mut Rng) -> Option<Range<Moment>> {
+    chance(rng, 0.3).then(|| {
+        let from = between(rng, 5.0, 240.0);
+        from..from + between(rng, 60.0, 300.0)
+    })
+}
+
+/// For how long it is up then, and down.
+pub fn up_and_down(rng: &mut Rng) -> [Moment; 2] {
+    [between(rng, 2.0, 10.0), between(rng, 0.5, 3.0)]
+}
+
 /// How often an old writer that is back says for a while that it takes writes; from when on after
-/// the move, and for how long. No such report is known of RDS: it is what an identity is asked for.
+/// the move, and for how long. No such report of RDS is known: it is why an identity is asked for.
 pub fn relapse_of_writer(rng: &mut Rng) -> Option<Range<Moment>> {
     chance(rng, 0.25).then(|| {
         let from = between(rng, 5.0, 30.0);
