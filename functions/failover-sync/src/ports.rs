@@ -120,7 +120,7 @@ pub trait ProbeSessions: Send + Sync {
     /// be for the name; a token is for the name and the database's port.
     fn ask_anew<'a>(&'a self, server: SocketAddr, name: &'a str) -> BoxFuture<'a, Session>;
 
-    /// Says goodbye to all of them.
+    /// Says goodbye to all of them, and waits for those that are late.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 

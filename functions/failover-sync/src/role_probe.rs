@@ -12,7 +12,7 @@ use base::database::HostPort;
 use base::login::LoginMethod;
 use base::report::Failure;
 use futures_util::FutureExt;
-use futures_util::future::Shared;
+use futures_util::future::{Shared, join, join_all};
 use platform::connect_error::ConnectError;
 use platform::login::{CredentialProvider, Credentials};
 use platform::mysql::{ConnectOptions, Connection};
@@ -21,7 +21,8 @@ use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
 use reconcile::path::{self, Obstacle, Server};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
 
@@ -74,6 +75,7 @@ impl ports::RoleProbe for SqlRoleProbe {
             binding,
             secret: Mutex::default(),
             kept: Mutex::default(),
+            late: Mutex::default(),
         })
     }
 }
@@ -83,6 +85,9 @@ struct RunSessions<'a> {
     binding: &'a Binding,
     secret: Mutex<Secret>,
     kept: Mutex<BTreeMap<IpAddr, Kept>>,
+    /// What took too long to be waited for. A handshake that MySQL sees broken counts against the
+    /// address that it came from, which may be the load balancer's.
+    late: Mutex<Vec<Late>>,
 }
 
 /// Fetched once in a run, and once more if a server refuses it: it may have been rotated since.
@@ -91,6 +96,8 @@ struct Secret {
     fetch: Option<Shared<BoxFuture<'static, Result<Credentials, Failure>>>>,
     was_refused: bool,
 }
+
+type Late = JoinHandle<Result<Result<Server, ConnectError>, Elapsed>>;
 
 enum Kept {
     Open(OpenSession),
@@ -149,21 +156,27 @@ impl ports::ProbeSessions for RunSessions<'_> {
             let dialled = timeout(ASK_LIMIT, self.dial(server, name, TCP_LIMIT)).await;
             let open = dialled.unwrap_or_else(|_| Err(timed_out().failure()));
             let open = open.map_err(|failure| (Obstacle::Inconclusive, failure))?;
-            let began = Instant::now();
-            let ask = async {
+            let mut asked = tokio::spawn(timeout(OPEN_LIMIT, async {
                 let mut session = open.await?;
                 let answer = session.ask().await;
                 session.close().await;
                 answer
-            };
-            // A handshake that MySQL sees broken counts against the load balancer's address: it may
-            // take longer, and is late.
-            let is_counted = self.binding.engine == Some(Engine::MySql);
-            let limit = if is_counted { OPEN_LIMIT } else { ASK_LIMIT };
-            let answer = match timeout(limit, ask).await {
-                Ok(answer) if began.elapsed() <= ASK_LIMIT => answer,
-                Ok(Err(error)) => Err(error),
-                Ok(Ok(_)) | Err(_) => Err(timed_out()),
+            }));
+            let answer = match timeout(ASK_LIMIT, &mut asked).await {
+                Ok(Ok(Ok(answer))) => answer,
+                Ok(Ok(Err(_))) => Err(timed_out()),
+                Ok(Err(lost)) => {
+                    let message = lost.to_string();
+                    return Err((Obstacle::Inconclusive, Failure { kind: "Panicked", message }));
+                }
+                Err(_) if self.binding.engine == Some(Engine::MySql) => {
+                    lock(&self.late).push(asked);
+                    Err(timed_out())
+                }
+                Err(_) => {
+                    asked.abort();
+                    Err(timed_out())
+                }
             };
             answer.map_err(|error| (obstacle(&error), error.failure()))
         })
@@ -176,8 +189,9 @@ impl ports::ProbeSessions for RunSessions<'_> {
             .into_values()
             .filter_map(|kept| if let Kept::Open(session) = kept { Some(session) } else { None });
         let goodbyes = open.map(OpenSession::close).collect::<Vec<_>>();
+        let late = std::mem::take(&mut *lock(&self.late));
         Box::pin(async {
-            futures_util::future::join_all(goodbyes).await;
+            join(join_all(goodbyes), join_all(late)).await;
         })
     }
 }

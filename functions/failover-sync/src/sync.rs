@@ -22,6 +22,9 @@ use crate::run::Run;
 /// AWS in the Region answers in some ten milliseconds. Without an answer the start must not wait.
 const WARM_UP_LIMIT: Duration = Duration::from_millis(500);
 
+/// The sessions of a run whose time is up have so long to end.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
+
 /// Keeps every configured binding.
 pub struct Synchronizer<P: Ports> {
     context: Context<P>,
@@ -146,7 +149,7 @@ impl<P: Ports> Synchronizer<P> {
             Ok(outcome) => outcome.err(),
             Err(_) => run.stop(),
         };
-        run.close().await;
+        let _ = timeout_at(deadline.max(Instant::now() + CLOSE_LIMIT), run.close()).await;
         run.into_report().end(error.as_ref().map(SyncError::failure), start.elapsed())
     }
 }
