@@ -30,8 +30,8 @@ use tokio::time::Instant;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// It takes a login and a way to the load balancer, which only the function has.
-const PATH_NOTE: &str = "what consumers see is asked by the function alone: \"path\" in the last line \
-    \"reconciled\" of its log that has one, and the metric PathUp";
+const PATH_NOTE: &str = "what consumers see is asked by the function alone: \"path\" in the last \
+    line \"reconciled\" of its log that has one, and the metric PathUp";
 
 /// One look with the configuration of a deployed function, given by its name or ARN.
 ///
