@@ -99,9 +99,9 @@ fn heading(svg: &mut Svg, story: &Story) {
             .failovers
             .iter()
             .filter_map(of)
-            .map(|time| format!("{:.2} s", time.as_secs_f64()))
+            .map(|time| format!("{:.2}", time.as_secs_f64()))
             .collect();
-        if each.is_empty() { "none that ended".to_owned() } else { each.join(" and ") }
+        if each.is_empty() { "none that ended".to_owned() } else { each.join(" and ") + " s" }
     };
     let (confirmed, lost) = (story.acknowledged(), story.lost.len());
     let switches = each(|failover| Some(failover.promotion_to_switch()));
@@ -109,7 +109,7 @@ fn heading(svg: &mut Svg, story: &Story) {
     let gaps = each(|failover| Some(failover.write_gap()));
     let text = format!(
         "{confirmed} writes confirmed, {lost} lost. From promotion to switch: {switches}; through \
-         the load balancer: {paths}. Gaps without a write: {gaps}."
+         the load balancer: {paths}. Without a write: {gaps}."
     );
     svg.text(28.0, 68.0, 14.0, FAINT, Anchor::Start, &text);
 }

@@ -21,8 +21,8 @@ const SWITCH_DEADLINE: Duration = Duration::from_secs(240);
 /// Between the event and the promotion in a failover that lags; longer on AWS.
 const UNTIL_PROMOTION: Duration = Duration::from_secs(3);
 
-/// The client reconnects at once, so its first write follows the load balancer closely, which is up to
-/// ten seconds late.
+/// The client reconnects at once, so its first write follows the load balancer closely, which is up
+/// to ten seconds late.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A watch looks every second.
