@@ -38,8 +38,8 @@ DEPLOYING = {"configured"}
 
 # What waits longest begins first.
 LONGEST = (
-    "e2e least_privilege interruptions release database adopt presets configured consumer peering "
-    "runtime"
+    "e2e adopt least_privilege interruptions release database presets configured consumer peering "
+    "path_probe runtime"
 ).split()
 
 # What `--quick` runs beside the libraries: scripted worlds, answers at the wire, the documents.
