@@ -30,7 +30,7 @@ const ROUND_EVERY: Moment = 2 * SECOND;
 /// and two targets, and 1,302 if seven runs that registered overlap.
 const ROUNDS_A_MINUTE: usize = 31;
 
-/// A round takes so long at most beside what its sessions take: the run does other things meanwhile.
+/// A round may begin so much later: the run does other things meanwhile.
 const BESIDE: Moment = 2 * SECOND;
 
 /// A later run, a minute after the last one, may come late.
@@ -230,9 +230,9 @@ impl Ports {
         let violate = |text: String| self.world().violate(Invariant::PathLatencyIsTrue, text);
         let registered = self.audit().path.registered.clone();
         let is_first = |at: Moment| rounds.iter().find(|round| round.ended == at + claimed);
-        let first = registered.iter().enumerate().rev();
-        let first = first.filter_map(|(number, (at, _))| Some((number, *at, is_first(*at)?)));
-        let Some((number, known, first)) = first.last() else {
+        let mut numbered = registered.iter().enumerate();
+        let first = numbered.find_map(|(number, (at, _))| Some((number, *at, is_first(*at)?)));
+        let Some((number, known, first)) = first else {
             violate(format!("no round ended {claimed} ms after a registration"));
             return None;
         };

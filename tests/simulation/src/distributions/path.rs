@@ -17,11 +17,11 @@ pub const TTL: Moment = 60 * SECOND;
 
 /// From a registration until new sessions reach the target in the first zone.
 ///
-/// | share | seconds | source                                                                     |
-/// |-------|---------|----------------------------------------------------------------------------|
-/// | 30 %  | 20–90   | about 1 min (2025), "should be much faster" (2024): containers-roadmap#2511 |
-/// | 50 %  | 90–180  | the maintainer in aws-load-balancer-controller#1834 (2021)                  |
-/// | 20 %  | 180–300 | support, quoted in aws-load-balancer-controller#1834 (2023), and #4180      |
+/// | share | seconds | aws-load-balancer-controller#1834, #4180; containers-roadmap#2511     |
+/// |-------|---------|------------------------------------------------------------------------|
+/// | 30 %  | 20–90   | about a minute (2025); an employee: "should be much faster" (2024)     |
+/// | 50 %  | 90–180  | the maintainer: "90 to 180 seconds" (2021)                             |
+/// | 20 %  | 180–300 | support, quoted with 3 to 5 minutes (2023); 3 to 4 minutes (2024)      |
 pub fn registration(rng: &mut Rng) -> Moment {
     match rng.f64() {
         x if x < 0.30 => between(rng, 20.0, 90.0),

@@ -20,7 +20,7 @@ use crate::{as_sent, count, outcome_in, probing, whole_in};
 /// So many changes show each breakage.
 const CHANGES: usize = 200;
 
-/// Asserts that the variant calls the path up while it leads elsewhere, and the function never does.
+/// Asserts that the variant calls the path up while it leads elsewhere; the function never does.
 fn assert_calls_up(at_least: usize, process: fn(Ports) -> Arc<dyn Process>) {
     let broken = outcome_in(Kind::Path, CHANGES, process, as_sent);
     let whole = whole_in(Kind::Path, CHANGES, true);
