@@ -67,6 +67,8 @@ pub(crate) struct Run<'a, P: Ports> {
     databases: Option<Databases<'a>>,
     /// What consumers see, if that is asked.
     path: Option<PathPolicy>,
+    /// Whether the run would be over if the load balancer had followed.
+    is_done_but_for_path: bool,
     look_began: Instant,
     /// What the log was told last: the sort of verdict, its rule, and what was only observed.
     last_told: Option<(Discriminant<Verdict>, Option<&'static str>, Option<Plan>)>,
@@ -109,6 +111,7 @@ impl<'a, P: Ports> Run<'a, P> {
             watch: if trigger.dry_run { watch.once() } else { watch },
             events: if trigger.watch.is_none() { events } else { Vec::new() },
             event_at,
+            is_done_but_for_path: false,
             questions: Questions::default(),
             is_dns_due: false,
             last_dns_error: None,
@@ -190,7 +193,9 @@ impl<'a, P: Ports> Run<'a, P> {
     fn survive(&mut self, error: SyncError, errors: &mut Errors) -> Result<Duration, SyncError> {
         self.done_at = None;
         self.watch.record_drift();
-        let may_go_on = self.watch.has_event() || error.remedy() == Remedy::Permission;
+        let may_go_on = self.watch.has_event()
+            || self.is_done_but_for_path
+            || error.remedy() == Remedy::Permission;
         if !may_go_on || self.watch.is_expired(self.now()) {
             return Err(error);
         }
@@ -219,6 +224,7 @@ impl<'a, P: Ports> Run<'a, P> {
             Verdict::Wait(_) | Verdict::Refuse(_) => false,
         };
         self.done_at = is_done.then(Instant::now);
+        self.is_done_but_for_path &= is_done;
         let now = self.now();
         match decided {
             Verdict::InSync(_) => return Ok(self.record_in_sync(now)),
@@ -252,7 +258,10 @@ impl<'a, P: Ports> Run<'a, P> {
         let last_in_sync = self.poll_policy.record_in_sync(self.evidence.last_dns_answer());
         self.remember(|state, _| state.last_in_sync = last_in_sync);
         self.drop_foreign_events(now);
-        if self.watch.record_agreement(now) { Next::End } else { Next::ObserveAgain }
+        let is_over = self.watch.record_agreement(now);
+        let is_awaited = self.path.as_ref().is_some_and(|path| path.is_awaited(now));
+        self.is_done_but_for_path = is_over && is_awaited && !self.watch.is_expired(now);
+        if is_over && !self.is_done_but_for_path { Next::End } else { Next::ObserveAgain }
     }
 
     /// Events of instances that are none of the cluster's are no reason to look longer.

@@ -43,9 +43,14 @@ const ADDRESSES_AT_MOST: usize = 8;
 /// How often a path that is good is asked, as the sources of a group in sync are.
 const CHECK_EVERY: Duration = Duration::from_secs(180);
 
-/// A path that was not looked at for longer, by more than the slowest schedule's five minutes, may
-/// have become good at any time between.
-const GAP: Duration = Duration::from_secs(330);
+/// A path that was not looked at for longer may have become good at any time between: no time is
+/// told then. With a run a minute one is left out now and then, with rarer ones all that no watch
+/// saw.
+const GAP: Duration = Duration::from_secs(90);
+
+/// A write may not show for a while, and is repeated. What is registered once more after longer than
+/// that was deregistered by another run.
+const REPEATED: Duration = Duration::from_secs(15);
 
 /// So long nobody is asked after a certificate was refused, where that does harm: 24 broken
 /// handshakes a day are few beside the 100 in a row that block an address.
@@ -305,7 +310,9 @@ impl PathPolicy {
 
     /// This run registered the targets. What it registers once more was registered before.
     pub fn record_registration(&mut self, registration: Registration) {
-        let is_known = |last: &Registration| last.targets == registration.targets;
+        let is_known = |last: &Registration| {
+            last.targets == registration.targets && age(last.at, registration.at) <= REPEATED
+        };
         if !(self.has_registered && self.history.registration.as_ref().is_some_and(is_known)) {
             self.history.registration = Some(registration);
             (self.good_rounds, self.first_good) = (0, None);
@@ -313,21 +320,25 @@ impl PathPolicy {
         self.has_registered = true;
     }
 
-    /// Whether a round begins now, beside everything else: after a switch by this run.
-    pub fn should_ask(&self, now: DateTime<Utc>) -> bool {
-        let is_awaited = self.has_registered && self.history.registration.is_some();
-        let is_due = self.began.is_none_or(|began| age(began, now) >= ROUND_EVERY);
-        is_awaited && is_due && !self.is_paused(now)
+    /// Whether this run goes on, until its time is up, because of the path alone. Others may
+    /// register another writer meanwhile.
+    pub fn is_awaited(&self, now: DateTime<Utc>) -> bool {
+        self.has_registered && self.history.registration.is_some() && !self.is_paused(now)
     }
 
-    /// How long to wait for the next round once all else is done; absent if none is to come. A
-    /// registration by this run is followed while the watch has time left.
-    pub fn next_at_end(&self, has_time: bool, now: DateTime<Utc>) -> Option<Duration> {
+    /// Whether a round begins now, beside everything else: after a switch by this run.
+    pub fn should_ask(&self, now: DateTime<Utc>) -> bool {
+        let is_due = self.began.is_none_or(|began| age(began, now) >= ROUND_EVERY);
+        is_due && self.is_awaited(now)
+    }
+
+    /// How long to wait for the next round once all else is done; absent if none is to come.
+    pub fn next_at_end(&self, now: DateTime<Utc>) -> Option<Duration> {
         let is_pending = self.history.registration.is_some();
         let is_check = self.history.asked_at.is_none_or(|at| age(at, now) >= CHECK_EVERY);
         let is_due = match self.began {
             None => is_check || self.history.is_down || is_pending,
-            Some(_) => is_pending && (self.last == Some(true) || self.has_registered && has_time),
+            Some(_) => is_pending && self.last == Some(true),
         };
         let pause = self.began.map(|began| ROUND_EVERY.saturating_sub(age(began, now)));
         (is_due && !self.is_paused(now)).then(|| pause.unwrap_or_default())
@@ -384,10 +395,9 @@ impl PathPolicy {
             return Some(UNTRUSTED.to_owned());
         }
         let registration = self.history.registration.as_ref()?;
-        let seconds = age(registration.at, now).as_secs();
-        (self.last == Some(false)).then(|| {
-            format!("the load balancer takes at least {seconds} s to follow the registration")
-        })
+        let bad_at = self.history.bad_at.filter(|_| self.last == Some(false))?;
+        let seconds = age(registration.at, bad_at).as_secs();
+        Some(format!("the load balancer takes at least {seconds} s to follow the registration"))
     }
 
     fn is_paused(&self, now: DateTime<Utc>) -> bool {

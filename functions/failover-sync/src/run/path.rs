@@ -42,8 +42,7 @@ impl<P: Ports> Run<'_, P> {
                 self.record(answer);
             }
             let now = self.now();
-            let has_time = !self.watch.is_expired(now);
-            let next = self.path.as_ref().and_then(|path| path.next_at_end(has_time, now));
+            let next = self.path.as_ref().and_then(|path| path.next_at_end(now));
             let Some(pause) = next else { break };
             sleep(pause).await;
             self.begin_path_round();

@@ -161,8 +161,8 @@ fn a_time_is_told_only_if_the_path_was_looked_at_before_it_became_good() {
         ("at once", vec![(100, good()); 3], Some(0)),
         (
             "by a schedule",
-            vec![(200, bad()), (500, good()), (500, good()), (500, good())],
-            Some(400),
+            vec![(200, bad()), (260, good()), (262, good()), (264, good())],
+            Some(160),
         ),
         ("after an hour without a look", vec![(3_700, good()); 3], None),
         (
@@ -206,6 +206,10 @@ fn a_target_that_a_run_registers_once_more_was_registered_before() {
     own.record_registration(other.clone());
     assert_eq!(own.history.registration, Some(other));
 
+    own.record_registration(Registration { targets: Vec::new(), ..registration(121) });
+    let at_last = own.history.registration.as_ref().map(|last| last.at);
+    assert_eq!(at_last, Some(at(121)), "it had left in between");
+
     let mut later = policy(pending());
     later.record_registration(registration(900));
     assert_eq!(later.history.registration, Some(registration(900)), "it had left in between");
@@ -229,11 +233,7 @@ fn the_run_that_registered_asks_every_two_seconds_and_others_at_their_end() {
     ] {
         let policy = policy(history);
         assert!(!policy.should_ask(at(now)), "{title}: only who registered asks beside the rest");
-        assert_eq!(
-            policy.next_at_end(true, at(now)),
-            is_asked.then_some(Duration::ZERO),
-            "{title}"
-        );
+        assert_eq!(policy.next_at_end(at(now)), is_asked.then_some(Duration::ZERO), "{title}");
     }
 
     let mut own = policy(fine);
@@ -248,8 +248,7 @@ fn at_its_end_a_run_goes_on_only_while_a_registration_is_being_followed() {
     for (title, has_registered, sessions, rounds) in [
         ("good, and confirmed by two more", false, good(), 3),
         ("bad, and left to the next run", false, bad(), 1),
-        ("its own, for the ten seconds that are left", true, bad(), 6),
-        ("its own, without a verdict", true, unclear(), 6),
+        ("its own, when the time is up", true, bad(), 1),
         ("its own, good", true, good(), 3),
     ] {
         let mut policy = policy(if has_registered { PathHistory::default() } else { pending() });
@@ -258,7 +257,7 @@ fn at_its_end_a_run_goes_on_only_while_a_registration_is_being_followed() {
         }
         let mut now = 100;
         let mut asked = 0;
-        while let Some(pause) = policy.next_at_end(now < 110, at(now)) {
+        while let Some(pause) = policy.next_at_end(at(now)) {
             now += pause.as_secs() as i64;
             policy.begin_round(at(now));
             policy.record(&round(now, sessions.clone()));
@@ -275,7 +274,7 @@ fn where_broken_handshakes_count_nobody_is_asked_for_an_hour_after_a_refused_cer
         policy.begin_round(at(110));
         policy.record(&round(110, [kept_out(Obstacle::Tls)]));
         let mut later = PathPolicy::new(policy.history, Some(engine));
-        assert_eq!(later.next_at_end(true, at(3_000)).is_none(), is_paused, "{engine:?}");
+        assert_eq!(later.next_at_end(at(3_000)).is_none(), is_paused, "{engine:?}");
         let note = later.note(at(3_000));
         assert_eq!(note.is_some_and(|note| note.contains("CA_BUNDLE")), is_paused, "{engine:?}");
         later.record_registration(registration(3_000));
@@ -292,7 +291,7 @@ fn a_run_that_did_not_see_the_path_says_at_least_how_long_it_takes() {
     policy.record(&round(102, unclear()));
     assert_eq!(policy.note(at(250)), None, "nobody knows");
     policy.record(&round(104, bad()));
-    assert!(policy.note(at(250)).expect("a note").contains("at least 150 s"));
+    assert!(policy.note(at(109)).expect("a note").contains("at least 4 s"), "when it looked");
 }
 
 #[test]
