@@ -166,7 +166,8 @@ impl Round {
             return vec![SILENCE.to_owned()];
         }
         let told = self.through.iter().filter_map(|(address, session)| {
-            let text = match session.as_ref()? {
+            let Some(session) = session else { return Some(format!("{address}: {TARGET}")) };
+            let text = match session {
                 Ok(server) if server == writer => return None,
                 Ok(Server { role: Role::Writer, identity }) => {
                     format!("leads to {identity}, which takes writes too")
@@ -213,6 +214,9 @@ const SILENCE: &str = "no address of the load balancer answers, while the databa
 
 const UNREACHABLE: &str = "nobody answers there, while the database itself does: no target is in \
     use in that zone, or a security group on the way is in the way";
+
+const TARGET: &str = "not asked: it is the target itself, so PROBE_PATH does not lead through the \
+    load balancer: give the load balancer's DNS name";
 
 const SEVERAL: &str = "several targets are registered, and the next session may lead to another";
 

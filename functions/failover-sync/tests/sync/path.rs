@@ -169,6 +169,7 @@ async fn a_path_that_is_good_at_once_prolongs_no_watch() {
         )
     };
     assert_eq!((with.state, with.elapsed), (without.state, without.elapsed));
+    assert_eq!(with.observations, without.observations, "no answer of it hurries a look");
     assert!(with.register_to_path.is_some_and(|took| took <= Duration::from_secs(2)), "{with:?}");
 }
 
@@ -268,6 +269,26 @@ async fn an_address_that_left_dns_is_asked_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_leads_to_a_target_itself_is_no_way_through_a_load_balancer() {
+    let (world, databases) = in_sync();
+    world.resolve(NLB, &["10.0.0.1"]);
+    let (_, said) = run_and_say(&asking(&world, &databases), &Trigger::default()).await;
+    assert_eq!((said.path, said.up), (json!({"10.0.0.1": "unknown"}), Value::Null));
+    assert_eq!(asked_through(&databases), []);
+    assert!(said.note.contains("it is the target itself"), "{}", said.note);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_may_not_be_registered_is_sent_no_login() {
+    let (world, databases) = in_sync();
+    world.group("db", &["8.8.8.8:5432 healthy"]);
+    databases.set_role("8.8.8.8", Ok(Role::Writer));
+    let trigger = Trigger { dry_run: true, ..Trigger::default() };
+    let (_, said) = run_and_say(&asking(&world, &databases), &trigger).await;
+    assert_eq!((said.up, databases.state().asked_anew.len()), (Value::Null, 0), "{}", said.note);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_address_nothing_is_said_but_why() {
     let (world, databases) = in_sync();
     world.resolve(NLB, &[]);
@@ -322,6 +343,25 @@ async fn two_registered_targets_are_told_apart_by_who_takes_writes() {
     let (_, said) = run_and_say(&synchronizer, &trigger).await;
     assert_eq!((said.path, said.up), (states(["unknown", "unknown"]), Value::Null));
     assert!(said.note.contains("several registered targets take writes"), "{}", said.note);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_writer_that_is_not_demoted_yet_is_no_proof_of_a_switch() {
+    // Registered still: the path leads to it, it says so directly too, and nothing was switched.
+    let (world, databases) = in_sync();
+    databases.set_role("10.0.0.2", Ok(Role::Writer));
+    let (report, said) = run_and_say(&asking(&world, &databases), &completed(&world)).await;
+    assert_eq!(report.registered, []);
+    assert_eq!((said.path, said.up), (states(["writer", "writer"]), json!(1)));
+    assert_eq!(said.latency, Value::Null);
+
+    // Left already: it takes writes as the new one does, and is another server.
+    let (world, databases) = promoted(400);
+    world.group("db", &["10.0.0.2:5432 healthy"]);
+    databases.set_role("10.0.0.1", Ok(Role::Writer));
+    let (_, said) = run_and_say(&asking(&world, &databases), &Trigger::default()).await;
+    assert_eq!((said.path, said.up), (states(["other", "other"]), json!(0)));
+    assert!(said.note.contains("10.0.0.1, which takes writes too"), "{}", said.note);
 }
 
 #[tokio::test(start_paused = true)]
