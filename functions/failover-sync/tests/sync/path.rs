@@ -393,9 +393,12 @@ async fn an_observing_function_asks_with_its_check_and_claims_no_switch() {
 #[tokio::test(start_paused = true)]
 async fn a_time_that_is_up_while_the_path_is_asked_is_no_failure() {
     let (world, databases) = in_sync();
+    // Five seconds for the zone, and five for the writer, which is asked once more.
     keep_out(&databases, ZONES[0], Obstacle::Unreachable);
+    let goes_down = databases.clone();
+    later(&world, 3, move |_| goes_down.set_role("10.0.0.1", Err("ConnectionFailed")));
     let synchronizer = asking(&world, &databases);
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(8);
     let report = synchronizer.run(&Trigger::default(), deadline).await.unwrap().bindings.remove(0);
     assert_eq!((report.state, report.cut_short), (State::InSync, true));
 }
@@ -425,6 +428,9 @@ async fn asking_through_the_load_balancer_delays_no_switch() {
         ]
     );
     assert!(start.elapsed() <= Duration::from_secs(186), "{:?}", start.elapsed());
+    // Each second, and a few times each half second: an answer after five seconds hurries no look.
+    let (looks, seconds) = (u64::from(report.observations), report.elapsed.as_secs());
+    assert!(looks <= seconds + 5, "{looks} looks in {seconds} s");
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,7 +114,7 @@ impl ProbeSessions for FakeDatabases {
                 Ok(Server { role, identity: database.to_string() })
             });
             if answer == Err(Obstacle::Unreachable) {
-                sleep(Duration::from_secs(5)).await;
+                sleep(Duration::from_millis(5_300)).await;
             }
             answer.map_err(|obstacle| {
                 (obstacle, Failure { kind: "Timeout", message: format!("{obstacle:?}") })

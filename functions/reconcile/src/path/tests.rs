@@ -134,8 +134,6 @@ fn the_time_counts_to_the_first_of_three_good_rounds_in_a_row() {
     let mut policy = policy(PathHistory::default());
     policy.record_registration(registration(100));
     for (began, sessions, said) in [
-        // A round that began before the registration says nothing about it.
-        (99, good(), NOTHING),
         (102, bad(), DOWN),
         (104, good(), NOTHING),
         (106, good(), NOTHING),
@@ -153,6 +151,15 @@ fn the_time_counts_to_the_first_of_three_good_rounds_in_a_row() {
         PathVerdict { is_up: Some(true), followed: Some(followed) }
     );
     assert_eq!(policy.record(&round(118, good())), UP, "it is told once");
+}
+
+#[test]
+fn a_round_that_began_before_the_registration_says_nothing_about_it() {
+    let mut policy = policy(pending());
+    for began in [98, 99, 101, 103] {
+        assert_eq!(policy.record(&round(began, good())), NOTHING, "{began}");
+    }
+    assert_eq!(policy.record(&round(105, good())).is_up, Some(true));
 }
 
 #[test]
