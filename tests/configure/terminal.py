@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ class Terminal:
         self.seen, self.answered = "", 0
         self.pid, self.file = pty.fork()
         if self.pid == 0:
+            # Whoever starts these tests in the background has Ctrl-C ignored.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.chdir(folder)
             words = [sys.executable, str(program), *map(str, arguments)]
             os.execve(sys.executable, words, environment(TERM="dumb"))

@@ -48,8 +48,8 @@ const CHECK_EVERY: Duration = Duration::from_secs(180);
 /// saw.
 const GAP: Duration = Duration::from_secs(90);
 
-/// A write may not show for a while, and is repeated. What is registered once more after longer than
-/// that was deregistered by another run.
+/// A write may not show for a while, and is repeated. What is registered once more after longer
+/// than that was deregistered by another run.
 const REPEATED: Duration = Duration::from_secs(15);
 
 /// So long nobody is asked after a certificate was refused, where that does harm: 24 broken

@@ -109,7 +109,7 @@ impl<P: Ports> Run<'_, P> {
         }
         path.begin_round(now);
         let allowed = &self.context.config.allowed;
-        let registered = self.evidence.group.registered();
+        let registered: Vec<IpAddr> = self.evidence.group.registered().collect();
         let endpoint = self.binding.endpoint.name().unwrap_or_default();
         let named = |address| (address, self.members.tls_name(address).unwrap_or(endpoint).into());
         let asked = PathQuestion {
@@ -117,7 +117,8 @@ impl<P: Ports> Run<'_, P> {
             binding: self.binding,
             sessions: Arc::clone(&databases.sessions),
             listener,
-            registered: registered
+            registered_count: registered.len(),
+            registered: { registered.into_iter() }
                 .filter(|address| allowed.refusal(*address).is_none())
                 .map(named)
                 .collect(),
@@ -132,7 +133,8 @@ struct PathQuestion<'a, P: Ports> {
     binding: &'a Binding,
     sessions: Arc<dyn ProbeSessions + 'a>,
     listener: &'a HostPort,
-    /// With the name in each one's certificate.
+    registered_count: usize,
+    /// Those that may be sent a login, with the name in each one's certificate.
     registered: Vec<(IpAddr, String)>,
     history: PathHistory,
 }
@@ -150,7 +152,7 @@ impl<P: Ports> PathQuestion<'_, P> {
         let mut round = Round {
             began,
             answered: self.context.now(),
-            registered: self.registered.len(),
+            registered: self.registered_count,
             writer: writer.clone(),
             through,
             is_confirmed: false,

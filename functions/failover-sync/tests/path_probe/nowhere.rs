@@ -44,7 +44,7 @@ async fn leads_nowhere(
     engine: &'static str,
     writer: (SocketAddr, &'static str),
     authority: &Path,
-    at_most: f64,
+    failure: &str,
 ) {
     let all = [&ADDRESSES[..], &[NOBODY, DROPS]].concat();
     let port = free_port(&all).unwrap();
@@ -54,16 +54,15 @@ async fn leads_nowhere(
     function.dns.set(LINK, Answer::Addresses { addresses: all, ttl: TTL });
     let asked = function.ask().await;
     asked.says([Writer, Writer, Writer, Unreachable, Unreachable], Some(false));
-    asked.notes(&["127.0.0.24: ", "127.0.0.25: "]);
-    let took = asked.took.as_secs_f64();
-    assert!((2.9..at_most).contains(&took), "{took}");
+    asked.notes(&["127.0.0.24: ", "127.0.0.25: ", failure]);
+    assert!(asked.took.as_secs_f64() >= 2.9, "{:?}", asked.took);
 }
 
 #[tokio::test]
 async fn an_address_without_an_answer_is_unreachable_after_three_seconds() {
     let stage = postgres::Stage::start().await;
     let writer = (stage.pair.address(0), postgres::NAME);
-    leads_nowhere("postgres", writer, &stage.files.authority, 4.9).await;
+    leads_nowhere("postgres", writer, &stage.files.authority, "(ConnectionFailed)").await;
 }
 
 #[tokio::test]
@@ -71,7 +70,7 @@ async fn with_mariadb_a_run_waits_until_the_session_with_an_address_without_an_a
     let run = Run::new().unwrap();
     let server = mariadb::server(&run, "mariadb", &lab::mariadb::Options::default()).await;
     let writer = (server.addr(), lab::mariadb::NAME);
-    leads_nowhere("mariadb", writer, server.authority(), 14.0).await;
+    leads_nowhere("mariadb", writer, server.authority(), "(Timeout)").await;
 }
 
 #[tokio::test]

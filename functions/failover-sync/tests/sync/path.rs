@@ -284,8 +284,14 @@ async fn a_target_that_may_not_be_registered_is_sent_no_login() {
     world.group("db", &["8.8.8.8:5432 healthy"]);
     databases.set_role("8.8.8.8", Ok(Role::Writer));
     let trigger = Trigger { dry_run: true, ..Trigger::default() };
-    let (_, said) = run_and_say(&asking(&world, &databases), &trigger).await;
+    let synchronizer = asking(&world, &databases);
+    let (_, said) = run_and_say(&synchronizer, &trigger).await;
     assert_eq!((said.up, databases.state().asked_anew.len()), (Value::Null, 0), "{}", said.note);
+
+    world.group("db", &["8.8.8.8:5432 healthy", "10.0.0.1:5432 healthy"]);
+    sleep(Duration::from_secs(180)).await;
+    let (_, said) = run_and_say(&synchronizer, &trigger).await;
+    assert_eq!((said.path, said.up), (states(["writer", "writer"]), Value::Null), "{}", said.note);
 }
 
 #[tokio::test(start_paused = true)]
