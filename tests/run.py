@@ -1,9 +1,9 @@
 """Builds the test programs with cargo, and runs them and those in Python beside each other.
 
 Most of them wait most of the time: for a deployment, a schedule, a watch, a database that starts.
-Those run WAITING at a time. The others compute: simulations and properties. Those run one after
-another with a lower priority, so that what waits keeps its deadlines on two cores. A program that
-fails is shown whole, and nothing is run twice.
+Those run WAITING at a time. The others compute: simulations and properties. Those run two
+at a time with a lower priority, so that what waits keeps its deadlines on two cores. A program
+that fails is shown whole, and nothing is run twice.
 """
 
 import argparse
@@ -29,6 +29,9 @@ WAITING = 8
 
 # Tests of one program at a time. They wait as well.
 WAITING_THREADS = "8"
+
+# A simulation uses all cores, a test in Python one: beside each other they leave none idle.
+COMPUTING_AT_A_TIME = 2
 
 # What computes, by target; the libraries' own tests too.
 COMPUTING = {"broken", "doc", "hostile", "kinds", "lib", "worlds"}
@@ -174,7 +177,8 @@ def run(programs):
             )
 
     threading.Thread(target=progress, daemon=True).start()
-    with ThreadPoolExecutor(WAITING) as waiting, ThreadPoolExecutor(1) as computing:
+    executor = ThreadPoolExecutor
+    with executor(WAITING) as waiting, executor(COMPUTING_AT_A_TIME) as computing:
         pools = [computing if one.computes else waiting for one in programs]
         futures = [pool.submit(one.run, environment) for pool, one in zip(pools, programs)]
         for program in map(lambda future: future.result(), as_completed(futures)):
