@@ -236,13 +236,7 @@ def way(facts):
         yield NOTE, "no target is healthy, and whether rules let it through is not known"
         return
     groups = balancer.get("SecurityGroups", [])
-    rules = facts.aws.all(
-        "ec2",
-        "DescribeSecurityGroupRules",
-        "SecurityGroupRules",
-        Filters=[{"Name": "group-id", "Values": [*groups, *own]}],
-    )
-    rules = [rule for rule in rules if covers(rule, wanted)]
+    rules = [rule for rule in rules_of(facts, [*groups, *own]) if covers(rule, wanted)]
     outward = [rule for rule in rules if rule["IsEgress"] and rule["GroupId"] in groups]
     inward = [rule for rule in rules if not rule["IsEgress"] and rule["GroupId"] in own]
     ranges = [] if let(inward, groups, []) else ranges_of(facts, balancer)
@@ -276,6 +270,15 @@ def let(rules, groups, ranges):
     return bool(ranges) and all(
         any(one.version == other.version and one.subnet_of(other) for other in open_to)
         for one in map(ipaddress.ip_network, ranges)
+    )
+
+
+def rules_of(facts, groups):
+    return facts.aws.all(
+        "ec2",
+        "DescribeSecurityGroupRules",
+        "SecurityGroupRules",
+        Filters=[{"Name": "group-id", "Values": groups}],
     )
 
 

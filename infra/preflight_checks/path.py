@@ -1,6 +1,6 @@
 """Whether the function can ask the writer through the load balancer: the path probe."""
 
-from preflight_checks.database import authorize, covers, let, ranges_of
+from preflight_checks.database import authorize, covers, let, ranges_of, rules_of
 from preflight_checks.facts import NO_LOAD_BALANCER, NOTE, OK, REFUSE, WARN
 from preflight_checks.group import CLIENT, attribute, new_listener
 
@@ -91,12 +91,7 @@ def rules(facts, function_groups):
     """In at the load balancer's group, which the stack adds, and out of the function's."""
     balancer, port = facts.load_balancer, chosen(facts)["Port"]
     own = balancer.get("SecurityGroups", [])
-    found = facts.aws.all(
-        "ec2",
-        "DescribeSecurityGroupRules",
-        "SecurityGroupRules",
-        Filters=[{"Name": "group-id", "Values": [*own, *function_groups]}],
-    )
+    found = rules_of(facts, [*own, *function_groups])
     first = function_groups[0]
     if not own:
         yield NOTE, "the load balancer has no security group, and so lets everybody in"

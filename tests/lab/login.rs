@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::aurora::Cluster;
 use crate::aws::Aws;
 use crate::postgres::{Account, Pair};
-use crate::tls::{Authority, Files, Flaw};
+use crate::tls::Files;
 use crate::workspace::Run;
 
 /// The account's name in `infra/probe-user.sql`.
@@ -29,7 +29,7 @@ impl Login {
     pub async fn create(run: &Run, aws: &Aws, cluster: &Cluster) -> Result<Self> {
         let [first, second] = &cluster.members;
         let names = [&first.endpoint, &second.endpoint, &cluster.endpoint].map(String::as_str);
-        let files = Authority::new()?.issue(&names, Flaw::None, &run.scratch("certificates")?)?;
+        let files = Files::issue(&names, &run.scratch("certificates")?)?;
         let account = Account { user: USER.to_owned(), password: PASSWORD.to_owned() };
         let call = aws
             .secrets()

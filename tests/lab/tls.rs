@@ -33,6 +33,13 @@ pub struct Files {
     pub key: PathBuf,
 }
 
+impl Files {
+    /// For a server with these host names, by an authority of its own.
+    pub fn issue(names: &[&str], directory: &Path) -> Result<Files> {
+        Authority::new()?.issue(names, Flaw::None, directory)
+    }
+}
+
 impl Authority {
     /// Makes an authority.
     pub fn new() -> Result<Self> {

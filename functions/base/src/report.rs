@@ -69,6 +69,17 @@ pub fn serialize_milliseconds<S: Serializer>(
     serializer.serialize_f64(milliseconds(*duration))
 }
 
+/// A duration as [`milliseconds`], if there is one.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_known_milliseconds<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(milliseconds).serialize(serializer)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

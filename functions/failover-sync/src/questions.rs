@@ -33,7 +33,7 @@ pub(crate) enum Answer {
     Topology(Result<ResolvedMembers, String>),
     Login(Result<(), Failure>),
     Database(IpAddr, Result<Role, Failure>),
-    /// And what DNS named of the load balancer.
+    /// And the load balancer's addresses that are known now.
     Path(Vec<IpAddr>, Box<Round>),
 }
 

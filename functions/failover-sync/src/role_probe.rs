@@ -16,12 +16,12 @@ use futures_util::future::{Shared, join, join_all};
 use platform::connect_error::ConnectError;
 use platform::login::{CredentialProvider, Credentials};
 use platform::mysql::{ConnectOptions, Connection};
+use platform::server_error::HintKind;
 use platform::trust;
 use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
 use reconcile::path::{self, Obstacle, Server};
 use tokio::task::JoinHandle;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
@@ -87,7 +87,7 @@ struct RunSessions<'a> {
     kept: Mutex<BTreeMap<IpAddr, Kept>>,
     /// What took too long to be waited for. A handshake that MySQL sees broken counts against the
     /// address that it came from, which may be the load balancer's.
-    late: Mutex<Vec<Late>>,
+    late: Mutex<Vec<JoinHandle<Result<Server, ConnectError>>>>,
 }
 
 /// Fetched once in a run, and once more if a server refuses it: it may have been rotated since.
@@ -96,8 +96,6 @@ struct Secret {
     fetch: Option<Shared<BoxFuture<'static, Result<Credentials, Failure>>>>,
     was_refused: bool,
 }
-
-type Late = JoinHandle<Result<Result<Server, ConnectError>, Elapsed>>;
 
 enum Kept {
     Open(OpenSession),
@@ -156,25 +154,24 @@ impl ports::ProbeSessions for RunSessions<'_> {
             let dialled = timeout(ASK_LIMIT, self.dial(server, name, TCP_LIMIT)).await;
             let open = dialled.unwrap_or_else(|_| Err(timed_out().failure()));
             let open = open.map_err(|failure| (Obstacle::Inconclusive, failure))?;
-            let mut asked = tokio::spawn(timeout(OPEN_LIMIT, async {
+            let mut asked = spawn_limited(async {
                 let mut session = open.await?;
                 let answer = session.ask().await;
                 session.close().await;
                 answer
-            }));
+            });
             let answer = match timeout(ASK_LIMIT, &mut asked).await {
-                Ok(Ok(Ok(answer))) => answer,
-                Ok(Ok(Err(_))) => Err(timed_out()),
+                Ok(Ok(answer)) => answer,
                 Ok(Err(lost)) => {
                     let message = lost.to_string();
                     return Err((Obstacle::Inconclusive, Failure { kind: "Panicked", message }));
                 }
-                Err(_) if self.binding.engine == Some(Engine::MySql) => {
-                    lock(&self.late).push(asked);
-                    Err(timed_out())
-                }
                 Err(_) => {
-                    asked.abort();
+                    if self.binding.engine == Some(Engine::MySql) {
+                        lock(&self.late).push(asked);
+                    } else {
+                        asked.abort();
+                    }
                     Err(timed_out())
                 }
             };
@@ -252,9 +249,7 @@ impl RunSessions<'_> {
 
     async fn open(&self, address: IpAddr, name: &str) -> Result<Opening, Failure> {
         let address = SocketAddr::new(address, self.binding.port);
-        let open = self.dial(address, name, OPEN_LIMIT).await?;
-        let timed_out = |_| Err(ConnectError::Timeout { seconds: OPEN_LIMIT.as_secs() });
-        Ok(tokio::spawn(async move { timeout(OPEN_LIMIT, open).await.unwrap_or_else(timed_out) }))
+        Ok(spawn_limited(self.dial(address, name, OPEN_LIMIT).await?))
     }
 
     /// A session at the address, logged in as at the endpoint of this name.
@@ -326,17 +321,30 @@ impl OpenSession {
     }
 }
 
+/// In a task of its own, which goes on while nobody waits for it, up to [`OPEN_LIMIT`].
+fn spawn_limited<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ConnectError>> + Send + 'static,
+) -> JoinHandle<Result<T, ConnectError>> {
+    let timed_out = |_| Err(ConnectError::Timeout { seconds: OPEN_LIMIT.as_secs() });
+    tokio::spawn(async move { timeout(OPEN_LIMIT, work).await.unwrap_or_else(timed_out) })
+}
+
 /// What an error says about the path to the server.
 fn obstacle(error: &ConnectError) -> Obstacle {
     match error {
         ConnectError::Login(_) => Obstacle::Inconclusive,
         ConnectError::Tls(_) => Obstacle::Tls,
         ConnectError::Connection(_) | ConnectError::Timeout { .. } => Obstacle::Unreachable,
-        ConnectError::Refused { known: Some(hint), .. } if hint.is_no_verdict() => {
-            Obstacle::Inconclusive
-        }
-        ConnectError::Refused { known: Some(hint), .. } if hint.is_block() => Obstacle::Blocked,
-        ConnectError::Refused { .. } | ConnectError::Protocol(_) => Obstacle::Refused,
+        ConnectError::Protocol(_) | ConnectError::Refused { known: None, .. } => Obstacle::Refused,
+        ConnectError::Refused { known: Some(hint), .. } => match hint.kind {
+            HintKind::FunctionBlocked => Obstacle::Blocked,
+            HintKind::ServerRefused => Obstacle::Refused,
+            HintKind::HostNotAllowed
+            | HintKind::LoginRefused
+            | HintKind::PrivilegeMissing
+            | HintKind::ServerFull
+            | HintKind::ServerNotReady => Obstacle::Inconclusive,
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use base::report::Failure;
 use platform::connect_error::ConnectError;
 use platform::error::chain;
-use platform::server_error::Hint;
+use platform::server_error::{Hint, HintKind};
 use thiserror::Error;
 
 /// Why one instance could not be flushed.
@@ -81,18 +81,18 @@ pub(crate) const TABLE_ACCESS_DENIED: &str = "1142";
 fn hint_of_statement(code: &str) -> Option<Hint> {
     let (kind, remedy) = match code {
         TABLE_ACCESS_DENIED => (
-            "PrivilegeMissing",
+            HintKind::PrivilegeMissing,
             "GRANT SELECT ON performance_schema.host_cache to the function's user, and from MySQL \
              8.3 on, where TRUNCATE empties it, DROP as well",
         ),
-        "1227" => ("PrivilegeMissing", "GRANT RELOAD ON *.* to the function's user"),
+        "1227" => (HintKind::PrivilegeMissing, "GRANT RELOAD ON *.* to the function's user"),
         "1290" => (
-            "ServerRefused",
+            HintKind::ServerRefused,
             "an option of the server, such as read_only, forbids the statement on this instance; \
              set host_cache_size=0 in its parameter group, so that it needs no flush",
         ),
         SYNTAX_ERROR => (
-            "ServerRefused",
+            HintKind::ServerRefused,
             "the server knows no statement that empties the host cache; please report \
              its version",
         ),

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::error::chain;
 use crate::login::LoginError;
-use crate::server_error::Hint;
+use crate::server_error::{Hint, HintKind};
 
 /// Why there is no session with a server, or none any more.
 #[derive(Debug, Error)]
@@ -67,7 +67,7 @@ impl ConnectError {
             ConnectError::Tls(_) => "TlsRefused",
             ConnectError::Connection(_) => "ConnectionFailed",
             ConnectError::Refused { known, .. } => {
-                known.map_or("ServerRefused", |known| known.kind)
+                known.map_or(HintKind::ServerRefused, |known| known.kind).into()
             }
             ConnectError::Protocol(_) => "ProtocolMismatch",
             ConnectError::Timeout { .. } => "Timeout",

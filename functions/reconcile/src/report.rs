@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use base::VERSION;
-use base::report::{Failure, metrics_line, milliseconds, serialize_milliseconds};
+use base::report::{
+    Failure, metrics_line, milliseconds, serialize_known_milliseconds, serialize_milliseconds,
+};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -115,7 +117,7 @@ pub struct BindingReport {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "roles")]
     pub databases: BTreeMap<IpAddr, Option<Role>>,
     /// Where a new session through each address of the load balancer ended, if it was asked.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "path_states")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<BTreeMap<IpAddr, PathState>>,
     /// What is to be known about the path.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,14 +126,14 @@ pub struct BindingReport {
     #[serde(
         rename = "registerToPathMs",
         skip_serializing_if = "Option::is_none",
-        serialize_with = "serialize_if_milliseconds"
+        serialize_with = "serialize_known_milliseconds"
     )]
     pub register_to_path: Option<Duration>,
     /// How long after the RDS event it did.
     #[serde(
         rename = "eventToPathMs",
         skip_serializing_if = "Option::is_none",
-        serialize_with = "serialize_if_milliseconds"
+        serialize_with = "serialize_known_milliseconds"
     )]
     pub event_to_path: Option<Duration>,
     /// How often DNS and the target group were looked at.
@@ -383,21 +385,6 @@ fn text<T: Display, S: Serializer>(item: &Option<T>, serializer: S) -> Result<S:
 
 fn texts<T: Display, S: Serializer>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(strings(items))
-}
-
-fn path_states<S: Serializer>(
-    states: &Option<BTreeMap<IpAddr, PathState>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let states = states.iter().flatten();
-    serializer.collect_map(states.map(|(address, state)| (address, state.to_string())))
-}
-
-fn serialize_if_milliseconds<S: Serializer>(
-    duration: &Option<Duration>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    duration.map(milliseconds).serialize(serializer)
 }
 
 fn roles<S: Serializer>(

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use lab::tls::{Authority, Flaw};
+use lab::tls::Files;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -50,7 +50,7 @@ pub(crate) struct State {
 impl Aws {
     /// Starts it. Its authority is trusted beside those of the machine, whose number costs time.
     pub(crate) fn start(scratch: &Path) -> Result<Aws> {
-        let files = Authority::new()?.issue(&["localhost"], Flaw::None, scratch)?;
+        let files = Files::issue(&["localhost"], scratch)?;
         let mut authorities =
             std::fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
         authorities

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use lab::dns::{Answer, DnsServer};
 use lab::postgres::{Pair, USER};
-use lab::tls::{Authority, Flaw};
+use lab::tls::Files;
 use lab::workspace::Run;
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) async fn start() -> Result<Database> {
         let run = Run::new()?;
-        let files = Authority::new()?.issue(&[INSTANCES[0]], Flaw::None, &run.scratch("tls")?)?;
+        let files = Files::issue(&[INSTANCES[0]], &run.scratch("tls")?)?;
         let pair = Pair::start_with_tls(&run, &files).await?;
         Ok(Database { pair, authority: files.authority, _run: run })
     }

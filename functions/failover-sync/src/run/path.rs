@@ -67,10 +67,10 @@ impl<P: Ports> Run<'_, P> {
         }
     }
 
-    pub(super) fn record_path(&mut self, named: Vec<IpAddr>, round: &Round) {
+    pub(super) fn record_path(&mut self, addresses: Vec<IpAddr>, round: &Round) {
         let Some(path) = &mut self.path else { return };
         let was_down = path.history.is_down;
-        path.history.record_addresses(named.into_iter());
+        path.history.addresses = addresses;
         let is_awaited = path.history.registration.is_some();
         let verdict = path.record(round);
         let is_down = path.history.is_down;
@@ -96,8 +96,9 @@ impl<P: Ports> Run<'_, P> {
     }
 
     fn remember_path(&self) {
-        let history = self.path.as_ref().map(|path| path.history.clone()).unwrap_or_default();
-        self.remember(|state, _| state.path = history);
+        if let Some(path) = &self.path {
+            self.remember(|state, _| state.path = path.history.clone());
+        }
     }
 
     fn begin_path_round(&mut self) {
@@ -140,15 +141,13 @@ struct PathQuestion<'a, P: Ports> {
 }
 
 impl<P: Ports> PathQuestion<'_, P> {
-    async fn answer(self) -> Answer {
+    async fn answer(mut self) -> Answer {
         let began = self.context.now();
         let lookup = self.context.lookup(&self.listener.host, Family::Ipv4, dns::LIMIT);
         let (writer, named) = join(self.writer(), lookup).await;
         let unresolved = named.as_ref().err().map(|error| chain(error));
-        let named: Vec<IpAddr> = { named.iter() }.flat_map(|it| it.addresses.iter()).collect();
-        let mut known = self.history.clone();
-        known.record_addresses(named.iter().copied());
-        let through = self.through(&known.addresses, writer.is_ok()).await;
+        self.history.record_addresses(named.iter().flat_map(|answer| answer.addresses.iter()));
+        let through = self.through(writer.is_ok()).await;
         let mut round = Round {
             began,
             answered: self.context.now(),
@@ -165,7 +164,7 @@ impl<P: Ports> PathQuestion<'_, P> {
             let again = OptionFuture::from(again.map(|it| self.directly(it))).await;
             round.is_confirmed = again == Some(Ok(server.clone()));
         }
-        Answer::Path(named, Box::new(round))
+        Answer::Path(self.history.addresses, Box::new(round))
     }
 
     /// The one registered target that takes writes.
@@ -197,15 +196,11 @@ impl<P: Ports> PathQuestion<'_, P> {
         self.sessions.ask_anew(SocketAddr::new(*address, self.binding.port), name).await
     }
 
-    async fn through(
-        &self,
-        addresses: &[IpAddr],
-        is_judged: bool,
-    ) -> BTreeMap<IpAddr, Option<Session>> {
+    async fn through(&self, is_judged: bool) -> BTreeMap<IpAddr, Option<Session>> {
         let name = self.binding.endpoint.name().unwrap_or_default();
         // A target is not reached through itself, whatever the load balancer's name leads to.
         let is_target = |address| self.registered.iter().any(|(target, _)| *target == address);
-        let ask = addresses.iter().map(|&address| {
+        let ask = self.history.addresses.iter().map(|&address| {
             let server = SocketAddr::new(address, self.listener.port);
             let is_asked = is_judged && !is_target(address);
             let session = is_asked.then(|| self.sessions.ask_anew(server, name));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lab::nlb::{Fault, Nlb};
 use lab::poll::{Look, until};
 use lab::postgres::{Pair, connect};
-use lab::tls::{Authority, Files, Flaw};
+use lab::tls::Files;
 use lab::workspace::Run;
 use reconcile::path::PathState::{Other, Reader, Refused, Unknown, Unreachable, Writer};
 
@@ -29,8 +29,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn start() -> Stage {
         let run = Run::new().unwrap();
-        let authority = Authority::new().unwrap();
-        let files = authority.issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+        let files = Files::issue(&[NAME], &run.scratch("tls").unwrap()).unwrap();
         let pair = Pair::start_with_tls(&run, &files).await.unwrap();
         let writer = pair.address(0);
         sql(writer, &[&format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")]).await;
@@ -174,8 +173,7 @@ async fn what_only_this_login_meets_is_refused_and_not_judged() {
 
     admit(writer, "").await;
     let run = Run::new().unwrap();
-    let stranger = Authority::new().unwrap();
-    let files = stranger.issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let files = Files::issue(&[NAME], &run.scratch("tls").unwrap()).unwrap();
     let distrusted = Pair::start_with_tls(&run, &files).await.unwrap();
     stage.nlb.set_fault(2, Some(Fault::Stuck(distrusted.address(0))));
     let asked = stage.function.ask().await;

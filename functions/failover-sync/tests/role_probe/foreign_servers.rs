@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use lab::tls::{Authority, Flaw};
+use lab::tls::Files;
 use lab::workspace::Run;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -40,10 +40,7 @@ async fn foreign_server(says: Vec<u8>, waits: bool) -> u16 {
 #[tokio::test]
 async fn what_is_no_database_is_a_named_silence() {
     let run = Run::new().unwrap();
-    let files = Authority::new()
-        .unwrap()
-        .issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap())
-        .unwrap();
+    let files = Files::issue(&["db.example"], &run.scratch("tls").unwrap()).unwrap();
     let garbage = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
     for (engine, says, waits, kind) in [
         ("postgres", garbage.clone(), true, "TlsRefused"),
@@ -66,10 +63,7 @@ async fn what_is_no_database_is_a_named_silence() {
 #[tokio::test]
 async fn nobody_at_the_address_is_a_named_silence() {
     let run = Run::new().unwrap();
-    let files = Authority::new()
-        .unwrap()
-        .issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap())
-        .unwrap();
+    let files = Files::issue(&["db.example"], &run.scratch("tls").unwrap()).unwrap();
     let free = TcpListener::bind((ADDRESS, 0)).await.unwrap().local_addr().unwrap().port();
     for engine in ["postgres", "mysql"] {
         let prober = Prober::new(engine, free, &files.authority).await;
@@ -84,10 +78,7 @@ async fn nobody_at_the_address_is_a_named_silence() {
 #[tokio::test]
 async fn a_server_that_accepts_and_says_nothing_is_waited_for_by_the_loop_alone() {
     let run = Run::new().unwrap();
-    let files = Authority::new()
-        .unwrap()
-        .issue(&["db.example"], Flaw::None, &run.scratch("tls").unwrap())
-        .unwrap();
+    let files = Files::issue(&["db.example"], &run.scratch("tls").unwrap()).unwrap();
     let listener = TcpListener::bind((ADDRESS, 0)).await.unwrap();
     for engine in ["postgres", "mysql"] {
         let prober =

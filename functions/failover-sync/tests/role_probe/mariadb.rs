@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use base::login::LoginMethod;
 use failover_sync::ports::RoleProbe as _;
 use lab::mariadb::{NAME, Options, PAM_SERVICE, Server, Tls};
-use lab::tls::{Authority, Flaw};
+use lab::tls::Files;
 use lab::workspace::Run;
 use reconcile::claim::Role;
 
@@ -169,10 +169,8 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
         "TlsRefused",
         &["for another name"],
     );
-    let foreign_server = Authority::new()
-        .unwrap()
-        .issue(&[NAME], Flaw::None, &stage.run.scratch("foreign_server").unwrap())
-        .unwrap();
+    let foreign_server =
+        Files::issue(&[NAME], &stage.run.scratch("foreign_server").unwrap()).unwrap();
     let distrustful =
         Prober::new("mariadb", stage.server.addr().port(), &foreign_server.authority).await;
     assert_failed(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base::report::Failure;
 use failover_sync::ports::RoleProbe as _;
 use lab::postgres::{Pair, connect};
-use lab::tls::{Authority, Files, Flaw};
+use lab::tls::Files;
 use lab::workspace::Run;
 use reconcile::claim::Role;
 
@@ -30,8 +30,7 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn start() -> Stage {
         let run = Run::new().unwrap();
-        let authority = Authority::new().unwrap();
-        let files = authority.issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+        let files = Files::issue(&[NAME], &run.scratch("tls").unwrap()).unwrap();
         let pair = Pair::start_with_tls(&run, &files).await.unwrap();
         sql(pair.address(0), &format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")).await;
         for server in [0, 1] {
@@ -183,10 +182,8 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
         "TlsRefused",
         &["for another name"],
     );
-    let foreign_server = Authority::new()
-        .unwrap()
-        .issue(&[NAME], Flaw::None, &stage.run.scratch("foreign_server").unwrap())
-        .unwrap();
+    let foreign_server =
+        Files::issue(&[NAME], &stage.run.scratch("foreign_server").unwrap()).unwrap();
     let distrustful = Prober::new("postgres", stage.pair.port(), &foreign_server.authority).await;
     assert_failed(
         distrustful.probe(address, NAME).await,
@@ -239,8 +236,7 @@ async fn what_keeps_the_function_out_is_named_with_its_remedy() {
 #[tokio::test]
 async fn a_server_without_tls_gets_no_password() {
     let run = Run::new().unwrap();
-    let files =
-        Authority::new().unwrap().issue(&[NAME], Flaw::None, &run.scratch("tls").unwrap()).unwrap();
+    let files = Files::issue(&[NAME], &run.scratch("tls").unwrap()).unwrap();
     let pair = Pair::start(&run).await.unwrap();
     let prober = Prober::new("postgres", pair.port(), &files.authority).await;
     assert_failed(

@@ -1,8 +1,11 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use super::*;
+use crate::binding::Engine;
+use crate::target::Target;
 
 fn server(role: Role, identity: &str) -> Server {
     Server { role, identity: identity.to_owned() }
