@@ -63,12 +63,27 @@ impl Pair {
         Self::start_with(run, Some(files), None).await
     }
 
+    /// The same, but for the standby, which [`Pair::rebuild_standby`] adds.
+    pub async fn start_alone_with_tls(run: &Run, files: &Files) -> Result<Self> {
+        Self::start_primary(run, Some(files), None).await
+    }
+
     /// The same, and both know this account, which may do nothing but log in.
     pub async fn start_with_account(run: &Run, files: &Files, account: &Account) -> Result<Self> {
         Self::start_with(run, Some(files), Some(account)).await
     }
 
     async fn start_with(
+        run: &Run,
+        files: Option<&Files>,
+        account: Option<&Account>,
+    ) -> Result<Self> {
+        let mut pair = Self::start_primary(run, files, account).await?;
+        pair.rebuild_standby(run).await?;
+        Ok(pair)
+    }
+
+    async fn start_primary(
         run: &Run,
         files: Option<&Files>,
         account: Option<&Account>,
@@ -97,7 +112,6 @@ impl Pair {
             let created = connect(pair.address(0)).await?.batch_execute(&role).await;
             created.with_context(|| format!("create the account {user}"))?;
         }
-        pair.rebuild_standby(run).await?;
         Ok(pair)
     }
 

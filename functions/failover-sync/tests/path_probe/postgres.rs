@@ -14,10 +14,10 @@ use crate::{Function, PASSWORD, USER, balancer, nobody, not_yet};
 
 pub(crate) const NAME: &str = "orders.example";
 
-/// Lines of the log follow within milliseconds.
-const LOG_DEADLINE: Duration = Duration::from_secs(20);
+/// Lines of the log follow within milliseconds of what they tell, on a machine that is idle.
+const LOG_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A pair, the function, and the load balancer between them.
+/// A primary, the function, and the load balancer between them.
 pub(crate) struct Stage {
     pub(crate) pair: Pair,
     pub(crate) files: Files,
@@ -30,7 +30,7 @@ impl Stage {
     pub(crate) async fn start() -> Stage {
         let run = Run::new().unwrap();
         let files = Files::issue(&[NAME], &run.scratch("tls").unwrap()).unwrap();
-        let pair = Pair::start_with_tls(&run, &files).await.unwrap();
+        let pair = Pair::start_alone_with_tls(&run, &files).await.unwrap();
         let writer = pair.address(0);
         sql(writer, &[&format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")]).await;
         admit(writer, "").await;
@@ -43,14 +43,14 @@ impl Stage {
     /// Another primary, which has the same certificate and knows the same account.
     async fn another(&self) -> Another {
         let run = Run::new().unwrap();
-        let pair = Pair::start_with_tls(&run, &self.files).await.unwrap();
+        let pair = Pair::start_alone_with_tls(&run, &self.files).await.unwrap();
         let account = format!("CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'");
         sql(pair.address(0), &[&account]).await;
         Another { pair, run }
     }
 }
 
-/// Another pair; it stops before its files go.
+/// Another primary; it stops before its files go.
 struct Another {
     pair: Pair,
     run: Run,
@@ -144,7 +144,8 @@ async fn each_round_opens_one_session_through_each_zone_and_ends_it_properly() {
 
 #[tokio::test]
 async fn a_standby_and_another_writer_in_a_zone_are_told_from_the_registered_one() {
-    let stage = Stage::start().await;
+    let mut stage = Stage::start().await;
+    stage.pair.rebuild_standby(&stage.run).await.unwrap();
     let another = stage.another().await;
     stage.nlb.set_fault(1, Some(Fault::Stuck(stage.pair.address(1))));
     stage.nlb.set_fault(2, Some(Fault::Stuck(another.pair.address(0))));
@@ -174,7 +175,7 @@ async fn what_only_this_login_meets_is_refused_and_not_judged() {
     admit(writer, "").await;
     let run = Run::new().unwrap();
     let files = Files::issue(&[NAME], &run.scratch("tls").unwrap()).unwrap();
-    let distrusted = Pair::start_with_tls(&run, &files).await.unwrap();
+    let distrusted = Pair::start_alone_with_tls(&run, &files).await.unwrap();
     stage.nlb.set_fault(2, Some(Fault::Stuck(distrusted.address(0))));
     let asked = stage.function.ask().await;
     asked.says([Writer, Writer, Refused], None);
@@ -203,7 +204,7 @@ async fn a_login_that_is_refused_directly_too_leaves_the_path_unknown() {
 async fn a_server_that_hangs_after_the_login_is_unreachable_and_its_session_ends_properly() {
     let stage = Stage::start().await;
     let slow = stage.another().await;
-    for setting in ["log_disconnections = on", "post_auth_delay = 7"] {
+    for setting in ["log_disconnections = on", "post_auth_delay = 20"] {
         sql(slow.pair.address(0), &[&format!("ALTER SYSTEM SET {setting}")]).await;
     }
     sql(slow.pair.address(0), &["SELECT pg_reload_conf()"]).await;
@@ -212,8 +213,8 @@ async fn a_server_that_hangs_after_the_login_is_unreachable_and_its_session_ends
     let asked = stage.function.ask().await;
     asked.says([Unreachable, Unreachable, Writer], Some(false));
     let took = asked.took.as_secs_f64();
-    assert!((4.9..7.0).contains(&took), "{took}");
-    let ended = logged(&slow.run, "disconnection: session time: 0:00:07", 1).await;
+    assert!((4.9..20.0).contains(&took), "{took}");
+    let ended = logged(&slow.run, "disconnection: session time: 0:00:2", 1).await;
     assert!(ended.iter().any(|line| line.contains(&format!("user={USER}"))), "{ended:?}");
     assert_eq!(log(&slow.run, "unexpected EOF"), Vec::<String>::new());
 }
