@@ -1,7 +1,7 @@
 """A template as CloudFormation reads it: what each parameter takes, and what its rules refuse."""
 
 import re
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import yaml
@@ -18,7 +18,7 @@ class Template:
 
     def __init__(self, path):
         self.path = Path(path)
-        self.body = yaml.load(self.path.read_text(encoding="utf-8"), Loader=Loader)
+        self.body = read(self.path.resolve())
         self.parameters = self.body["Parameters"]
 
     def defaults(self):
@@ -114,6 +114,11 @@ class Template:
         if function == "Fn::Contains":
             return resolved(argument[1], values) in [resolved(one, values) for one in argument[0]]
         raise ValueError(f"{function} in a condition is not known")
+
+
+@cache
+def read(path):
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
 
 
 def text(value):
