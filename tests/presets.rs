@@ -13,8 +13,8 @@ use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
 use lab::aws::{Aws, REGION};
+use lab::cloudformation::{Outputs, tool};
 use lab::deploy;
-use lab::process::Program;
 use lab::progress::Quiet;
 use lab::workspace::{self, Run, venv_program};
 use serde_json::{Value, json};
@@ -395,11 +395,11 @@ async fn a_guided_deployment_takes_the_preset_and_keeps_the_answers() -> Result<
         std::fs::copy(root().join("samconfig.toml"), built.join("samconfig.toml"))?;
         guided(&run, &aws, &built, name, answers).await.with_context(|| name.to_owned())?;
 
-        let outputs = outputs(&run, &aws, name).await?;
+        let outputs = Outputs::of(&run, &aws.environment(), &stack_name(name)).await?;
         let elbv2 = aws.elbv2();
         let group = elbv2
             .describe_target_groups()
-            .target_group_arns(&outputs["TargetGroupArn"])
+            .target_group_arns(outputs.get("TargetGroupArn")?)
             .send()
             .await?;
         let group = &group.target_groups()[0];
@@ -450,14 +450,12 @@ async fn guided(
     lines.extend(["", "", "", "", "", "", "y", ""]);
     std::fs::write(built.join("answers"), lines.join("\n"))?;
 
-    let sam = venv_program("sam")?;
-    Program::new(format!("guided-{name}"), "sh")
+    tool(&format!("guided-{name}"), "sh")
         .args(["-c", r#"exec "$@" < answers"#, "sh"])
-        .arg(sam)
+        .arg(venv_program("sam")?)
         .args(["deploy", "--guided", "--config-env", name, "--stack-name", &stack_name(name)])
         .args(["--template-file", "local.yaml", "--region", REGION])
         .envs(aws.environment())
-        .env("SAM_CLI_TELEMETRY", "0")
         .directory(built)
         .run(run, &Quiet)
         .await
@@ -465,33 +463,9 @@ async fn guided(
 
 /// The names of a template's parameters in the file's order, in which `sam` asks for them.
 fn parameters(template: &str) -> impl Iterator<Item = &str> {
-    let lines = template.lines().skip_while(|line| *line != "Parameters:").skip(1);
-    let section = lines.take_while(|line| line.starts_with(' '));
-    section.filter(|line| !line.starts_with("   ")).filter_map(|line| line.trim().strip_suffix(':'))
-}
-
-async fn outputs(run: &Run, aws: &Aws, name: &str) -> Result<BTreeMap<String, String>> {
-    let outputs = Program::new(format!("outputs-{name}"), venv_program("sam")?)
-        .args([
-            "list",
-            "stack-outputs",
-            "--output",
-            "json",
-            "--region",
-            REGION,
-            "--stack-name",
-            &stack_name(name),
-        ])
-        .envs(aws.environment())
-        .env("SAM_CLI_TELEMETRY", "0")
-        .directory(run.logs())
-        .output(run)
-        .await?;
-    let outputs: Vec<Value> = serde_json::from_str(&outputs)?;
-    Ok(outputs
-        .iter()
-        .map(|output| (text(&output["OutputKey"]), text(&output["OutputValue"])))
-        .collect())
+    let lines = template.lines().skip_while(|line| *line != "  \"Parameters\": {").skip(1);
+    let section = lines.take_while(|line| *line != "  },");
+    section.filter_map(|line| line.strip_prefix("    \"")?.strip_suffix("\": {"))
 }
 
 fn stack_name(name: &str) -> String {

@@ -1,4 +1,4 @@
-"""Starts MiniStack, mended in two things.
+"""Starts MiniStack, mended in two things and faster in one.
 
 Its update of a nested stack forgets the attributes of the resources that stay as they are, and then
 does not know the ARN that another one asks for. That of a stack that is not nested keeps them.
@@ -9,6 +9,11 @@ the emulator's own. `sam delete` takes none but those of S3.
 
 import os
 import sys
+
+import yaml
+
+# MiniStack's own loader is made from this one. That in C reads the same, in a fraction of the time.
+yaml.SafeLoader = yaml.CSafeLoader
 
 from ministack.app import main
 from ministack.services.cloudformation import _stacks, handlers, provisioners

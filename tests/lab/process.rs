@@ -6,13 +6,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _, pipe};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
@@ -43,6 +44,7 @@ pub struct Program {
     environment: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
     unprivileged: bool,
+    input: Stdio,
 }
 
 /// A program that runs. Dropping it kills its process group.
@@ -51,6 +53,13 @@ pub struct Process {
     child: Child,
     group: Option<Pid>,
     log: PathBuf,
+}
+
+/// A program that runs, and answers each line with a line.
+pub struct Conversation {
+    questions: PipeWriter,
+    answers: BufReader<PipeReader>,
+    process: Process,
 }
 
 impl Program {
@@ -62,6 +71,7 @@ impl Program {
             environment: Vec::new(),
             directory: None,
             unprivileged: false,
+            input: Stdio::null(),
         }
     }
 
@@ -116,6 +126,16 @@ impl Program {
         self.spawn(log, output)
     }
 
+    /// Starts it to talk with it; its log has what it writes to its standard error.
+    pub fn converse(mut self, run: &Run) -> Result<Conversation> {
+        let log = run.logs().join(format!("{}.log", self.name));
+        let (input, questions) = pipe().context("a pipe")?;
+        let (answers, output) = pipe().context("a pipe")?;
+        self.input = input.into();
+        let process = self.spawn(log, output)?;
+        Ok(Conversation { questions, answers: BufReader::new(answers), process })
+    }
+
     /// Runs it to its end.
     pub async fn run(self, run: &Run, progress: &dyn Progress) -> Result<()> {
         self.start(run)?.finish(progress).await
@@ -130,12 +150,12 @@ impl Program {
         std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
 
-    fn spawn(self, log: PathBuf, output: File) -> Result<Process> {
+    fn spawn(self, log: PathBuf, output: impl Into<Stdio>) -> Result<Process> {
         let errors = append(&log)?;
         let words = guarded(self.command, self.unprivileged && is_root())?;
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdin(self.input).stdout(output).stderr(errors);
         forget_aws(&mut command);
         command.envs(self.environment);
         if let Some(directory) = self.directory {
@@ -146,6 +166,23 @@ impl Program {
             .with_context(|| format!("start {} ({})", self.name, words[0].display()))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Process { name: self.name, child, group, log })
+    }
+}
+
+impl Conversation {
+    /// Sends a line, and returns the line that it is answered with.
+    pub fn ask(&mut self, line: &str) -> Result<String> {
+        let mut answer = String::new();
+        let asked = writeln!(self.questions, "{line}")
+            .and_then(|()| self.answers.read_line(&mut answer))
+            .with_context(|| format!("ask {}", self.process.name))?;
+        ensure!(
+            asked > 0,
+            "{} ended: {}",
+            self.process.name,
+            tail(&self.process.log, QUOTED_LINES)
+        );
+        Ok(answer)
     }
 }
 

@@ -1,12 +1,14 @@
-"""Reads, changes and questions a role at AWS_ENDPOINT_URL, and prints the answer as JSON.
+"""Reads, changes and questions roles at AWS_ENDPOINT_URL.
 
-usage: role.py policies ROLE
-       role.py put ROLE POLICY DOCUMENT
-       role.py may ROLE ACTION RESOURCE
+Each line of the standard input is a JSON array, and each is answered with a line of JSON:
 
-`policies` prints {policy: document} of the inline policies; `put` replaces one of them, and removes
-it when the document has no statement; `may` prints what SimulatePrincipalPolicy decides: allowed,
-implicitDeny or explicitDeny.
+    ["policies", ROLE]
+    ["put", ROLE, POLICY, DOCUMENT]
+    ["may", ROLE, ACTION, RESOURCE]
+
+`policies` answers {policy: document} of the inline policies; `put` replaces one of them, and
+removes it when the document has no statement; `may` says what SimulatePrincipalPolicy decides:
+allowed, implicitDeny or explicitDeny.
 """
 
 import json
@@ -40,6 +42,6 @@ def may(role, action, resource):
 
 if __name__ == "__main__":
     commands = {"policies": policies, "put": put, "may": may}
-    if not sys.argv[1:] or sys.argv[1] not in commands:
-        sys.exit(__doc__)
-    print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
+    for line in sys.stdin:
+        command, *arguments = json.loads(line)
+        print(json.dumps(commands[command](*arguments)), flush=True)

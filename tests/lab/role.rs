@@ -1,19 +1,20 @@
 //! A role of the local AWS: what it allows, and what becomes of it without one of its statements.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::aws::Aws;
 use crate::cloudformation::tool;
+use crate::process::Conversation;
 use crate::workspace::{Run, root, venv_program};
 
 /// A role.
-pub struct Role<'lab> {
-    run: &'lab Run,
-    aws: &'lab Aws,
+pub struct Role {
+    iam: Mutex<Conversation>,
     name: String,
 }
 
@@ -31,9 +32,9 @@ pub struct Statement {
 /// Inline policies by name.
 pub type Policies = BTreeMap<String, Value>;
 
-impl<'lab> Role<'lab> {
+impl Role {
     /// The role of a function.
-    pub async fn of_function(run: &'lab Run, aws: &'lab Aws, function: &str) -> Result<Self> {
+    pub async fn of_function(run: &Run, aws: &Aws, function: &str) -> Result<Self> {
         let configuration =
             aws.lambda().get_function_configuration().function_name(function).send().await;
         let configuration =
@@ -42,45 +43,45 @@ impl<'lab> Role<'lab> {
             .role()
             .and_then(|arn| arn.rsplit('/').next())
             .context("the function has no role")?;
-        Ok(Self { run, aws, name: name.to_owned() })
+        let iam = tool("role", venv_program("python")?)
+            .arg(root().join("tests/lab/role.py"))
+            .envs(aws.environment())
+            .converse(run)?;
+        Ok(Self { iam: Mutex::new(iam), name: name.to_owned() })
     }
 
     /// Its inline policies.
-    pub async fn policies(&self) -> Result<Policies> {
-        self.ask(&["policies", &self.name]).await
+    pub fn policies(&self) -> Result<Policies> {
+        self.ask(&["policies", &self.name])
     }
 
     /// Takes a statement out of its policies.
-    pub async fn remove(&self, policies: &Policies, statement: &Statement) -> Result<()> {
+    pub fn remove(&self, policies: &Policies, statement: &Statement) -> Result<()> {
         let mut document = policies[&statement.policy].clone();
         let statements =
             document["Statement"].as_array_mut().context("a policy without statements")?;
         statements.retain(|other| other["Sid"] != statement.sid.as_str());
-        self.put(&statement.policy, &document).await
+        self.put(&statement.policy, &document)
     }
 
     /// Puts a statement back.
-    pub async fn restore(&self, policies: &Policies, statement: &Statement) -> Result<()> {
-        self.put(&statement.policy, &policies[&statement.policy]).await
+    pub fn restore(&self, policies: &Policies, statement: &Statement) -> Result<()> {
+        self.put(&statement.policy, &policies[&statement.policy])
     }
 
     /// What IAM decides about a call with this role that no emulator decides about.
-    pub async fn may(&self, action: &str, resource: &str) -> Result<String> {
-        self.ask(&["may", &self.name, action, resource]).await
+    pub fn may(&self, action: &str, resource: &str) -> Result<String> {
+        self.ask(&["may", &self.name, action, resource])
     }
 
-    async fn put(&self, policy: &str, document: &Value) -> Result<()> {
-        self.ask(&["put", &self.name, policy, &document.to_string()]).await
+    fn put(&self, policy: &str, document: &Value) -> Result<()> {
+        self.ask(&["put", &self.name, policy, &document.to_string()])
     }
 
-    async fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
-        let answer = tool("role", venv_program("python")?)
-            .arg(root().join("tests/lab/role.py"))
-            .args(words)
-            .envs(self.aws.environment())
-            .output(self.run)
-            .await?;
-        serde_json::from_str(&answer).context("what role.py printed")
+    fn ask<T: DeserializeOwned>(&self, words: &[&str]) -> Result<T> {
+        let mut iam = self.iam.lock().map_err(|error| anyhow!("{error}"))?;
+        let answer = iam.ask(&serde_json::to_string(words)?)?;
+        serde_json::from_str(&answer).context("what role.py answered")
     }
 }
 

@@ -7,7 +7,8 @@ name them. Anything else that names one of them would change meaning without it,
 and not something to paper over. A nested template is stripped beside its own file; if nothing of it
 is left, the stack that nests it goes too. One parameter loses its pattern, which the local ARNs do
 not fit, and an alarm on an expression looks at the first metric of it, since expressions are
-refused. Prints one JSON array of {"id", "type"}.
+refused. Writes JSON, which sam and the local CloudFormation read in a fraction of the time. Prints
+one JSON array of {"id", "type"}.
 """
 
 import json
@@ -15,7 +16,11 @@ import re
 import sys
 from pathlib import Path
 
-from samcli.yamlhelper import yaml_dump, yaml_parse
+import yaml
+from samcli.yamlhelper import yaml_parse
+
+# The same in C.
+yaml.SafeLoader = yaml.CSafeLoader
 
 REFUSED = {
     "AWS::CloudWatch::CompositeAlarm",
@@ -82,7 +87,7 @@ def strip(built, stripped):
         if body["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in body["Properties"]:
             without_expression(body["Properties"])
     template.get("Parameters", {}).get(UNLIKE_AWS, {}).pop("AllowedPattern", None)
-    stripped.write_text(yaml_dump(template), encoding="utf-8")
+    stripped.write_text(json.dumps(template, indent=2), encoding="utf-8")
     return left_out, not resources, lost
 
 

@@ -161,8 +161,7 @@ impl<'a> Flushing<'a> {
             "not with the role's credentials: {calls:?}"
         );
         let role = Role::of_function(run, self.aws, &self.function).await?;
-        calls_are_what_is_allowed(calls.into_iter().map(|call| call.action).collect(), &role)
-            .await?;
+        calls_are_what_is_allowed(calls.into_iter().map(|call| call.action).collect(), &role)?;
 
         let attach = (
             "AttachToSubnets",

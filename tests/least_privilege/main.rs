@@ -43,7 +43,7 @@ async fn the_deployed_role_allows_what_the_function_does_and_nothing_else() -> R
         let lab = Guarded::start(&run, &Steps).await?;
         let role = Role::of_function(&run, &lab.aws, &lab.stack.function).await?;
         everything_works(&lab).await?;
-        no_allowed_action_is_never_called(&lab, &role).await?;
+        no_allowed_action_is_never_called(&lab, &role)?;
         another_target_group_is_denied(&lab).await?;
         no_statement_can_be_missed(&lab, &role).await?;
         while_observing_a_write_is_neither_allowed_nor_tried(&run, &lab, &role).await
@@ -69,10 +69,10 @@ async fn everything_works(lab: &Guarded) -> Result<()> {
     Ok(())
 }
 
-async fn no_allowed_action_is_never_called(lab: &Guarded, role: &Role<'_>) -> Result<()> {
+fn no_allowed_action_is_never_called(lab: &Guarded, role: &Role) -> Result<()> {
     Steps::begin("no allowed action is never called");
     let called = lab.gateway.calls().into_iter().map(|call| call.action).collect();
-    calls_are_what_is_allowed(called, role).await
+    calls_are_what_is_allowed(called, role)
 }
 
 async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
@@ -114,7 +114,7 @@ async fn another_target_group_is_denied(lab: &Guarded) -> Result<()> {
     Ok(())
 }
 
-async fn no_statement_can_be_missed(lab: &Guarded, role: &Role<'_>) -> Result<()> {
+async fn no_statement_can_be_missed(lab: &Guarded, role: &Role) -> Result<()> {
     // The group is on member 1 and would have to change.
     lab.move_writer(0).await?;
     each_statement_is_needed(role, &proofs(lab), async |action| {
@@ -132,11 +132,11 @@ async fn no_statement_can_be_missed(lab: &Guarded, role: &Role<'_>) -> Result<()
 async fn while_observing_a_write_is_neither_allowed_nor_tried(
     run: &Run,
     lab: &Guarded,
-    role: &Role<'_>,
+    role: &Role,
 ) -> Result<()> {
     Steps::begin("while it observes, nothing is written, tried or allowed");
     lab.set_mode(run, "observe", &Steps).await?;
-    let statements = allowing(&role.policies().await?)?;
+    let statements = allowing(&role.policies()?)?;
     let written: BTreeSet<_> = statements.iter().map(|one| one.sid.clone()).collect();
     let mut expected: BTreeSet<_> = proofs(lab).into_keys().map(str::to_owned).collect();
     ensure!(expected.remove("ChangeTargetsOfTheseGroups"), "nothing to take away");
@@ -149,7 +149,7 @@ async fn while_observing_a_write_is_neither_allowed_nor_tried(
     ensure!(called.contains(DESCRIBE), "{called:?}");
     for write in [REGISTER, DEREGISTER] {
         ensure!(!called.contains(write), "{called:?}");
-        let decision = role.may(write, &lab.stack.target_group).await?;
+        let decision = role.may(write, &lab.stack.target_group)?;
         ensure!(decision == "implicitDeny", "{write}: {decision}");
     }
     lab.holds(&[0]).await?;
@@ -217,9 +217,8 @@ fn logs_and_failures(log_group: &str, queue: &str) -> [(&'static str, Proof); 2]
 }
 
 /// Every action that the role allows to the code was called by it, and no other.
-async fn calls_are_what_is_allowed(called: BTreeSet<String>, role: &Role<'_>) -> Result<()> {
-    let allowed =
-        allowing(&role.policies().await?)?.into_iter().flat_map(|statement| statement.actions);
+fn calls_are_what_is_allowed(called: BTreeSet<String>, role: &Role) -> Result<()> {
+    let allowed = allowing(&role.policies()?)?.into_iter().flat_map(|statement| statement.actions);
     let allowed: BTreeSet<String> =
         allowed.filter(|action| !is_lambdas_own(action) && action != LOG_IN).collect();
     ensure!(called == allowed, "called: {called:?}\nallowed: {allowed:?}");
@@ -228,11 +227,11 @@ async fn calls_are_what_is_allowed(called: BTreeSet<String>, role: &Role<'_>) ->
 
 /// Takes each statement away for a while; the run of `is_refused` must miss this action.
 async fn each_statement_is_needed(
-    role: &Role<'_>,
+    role: &Role,
     proofs: &BTreeMap<&str, Proof>,
     is_refused: impl AsyncFn(&'static str) -> Result<()>,
 ) -> Result<()> {
-    let policies = role.policies().await?;
+    let policies = role.policies()?;
     let statements = allowing(&policies)?;
     let of = |statement: &Statement| statement.sid.clone();
     let (written, proven): (BTreeSet<_>, BTreeSet<_>) =
@@ -245,22 +244,22 @@ async fn each_statement_is_needed(
         let proof = &proofs[statement.sid.as_str()];
         Steps::begin(&format!("without {}: {}", statement.sid, statement.actions.join(", ")));
         if let Proof::Simulation(action, own, other) = proof {
-            let decision = role.may(action, own).await?;
+            let decision = role.may(action, own)?;
             ensure!(decision == "allowed", "{action} on {own}: {decision}");
             if let Some(other) = other {
-                let decision = role.may(action, other).await?;
+                let decision = role.may(action, other)?;
                 ensure!(decision == "implicitDeny", "{action} on {other}: {decision}");
             }
         }
-        role.remove(&policies, statement).await?;
+        role.remove(&policies, statement)?;
         match proof {
             Proof::Run(action) => is_refused(action).await?,
             Proof::Simulation(action, own, _) => {
-                let decision = role.may(action, own).await?;
+                let decision = role.may(action, own)?;
                 ensure!(decision == "implicitDeny", "{action} on {own}: {decision}");
             }
         }
-        role.restore(&policies, statement).await?;
+        role.restore(&policies, statement)?;
     }
     Ok(())
 }

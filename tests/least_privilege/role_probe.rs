@@ -34,7 +34,7 @@ async fn a_function_that_asks_may_log_in_with_its_login_and_with_no_other() -> R
             let outputs = built.deploy(&run, &aws.environment(), stack, parameters, &Steps).await?;
             let function = outputs.get("FunctionName")?;
             let role = Role::of_function(&run, &aws, function).await?;
-            is_needed(&role, sid, action, &own, &other).await?;
+            is_needed(&role, sid, action, &own, &other)?;
             // It gets past its configuration, to a name that nothing resolves here.
             let (kind, message) = events::invoke(&aws, function, &json!({})).await?.failure()?;
             ensure!(kind == "EndpointNotResolved", "{kind}: {message}");
@@ -46,19 +46,19 @@ async fn a_function_that_asks_may_log_in_with_its_login_and_with_no_other() -> R
 }
 
 /// What the database or Secrets Manager asks IAM: only this statement allows it, and only here.
-async fn is_needed(role: &Role<'_>, sid: &str, action: &str, own: &str, other: &str) -> Result<()> {
-    let policies = role.policies().await?;
+fn is_needed(role: &Role, sid: &str, action: &str, own: &str, other: &str) -> Result<()> {
+    let policies = role.policies()?;
     let statement = allowing(&policies)?.into_iter().find(|statement| statement.sid == sid);
     let statement = statement.with_context(|| format!("the role has no statement {sid}"))?;
     ensure!(statement.actions == [action], "{statement:?}");
     for (resource, expected) in [(own, "allowed"), (other, "implicitDeny")] {
-        let decision = role.may(action, resource).await?;
+        let decision = role.may(action, resource)?;
         ensure!(decision == expected, "{action} on {resource}: {decision}");
     }
-    role.remove(&policies, &statement).await?;
-    let decision = role.may(action, own).await?;
+    role.remove(&policies, &statement)?;
+    let decision = role.may(action, own)?;
     ensure!(decision == "implicitDeny", "without {sid}, {action} on {own}: {decision}");
-    role.restore(&policies, &statement).await
+    role.restore(&policies, &statement)
 }
 
 /// A database that is followed as usual, and a login to ask it with.
