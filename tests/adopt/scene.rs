@@ -15,14 +15,14 @@ use lab::cli::Shell;
 use lab::dns::{Answer, DnsServer, RecordType};
 use lab::events::{self, ClusterEvent};
 use lab::gateway::{Call, Gateway};
-use lab::history::History;
+use lab::history::{self, History};
 use lab::nlb::Nlb;
 use lab::poll::{self, Look};
 use lab::postgres::Pair;
 use lab::progress::{Progress, Steps};
 use lab::stage::EVENT_DEADLINE;
 use lab::workspace::Run;
-use lab::writer::{Writer, create_table, lost};
+use lab::writer::{GENTLE, Writer, create_table, lost};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -107,7 +107,7 @@ impl<'a> Scene<'a> {
             clusters: Shell::new(run, aws, aws.rds_endpoint())?,
             events: Shell::new(run, aws, subscriptions.url())?,
             client: None,
-            history: History::record(aws.elbv2(), &link.group),
+            history: History::record(aws.elbv2(), &link.group, history::GENTLE),
             link,
             cluster,
             dns,
@@ -143,7 +143,7 @@ impl<'a> Scene<'a> {
 
     /// Lets a client write from now on.
     pub(crate) fn write(&mut self) {
-        self.client = Some(Writer::start(self.nlb.addr()));
+        self.client = Some(Writer::start(self.nlb.addr(), GENTLE));
     }
 
     /// What the first command of a section prints, which has warnings in the lab; on one line.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lab::history;
 use lab::nlb::Lag;
 use lab::stage::{Lab, Options};
 use lab::workspace::{Run, root};
@@ -66,10 +67,11 @@ async fn perform(lab: &mut Lab<'_>, run: &Run, terminal: &Terminal) -> Result<()
     );
     create_table(primary).await?;
 
-    let history = lab.record();
+    let history = lab.record(history::PRECISE);
     let began = Instant::now();
     let zones = lab.nlb.addrs();
-    let writer = Writer::start(*zones.last().context("the load balancer has no zone")?);
+    let writer =
+        Writer::start(*zones.last().context("the load balancer has no zone")?, Duration::ZERO);
     sleep(CALM).await;
 
     let mut failovers = Vec::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use lab::history;
 use lab::nlb::Lag;
 use lab::stage::{Lab, Options};
 use lab::workspace::Run;
@@ -44,9 +45,9 @@ async fn perform(
     terminal: &Terminal,
 ) -> Result<()> {
     let mut dice = fastrand::Rng::with_seed(seed);
-    let history = lab.record();
+    let history = lab.record(history::PRECISE);
     let began = Instant::now();
-    let writer = Writer::start(lab.nlb.addr());
+    let writer = Writer::start(lab.nlb.addr(), Duration::ZERO);
     let (mut failovers, mut manners, mut tried, mut trouble) =
         (Vec::new(), BTreeMap::new(), 0, None);
     while began.elapsed() < time && trouble.is_none() {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use lab::dns::Answer;
 use lab::events::{ClusterEvent, Invocation};
-use lab::history::History;
+use lab::history::{self, History};
 use lab::postgres::connect;
 use lab::progress::Steps;
 use lab::stage::{EVENT_DEADLINE, Lab, Options, RARE_MINUTES};
@@ -218,7 +218,7 @@ struct Failover {
 impl Failover {
     /// Moves the writer in DNS and in the RDS API.
     async fn to(lab: &Lab<'_>, to: usize) -> Result<Self> {
-        let history = lab.record();
+        let history = lab.record(history::GENTLE);
         let flipped = Instant::now();
         lab.move_writer(to).await?;
         Ok(Self { to, history, flipped })

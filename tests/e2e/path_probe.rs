@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use lab::nlb::{ADDRESSES, Fault, Lag};
 use lab::poll::{self, Look};
 use lab::process::crash_those_with;
-use lab::writer::{Writer, create_table};
+use lab::writer::{GENTLE, Writer, create_table};
 
 use super::*;
 
@@ -55,8 +55,8 @@ async fn promotion(lab: &mut Lab<'_>, run: &Run) -> Result<()> {
     Steps::begin("by event: the client's first write agrees with the function's figure");
     create_table(lab.databases.address(0)).await?;
     let zones = lab.nlb.addrs();
-    let writer = Writer::start(*zones.last().context("no zone")?);
-    let history = lab.record();
+    let writer = Writer::start(*zones.last().context("no zone")?, GENTLE);
+    let history = lab.record(history::GENTLE);
     lab.databases.crash_primary().await?;
     lab.publish(ClusterEvent::Started, 1).await?;
     lab.wait_for_looks(2, LOOKS_DEADLINE).await?;

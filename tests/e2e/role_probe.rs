@@ -83,7 +83,7 @@ struct Promotion {
 impl Promotion {
     /// Kills the primary and publishes that a failover begins; then promotes the standby.
     async fn of(lab: &mut Lab<'_>, to: usize) -> Result<Self> {
-        let history = lab.record();
+        let history = lab.record(history::GENTLE);
         lab.databases.crash_primary().await?;
         lab.publish(ClusterEvent::Started, to).await?;
         lab.wait_for_looks(2, LOOKS_DEADLINE).await?;

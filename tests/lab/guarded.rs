@@ -14,7 +14,7 @@ use crate::deploy::{self, Parameters, Stack};
 use crate::dns::{Answer, DnsServer};
 use crate::events::{self, Invocation};
 use crate::gateway::Gateway;
-use crate::history::History;
+use crate::history::{self, History};
 use crate::process::crash_those_with;
 use crate::progress::Progress;
 use crate::stage::RARE_MINUTES;
@@ -132,6 +132,6 @@ impl Guarded {
 
     /// Starts to record what the target group holds.
     pub fn record(&self) -> History {
-        History::record(self.aws.elbv2(), &self.stack.target_group)
+        History::record(self.aws.elbv2(), &self.stack.target_group, history::GENTLE)
     }
 }

@@ -13,8 +13,11 @@ use tokio::time::{Instant, sleep};
 use crate::aws::members;
 use crate::poll::{self, Look};
 
-/// How often the target group is looked at. It bounds the precision of the measured times.
-const SAMPLE: Duration = Duration::from_millis(25);
+/// How often a target group is looked at where its times are measured: they are no more precise.
+pub const PRECISE: Duration = Duration::from_millis(25);
+
+/// How often where the machine is shared with other tests.
+pub const GENTLE: Duration = Duration::from_millis(150);
 
 /// What the group held from a moment on.
 pub type Change = (Instant, BTreeSet<SocketAddr>);
@@ -26,10 +29,11 @@ pub struct History {
 }
 
 impl History {
-    /// Starts to record.
-    pub fn record(client: Client, target_group: &str) -> Self {
+    /// Starts to record, with a look each `sample`.
+    pub fn record(client: Client, target_group: &str, sample: Duration) -> Self {
         let changes = Arc::default();
-        let recorder = tokio::spawn(record(client, target_group.to_owned(), Arc::clone(&changes)));
+        let (group, known) = (target_group.to_owned(), Arc::clone(&changes));
+        let recorder = tokio::spawn(record(client, group, sample, known));
         Self { changes, recorder }
     }
 
@@ -67,7 +71,12 @@ impl Drop for History {
 }
 
 /// While the group cannot be described, what was seen last stands.
-async fn record(client: Client, target_group: String, changes: Arc<Mutex<Vec<Change>>>) {
+async fn record(
+    client: Client,
+    target_group: String,
+    sample: Duration,
+    changes: Arc<Mutex<Vec<Change>>>,
+) {
     loop {
         if let Ok(targets) = members(&client, &target_group).await {
             let mut changes = changes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,6 +84,6 @@ async fn record(client: Client, target_group: String, changes: Arc<Mutex<Vec<Cha
                 changes.push((Instant::now(), targets));
             }
         }
-        sleep(SAMPLE).await;
+        sleep(sample).await;
     }
 }

@@ -132,7 +132,7 @@ impl Server {
             program.args(fixture.map(install::ClearTextLogin::arguments).unwrap_or_default());
         give_to_unprivileged(&directory)?;
         let client = [OsString::from(client_program()?), "--no-defaults".into(), "--socket".into()];
-        let client = client.into_iter().chain([socket.into()]).collect();
+        let client = client.into_iter().chain([socket.clone().into()]).collect();
         let server = Self {
             process: program.start(run)?,
             addr,
@@ -141,7 +141,7 @@ impl Server {
             stops_by_itself: options.clear_text_login,
             _files: None,
         };
-        server.started().await
+        server.started(&socket).await
     }
 
     /// Starts the MySQL in the directory tree that [`CHROOT_VARIABLE`] names, if any. Needs root.
@@ -179,10 +179,13 @@ impl Server {
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
-    async fn started(mut self) -> Result<Self> {
+    /// Waits until it answers on its socket, which is here.
+    async fn started(mut self, socket: &Path) -> Result<Self> {
         let Self { process, client, .. } = &mut self;
         process
             .ready(START_DEADLINE, async || {
+                // It makes its socket at last, and a client takes more than a look.
+                ensure!(socket.exists(), "it has no socket yet");
                 let mut command = Command::new(&client[0]);
                 command
                     .args(&client[1..])

@@ -216,9 +216,9 @@ impl<'run> Lab<'run> {
         members(&self.aws.elbv2(), &self.stack.target_group).await
     }
 
-    /// Starts to record what the target group holds.
-    pub fn record(&self) -> History {
-        History::record(self.aws.elbv2(), &self.stack.target_group)
+    /// Starts to record what the target group holds, with a look each `sample`.
+    pub fn record(&self, sample: Duration) -> History {
+        History::record(self.aws.elbv2(), &self.stack.target_group, sample)
     }
 
     /// Waits until the function has asked for the endpoint this often: a watch does every second.

@@ -1,4 +1,4 @@
-//! A client that writes without pause, and remembers what it was told.
+//! A client that writes all the time, and remembers what it was told.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -17,6 +17,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A refused connection fails in microseconds; so many failures would drown everything else.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
+
+/// Between two writes: enough of them to see a gap, and the machine is left to other tests.
+pub const GENTLE: Duration = Duration::from_millis(10);
 
 /// One attempt to write one number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +58,10 @@ pub async fn lost(attempts: &[Attempt], primary: SocketAddr) -> Result<Vec<i64>>
 }
 
 impl Writer {
-    /// Starts writing through `to`.
-    pub fn start(to: SocketAddr) -> Self {
+    /// Starts writing through `to`, with this pause after each write.
+    pub fn start(to: SocketAddr, pause: Duration) -> Self {
         let attempts = Arc::default();
-        let task = tokio::spawn(write(to, Arc::clone(&attempts)));
+        let task = tokio::spawn(write(to, pause, Arc::clone(&attempts)));
         Self { attempts, task }
     }
 
@@ -97,7 +100,7 @@ impl Drop for Writer {
     }
 }
 
-async fn write(to: SocketAddr, attempts: Arc<Mutex<Vec<Attempt>>>) {
+async fn write(to: SocketAddr, pause: Duration, attempts: Arc<Mutex<Vec<Attempt>>>) {
     let mut connection = None;
     for number in 1.. {
         let at = Instant::now();
@@ -117,6 +120,8 @@ async fn write(to: SocketAddr, attempts: Arc<Mutex<Vec<Attempt>>>) {
         if failed {
             connection = None;
             sleep(PAUSE_AFTER_FAILURE).await;
+        } else if !pause.is_zero() {
+            sleep(pause).await;
         }
     }
 }

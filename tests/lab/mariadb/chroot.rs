@@ -41,7 +41,7 @@ pub(super) async fn start(run: &Run, tree: &Path, options: &Options) -> Result<S
     initialize.run(run, &Quiet).await?;
 
     let addr = options.addr()?;
-    let socket = inside.join("socket");
+    let (socket, seen) = (inside.join("socket"), files.path().join("socket"));
     let program = mysqld().args(arguments(options, addr, &inside, &tls));
     let process =
         program.args(["--user=root", "--mysqlx=OFF", "--secure-file-priv=NULL"]).start(run)?;
@@ -54,6 +54,6 @@ pub(super) async fn start(run: &Run, tree: &Path, options: &Options) -> Result<S
     ];
     let client = client.into_iter().chain([socket.into()]).collect();
     Server { process, addr, client, tls: outside, stops_by_itself: false, _files: Some(files) }
-        .started()
+        .started(&seen)
         .await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use failover_sync::elbv2::Elbv2;
 use lab::aws::{Aws, target_group};
 use lab::dns::{Answer, RDS_TTL};
-use lab::history::History;
+use lab::history::{self, History};
 use lab::mariadb::{ENDPOINT, Options, Server};
 use lab::mysql_writer::{MysqlWriter, create_table};
 use lab::nlb::{ADDRESSES, Lag, Nlb};
@@ -57,7 +57,7 @@ async fn a_clients_first_write_agrees_with_the_functions_figure() {
     assert_eq!(first.state, State::Updated, "{first:?}");
     assert!(first.register_to_path.is_some(), "{first:?}");
 
-    let history = History::record(aws.elbv2(), &group);
+    let history = History::record(aws.elbv2(), &group, history::GENTLE);
     let client = MysqlWriter::start(*nlb.addrs().last().unwrap(), 1).unwrap();
     old.sql("SET GLOBAL read_only = ON").await.unwrap();
     let moved = Instant::now();
