@@ -14,7 +14,6 @@ mod schedule;
 mod stack;
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
