@@ -100,8 +100,8 @@ fn ours() -> Vec<Arc<dyn Strategy>> {
 }
 
 #[test]
-fn every_invariant_holds_in_5000_failovers() {
-    let outcome = campaign::run(Kind::Writer, &ours(), 5_000, 1_000, |_| ());
+fn every_invariant_holds_in_3000_failovers() {
+    let outcome = campaign::run(Kind::Writer, &ours(), 3_000, 1_000, |_| ());
     let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
     assert!(
         violations.is_empty(),
@@ -132,8 +132,8 @@ fn with_role_probe() -> Vec<Arc<dyn Strategy>> {
 }
 
 #[test]
-fn every_invariant_holds_with_the_role_probe_in_3000_failovers() {
-    let outcome = campaign::run(Kind::Writer, &with_role_probe(), 3_000, 1_002, |_| ());
+fn every_invariant_holds_with_the_role_probe_in_2000_failovers() {
+    let outcome = campaign::run(Kind::Writer, &with_role_probe(), 2_000, 1_002, |_| ());
     let violations: Vec<String> = outcome.violations.iter().map(ToString::to_string).collect();
     let replay = "replay with cargo run -p simulation -- --strategy with-role-probe --world SEED";
     assert!(violations.is_empty(), "{replay}\n{}", violations.join("\n"));

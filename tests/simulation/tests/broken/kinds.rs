@@ -317,7 +317,7 @@ fn one_call_at_a_time_for_all_bindings_is_caught() {
 
 /// Bindings without a fault are wrong in the end, and changes do not converge.
 fn assert_disturbs(process: fn(Ports) -> Arc<dyn Process>) {
-    let outcome = outcome_in(Kind::Several, 150, process, as_sent);
+    let outcome = outcome_in(Kind::Several, 100, process, as_sent);
     let (disturbed, converged) =
         (count(&outcome, Invariant::OthersUndisturbed), measures(&outcome).converged_pct());
     assert!(

@@ -102,7 +102,7 @@ fn forgets(said: Option<Role>) -> Option<Role> {
 #[test]
 fn forgetting_who_is_read_only_is_caught() {
     let process: fn(Ports) -> _ = |ports| probing(&ports, AlteredRoles(ports.clone(), forgets));
-    assert_breaks(Kind::Hostname, 6_000, Invariant::ReaderIsNotRegistered, 5, process);
+    assert_breaks(Kind::Hostname, 2_500, Invariant::ReaderIsNotRegistered, 5, process);
 }
 
 /// Of several databases that take writes, the one that says so first is the writer.
