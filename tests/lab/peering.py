@@ -178,7 +178,8 @@ def run(commands, made, scratch, stack=None):
     # There is no endpoint service here, whose ID would stand in it.
     if "…" in commands or not commands:
         return {"commands": commands, "status": None}
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    programs = os.environ.get("VENV_BIN", Path(sys.executable).parent)
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", SHELL + commands],
         cwd=scratch,

@@ -35,9 +35,10 @@ pub fn venv_program(name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The directory of the Python environment's programs.
+/// The directory of the Python environment's programs, or what the variable `VENV_BIN` names in its
+/// place.
 pub fn venv_bin() -> PathBuf {
-    root().join(".venv/bin")
+    std::env::var_os("VENV_BIN").map_or_else(|| root().join(".venv/bin"), PathBuf::from)
 }
 
 /// `make` at the top of the checkout as from a shell, without what a `make` around the tests left.
