@@ -14,14 +14,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use failover_sync::ports::RoleProbe;
 use serde_json::Value;
-use simulation::campaign::{self, Outcome};
+use simulation::campaign::{self, Outcome, run_world, world_seed};
 use simulation::check::Invariant;
 use simulation::deliveries::Delivery;
 use simulation::kinds::Kind;
 use simulation::lambda::Process;
 use simulation::ports::Ports;
+use simulation::scenario::CHANGES;
 use simulation::strategy::{Loop, Strategy};
 use simulation::world::World;
+
+/// The seed of the campaign that each variant lives through.
+const SEED: u64 = 2_000;
 
 /// A broken variant: how a process of it is made, and what it is invoked with.
 struct Broken {
@@ -65,7 +69,7 @@ fn outcome_in(
     process: fn(Ports) -> Arc<dyn Process>,
     receive: fn(&Delivery, &World) -> Arc<Value>,
 ) -> Outcome {
-    campaign::run(kind, &[Arc::new(Broken { process, receive })], changes, 2_000, |_| ())
+    campaign::run(kind, &[Arc::new(Broken { process, receive })], changes, SEED, |_| ())
 }
 
 /// The function as it is, over so many changes of a kind: what its variants are compared with.
@@ -75,9 +79,40 @@ fn whole_in(kind: Kind, changes: usize, probes_roles: bool) -> Arc<Outcome> {
     let known = Arc::clone(
         KNOWN.lock().expect("not poisoned").entry((kind, changes, probes_roles)).or_default(),
     );
-    let process: fn(Ports) -> _ =
-        if probes_roles { |ports| probing(&ports, ports.clone()) } else { sound };
+    let process = whole(probes_roles);
     Arc::clone(known.get_or_init(|| Arc::new(outcome_in(kind, changes, process, as_sent))))
+}
+
+fn whole(probes_roles: bool) -> fn(Ports) -> Arc<dyn Process> {
+    if probes_roles { |ports| probing(&ports, ports.clone()) } else { sound }
+}
+
+/// Asserts that within so many changes of a kind the variant breaks the invariant so often, and
+/// the function as it is never does in the same worlds. Of these there are as many as it takes.
+fn assert_breaks(
+    kind: Kind,
+    changes: usize,
+    (invariant, at_least): (Invariant, usize),
+    probes_roles: bool,
+    process: fn(Ports) -> Arc<dyn Process>,
+) {
+    let [variant, whole] = [process, whole(probes_roles)]
+        .map(|process| -> Arc<dyn Strategy> { Arc::new(Broken { process, receive: as_sent }) });
+    let broken_in =
+        |strategy, seed| count(&run_world(kind, &[Arc::clone(strategy)], seed), invariant);
+    let (mut broken, mut by_whole) = (0, 0);
+    for number in 0..changes.div_ceil(CHANGES) {
+        let seed = world_seed(SEED, number);
+        broken += broken_in(&variant, seed);
+        by_whole += broken_in(&whole, seed);
+        if broken >= at_least {
+            break;
+        }
+    }
+    assert!(
+        broken >= at_least && by_whole == 0,
+        "invariant {invariant}: {broken} times, {by_whole} with the rule"
+    );
 }
 
 fn count(outcome: &Outcome, invariant: Invariant) -> usize {

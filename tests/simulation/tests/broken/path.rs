@@ -15,17 +15,13 @@ use simulation::lambda::Process;
 use simulation::ports::Ports;
 use simulation::scenario::PORT;
 
-use crate::{as_sent, count, outcome_in, probing, whole_in};
+use crate::{assert_breaks, probing};
 
 /// So many changes show each breakage.
 const CHANGES: usize = 200;
 
-/// Asserts that the variant calls the path up while it leads elsewhere; the function never does.
 fn assert_calls_up(at_least: usize, process: fn(Ports) -> Arc<dyn Process>) {
-    let broken = outcome_in(Kind::Path, CHANGES, process, as_sent);
-    let whole = whole_in(Kind::Path, CHANGES, true);
-    let [broken, whole] = [&broken, &whole].map(|outcome| count(outcome, Invariant::PathIsUp));
-    assert!(broken >= at_least && whole == 0, "{broken} times, {whole} with the rule");
+    assert_breaks(Kind::Path, CHANGES, (Invariant::PathIsUp, at_least), true, process);
 }
 
 /// Takes every server that takes writes for the registered one.
