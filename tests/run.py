@@ -121,7 +121,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        self.output = process.stdout.read()
+        with process.stdout as output:
+            self.output = output.read()
         _, status, usage = os.wait4(process.pid, 0)
         self.code = process.returncode = os.waitstatus_to_exitcode(status)
         self.processor = usage.ru_utime + usage.ru_stime
