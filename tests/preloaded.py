@@ -92,8 +92,8 @@ def write_script(path, text):
 def serve(client, run):
     """Runs one command, and tells its exit code to the client too."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    whole = client.makefile("rb", buffering=0)
-    request = read(whole, int(read(whole, 10)))
+    stream = client.makefile("rb", buffering=0)
+    request = read(stream, int(read(stream, 10)))
     _, files, _, _ = socket.recv_fds(client, 1, 3)
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -126,7 +126,10 @@ def serve(client, run):
 def read(stream, length):
     parts = b""
     while len(parts) < length:
-        parts += stream.read(length - len(parts))
+        part = stream.read(length - len(parts))
+        if not part:
+            sys.exit("a client is gone before it has said what it wants")
+        parts += part
     return parts
 
 

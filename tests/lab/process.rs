@@ -4,16 +4,17 @@
 //! and on Ctrl-C, which our programs turn into an ordinary return. Where no destructor runs, there
 //! is `setpriv --pdeathsig` (Linux). An error quotes the end of the process's log.
 
+mod conversation;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Write as _, pipe};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
@@ -21,6 +22,8 @@ use tokio::time::{Instant, timeout};
 use crate::poll::{self, Look};
 use crate::progress::{Progress, Quiet};
 use crate::workspace::Run;
+
+pub use conversation::Conversation;
 
 /// How many lines of a log an error quotes.
 const QUOTED_LINES: usize = 15;
@@ -53,13 +56,6 @@ pub struct Process {
     child: Child,
     group: Option<Pid>,
     log: PathBuf,
-}
-
-/// A program that runs, and answers each line with a line.
-pub struct Conversation {
-    questions: PipeWriter,
-    answers: BufReader<PipeReader>,
-    process: Process,
 }
 
 impl Program {
@@ -126,16 +122,6 @@ impl Program {
         self.spawn(log, output)
     }
 
-    /// Starts it to talk with it; its log has what it writes to its standard error.
-    pub fn converse(mut self, run: &Run) -> Result<Conversation> {
-        let log = run.logs().join(format!("{}.log", self.name));
-        let (input, questions) = pipe().context("a pipe")?;
-        let (answers, output) = pipe().context("a pipe")?;
-        self.input = input.into();
-        let process = self.spawn(log, output)?;
-        Ok(Conversation { questions, answers: BufReader::new(answers), process })
-    }
-
     /// Runs it to its end.
     pub async fn run(self, run: &Run, progress: &dyn Progress) -> Result<()> {
         self.start(run)?.finish(progress).await
@@ -166,23 +152,6 @@ impl Program {
             .with_context(|| format!("start {} ({})", self.name, words[0].display()))?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Ok(Process { name: self.name, child, group, log })
-    }
-}
-
-impl Conversation {
-    /// Sends a line, and returns the line that it is answered with.
-    pub fn ask(&mut self, line: &str) -> Result<String> {
-        let mut answer = String::new();
-        let asked = writeln!(self.questions, "{line}")
-            .and_then(|()| self.answers.read_line(&mut answer))
-            .with_context(|| format!("ask {}", self.process.name))?;
-        ensure!(
-            asked > 0,
-            "{} ended: {}",
-            self.process.name,
-            tail(&self.process.log, QUOTED_LINES)
-        );
-        Ok(answer)
     }
 }
 
