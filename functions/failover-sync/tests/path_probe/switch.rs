@@ -21,8 +21,8 @@ use crate::{Function, mariadb, run};
 const SERVERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 12))];
 
-/// The function asks through the load balancer every two seconds, and other tests take their time.
-const PRECISION: Duration = Duration::from_secs(5);
+/// The function asks through the load balancer every two seconds.
+const PRECISION: Duration = Duration::from_secs(2);
 
 /// The load balancer is up to ten seconds late, and three rounds take four more.
 const PATH_DEADLINE: Duration = Duration::from_secs(90);

@@ -73,7 +73,7 @@ fn is_up(said: Option<Role>) -> Option<Role> {
 
 #[test]
 fn taking_silence_for_read_only_and_the_rest_for_writers_is_caught() {
-    assert_breaks(Kind::Writer, 300, (Invariant::EventuallyStable, 3), true, |ports| {
+    assert_breaks(Kind::Writer, 300, (Invariant::EventuallyStable, 8), true, |ports| {
         probing(&ports, AlteredRoles(ports.clone(), is_up))
     });
 }
@@ -86,7 +86,7 @@ fn forgets(said: Option<Role>) -> Option<Role> {
 #[test]
 fn forgetting_who_is_read_only_is_caught() {
     let process: fn(Ports) -> _ = |ports| probing(&ports, AlteredRoles(ports.clone(), forgets));
-    assert_breaks(Kind::Hostname, 6_000, (Invariant::ReaderIsNotRegistered, 3), true, process);
+    assert_breaks(Kind::Hostname, 6_000, (Invariant::ReaderIsNotRegistered, 5), true, process);
 }
 
 /// Of several databases that take writes, the one that says so first is the writer.
@@ -177,7 +177,7 @@ impl ProbeSessions for BalancedSessions<'_> {
 
 #[test]
 fn asking_through_the_load_balancer_is_caught() {
-    assert_breaks(Kind::Writer, 300, (Invariant::EventuallyStable, 3), true, |ports| {
+    assert_breaks(Kind::Writer, 300, (Invariant::EventuallyStable, 8), true, |ports| {
         probing(&ports, Balanced(ports.clone()))
     });
 }

@@ -69,7 +69,7 @@ impl TargetGroups for DeregisterFirst {
 
 #[test]
 fn deregistering_first_is_caught() {
-    assert_breaks(Kind::Writer, CHANGES, (Invariant::AMemberStays, 50), false, |ports| {
+    assert_breaks(Kind::Writer, 1_000, (Invariant::AMemberStays, 101), false, |ports| {
         Loop::new(
             &ports,
             ports.clone(),
@@ -82,7 +82,7 @@ fn deregistering_first_is_caught() {
 
 #[test]
 fn counting_draining_targets_as_members_is_caught() {
-    assert_breaks(Kind::Writer, CHANGES, (Invariant::AMemberStays, 3), false, |ports| {
+    assert_breaks(Kind::Writer, 1_000, (Invariant::AMemberStays, 11), false, |ports| {
         let groups = Altered(ports.clone(), |mut target| {
             if target.state == TargetState::Draining {
                 target.state = TargetState::Healthy;
@@ -125,7 +125,7 @@ async fn apply_an_empty_set(ports: Ports) -> Result<(), String> {
 
 #[test]
 fn applying_an_empty_set_is_caught() {
-    assert_breaks(Kind::Writer, CHANGES, (Invariant::AMemberStays, 10), false, |ports| {
+    assert_breaks(Kind::Writer, 1_000, (Invariant::AMemberStays, 11), false, |ports| {
         Arc::new(Script { ports, run: apply_an_empty_set })
     });
 }
