@@ -70,6 +70,8 @@ pub enum DoubtCause {
     SeveralTargets,
     /// The RDS API named another writer, before it gave no more answer or changed its mind.
     Contradicted,
+    /// Another database has answered, but neither the proposed nor a registered one does now.
+    Silent,
 }
 
 impl Doubt {
@@ -87,6 +89,9 @@ impl DoubtCause {
             DoubtCause::Registered(address) => format!("{address} was registered {ago} s ago"),
             DoubtCause::SeveralTargets => format!("the group held several targets {ago} s ago"),
             DoubtCause::Contradicted => format!("the RDS API named another writer {ago} s ago"),
+            DoubtCause::Silent => {
+                format!("its database does not answer, and a login worked {ago} s ago")
+            }
         }
     }
 }

@@ -97,6 +97,7 @@ struct TopologySnapshot {
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     asked_at: DateTime<Utc>,
+    first_response_at: Option<DateTime<Utc>>,
     last_response: Option<(Role, DateTime<Utc>)>,
 }
 
@@ -221,11 +222,16 @@ impl Evidence {
 
     /// The database at this address was asked, and gave this role, or no answer.
     pub fn record_probe(&mut self, address: IpAddr, role: Option<Role>, now: DateTime<Utc>) {
-        let earlier = self.probes.get(&address).and_then(|probe| probe.last_response);
-        self.probes.insert(
-            address,
-            Probe { asked_at: now, last_response: role.map(|role| (role, now)).or(earlier) },
-        );
+        let probe = self.probes.entry(address).or_insert(Probe {
+            asked_at: now,
+            first_response_at: None,
+            last_response: None,
+        });
+        probe.asked_at = now;
+        if let Some(role) = role {
+            probe.first_response_at.get_or_insert(now);
+            probe.last_response = Some((role, now));
+        }
     }
 }
 

@@ -108,11 +108,10 @@ impl Decider<'_> {
                     && (!named.iter().all(takes_writes)
                         || self.unwanted(named).any(takes_writes)) =>
             {
-                // Several targets are nothing strange here.
-                let doubts = self
-                    .evidence
-                    .doubts(named, self.now)
-                    .filter(|doubt| doubt.cause != DoubtCause::SeveralTargets);
+                // Several targets are nothing strange here, nor a name's database without a login.
+                let doubts = self.evidence.doubts(named, self.now).filter(|doubt| {
+                    !matches!(doubt.cause, DoubtCause::SeveralTargets | DoubtCause::Silent)
+                });
                 let is_second =
                     plan.register.is_empty() && named.iter().next() > self.unwanted(named).min();
                 let needed = stable_time(dns) + if is_second { TIE_BREAK } else { Duration::ZERO };

@@ -341,6 +341,57 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
 }
 
 #[test]
+fn who_is_silent_as_the_registered_one_is_needs_more_than_two_witnesses_once_a_login_worked() {
+    let a: &[&str] = &["10.0.0.1:5432"];
+    let quorum = Given { dns: &[B], writer: Some("b"), events: &[NAMES_B], ..Given::default() };
+    let alone = Given { dns: &[B], steady: 29, ..Given::default() };
+    let both = Given { writer: Some("b"), ..alone };
+    let because = "because its database does not answer, and a login worked";
+    for (title, given, expected) in [
+        (
+            "a quorum",
+            quorum,
+            format!("DNS and the RDS API name 10.0.0.2 for 0 of 30 s, {because} 0 s ago"),
+        ),
+        (
+            "a steady DNS",
+            alone,
+            format!("DNS alone names 10.0.0.2 for 20 of 90 s, {because} 20 s ago"),
+        ),
+        (
+            "with topology",
+            both,
+            format!("DNS and the RDS API name 10.0.0.2 for 20 of 30 s, {because} 20 s ago"),
+        ),
+    ] {
+        let since = if given.steady == 0 { 0 } else { 20 };
+        let with = |role| [(C, READS, since), (B, SILENT, since), (B, role, 0)];
+        assert_eq!(
+            explain(Kind::Cluster, &Given { roles: &with(SILENT), ..given }, a),
+            format!("wait, patience: {expected}"),
+            "{title}"
+        );
+        let registered_reads = [(A, READS, 0), (B, SILENT, 0)];
+        for roles in [
+            &with(WRITES)[..],
+            &with(Some(Role::Unknown)),
+            &[(B, SILENT, since)],
+            &registered_reads,
+        ] {
+            let given = Given { roles, ..given };
+            assert_eq!(check(Kind::Cluster, &given, a), SWITCH, "{title}, {roles:?}");
+        }
+    }
+    for (steady, writer, switches) in
+        [(29, Some("b"), false), (30, Some("b"), true), (89, None, false), (90, None, true)]
+    {
+        let roles = [(C, READS, steady), (B, SILENT, 0)];
+        let given = Given { dns: &[B], steady, writer, roles: &roles, ..Given::default() };
+        assert_eq!(check(Kind::Cluster, &given, a) == SWITCH, switches, "{steady} s, {writer:?}");
+    }
+}
+
+#[test]
 fn what_a_database_said_counts_for_five_seconds_whether_it_is_silent_since_or_not() {
     let rule = |given: &Given| {
         decided(Kind::Cluster, given, &["10.0.0.1:5432"]).reason().map(Reason::rule)
