@@ -81,6 +81,10 @@ impl Evidence {
         (age(at, now) <= CURRENT).then_some(role)
     }
 
+    fn was_asked(&self, address: IpAddr, now: DateTime<Utc>) -> bool {
+        self.probes.get(&address).is_some_and(|probe| age(probe.asked_at, now) <= CURRENT)
+    }
+
     pub(crate) fn last_response_at(&self, address: IpAddr) -> Option<DateTime<Utc>> {
         self.probes.get(&address)?.last_response.map(|(_, at)| at)
     }
@@ -96,14 +100,11 @@ impl Evidence {
     /// The databases that take writes, if every registered target was asked: a registered writer
     /// must have its chance. One of unknown role may be the writer, and counts as not asked.
     pub fn writers(&self, now: DateTime<Utc>) -> Option<Addresses> {
-        let was_asked = |member| {
-            let is_unknown = self.role(member, now) == Some(Role::Unknown);
-            !is_unknown
-                && self.probes.get(&member).is_some_and(|probe| age(probe.asked_at, now) <= CURRENT)
-        };
+        let had_chance =
+            |member| self.was_asked(member, now) && self.role(member, now) != Some(Role::Unknown);
         let takes_writes = |address: &IpAddr| self.role(*address, now) == Some(Role::Writer);
         let writers = self.probes.keys().copied().filter(takes_writes);
-        if !self.group.registered().all(was_asked) {
+        if !self.group.registered().all(had_chance) {
             return None;
         }
         Addresses::new(writers)
@@ -191,9 +192,9 @@ impl Evidence {
             self.flagged_in(snapshot).filter(|writer| *writer != named)?;
             Some(Doubt { since: snapshot.at, cause: DoubtCause::Contradicted })
         });
-        // With it the simulation saw a quarter fewer wrong-way switches, and none that came later.
-        let is_silent =
-            { named.iter().chain(self.group.registered()) }.all(|it| self.role(it, now).is_none());
+        // With it the simulation saw a fifth fewer wrong-way switches, and none that came later.
+        let is_silent = { named.iter().chain(self.group.registered()) }
+            .all(|address| self.was_asked(address, now) && self.role(address, now).is_none());
         let others = self.probes.iter().filter(|(address, _)| !named.contains(**address));
         let first_response_at = others.filter_map(|(_, probe)| probe.first_response_at).min();
         let silent = first_response_at

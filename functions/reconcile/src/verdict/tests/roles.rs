@@ -365,18 +365,20 @@ fn who_is_silent_as_the_registered_one_is_needs_more_than_two_witnesses_once_a_l
         ),
     ] {
         let since = if given.steady == 0 { 0 } else { 20 };
-        let with = |role| [(C, READS, since), (B, SILENT, since), (B, role, 0)];
+        let with = |role| [(A, SILENT, 0), (C, READS, since), (B, SILENT, since), (B, role, 0)];
         assert_eq!(
             explain(Kind::Cluster, &Given { roles: &with(SILENT), ..given }, a),
             format!("wait, patience: {expected}"),
             "{title}"
         );
-        let registered_reads = [(A, READS, 0), (B, SILENT, 0)];
         for roles in [
             &with(WRITES)[..],
             &with(Some(Role::Unknown)),
-            &[(B, SILENT, since)],
-            &registered_reads,
+            &[(A, SILENT, 0), (B, SILENT, 0)],
+            &[(A, READS, 0), (B, SILENT, 0)],
+            &[(C, READS, 0), (B, SILENT, 0)],
+            &[(A, SILENT, 0), (C, READS, 0)],
+            &[(A, SILENT, 6), (C, READS, 6), (B, SILENT, 6)],
         ] {
             let given = Given { roles, ..given };
             assert_eq!(check(Kind::Cluster, &given, a), SWITCH, "{title}, {roles:?}");
@@ -385,7 +387,7 @@ fn who_is_silent_as_the_registered_one_is_needs_more_than_two_witnesses_once_a_l
     for (steady, writer, switches) in
         [(29, Some("b"), false), (30, Some("b"), true), (89, None, false), (90, None, true)]
     {
-        let roles = [(C, READS, steady), (B, SILENT, 0)];
+        let roles = [(A, SILENT, 0), (C, READS, steady), (B, SILENT, 0)];
         let given = Given { dns: &[B], steady, writer, roles: &roles, ..Given::default() };
         assert_eq!(check(Kind::Cluster, &given, a) == SWITCH, switches, "{steady} s, {writer:?}");
     }
