@@ -70,7 +70,7 @@ pub enum DoubtCause {
     SeveralTargets,
     /// The RDS API named another writer, before it gave no more answer or changed its mind.
     Contradicted,
-    /// Another database has answered, but neither the proposed nor a registered one does now.
+    /// Neither the proposed database nor a registered one answers, but another did in this run.
     Silent,
 }
 
@@ -90,7 +90,7 @@ impl DoubtCause {
             DoubtCause::SeveralTargets => format!("the group held several targets {ago} s ago"),
             DoubtCause::Contradicted => format!("the RDS API named another writer {ago} s ago"),
             DoubtCause::Silent => {
-                format!("its database does not answer, and a login worked {ago} s ago")
+                format!("neither it nor what is registered answers, but a login worked {ago} s ago")
             }
         }
     }

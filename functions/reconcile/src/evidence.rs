@@ -36,6 +36,10 @@ pub(crate) const VETO_WHILE_UNASKED: Duration = Duration::from_secs(20);
 /// target drains, so that it still shows if its instance was deregistered since.
 pub const EVENT: Duration = Duration::from_secs(90);
 
+/// A silent database that others name has so long to answer, from the first login of a run. Users
+/// saw promoted ones take writes within 30 s of the start of a failover.
+const PROMOTION: Duration = Duration::from_secs(60);
+
 /// What was said about one binding in one run.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {

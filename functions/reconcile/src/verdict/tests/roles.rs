@@ -344,53 +344,60 @@ fn a_database_that_was_asked_and_said_nothing_is_as_one_that_was_not_asked() {
 fn who_is_silent_as_the_registered_one_is_needs_more_than_two_witnesses_once_a_login_worked() {
     let a: &[&str] = &["10.0.0.1:5432"];
     let quorum = Given { dns: &[B], writer: Some("b"), events: &[NAMES_B], ..Given::default() };
-    let alone = Given { dns: &[B], steady: 29, ..Given::default() };
-    let both = Given { writer: Some("b"), ..alone };
-    let because = "because its database does not answer, and a login worked";
-    for (title, given, expected) in [
+    let both = Given { dns: &[B], steady: 29, writer: Some("b"), ..Given::default() };
+    let alone = Given { writer: None, ..both };
+    let young: &[Probed] = &[(A, SILENT, 0), (C, READS, 4), (B, SILENT, 0)];
+    let silent: &[Probed] = &[(A, SILENT, 0), (C, READS, 20), (C, READS, 0), (B, SILENT, 0)];
+    for (given, roles, named, needed, ago) in [
+        (quorum, young, "DNS and the RDS API name", "0 of 30", 4),
+        (both, silent, "DNS and the RDS API name", "20 of 30", 20),
+        (alone, silent, "DNS alone names", "20 of 90", 20),
         (
-            "a quorum",
-            quorum,
-            format!("DNS and the RDS API name 10.0.0.2 for 0 of 30 s, {because} 0 s ago"),
-        ),
-        (
-            "a steady DNS",
             alone,
-            format!("DNS alone names 10.0.0.2 for 20 of 90 s, {because} 20 s ago"),
+            &[(A, SILENT, 5), (C, READS, 20), (B, SILENT, 5)],
+            "DNS alone names",
+            "20 of 90",
+            20,
         ),
         (
-            "with topology",
-            both,
-            format!("DNS and the RDS API name 10.0.0.2 for 20 of 30 s, {because} 20 s ago"),
+            alone,
+            &[(A, WRITES, 25), (A, SILENT, 0), (C, READS, 20), (B, SILENT, 0)],
+            "DNS alone names",
+            "25 of 90",
+            25,
         ),
     ] {
-        let since = if given.steady == 0 { 0 } else { 20 };
-        let with = |role| [(A, SILENT, 0), (C, READS, since), (B, SILENT, since), (B, role, 0)];
-        assert_eq!(
-            explain(Kind::Cluster, &Given { roles: &with(SILENT), ..given }, a),
-            format!("wait, patience: {expected}"),
-            "{title}"
+        let expected = format!(
+            "wait, patience: {named} 10.0.0.2 for {needed} s, because neither it nor what is \
+             registered answers, but a login worked {ago} s ago"
         );
-        for roles in [
-            &with(WRITES)[..],
-            &with(Some(Role::Unknown)),
-            &[(A, SILENT, 0), (B, SILENT, 0)],
-            &[(A, READS, 0), (B, SILENT, 0)],
-            &[(C, READS, 0), (B, SILENT, 0)],
-            &[(A, SILENT, 0), (C, READS, 0)],
-            &[(A, SILENT, 6), (C, READS, 6), (B, SILENT, 6)],
-        ] {
-            let given = Given { roles, ..given };
-            assert_eq!(check(Kind::Cluster, &given, a), SWITCH, "{title}, {roles:?}");
-        }
+        let given = Given { roles, ..given };
+        assert_eq!(explain(Kind::Cluster, &given, a), expected);
     }
-    for (steady, writer, switches) in
-        [(29, Some("b"), false), (30, Some("b"), true), (89, None, false), (90, None, true)]
-    {
-        let roles = [(A, SILENT, 0), (C, READS, steady), (B, SILENT, 0)];
-        let given = Given { dns: &[B], steady, writer, roles: &roles, ..Given::default() };
-        assert_eq!(check(Kind::Cluster, &given, a) == SWITCH, switches, "{steady} s, {writer:?}");
+    for (title, given, roles) in [
+        ("it takes writes", quorum, &[(A, SILENT, 0), (C, READS, 0), (B, WRITES, 0)][..]),
+        ("it cannot tell", quorum, &[(A, SILENT, 0), (C, READS, 0), (B, Some(Role::Unknown), 0)]),
+        ("it was not asked", quorum, &[(A, SILENT, 0), (C, READS, 0)]),
+        ("it was asked too long ago", quorum, &[(A, SILENT, 6), (C, READS, 6), (B, SILENT, 6)]),
+        ("no login worked", quorum, &[(A, SILENT, 0), (B, SILENT, 0)]),
+        ("none but its own", quorum, &[(A, SILENT, 0), (B, READS, 20), (B, SILENT, 0)]),
+        ("the registered one is read only", quorum, &[(A, READS, 0), (B, SILENT, 0)]),
+        ("the registered one was not asked", quorum, &[(C, READS, 0), (B, SILENT, 0)]),
+        ("a minute has passed", quorum, &[(A, SILENT, 0), (C, READS, 60), (B, SILENT, 0)]),
+        ("a minute has passed", alone, &[(A, SILENT, 0), (C, READS, 60), (B, SILENT, 0)]),
+        ("DNS is silent too", Given { dns: &[], ..quorum }, young),
+    ] {
+        let given = Given { roles, ..given };
+        assert_eq!(check(Kind::Cluster, &given, a), SWITCH, "{title}");
     }
+    let given = Given { roles: young, ..quorum };
+    let stale_dns = Given { dns: &[A], ..given };
+    assert_eq!(check(Kind::Cluster, &stale_dns, &[]), "register 10.0.0.2:5432", "an empty group");
+    let both: &[&str] = &["10.0.0.1:5432", "10.0.0.2:5432"];
+    let given = Given { saw: &[(200, both)], ..given };
+    assert_eq!(check(Kind::Cluster, &given, both), "deregister 10.0.0.1:5432", "it is registered");
+    let given = Given { roles: young, ..alone };
+    assert_eq!(check(Kind::Hostname, &given, &["10.0.0.1:5432 unhealthy"]), SWITCH, "a host name");
 }
 
 #[test]
