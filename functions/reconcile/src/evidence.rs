@@ -17,6 +17,7 @@ use crate::history::{Agreement, AnswerHistory, History};
 use crate::target::{Addresses, Target};
 use crate::target_group::TargetGroupView;
 use crate::topology::Topology;
+use crate::watch::DRIFT_LIMIT;
 
 /// How long an answer counts. DNS and databases are asked every second, the RDS API every two, and
 /// calls to AWS may take much longer. With two seconds a lost session decided between two databases
@@ -39,6 +40,9 @@ pub const EVENT: Duration = Duration::from_secs(90);
 /// A silent database that others name has so long to answer, from the first login of a run. Users
 /// saw promoted ones take writes within 30 s of the start of a failover.
 const PROMOTION: Duration = Duration::from_secs(60);
+
+// A run without an event sees the end of it: every run begins to count anew.
+const _: () = assert!(PROMOTION.as_secs() < DRIFT_LIMIT.as_secs());
 
 /// What was said about one binding in one run.
 #[derive(Clone, Debug, Default)]

@@ -202,16 +202,19 @@ impl Evidence {
 
     /// When another database answered first, if neither the named one nor a registered one does: it
     /// may still be being promoted. The simulation saw a fifth fewer wrong-way switches with it.
+    /// Not where waiting gains nothing: without DNS no patience ends, an empty group serves nobody,
+    /// and one that is registered was chosen already.
     fn silent_since(&self, named: &Addresses, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let is_silent = |address| self.was_asked(address, now) && self.role(address, now).is_none();
+        self.dns(now)?;
         self.group.registered().next()?;
+        let is_silent = |address| self.was_asked(address, now) && self.role(address, now).is_none();
         let are_silent = self.group.registered().chain(named.iter()).all(is_silent);
         if !are_silent || self.group.has_registered(named) {
             return None;
         }
         let others = self.probes.iter().filter(|(address, _)| !named.contains(**address));
         let first = others.filter_map(|(_, probe)| probe.first_response_at).min();
-        first.filter(|at| self.dns(now).is_some() && age(*at, now) < PROMOTION)
+        first.filter(|at| age(*at, now) < PROMOTION)
     }
 
     /// The last answer of DNS, while it is current.

@@ -264,6 +264,9 @@ impl Decider<'_> {
     /// | yes   | yes             | 30 s                | DNS flaps for 20 to 30 s                |
     /// | yes   | no              | 90 s                | longer than stale and flapping together |
     ///
+    /// The doubt of a [silent](DoubtCause::Silent) database ends by itself a minute after the first
+    /// login, before 90 s have passed.
+    ///
     /// An unnamed failover event must not shorten it: DNS flaps right then.
     fn patience(&self, claims: &[Claim], dns: &StableAnswer, plan: Plan) -> Verdict {
         let named = &dns.answer.addresses;

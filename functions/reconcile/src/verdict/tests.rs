@@ -17,6 +17,7 @@ mod other_kinds;
 mod properties;
 mod roles;
 mod several;
+mod silence;
 
 /// The cluster of these tests: `a` is 10.0.0.1, `b` is 10.0.0.2, `c` is 10.0.0.3.
 const MEMBERS: [(&str, [u8; 4]); 3] =
