@@ -1,6 +1,7 @@
 //! The archive of a release, made from the binaries of `make build`, in an empty directory.
 
 use std::collections::BTreeSet;
+use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -13,6 +14,8 @@ use lab::progress::{Quiet, Steps};
 use lab::stage::{EVENT_DEADLINE, Lab, Options, RARE_MINUTES};
 use lab::workspace::{Run, root, venv_bin, venv_program};
 use serde_json::json;
+
+const FUNCTIONS: [&str; 2] = ["failover-sync", "flush-hosts"];
 
 /// What the commands of a person who unpacked a release name.
 const NAMED: [&str; 19] = [
@@ -111,6 +114,9 @@ async fn unpack(run: &Run) -> Result<PathBuf> {
         deploy::build(run, source, &Steps).await?;
     }
     let binaries = root().join("target/lambda");
+    for function in FUNCTIONS {
+        names_no_place(&binaries.join(function).join("bootstrap"))?;
+    }
     let arm64 = disguised(run, &binaries)?;
     let mut archives = Vec::new();
     for name in ["once", "again"] {
@@ -143,12 +149,24 @@ async fn unpack(run: &Run) -> Result<PathBuf> {
     Ok(release)
 }
 
+/// A build of the same version elsewhere has the same bytes only without the places of this one.
+fn names_no_place(binary: &Path) -> Result<()> {
+    let home = |name: &str| env::var(name).ok().filter(|home| !home.is_empty());
+    let crates = home("CARGO_HOME").or_else(|| Some(format!("{}/.cargo", home("HOME")?)));
+    let text = String::from_utf8_lossy(&std::fs::read(binary)?).into_owned();
+    ensure!(text.contains("/cargo/registry/"), "{} names no source file", binary.display());
+    for place in [crates.context("no HOME")?, root().display().to_string()] {
+        ensure!(!text.contains(&place), "{} names {place}", binary.display());
+    }
+    Ok(())
+}
+
 /// The binaries with a header that calls them arm64's: a stand-in that nothing runs.
 fn disguised(run: &Run, binaries: &Path) -> Result<PathBuf> {
     /// Where the header of an ELF file names the machine, and its number.
     const MACHINE: (usize, u8) = (18, 183);
     let directory = run.scratch("arm64")?;
-    for function in ["failover-sync", "flush-hosts"] {
+    for function in FUNCTIONS {
         let mut binary = std::fs::read(binaries.join(function).join("bootstrap"))?;
         binary[MACHINE.0] = MACHINE.1;
         std::fs::create_dir_all(directory.join(function))?;

@@ -23,8 +23,9 @@ impl Dns for Panicking {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let config = Config::parse(|name| std::env::var(name).ok())?;
-    let aws = aws::sdk_config().await;
+    let variable: aws::Variable = |name| std::env::var(name).ok();
+    let config = Config::parse(variable)?;
+    let aws = aws::sdk_config(variable);
     let groups = Elbv2(aws_sdk_elasticloadbalancingv2::Client::new(&aws));
     let topology = Rds::new(&aws);
     handler::serve(Synchronizer::new(config, Panicking, groups, topology, SystemClock)).await

@@ -34,7 +34,7 @@ async fn wire() -> Result<Synchronizer<(Resolver, Elbv2, Rds, SystemClock)>, Err
     let config = Config::parse(variable)?;
     let (login, ca_bundle) = (config.login.clone(), config.ca_bundle.clone());
     let resolver = Resolver::new(&config.dns_servers)?;
-    let aws = aws::sdk_config().await;
+    let aws = aws::sdk_config(variable);
     let (groups, topology) = (Elbv2(Elbv2Client::new(&aws)), Rds::new(&aws));
     let synchronizer = Synchronizer::new(config, resolver, groups, topology, SystemClock);
     let Some(login) = login else { return Ok(synchronizer) };

@@ -21,23 +21,21 @@ const ARN: &str =
     "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/db/0123456789abcdef";
 
 /// The function's configuration, with one try of each call.
-async fn config(endpoint: String) -> SdkConfig {
+fn config(endpoint: String) -> SdkConfig {
     let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
-    let config = aws::sdk_config()
-        .await
-        .into_builder()
+    let config = aws::with_limits(SdkConfig::builder())
         .endpoint_url(endpoint)
         .region(Region::new("eu-west-1"));
     config.credentials_provider(credentials).retry_config(RetryConfig::disabled()).build()
 }
 
 async fn describe(endpoint: String) -> AwsError {
-    let groups = Elbv2(aws_sdk_elasticloadbalancingv2::Client::new(&config(endpoint).await));
+    let groups = Elbv2(aws_sdk_elasticloadbalancingv2::Client::new(&config(endpoint)));
     groups.describe(&TargetGroupArn::parse(ARN).unwrap()).await.unwrap_err()
 }
 
 async fn members(endpoint: String) -> AwsError {
-    let topology = Rds::new(&config(endpoint).await);
+    let topology = Rds::new(&config(endpoint));
     topology.members("orders").await.unwrap_err()
 }
 

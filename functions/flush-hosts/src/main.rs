@@ -29,7 +29,7 @@ async fn main() -> Result<(), Error> {
 async fn wire() -> Result<Flusher<Rds, MySql>, Error> {
     let config = Config::parse(variable)?;
     let options = ConnectOptions::new(trust::ca_bundle(config.ca_bundle.as_deref())?);
-    let aws = aws::sdk_config().await;
+    let aws = aws::sdk_config(variable);
     let provider = CredentialProvider::new(config.login, config.region, &aws);
     Ok(Flusher::new(config.database, Rds(RdsClient::new(&aws)), MySql { provider, options }))
 }

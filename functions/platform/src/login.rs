@@ -135,8 +135,7 @@ fn parse_secret(text: Option<&str>) -> Result<Credentials, String> {
 
 #[cfg(test)]
 mod tests {
-    use aws_config::BehaviorVersion;
-    use aws_sdk_rds::config::Credentials as AwsCredentials;
+    use aws_sdk_rds::config::{Credentials as AwsCredentials, SharedCredentialsProvider};
     use aws_sdk_secretsmanager::error::ErrorMetadata;
     use aws_sdk_secretsmanager::operation::get_secret_value::{
         GetSecretValueError, GetSecretValueOutput,
@@ -145,6 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::aws::sdk_config;
     use crate::error::chain;
 
     const SECRET: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:flusher-AbCdEf";
@@ -153,15 +153,14 @@ mod tests {
         HostPort { host: "orders-a.c1.eu-west-1.rds.amazonaws.com".into(), port: 3307 }
     }
 
-    async fn with_iam(role: aws_config::ConfigLoader) -> Result<Credentials, String> {
-        with_iam_at(role, endpoint()).await
-    }
-
-    async fn with_iam_at(
-        role: aws_config::ConfigLoader,
+    /// A login from the function's own configuration, in another Region than the database's.
+    async fn with_iam(
+        role: Option<AwsCredentials>,
         endpoint: HostPort,
     ) -> Result<Credentials, String> {
-        let role = role.region(Region::new("us-east-1")).load().await;
+        let mut aws = sdk_config(|_| None).into_builder().region(Region::new("us-east-1"));
+        aws.set_credentials_provider(role.map(SharedCredentialsProvider::new));
+        let role = aws.build();
         let secrets = Client::new(&role);
         let provider = CredentialProvider {
             login: LoginMethod::Iam("flusher".into()),
@@ -170,6 +169,10 @@ mod tests {
             secrets,
         };
         provider.credentials(&endpoint).await.map_err(|error| chain(&error))
+    }
+
+    fn role() -> Option<AwsCredentials> {
+        Some(AwsCredentials::new("AKID", "secret", None, None, "test"))
     }
 
     async fn with_secret(text: Option<&str>) -> Result<Credentials, String> {
@@ -190,9 +193,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_is_for_this_host_port_and_user_in_the_configured_region() {
-        let role = AwsCredentials::new("AKID", "secret", None, None, "test");
-        let role = aws_config::defaults(BehaviorVersion::v2026_01_12()).credentials_provider(role);
-        let Ok(credentials) = with_iam(role).await else { panic!("no token") };
+        let Ok(credentials) = with_iam(role(), endpoint()).await else { panic!("no token") };
         let start = "orders-a.c1.eu-west-1.rds.amazonaws.com:3307/?Action=connect&DBUser=flusher&";
         assert!(credentials.password.starts_with(start), "{}", credentials.password);
         assert!(
@@ -206,21 +207,15 @@ mod tests {
     #[tokio::test]
     async fn a_host_that_no_url_can_have_is_an_error() {
         for host in ["10.0.0.256", "xn--.example", "a b", ""] {
-            let role = AwsCredentials::new("AKID", "secret", None, None, "test");
-            let role =
-                aws_config::defaults(BehaviorVersion::v2026_01_12()).credentials_provider(role);
-            let message = with_iam_at(role, HostPort { host: host.into(), port: 3307 })
-                .await
-                .err()
-                .expect(host);
+            let endpoint = HostPort { host: host.into(), port: 3307 };
+            let message = with_iam(role(), endpoint).await.err().expect(host);
             assert!(message.contains("could not be signed"), "{host}: {message}");
         }
     }
 
     #[tokio::test]
     async fn without_a_role_there_is_no_token() {
-        let nobody = aws_config::defaults(BehaviorVersion::v2026_01_12()).no_credentials();
-        let message = with_iam(nobody).await.err().expect("an error");
+        let message = with_iam(None, endpoint()).await.err().expect("an error");
         assert!(
             message.contains("could not be signed: check that the function has a role"),
             "{message}"

@@ -7,6 +7,7 @@
 
 use std::process::ExitCode;
 
+use aws_config::BehaviorVersion;
 use clap::Parser;
 use platform::telemetry;
 use platform::{aws, error::chain};
@@ -36,7 +37,9 @@ async fn main() -> ExitCode {
     if let Err(error) = tracing::subscriber::set_global_default(warnings) {
         eprintln!("{error}");
     }
-    match look(&aws::sdk_config().await, &arguments.function).await {
+    let aws = aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await;
+    let aws = aws::with_limits(aws.into_builder()).build();
+    match look(&aws, &arguments.function).await {
         Ok(report) => {
             println!("{}", if arguments.json { json(&report) } else { table::render(&report) });
             ExitCode::from(exit_code(&report))
