@@ -27,42 +27,16 @@ impl Options {
     /// # Errors
     /// A key with a value of the wrong type, or two spellings of one with different values.
     pub fn parse(payload: &Value) -> Result<Options, PayloadError> {
-        let keys = payload.as_object().into_iter().flatten();
-        let known = |name: &str| {
-            let is_it = |key: &str| key.to_ascii_lowercase().replace(['-', '_'], "") == name;
-            let mut spelled = keys.clone().filter(|(key, _)| is_it(key));
-            let first = spelled.next();
-            match first
-                .and_then(|(key, value)| Some((key, spelled.find(|(_, other)| *other != value)?.0)))
-            {
-                Some((key, other)) => Err(PayloadError::new(
-                    key,
-                    format!("contradicts {:?}: give one of them", bounded(other)),
-                )),
-                None => Ok(first),
-            }
-        };
-        let wrong = |key: &str, value: &Value, expected: &str| {
-            PayloadError::new(key, format!("is {}: give {expected}", bounded(&value.to_string())))
-        };
-        let mut options = Options::default();
-        if let Some((key, value)) = known("dryrun")? {
-            options.dry_run = value
-                .as_bool()
-                .ok_or_else(|| wrong(key, value, "true or false, without quotes"))?;
-        }
-        if let Some((key, value)) = known("watchseconds")? {
-            let seconds =
-                value.as_u64().map(Duration::from_secs).filter(|watch| *watch <= WATCH_LIMIT);
-            options.watch =
-                Some(seconds.ok_or_else(|| wrong(key, value, "whole seconds from 0 to 180"))?);
-        }
-        if let Some((key, value)) = known("binding")? {
-            let name = value.as_str().filter(|name| (1..=64).contains(&name.len()));
-            options.binding =
-                Some(name.ok_or_else(|| wrong(key, value, "the name of a binding"))?.to_owned());
-        }
-        Ok(options)
+        let in_limit = |watch: &Duration| *watch <= WATCH_LIMIT;
+        let seconds = |value: &Value| value.as_u64().map(Duration::from_secs).filter(in_limit);
+        let is_short = |name: &&str| (1..=64).contains(&name.len());
+        let name = |value: &Value| value.as_str().filter(is_short).map(str::to_owned);
+        let dry_run = option(payload, "dryrun", Value::as_bool, "true or false, without quotes")?;
+        Ok(Options {
+            dry_run: dry_run.unwrap_or_default(),
+            watch: option(payload, "watchseconds", seconds, "whole seconds from 0 to 180")?,
+            binding: option(payload, "binding", name, "the name of a binding")?,
+        })
     }
 
     /// The dry run, for a function that has neither bindings nor watches.
@@ -72,16 +46,31 @@ impl Options {
     pub fn dry_run_alone(self) -> Result<bool, PayloadError> {
         let problem =
             "is not known to this function, which has neither bindings nor watches: leave it out";
-        match self {
-            Options { binding: Some(_), .. } => {
-                Err(PayloadError::new("binding", problem.to_owned()))
-            }
-            Options { watch: Some(_), .. } => {
-                Err(PayloadError::new("watchSeconds", problem.to_owned()))
-            }
-            Options { dry_run, .. } => Ok(dry_run),
-        }
+        let unknown = match self {
+            Options { binding: Some(_), .. } => "binding",
+            Options { watch: Some(_), .. } => "watchSeconds",
+            Options { dry_run, .. } => return Ok(dry_run),
+        };
+        Err(PayloadError::new(unknown, problem.to_owned()))
     }
+}
+
+/// The value of an option, however its key is spelled: two spellings must agree.
+fn option<T>(
+    payload: &Value,
+    name: &str,
+    read: impl Fn(&Value) -> Option<T>,
+    expected: &str,
+) -> Result<Option<T>, PayloadError> {
+    let is_it = |key: &str| key.to_ascii_lowercase().replace(['-', '_'], "") == name;
+    let mut spelled = payload.as_object().into_iter().flatten().filter(|(key, _)| is_it(key));
+    let Some((key, value)) = spelled.next() else { return Ok(None) };
+    if let Some((other, _)) = spelled.find(|(_, other)| *other != value) {
+        let problem = format!("contradicts {:?}: give one of them", bounded(other));
+        return Err(PayloadError::new(key, problem));
+    }
+    let wrong = || format!("is {}: give {expected}", bounded(&value.to_string()));
+    read(value).map(Some).ok_or_else(|| PayloadError::new(key, wrong()))
 }
 
 /// A payload with an option that cannot be followed.

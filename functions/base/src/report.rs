@@ -58,26 +58,15 @@ pub fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
-/// A duration as [`milliseconds`].
-///
-/// # Errors
-/// Those of the serializer.
-pub fn serialize_milliseconds<S: Serializer>(
-    duration: &Duration,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(milliseconds(*duration))
-}
-
 /// A duration as [`milliseconds`], if there is one.
 ///
 /// # Errors
 /// Those of the serializer.
-pub fn serialize_known_milliseconds<S: Serializer>(
-    duration: &Option<Duration>,
+pub fn serialize_milliseconds<'a, S: Serializer>(
+    duration: impl Into<Option<&'a Duration>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    duration.map(milliseconds).serialize(serializer)
+    duration.into().copied().map(milliseconds).serialize(serializer)
 }
 
 #[cfg(test)]

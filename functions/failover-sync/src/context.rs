@@ -1,11 +1,12 @@
 //! What a process asks and writes through, and its state: shared by the runs of all bindings.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use reconcile::binding::{Binding, Endpoint, Family, TargetGroupArn};
 use reconcile::config::Config;
 use reconcile::evidence::DnsAnswer;
@@ -74,10 +75,7 @@ impl<P: Ports> Context<P> {
 
     /// The members, and when the RDS API told them: not before the run that asks began.
     pub(crate) async fn members(&self, cluster: &str, began: Instant) -> Result<Members, AwsError> {
-        let shared = {
-            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(shared.entry(cluster.to_owned()).or_default())
-        };
+        let shared = Arc::clone(self.shared.lock().entry(cluster.to_owned()).or_default());
         let mut last = shared.lock().await;
         match &*last {
             Some((members, at)) if *at >= began && at.elapsed() < SHARED_FOR => Ok(members.clone()),

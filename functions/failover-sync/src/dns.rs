@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -12,6 +11,7 @@ use hickory_resolver::net::{DnsError as HickoryError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
+use parking_lot::Mutex;
 use reconcile::binding::Family;
 use reconcile::evidence::DnsAnswer;
 use reconcile::target::Addresses;
@@ -46,7 +46,7 @@ pub struct ServerOrder(Mutex<Option<(usize, Instant)>>);
 impl ServerOrder {
     /// So many servers in the order in which they are asked now.
     pub fn of(&self, servers: usize) -> impl Iterator<Item = usize> + use<> {
-        let preferred = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let preferred = *self.0.lock();
         let first = preferred
             .filter(|(_, found)| found.elapsed() < PREFERRED_FOR)
             .map_or(0, |(server, _)| server);
@@ -55,7 +55,7 @@ impl ServerOrder {
 
     /// Notes an answer. A server that knows no address is not asked first: another one may.
     pub fn note(&self, server: usize, has_addresses: bool) {
-        let mut preferred = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut preferred = self.0.lock();
         match &*preferred {
             Some((known, found))
                 if *known == server && has_addresses && found.elapsed() < PREFERRED_FOR => {}

@@ -9,9 +9,8 @@ use platform::runtime::error_type;
 use reconcile::binding::Family;
 use reconcile::network::AddressRefusal;
 use reconcile::plan::Plan;
-use reconcile::report::Report;
-use reconcile::target::strings;
-use reconcile::target::{DescribedTarget, Target};
+use reconcile::report::{BindingReport, Report};
+use reconcile::target::{DescribedTarget, Target, strings};
 use thiserror::Error;
 
 pub(crate) const REGISTER: &str = "elasticloadbalancing:RegisterTargets";
@@ -41,27 +40,19 @@ impl From<RunError> for Diagnostic {
         let kind = match &error {
             RunError::BadPayload(_) => "BadPayload",
             RunError::UnknownBinding { .. } => "UnknownBinding",
-            RunError::Bindings(report) => {
-                error_type(report.failures().filter_map(|it| Some(it.error.as_ref()?.kind)))
-            }
+            RunError::Bindings(report) => error_type(report.failures().map(|(_, it)| it.kind)),
         };
         Diagnostic { error_type: kind.to_owned(), error_message: error.to_string() }
     }
 }
 
 fn failures_of(report: &Report) -> String {
-    let failures: Vec<String> = report
-        .failures()
-        .filter_map(|failed| {
-            failed.error.as_ref().map(|error| format!("{}: {}", failed.binding, error.message))
-        })
-        .collect();
-    format!(
-        "{} of {} bindings failed: {}",
-        failures.len(),
-        report.bindings.len(),
-        failures.join("; ")
-    )
+    let text = |(failed, failure): (&BindingReport, &Failure)| {
+        format!("{}: {}", failed.binding, failure.message)
+    };
+    let failures: Vec<String> = report.failures().map(text).collect();
+    let (failed, all) = (failures.len(), report.bindings.len());
+    format!("{failed} of {all} bindings failed: {}", failures.join("; "))
 }
 
 /// Why one binding could not be kept.

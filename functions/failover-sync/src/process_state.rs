@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use reconcile::binding::TargetGroupArn;
 use reconcile::claim::age;
 use reconcile::evidence::DnsAnswer;
@@ -36,15 +36,11 @@ pub(crate) struct GroupState {
 
 impl ProcessState {
     pub(crate) fn get(&self, group: &TargetGroupArn) -> GroupState {
-        self.groups().get(group).cloned().unwrap_or_default()
+        self.0.lock().get(group).cloned().unwrap_or_default()
     }
 
     pub(crate) fn update(&self, group: &TargetGroupArn, change: impl FnOnce(&mut GroupState)) {
-        change(self.groups().entry(group.clone()).or_default());
-    }
-
-    fn groups(&self) -> MutexGuard<'_, BTreeMap<TargetGroupArn, GroupState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        change(self.0.lock().entry(group.clone()).or_default());
     }
 }
 

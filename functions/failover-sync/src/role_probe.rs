@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::database::HostPort;
@@ -13,6 +13,7 @@ use base::login::LoginMethod;
 use base::report::Failure;
 use futures_util::FutureExt;
 use futures_util::future::{Shared, join, join_all};
+use parking_lot::Mutex;
 use platform::connect_error::ConnectError;
 use platform::login::{CredentialProvider, Credentials};
 use platform::mysql::{ConnectOptions, Connection};
@@ -21,7 +22,7 @@ use platform::trust;
 use reconcile::binding::{Binding, Engine};
 use reconcile::claim::Role;
 use reconcile::path::{self, Obstacle, Server};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::debug;
@@ -131,7 +132,7 @@ impl ports::ProbeSessions for RunSessions<'_> {
     fn probe<'a>(&'a self, address: IpAddr, name: &'a str) -> BoxFuture<'a, Result<Role, Failure>> {
         Box::pin(async move {
             // While it is asked the session is nobody's: a question that is given up ends it.
-            let kept = lock(&self.kept).remove(&address);
+            let kept = self.kept.lock().remove(&address);
             let opening = match kept {
                 Some(Kept::Opening(opening)) => opening,
                 Some(Kept::Open(mut session)) => match session.ask().await {
@@ -162,13 +163,10 @@ impl ports::ProbeSessions for RunSessions<'_> {
             });
             let answer = match timeout(ASK_LIMIT, &mut asked).await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(lost)) => {
-                    let message = lost.to_string();
-                    return Err((Obstacle::Inconclusive, Failure { kind: "Panicked", message }));
-                }
+                Ok(Err(lost)) => return Err((Obstacle::Inconclusive, panicked(&lost))),
                 Err(_) => {
                     if self.binding.engine == Some(Engine::MySql) {
-                        lock(&self.late).push(asked);
+                        self.late.lock().push(asked);
                     } else {
                         asked.abort();
                     }
@@ -180,13 +178,13 @@ impl ports::ProbeSessions for RunSessions<'_> {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        let kept = std::mem::take(&mut *lock(&self.kept));
+        let kept = std::mem::take(&mut *self.kept.lock());
         // A handshake that is under way ends by itself, which no server holds against its client.
         let open = kept
             .into_values()
             .filter_map(|kept| if let Kept::Open(session) = kept { Some(session) } else { None });
         let goodbyes = open.map(OpenSession::close).collect::<Vec<_>>();
-        let late = std::mem::take(&mut *lock(&self.late));
+        let late = std::mem::take(&mut *self.late.lock());
         Box::pin(async {
             join(join_all(goodbyes), join_all(late)).await;
         })
@@ -195,13 +193,13 @@ impl ports::ProbeSessions for RunSessions<'_> {
 
 impl RunSessions<'_> {
     fn keep(&self, address: IpAddr, session: OpenSession, role: Role) -> Role {
-        lock(&self.kept).insert(address, Kept::Open(session));
+        self.kept.lock().insert(address, Kept::Open(session));
         role
     }
 
     async fn secret(&self) -> Result<Credentials, Failure> {
         let fetch = {
-            let mut secret = lock(&self.secret);
+            let mut secret = self.secret.lock();
             let is_of_use = |fetch: &&Shared<_>| fetch.peek().is_none_or(Result::is_ok);
             match secret.fetch.as_ref().filter(is_of_use) {
                 Some(fetch) => fetch.clone(),
@@ -214,33 +212,21 @@ impl RunSessions<'_> {
     fn fetch(&self) -> Shared<BoxFuture<'static, Result<Credentials, Failure>>> {
         let provider = Arc::clone(&self.probe.provider);
         let endpoint = HostPort { host: String::new(), port: self.binding.port };
-        let fetch = tokio::spawn(async move {
-            provider
-                .credentials(&endpoint)
-                .await
-                .map_err(|error| ConnectError::Login(error).failure())
-        });
-        let lost = |error: tokio::task::JoinError| Failure {
-            kind: "Panicked",
-            message: error.to_string(),
-        };
-        async move { fetch.await.unwrap_or_else(|error| Err(lost(error))) }.boxed().shared()
+        let fetch = tokio::spawn(async move { credentials(&provider, &endpoint).await });
+        async move { fetch.await.unwrap_or_else(|lost| Err(panicked(&lost))) }.boxed().shared()
     }
 
     async fn credentials(&self, endpoint: &HostPort) -> Result<Credentials, Failure> {
         let provider = &self.probe.provider;
         match provider.login() {
-            LoginMethod::Iam(_) => provider
-                .credentials(endpoint)
-                .await
-                .map_err(|error| ConnectError::Login(error).failure()),
+            LoginMethod::Iam(_) => credentials(provider, endpoint).await,
             LoginMethod::Secret(_) => self.secret().await,
         }
     }
 
     fn refused(&self, error: &ConnectError) -> Failure {
         let failure = error.failure();
-        let mut secret = lock(&self.secret);
+        let mut secret = self.secret.lock();
         if failure.kind == "LoginRefused" && !std::mem::replace(&mut secret.was_refused, true) {
             secret.fetch = None;
         }
@@ -295,7 +281,7 @@ impl PendingSession<'_> {
 impl Drop for PendingSession<'_> {
     fn drop(&mut self) {
         if let Some(opening) = self.opening.take() {
-            lock(self.kept).insert(self.address, Kept::Opening(opening));
+            self.kept.lock().insert(self.address, Kept::Opening(opening));
         }
     }
 }
@@ -319,6 +305,17 @@ impl OpenSession {
             debug!("the session did not end in time");
         }
     }
+}
+
+async fn credentials(
+    provider: &CredentialProvider,
+    endpoint: &HostPort,
+) -> Result<Credentials, Failure> {
+    provider.credentials(endpoint).await.map_err(|error| ConnectError::Login(error).failure())
+}
+
+fn panicked(lost: &JoinError) -> Failure {
+    Failure { kind: "Panicked", message: lost.to_string() }
 }
 
 /// In a task of its own, which goes on while nobody waits for it, up to [`OPEN_LIMIT`].
@@ -346,8 +343,4 @@ fn obstacle(error: &ConnectError) -> Obstacle {
             | HintKind::ServerNotReady => Obstacle::Inconclusive,
         },
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,11 @@
 //! An invocation: the runs of all bindings, side by side.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::payload::bounded;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use reconcile::binding::Binding;
 use reconcile::config::Config;
 use reconcile::report::{BindingReport, Report};

@@ -23,7 +23,8 @@ const ARN: &str =
 /// The function's configuration, with one try of each call.
 fn config(endpoint: String) -> SdkConfig {
     let credentials = SharedCredentialsProvider::new(Credentials::for_tests());
-    let config = aws::with_limits(SdkConfig::builder())
+    let config = aws::sdk_config(|_| None)
+        .into_builder()
         .endpoint_url(endpoint)
         .region(Region::new("eu-west-1"));
     config.credentials_provider(credentials).retry_config(RetryConfig::disabled()).build()

@@ -104,12 +104,8 @@ fn failures_of(report: &Report) -> String {
         None => format!("{}: {}", failed.instance, failure.message),
     };
     let failures: Vec<String> = report.failures().map(text).collect();
-    format!(
-        "{} of {} instances failed: {}",
-        failures.len(),
-        report.instances.len(),
-        failures.join("; ")
-    )
+    let (failed, all) = (failures.len(), report.instances.len());
+    format!("{failed} of {all} instances failed: {}", failures.join("; "))
 }
 
 fn connectable_endpoint(instance: &DbInstance) -> Option<&HostPort> {

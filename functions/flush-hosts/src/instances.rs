@@ -26,24 +26,15 @@ impl Rds {
         let (clusters, described) = describe_cluster(&self.0, cluster).await?;
         let members =
             clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
-        let described: Vec<DbInstance> =
-            described.db_instances().iter().filter_map(instance).collect();
-        let instances: Vec<DbInstance> = members
-            .filter_map(|member| member.db_instance_identifier())
-            .map(|id| {
-                described
-                    .iter()
-                    .find(|found| found.id == id)
-                    .cloned()
-                    .unwrap_or_else(|| vanished(id))
-            })
-            .collect();
+        let found = |id: &str| {
+            let mut described = described.db_instances().iter().filter_map(instance);
+            described.find(|found| found.id == id).unwrap_or_else(|| vanished(id))
+        };
+        let ids = members.filter_map(|member| member.db_instance_identifier());
+        let instances: Vec<DbInstance> = ids.map(found).collect();
         if instances.is_empty() {
-            return Err(AwsError::incomplete(
-                DESCRIBE_CLUSTERS,
-                cluster,
-                "the cluster has no instance",
-            ));
+            let missing = "the cluster has no instance";
+            return Err(AwsError::incomplete(DESCRIBE_CLUSTERS, cluster, missing));
         }
         Ok(instances)
     }
@@ -51,10 +42,8 @@ impl Rds {
     async fn single(&self, id: &str) -> Result<Vec<DbInstance>, AwsError> {
         let described = describe_instance(&self.0, id).await?;
         let found = described.db_instances().iter().find_map(instance);
-        let found = found.ok_or_else(|| {
-            AwsError::incomplete(DESCRIBE_INSTANCES, id, "there is no such instance")
-        })?;
-        Ok(vec![found])
+        let missing = || AwsError::incomplete(DESCRIBE_INSTANCES, id, "there is no such instance");
+        Ok(vec![found.ok_or_else(missing)?])
     }
 }
 
@@ -73,10 +62,6 @@ fn instance(described: &Described) -> Option<DbInstance> {
 
 /// A member that came or went between the two answers.
 fn vanished(id: &str) -> DbInstance {
-    DbInstance {
-        id: id.to_owned(),
-        status: "not described".to_owned(),
-        engine: None,
-        endpoint: None,
-    }
+    let status = "not described".to_owned();
+    DbInstance { id: id.to_owned(), status, engine: None, endpoint: None }
 }

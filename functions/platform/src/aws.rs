@@ -6,9 +6,10 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_types::sdk_config::{Builder, SharedCredentialsProvider, SharedTimeSource};
+use aws_types::sdk_config::{SharedCredentialsProvider, SharedTimeSource};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use base::config::given;
+use tracing::warn;
 
 /// Connecting in the Region takes milliseconds; without a way out, fail long before the deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,36 +24,53 @@ const MAX_ATTEMPTS: u32 = 4;
 /// Reads an environment variable.
 pub type Variable = fn(&str) -> Option<String>;
 
-/// What Lambda's variables give: the role's credentials, which are the same as long as the process
-/// lives, the Region, and the endpoints ("Settings reference" of the AWS SDKs and Tools guide). The
-/// SDK's own chain looks for profiles, metadata and further roles too, which are not there, and is
-/// a quarter of a megabyte of each zip.
+/// What Lambda's variables give: the Region, the endpoints (`AWS_ENDPOINT_URL` and those of one
+/// service, `AWS_USE_FIPS_ENDPOINT`, `AWS_USE_DUALSTACK_ENDPOINT`) and, read by the SDK itself, the
+/// role's credentials, which are the same as long as the process lives. The SDK's own chain looks
+/// for profiles, metadata and further roles too, which are not there, and is a quarter of a
+/// megabyte of each zip.
 pub fn sdk_config(variable: Variable) -> SdkConfig {
-    let is_true = |name| given(variable(name)).map(|value| value.eq_ignore_ascii_case("true"));
     let credentials = EnvironmentVariableCredentialsProvider::new();
     let mut builder = SdkConfig::builder()
-        // The clients would do without, but nothing that signs an IAM token.
+        .behavior_version(behavior_version())
+        .retry_config(retries())
+        .timeout_config(timeouts())
+        // The clients have a clock of their own; what signs an IAM token has none.
         .time_source(SharedTimeSource::default())
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .region(given(variable("AWS_REGION")).map(Region::new))
         .service_config(EndpointUrls(variable));
-    builder.set_use_fips(is_true("AWS_USE_FIPS_ENDPOINT"));
-    builder.set_use_dual_stack(is_true("AWS_USE_DUALSTACK_ENDPOINT"));
-    with_limits(builder).build()
+    builder.set_use_fips(flag("AWS_USE_FIPS_ENDPOINT", variable));
+    builder.set_use_dual_stack(flag("AWS_USE_DUALSTACK_ENDPOINT", variable));
+    builder.build()
 }
 
-/// With timeouts far below the function's. The behaviour version is pinned: its defaults (retries
-/// on, for one) are part of what was tested.
-pub fn with_limits(builder: Builder) -> Builder {
-    let timeouts = TimeoutConfig::builder()
+/// Pinned: its defaults are part of what was tested.
+pub fn behavior_version() -> BehaviorVersion {
+    BehaviorVersion::v2026_01_12()
+}
+
+/// How often a call is tried.
+pub fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)
+}
+
+/// Far below the function's own time.
+pub fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(ATTEMPT_TIMEOUT)
         .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    builder
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS))
-        .timeout_config(timeouts)
+        .build()
+}
+
+fn flag(name: &str, variable: Variable) -> Option<bool> {
+    let value = given(variable(name))?;
+    let flag = value.to_ascii_lowercase().parse().ok();
+    if flag.is_none() {
+        warn!(name, value, "the variable is left out: give true or false");
+    }
+    flag
 }
 
 /// `AWS_ENDPOINT_URL_SECRETS_MANAGER` and the like, else `AWS_ENDPOINT_URL`.
@@ -90,8 +108,12 @@ mod tests {
         });
         assert_eq!(given.region(), Some(&Region::new("us-gov-west-1")));
         assert_eq!((given.use_fips(), given.use_dual_stack()), (Some(true), Some(false)));
-        let absent = sdk_config(|_| None);
-        assert_eq!((absent.region(), absent.use_fips()), (None, None));
+        for variable in [|_: &str| None, |_: &str| Some(" ".to_owned()), |_: &str| Some("1".into())]
+        {
+            let other = sdk_config(variable);
+            assert_eq!((other.use_fips(), other.use_dual_stack()), (None, None));
+        }
+        assert_eq!(sdk_config(|_| Some(" ".to_owned())).region(), None);
     }
 
     #[test]

@@ -29,11 +29,13 @@ pub struct Binding {
 }
 
 /// What a database speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Engine {
     /// PostgreSQL, Aurora PostgreSQL.
     Postgres,
     /// MySQL, Aurora MySQL, MariaDB.
+    #[strum(serialize = "mysql", serialize = "mariadb")]
     MySql,
 }
 
@@ -208,7 +210,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// An address family. Immutable for a target group, so it belongs to the binding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumString)]
 #[strum(serialize_all = "lowercase")]
 pub enum Family {
     /// A records.

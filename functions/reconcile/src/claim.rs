@@ -96,6 +96,38 @@ impl DoubtCause {
     }
 }
 
+/// What was seen again and again, with nothing else between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbroken<T> {
+    pub(crate) value: T,
+    /// When it was seen first.
+    pub(crate) since: DateTime<Utc>,
+    /// When it was seen last.
+    pub(crate) last: DateTime<Utc>,
+}
+
+impl<T: PartialEq> Unbroken<T> {
+    /// It is seen now. A longer gap says nothing about the time between, and is a break.
+    pub(crate) fn after(
+        before: Option<Unbroken<T>>,
+        value: T,
+        gap: Duration,
+        now: DateTime<Utc>,
+    ) -> Unbroken<T> {
+        let before = before.filter(|before| before.value == value && before.is_within(gap, now));
+        Unbroken { value, since: before.map_or(now, |before| before.since), last: now }
+    }
+
+    pub(crate) fn is_within(&self, gap: Duration, now: DateTime<Utc>) -> bool {
+        age(self.last, now) <= gap
+    }
+
+    /// From the first time to the last, but not before `time`.
+    pub(crate) fn lasted(&self, time: Option<DateTime<Utc>>) -> Duration {
+        age(time.map_or(self.since, |time| time.max(self.since)), self.last)
+    }
+}
+
 /// How long ago it was; nothing for a time to come.
 pub fn age(time: DateTime<Utc>, now: DateTime<Utc>) -> Duration {
     (now - time).to_std().unwrap_or_default()

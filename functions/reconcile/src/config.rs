@@ -5,6 +5,7 @@ mod path;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use base::config::{ConfigErrors, ErrorCollector, given};
@@ -117,9 +118,7 @@ impl Config {
         };
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into()) }
     }
-}
 
-impl Config {
     /// What follows from a delay that an event outlives, for the one who chose it.
     pub fn note_on_delay(&self) -> Option<String> {
         let (delay, event) = (self.deregistration_delay.as_secs(), EVENT.as_secs());
@@ -237,33 +236,28 @@ fn parse_binding(
         let place = format!("{place}.{}", field.escape_debug());
         mistakes.add(place, format!("is not a field: there are {}", FIELDS.join(", ")));
     }
-    let required = |field: &str| text(fields, field)?.ok_or_else(|| "is missing".to_owned());
-    let name = mistakes.collect(format!("{place}.name"), required("name").and_then(check_name));
-    let endpoint = mistakes.collect(
-        format!("{place}.endpoint"),
-        required("endpoint").and_then(|endpoint| Endpoint::parse(&endpoint)),
-    );
-    let target_group = mistakes.collect(
-        format!("{place}.targetGroupArn"),
-        required("targetGroupArn").and_then(|arn| TargetGroupArn::parse(&arn)),
-    );
-    let port = mistakes.collect(format!("{place}.port"), parse_port(fields.get("port")));
-    let kind = mistakes.collect(format!("{place}.kind"), text(fields, "kind").and_then(parse_kind));
-    let id = mistakes.collect(format!("{place}.id"), text(fields, "id").and_then(check_id));
-    let family = mistakes.collect(
-        format!("{place}.ipAddressType"),
-        text(fields, "ipAddressType").and_then(parse_family),
-    );
-    let engine =
-        mistakes.collect(format!("{place}.engine"), text(fields, "engine").and_then(parse_engine));
+    let mut read = Fields { place, fields, mistakes };
+    let name = read.required("name", check_name);
+    let endpoint = read.required("endpoint", |name| Endpoint::parse(&name));
+    let target_group = read.required("targetGroupArn", |arn| TargetGroupArn::parse(&arn));
+    let port = read.check("port", parse_port(fields.get("port")));
+    let kinds = strings(Kind::ALL).join(", ");
+    let kind = read.optional("kind", |name| one_of(name, "a kind", &kinds));
+    let id = read.optional("id", check_id);
+    let family =
+        read.optional("ipAddressType", |name| one_of(name, "an address type", "ipv4 and ipv6"));
+    let engine = read.optional("engine", |name| {
+        one_of(name, "an engine that can be asked", "postgres, mysql and mariadb")
+    });
 
     // What depends on several fields is checked where these are right, whatever else is wrong.
     let kind = kind.and_then(|kind| kind.or_else(|| endpoint.as_ref().map(Kind::infer)));
+    let family = family.map(Option::unwrap_or_default);
     if let (Some(endpoint), Some(kind), Some(family)) = (&endpoint, kind, family) {
-        mistakes.collect(format!("{place}.endpoint"), check_agreement(endpoint, kind, family));
+        read.check("endpoint", check_agreement(endpoint, kind, family));
     }
     if let (Some(engine), Some(kind)) = (engine, kind) {
-        mistakes.collect(format!("{place}.engine"), check_engine(engine, kind));
+        read.check("engine", check_engine(engine, kind));
     }
     let (endpoint, kind, family, engine) = (endpoint?, kind?, family?, engine?);
     let id = id?.or_else(|| identifier_in(&endpoint, kind));
@@ -277,6 +271,41 @@ fn parse_binding(
         family,
         engine,
     })
+}
+
+/// Reads the fields of a binding, and notes the mistakes in them.
+struct Fields<'a> {
+    /// Which binding it is.
+    place: &'a str,
+    fields: &'a Map<String, Value>,
+    mistakes: &'a mut ErrorCollector,
+}
+
+impl Fields<'_> {
+    fn optional<T>(
+        &mut self,
+        field: &str,
+        parse: impl FnOnce(Option<String>) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(other) => Err(format!("{other} is not a string")),
+        };
+        self.check(field, text.and_then(parse))
+    }
+
+    fn required<T>(
+        &mut self,
+        field: &str,
+        parse: impl FnOnce(String) -> Result<T, String>,
+    ) -> Option<T> {
+        self.optional(field, |text| parse(text.ok_or("is missing")?))
+    }
+
+    fn check<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
+        self.mistakes.collect(format!("{}.{field}", self.place), result)
+    }
 }
 
 /// An RDS endpoint's first label is the identifier of the cluster or instance, a CNAME's is not.
@@ -344,14 +373,6 @@ fn has_engine(binding: &Value) -> bool {
     binding.get("engine").is_some_and(|engine| !engine.is_null())
 }
 
-fn text(fields: &Map<String, Value>, field: &str) -> Result<Option<String>, String> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(other) => Err(format!("{other} is not a string")),
-    }
-}
-
 /// Names go into metric dimensions and payloads, so they are kept to what needs no quoting there.
 fn check_name(name: String) -> Result<String, String> {
     let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
@@ -381,31 +402,10 @@ fn parse_port(value: Option<&Value>) -> Result<u16, String> {
     })
 }
 
-fn parse_kind(name: Option<String>) -> Result<Option<Kind>, String> {
-    let kinds = || strings(Kind::ALL).join(", ");
-    let parse = |name: String| {
-        name.parse().map_err(|_| format!("{name:?} is not a kind: there are {}", kinds()))
-    };
+fn one_of<T: FromStr>(name: Option<String>, what: &str, all: &str) -> Result<Option<T>, String> {
+    let parse =
+        |name: String| name.parse().map_err(|_| format!("{name:?} is not {what}: there are {all}"));
     name.map(parse).transpose()
-}
-
-fn parse_engine(name: Option<String>) -> Result<Option<Engine>, String> {
-    match name.as_deref() {
-        None => Ok(None),
-        Some("postgres") => Ok(Some(Engine::Postgres)),
-        Some("mysql" | "mariadb") => Ok(Some(Engine::MySql)),
-        Some(other) => Err(format!(
-            "{other:?} is not an engine that can be asked: there are postgres, mysql and mariadb"
-        )),
-    }
-}
-
-fn parse_family(name: Option<String>) -> Result<Family, String> {
-    match name.as_deref() {
-        None | Some("ipv4") => Ok(Family::Ipv4),
-        Some("ipv6") => Ok(Family::Ipv6),
-        Some(other) => Err(format!("{other:?} is not an address type: there are ipv4 and ipv6")),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 mod reading;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::mem::take;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use base::database::ClusterMember;
 use chrono::{DateTime, Utc};
 
 use crate::binding::{Binding, Kind};
-use crate::claim::{Role, age};
+use crate::claim::{Role, Unbroken, age};
 use crate::event::{EventKind, RdsEvent};
-use crate::history::{Agreement, AnswerHistory, History};
+use crate::history::{AGREEMENT_GAP, History};
 use crate::target::{Addresses, Target};
 use crate::target_group::TargetGroupView;
 use crate::topology::Topology;
@@ -49,15 +50,15 @@ const _: () = assert!(PROMOTION.as_secs() < DRIFT_LIMIT.as_secs());
 pub struct Evidence {
     /// What was seen of the target group.
     pub group: TargetGroupView,
-    dns: Option<StableAnswer>,
+    dns: Option<Unbroken<Addresses>>,
+    /// Of the last answer of DNS.
+    pub(crate) ttl: Duration,
     topology: Option<TopologySnapshot>,
     is_topology_silent: Option<bool>,
-    readers: Option<StableReaders>,
+    readers: Option<Unbroken<Addresses>>,
     members: Option<Vec<ClusterMember>>,
-    writers: BTreeMap<String, DateTime<Utc>>,
-    stand_ins: BTreeSet<IpAddr>,
-    agreement: Option<Agreement>,
-    answers: Option<AnswerHistory>,
+    /// Without its `targets`, which `group` keeps.
+    history: History,
     event_writers: Vec<(String, DateTime<Utc>)>,
     probes: BTreeMap<IpAddr, Probe>,
 }
@@ -69,30 +70,6 @@ pub struct DnsAnswer {
     pub addresses: Addresses,
     /// How long DNS lets others keep it: the smallest TTL of the chain. Zero for a literal address.
     pub ttl: Duration,
-}
-
-/// An answer of DNS, and how long it has been the only one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StableAnswer {
-    /// The last answer.
-    pub answer: DnsAnswer,
-    since: DateTime<Utc>,
-    last: DateTime<Utc>,
-}
-
-impl StableAnswer {
-    /// From the first to the last of an unbroken row of equal answers, but not before `time`.
-    pub(crate) fn stable_for(&self, time: Option<DateTime<Utc>>) -> Duration {
-        age(time.map_or(self.since, |time| time.max(self.since)), self.last)
-    }
-}
-
-/// An unbroken row of answers of the RDS API that name the same readers.
-#[derive(Clone, Debug)]
-struct StableReaders {
-    readers: Addresses,
-    since: DateTime<Utc>,
-    last: DateTime<Utc>,
 }
 
 #[derive(Clone, Debug)]
@@ -114,14 +91,13 @@ impl Evidence {
     pub fn new(
         binding: &Binding,
         events: &[RdsEvent],
-        history: History,
+        mut history: History,
         now: DateTime<Utc>,
     ) -> Evidence {
-        let History { targets, writers, stand_ins, agreement, answers } = history;
-        let answers = (binding.kind == Kind::Custom).then(|| answers.unwrap_or_default());
-        let group = TargetGroupView::new(binding.port, targets);
-        let mut evidence =
-            Evidence { group, writers, stand_ins, agreement, answers, ..Evidence::default() };
+        let answers = history.answers.take().unwrap_or_default();
+        history.answers = (binding.kind == Kind::Custom).then_some(answers);
+        let group = TargetGroupView::new(binding.port, take(&mut history.targets));
+        let mut evidence = Evidence { group, history, ..Evidence::default() };
         for event in events {
             // Without a time it cannot be told from one that comes late: no witness.
             let Some(time) = event.time.map(|time| time.min(now)) else { continue };
@@ -134,31 +110,16 @@ impl Evidence {
 
     /// What later runs of this process should know.
     pub fn history(&self) -> History {
-        History {
-            targets: self.group.history().clone(),
-            writers: self.writers.clone(),
-            stand_ins: self.stand_ins.clone(),
-            agreement: self.agreement.clone(),
-            answers: self.answers.clone(),
-        }
+        History { targets: self.group.history().clone(), ..self.history.clone() }
     }
 
     /// DNS answered.
     pub fn record_dns(&mut self, answer: DnsAnswer, now: DateTime<Utc>) {
-        if let Some(answers) = &mut self.answers {
+        if let Some(answers) = &mut self.history.answers {
             answers.record(&answer.addresses, now);
         }
-        let since = match &self.dns {
-            // A row of equal answers with a long gap in it says nothing about the time between.
-            Some(stable)
-                if stable.answer.addresses == answer.addresses
-                    && age(stable.last, now) <= CURRENT =>
-            {
-                stable.since
-            }
-            _ => now,
-        };
-        self.dns = Some(StableAnswer { answer, since, last: now });
+        self.ttl = answer.ttl;
+        self.dns = Some(Unbroken::after(self.dns.take(), answer.addresses, CURRENT, now));
         self.record_agreement(now);
     }
 
@@ -166,9 +127,9 @@ impl Evidence {
     pub fn record_members(&mut self, members: &[ClusterMember], now: DateTime<Utc>) {
         let mut flagged = members.iter().filter(|member| member.is_writer);
         if let (Some(writer), None) = (flagged.next(), flagged.next()) {
-            self.writers.insert(writer.id.clone(), now);
+            self.history.writers.insert(writer.id.clone(), now);
         }
-        self.writers.retain(|_, at| age(*at, now) <= WAS_WRITER);
+        self.history.writers.retain(|_, at| age(*at, now) <= WAS_WRITER);
         self.members = Some(members.to_vec());
     }
 
@@ -182,12 +143,8 @@ impl Evidence {
             let is_complete = serving.all(|member| {
                 topology.as_ref().is_some_and(|topology| topology.member(&member.id).is_some())
             });
-            let goes_on = |row: &StableReaders| {
-                is_complete && row.readers == readers && age(row.last, now) <= CURRENT
-            };
-            let row = self.readers.take().filter(goes_on);
-            self.readers =
-                Some(StableReaders { readers, since: row.map_or(now, |row| row.since), last: now });
+            let before = self.readers.take().filter(|_| is_complete);
+            self.readers = Some(Unbroken::after(before, readers, CURRENT, now));
         }
         match (topology, &mut self.topology) {
             (Some(topology), snapshot) => {
@@ -201,16 +158,12 @@ impl Evidence {
 
     /// No answer is no break; another answer is one.
     fn record_agreement(&mut self, now: DateTime<Utc>) {
-        let dns = self.dns(now).map(|stable| stable.answer.addresses.clone());
+        let dns = self.dns(now).map(|dns| dns.value.clone());
         let writer = self.topology(now).map(|topology| topology.writer().cloned());
         let (Some(dns), Some(writer)) = (dns, writer) else { return };
-        self.agreement = match self.agreement.take() {
-            _ if writer.as_ref() != Some(&dns) => None,
-            Some(agreement) if agreement.addresses == dns && agreement.continues(now) => {
-                Some(Agreement { last: now, ..agreement })
-            }
-            _ => Some(Agreement { addresses: dns, since: now, last: now }),
-        };
+        let before = self.history.agreement.take();
+        self.history.agreement = (writer.as_ref() == Some(&dns))
+            .then(|| Unbroken::after(before, dns, AGREEMENT_GAP, now));
     }
 
     /// These targets are being registered by this process.
@@ -219,12 +172,12 @@ impl Evidence {
         let joined = targets.iter().map(|target| target.address);
         let stand_ins: Vec<_> =
             joined.filter(|it| writer.is_some_and(|writer| writer.contains(*it))).collect();
-        self.stand_ins.extend(stand_ins);
+        self.history.stand_ins.extend(stand_ins);
     }
 
     /// This process deregisters the target; whether the call succeeds may never be known.
     pub fn record_deregistration(&mut self, target: Target, now: DateTime<Utc>) {
-        self.stand_ins.remove(&target.address);
+        self.history.stand_ins.remove(&target.address);
         self.group.record_deregistration(target, now);
     }
 

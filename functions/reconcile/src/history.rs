@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::claim::age;
+use crate::claim::{Unbroken, age};
 use crate::target::Addresses;
 use crate::target_group::TargetHistory;
 
@@ -20,30 +20,13 @@ pub struct History {
     /// The writers that this process registered among the readers while no reader was healthy.
     pub stand_ins: BTreeSet<IpAddr>,
     /// What DNS and the RDS API have both named.
-    pub agreement: Option<Agreement>,
+    pub agreement: Option<Unbroken<Addresses>>,
     /// What DNS has answered, where absence from its answers counts.
     pub answers: Option<AnswerHistory>,
 }
 
 /// Runs further apart than the slowest schedule's five minutes say nothing about the time between.
-const GAP: Duration = Duration::from_secs(330);
-
-/// What DNS and the RDS API have both named, from when until when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreement {
-    /// The addresses.
-    pub addresses: Addresses,
-    /// When both named them first.
-    pub since: DateTime<Utc>,
-    /// When both named them last, with nothing else between.
-    pub last: DateTime<Utc>,
-}
-
-impl Agreement {
-    pub(crate) fn continues(&self, now: DateTime<Utc>) -> bool {
-        age(self.last, now) <= GAP
-    }
-}
+pub(crate) const AGREEMENT_GAP: Duration = Duration::from_secs(330);
 
 /// An address that was last named so long ago is as absent as one that never was.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
@@ -76,6 +59,18 @@ impl AnswerHistory {
     }
 }
 
+/// How many a process remembers of a binding, or of a load balancer, which has one in each zone.
+const ADDRESSES_AT_MOST: usize = 8;
+
+/// Puts these last, each once, and forgets those that were named longest ago.
+pub(crate) fn remember_last(known: &mut Vec<IpAddr>, named: impl Iterator<Item = IpAddr>) {
+    for address in named {
+        known.retain(|known| *known != address);
+        known.push(address);
+    }
+    known.drain(..known.len().saturating_sub(ADDRESSES_AT_MOST));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,8 +100,8 @@ mod tests {
     #[test]
     fn what_was_named_by_both_goes_on_over_the_slowest_schedule_and_no_longer() {
         let named = Addresses::from(IpAddr::from([10, 0, 0, 1]));
-        let agreement = Agreement { addresses: named, since: at(0), last: at(60) };
-        assert!(agreement.continues(at(60 + 330)));
-        assert!(!agreement.continues(at(60 + 331)));
+        let agreement = Unbroken { value: named, since: at(0), last: at(60) };
+        assert!(agreement.is_within(AGREEMENT_GAP, at(60 + 330)));
+        assert!(!agreement.is_within(AGREEMENT_GAP, at(60 + 331)));
     }
 }

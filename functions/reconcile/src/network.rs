@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::target::strings;
+
 /// The networks whose addresses may be registered. The default is what a Network Load Balancer
 /// takes as IP targets besides its VPC's ranges, RFC 1918 and 100.64.0.0/10, and fc00::/7 (RFC
 /// 4193). Other IPv6 ranges of a VPC hold global addresses and must be given.
@@ -64,8 +66,7 @@ impl AllowedNetworks {
 
 impl fmt::Display for AllowedNetworks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let networks: Vec<String> = self.0.iter().map(IpNet::to_string).collect();
-        f.write_str(&networks.join(", "))
+        f.write_str(&strings(&self.0).join(", "))
     }
 }
 
@@ -111,14 +112,13 @@ impl fmt::Display for AddressRefusal {
                 write!(f, "{address} is {class} and was not registered: {remedy}")
             }
             AddressRefusal::SeveralWriters(addresses) => {
-                let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
                 write!(
                     f,
                     "{} addresses ({}) for an endpoint that has exactly one writer; nothing was \
                      registered: give the writer endpoint, or set the kind to hostname, readers or \
                      proxy",
                     addresses.len(),
-                    addresses.join(", ")
+                    strings(addresses).join(", ")
                 )
             }
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use strum::{Display, EnumString};
 
-use crate::target::{Addresses, DescribedTarget, Target};
+use crate::target::{Addresses, DescribedTarget, Target, strings};
 
 /// Whether a run carries its plans out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, EnumString, Serialize)]
@@ -83,18 +83,13 @@ impl fmt::Display for Plan {
         }
         let mut steps = Vec::new();
         if !self.register.is_empty() {
-            steps.push(format!("register {}", join(&self.register)));
+            steps.push(format!("register {}", strings(&self.register).join(", ")));
         }
         if !self.deregister.is_empty() {
-            steps.push(format!("deregister {}", join(&self.deregister)));
+            steps.push(format!("deregister {}", strings(&self.deregister).join(", ")));
         }
         f.write_str(&steps.join(", then "))
     }
-}
-
-fn join<T: fmt::Display>(items: &[T]) -> String {
-    let items: Vec<String> = items.iter().map(T::to_string).collect();
-    items.join(", ")
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use chrono::{DateTime, Utc};
 use crate::binding::{Binding, Kind};
 use crate::claim::age;
 use crate::evidence::{CURRENT, Evidence, VETO_WHILE_UNASKED};
+use crate::history::remember_last;
 use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget};
 use crate::verdict::Verdict;
@@ -49,9 +50,6 @@ const BACK_OFF_AFTER: Duration = Duration::from_secs(30);
 /// Up to this, a second longer each half minute, until DNS moves or an event comes.
 const ASK_TOPOLOGY_AT_LEAST: Duration = Duration::from_secs(15);
 
-/// So many addresses a process remembers of a binding; they are asked in each watch.
-const KNOWN_AT_MOST: usize = 8;
-
 // What the RDS API said vetoes until it is asked again, which takes a look.
 const _: () = assert!(ASK_TOPOLOGY_AT_LEAST.as_secs() + 4 < VETO_WHILE_UNASKED.as_secs());
 
@@ -60,7 +58,7 @@ const _: () = assert!(ASK_TOPOLOGY_AT_LEAST.as_secs() + 4 < VETO_WHILE_UNASKED.a
 pub struct LastInSync {
     /// What DNS said then.
     pub addresses: Option<Addresses>,
-    /// The addresses that this process saw so, the oldest first.
+    /// The addresses that this process saw so, the oldest first. They are asked in each watch.
     pub known: Vec<IpAddr>,
     /// When others than DNS were last asked and did not contradict.
     pub checked: Option<DateTime<Utc>>,
@@ -245,12 +243,8 @@ impl PollPolicy {
 
     /// The group is in sync with this answer of DNS, and nothing asked in this run contradicts it.
     pub fn record_in_sync(&mut self, answer: Option<&Addresses>) -> LastInSync {
-        let known = &mut self.last_in_sync.known;
-        for address in answer.into_iter().flat_map(Addresses::iter) {
-            known.retain(|known| *known != address);
-            known.push(address);
-        }
-        known.drain(..known.len().saturating_sub(KNOWN_AT_MOST));
+        let named = answer.into_iter().flat_map(Addresses::iter);
+        remember_last(&mut self.last_in_sync.known, named);
         let mut last_in_sync = self.last_in_sync.clone();
         last_in_sync.addresses = answer.cloned();
         // The registered database, which may not answer, must not put off the RDS API's check.

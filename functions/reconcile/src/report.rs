@@ -6,9 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use base::VERSION;
-use base::report::{
-    Failure, metrics_line, milliseconds, serialize_known_milliseconds, serialize_milliseconds,
-};
+use base::report::{Failure, metrics_line, milliseconds, serialize_milliseconds};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -48,9 +46,9 @@ impl Report {
         Report { version: VERSION, trigger: cause, mode, dry_run, bindings }
     }
 
-    /// The bindings that failed.
-    pub fn failures(&self) -> impl Iterator<Item = &BindingReport> {
-        self.bindings.iter().filter(|binding| binding.state == State::Failed)
+    /// The bindings that failed, and why.
+    pub fn failures(&self) -> impl Iterator<Item = (&BindingReport, &Failure)> {
+        self.bindings.iter().filter_map(|binding| Some((binding, binding.error.as_ref()?)))
     }
 }
 
@@ -126,14 +124,14 @@ pub struct BindingReport {
     #[serde(
         rename = "registerToPathMs",
         skip_serializing_if = "Option::is_none",
-        serialize_with = "serialize_known_milliseconds"
+        serialize_with = "serialize_milliseconds"
     )]
     pub register_to_path: Option<Duration>,
     /// How long after the RDS event it did.
     #[serde(
         rename = "eventToPathMs",
         skip_serializing_if = "Option::is_none",
-        serialize_with = "serialize_known_milliseconds"
+        serialize_with = "serialize_milliseconds"
     )]
     pub event_to_path: Option<Duration>,
     /// How often DNS and the target group were looked at.

@@ -153,8 +153,7 @@ impl From<IpAddr> for Addresses {
 
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses: Vec<String> = self.iter().map(|address| address.to_string()).collect();
-        f.write_str(&addresses.join(", "))
+        f.write_str(&strings(&self.0).join(", "))
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::binding::Binding;
-use crate::claim::{Doubt, DoubtCause, age};
+use crate::claim::{Doubt, DoubtCause, Unbroken, age};
 use crate::pending_writes::PendingWrites;
 use crate::target::{Addresses, DescribedTarget, Target, TargetState, strings};
 
@@ -35,14 +35,7 @@ const SEEN_AGAIN_WITHIN: Duration = Duration::from_secs(90);
 pub struct TargetHistory {
     /// When this process deregistered a target.
     deregistered_at: BTreeMap<Target, DateTime<Utc>>,
-    seen: BTreeMap<Target, Seen>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    phase: TargetPhase,
-    since: DateTime<Utc>,
-    last: DateTime<Utc>,
+    seen: BTreeMap<Target, Unbroken<TargetPhase>>,
 }
 
 /// What of a target's state shows how long ago it was registered or deregistered.
@@ -104,15 +97,14 @@ impl TargetGroupView {
     pub fn update(&mut self, targets: Vec<DescribedTarget>, now: DateTime<Utc>) {
         let is_first = self.first_described_at.is_none();
         let before = std::mem::take(&mut self.history.seen);
+        let gap = if is_first { SEEN_AGAIN_WITHIN } else { Duration::MAX };
         let registered_before = std::mem::take(&mut self.registered_at);
         for described in &targets {
             let Some(target) = described.target() else { continue };
             let phase = TargetPhase::of(described);
-            let earlier = before.get(&target).filter(|seen| {
-                seen.phase == phase && (!is_first || age(seen.last, now) <= SEEN_AGAIN_WITHIN)
-            });
-            let since = earlier.map_or(now, |seen| seen.since);
-            self.history.seen.insert(target, Seen { phase, since, last: now });
+            let seen = Unbroken::after(before.get(&target).cloned(), phase, gap, now);
+            let since = seen.since;
+            self.history.seen.insert(target, seen);
             if described.is_registered() {
                 let is_new = phase == TargetPhase::Initial
                     || !(is_first || self.last_registered.contains_key(&target));
@@ -208,7 +200,7 @@ impl TargetGroupView {
             _ => None,
         };
         let draining = match self.history.seen.get(&target) {
-            Some(seen) if seen.phase == TargetPhase::Draining => {
+            Some(seen) if seen.value == TargetPhase::Draining => {
                 Some(by_this_process.unwrap_or_else(|| seen_since(seen.since)))
             }
             _ => None,
@@ -224,7 +216,7 @@ impl TargetGroupView {
     /// For how long the target at this address has been healthy, as far as this process knows.
     pub(crate) fn healthy_for(&self, address: IpAddr, now: DateTime<Utc>) -> Option<Duration> {
         let seen = self.history.seen.get(&Target { address, port: self.port })?;
-        (seen.phase == TargetPhase::Healthy).then(|| age(seen.since, now))
+        (seen.value == TargetPhase::Healthy).then(|| age(seen.since, now))
     }
 
     pub(crate) fn empty_for(&self, now: DateTime<Utc>) -> Option<Duration> {
@@ -235,7 +227,7 @@ impl TargetGroupView {
     pub fn draining(&self) -> impl Iterator<Item = IpAddr> {
         { self.history.seen.iter() }
             .filter(|(_, seen)| {
-                self.first_described_at.is_some() && seen.phase == TargetPhase::Draining
+                self.first_described_at.is_some() && seen.value == TargetPhase::Draining
             })
             .map(|(target, _)| target.address)
     }

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use strum::IntoStaticStr;
 
 use crate::binding::{Binding, Kind};
-use crate::claim::{Doubt, Role, Witness, age};
-use crate::evidence::{Evidence, StableAnswer};
+use crate::claim::{Doubt, Role, Unbroken, Witness, age};
+use crate::evidence::Evidence;
 use crate::network::{AddressRefusal, AllowedNetworks};
 use crate::plan::Plan;
 use crate::reason::Reason;
@@ -110,18 +110,22 @@ impl Decider<'_> {
 
     fn once_stable(
         &self,
-        dns: &StableAnswer,
+        dns: &Unbroken<Addresses>,
         needed: Duration,
         doubt: Option<Doubt>,
         supporter: Option<Witness>,
         plan: Plan,
     ) -> Verdict {
-        let lasted = dns.stable_for(doubt.map(|doubt| doubt.since));
+        let lasted = dns.lasted(doubt.map(|doubt| doubt.since));
         let doubt = doubt.map(|doubt| (doubt.cause, age(doubt.since, self.now)));
-        let addresses = dns.answer.addresses.clone();
+        let addresses = dns.value.clone();
         let witness = Witness::Dns;
         let reason = Reason::Patience { witness, addresses, supporter, lasted, needed, doubt };
         if lasted >= needed { Verdict::Switch(plan, reason) } else { Verdict::Wait(reason) }
+    }
+
+    fn stable_time(&self) -> Duration {
+        (self.evidence.ttl * 2).clamp(STABLE_AT_LEAST, STABLE_AT_MOST)
     }
 
     fn without_dns(&self) -> Verdict {
@@ -161,10 +165,6 @@ impl Decider<'_> {
             targets.filter(move |target| is_so(target)).filter_map(DescribedTarget::target);
         targets.filter(|target| target.port == self.binding.port).map(|target| target.address)
     }
-}
-
-fn stable_time(dns: &StableAnswer) -> Duration {
-    (dns.answer.ttl * 2).clamp(STABLE_AT_LEAST, STABLE_AT_MOST)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 
 use std::process::ExitCode;
 
-use aws_config::BehaviorVersion;
 use clap::Parser;
 use platform::telemetry;
 use platform::{aws, error::chain};
@@ -37,9 +36,11 @@ async fn main() -> ExitCode {
     if let Err(error) = tracing::subscriber::set_global_default(warnings) {
         eprintln!("{error}");
     }
-    let aws = aws_config::defaults(BehaviorVersion::v2026_01_12()).load().await;
-    let aws = aws::with_limits(aws.into_builder()).build();
-    match look(&aws, &arguments.function).await {
+    // Unlike the function's, from all that the SDK knows: a person has profiles.
+    let aws = aws_config::defaults(aws::behavior_version())
+        .retry_config(aws::retries())
+        .timeout_config(aws::timeouts());
+    match look(&aws.load().await, &arguments.function).await {
         Ok(report) => {
             println!("{}", if arguments.json { json(&report) } else { table::render(&report) });
             ExitCode::from(exit_code(&report))

@@ -6,18 +6,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    CURRENT, EVENT, Evidence, PROMOTION, Probe, StableAnswer, TopologySnapshot, VETO_WHILE_FAILING,
+    CURRENT, EVENT, Evidence, PROMOTION, Probe, TopologySnapshot, VETO_WHILE_FAILING,
     VETO_WHILE_UNASKED, WAS_WRITER,
 };
-use crate::claim::{Claim, Doubt, DoubtCause, Role, Witness, age};
-use crate::history::Agreement;
+use crate::claim::{Claim, Doubt, DoubtCause, Role, Unbroken, Witness, age};
+use crate::history::AGREEMENT_GAP;
 use crate::target::Addresses;
 use crate::topology::Topology;
 
 impl Evidence {
     /// Whether this process registered this writer's address, which matters only among readers.
     pub(crate) fn stands_in(&self, address: IpAddr) -> bool {
-        self.stand_ins.contains(&address)
+        self.history.stand_ins.contains(&address)
     }
 
     /// What both have named without a break, and for how long since the given time.
@@ -26,12 +26,12 @@ impl Evidence {
         since: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Option<(&Addresses, Duration)> {
-        let Agreement { addresses, since: first, last } =
-            self.agreement.as_ref().filter(|it| it.continues(now))?;
-        let is_broken = self.dns(now).is_some_and(|dns| dns.answer.addresses != *addresses)
-            || self.topology(now).is_some_and(|topology| topology.writer() != Some(addresses));
-        (!is_broken)
-            .then(|| (addresses, age(since.map_or(*first, |since| since.max(*first)), *last)))
+        let agreement =
+            self.history.agreement.as_ref().filter(|it| it.is_within(AGREEMENT_GAP, now))?;
+        let named = &agreement.value;
+        let is_broken = self.dns(now).is_some_and(|dns| dns.value != *named)
+            || self.topology(now).is_some_and(|topology| topology.writer() != Some(named));
+        (!is_broken).then(|| (named, agreement.lasted(since)))
     }
 
     /// How long, and in how many answers since the first, DNS has lacked it: for `custom` only.
@@ -40,7 +40,7 @@ impl Evidence {
         address: IpAddr,
         now: DateTime<Utc>,
     ) -> Option<(Duration, u64)> {
-        self.answers.as_ref()?.absent_for(address, now)
+        self.history.answers.as_ref()?.absent_for(address, now)
     }
 
     /// Why the RDS API names no writer although it answered, in words.
@@ -66,7 +66,7 @@ impl Evidence {
             return Some(readers);
         }
         let was_writer =
-            |id: &str| self.writers.get(id).is_some_and(|at| age(*at, now) <= WAS_WRITER);
+            |id: &str| self.history.writers.get(id).is_some_and(|at| age(*at, now) <= WAS_WRITER);
         let joins = |address: &IpAddr| !self.group.registered().any(|member| member == *address);
         let is_left_out = |address: &IpAddr| {
             joins(address)
@@ -128,9 +128,9 @@ impl Evidence {
 
     /// Who says now where the one writer is, DNS first.
     pub fn claims(&self, now: DateTime<Utc>) -> Vec<Claim<'_>> {
-        let dns = self.dns(now).map(|stable| Claim {
+        let dns = self.dns(now).map(|dns| Claim {
             witness: Witness::Dns,
-            addresses: &stable.answer.addresses,
+            addresses: &dns.value,
             as_of: None,
             supports: true,
             vetoes: false,
@@ -218,17 +218,17 @@ impl Evidence {
     }
 
     /// The last answer of DNS, while it is current.
-    pub fn dns(&self, now: DateTime<Utc>) -> Option<&StableAnswer> {
-        self.dns.as_ref().filter(|stable| age(stable.last, now) <= CURRENT)
+    pub fn dns(&self, now: DateTime<Utc>) -> Option<&Unbroken<Addresses>> {
+        self.dns.as_ref().filter(|dns| dns.is_within(CURRENT, now))
     }
 
     pub(crate) fn dns_age(&self, now: DateTime<Utc>) -> Option<Duration> {
-        self.dns.as_ref().map(|stable| age(stable.last, now))
+        self.dns.as_ref().map(|dns| age(dns.last, now))
     }
 
     /// The addresses of the last answer of DNS, however old.
     pub fn last_dns_answer(&self) -> Option<&Addresses> {
-        self.dns.as_ref().map(|stable| &stable.answer.addresses)
+        self.dns.as_ref().map(|dns| &dns.value)
     }
 
     /// The topology, while it is readable.
@@ -244,7 +244,7 @@ impl Evidence {
 
     /// From the first to the last of an unbroken row of answers that name the same readers.
     pub(crate) fn readers_stable_for(&self) -> Duration {
-        self.readers.as_ref().map(|row| age(row.since, row.last)).unwrap_or_default()
+        self.readers.as_ref().map(|readers| readers.lasted(None)).unwrap_or_default()
     }
 
     /// The newest event's instance and time. A text only selects among the last topology's members.

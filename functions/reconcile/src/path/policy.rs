@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{Obstacle, Round};
 use crate::binding::Engine;
 use crate::claim::age;
+use crate::history::remember_last;
 use crate::target::Target;
 
 /// From one round to the next, after a switch.
@@ -16,9 +17,6 @@ const ROUND_EVERY: Duration = Duration::from_secs(2);
 /// One good round is not the end: a load balancer was right, silent, and right again (NLB after a
 /// change of its listener: aws/containers-roadmap#470).
 const GOOD_ROUNDS: u32 = 3;
-
-/// So many addresses a process remembers of a load balancer, which has one in each zone.
-const ADDRESSES_AT_MOST: usize = 8;
 
 /// How often a path that is good is asked, as the sources of a group in sync are.
 const CHECK_EVERY: Duration = Duration::from_secs(180);
@@ -66,11 +64,7 @@ pub struct PathHistory {
 impl PathHistory {
     /// DNS named these addresses of the load balancer.
     pub fn record_addresses(&mut self, named: impl Iterator<Item = IpAddr>) {
-        for address in named {
-            self.addresses.retain(|known| *known != address);
-            self.addresses.push(address);
-        }
-        self.addresses.drain(..self.addresses.len().saturating_sub(ADDRESSES_AT_MOST));
+        remember_last(&mut self.addresses, named);
     }
 }
 
@@ -93,7 +87,7 @@ pub struct Followed {
 }
 
 /// When one run asks through the load balancer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PathPolicy {
     /// What the process knows.
     pub history: PathHistory,
@@ -110,15 +104,8 @@ pub struct PathPolicy {
 impl PathPolicy {
     /// For a run that begins.
     pub fn new(history: PathHistory, engine: Option<Engine>) -> PathPolicy {
-        PathPolicy {
-            history,
-            counts_handshakes: engine == Some(Engine::MySql),
-            has_registered: false,
-            began: None,
-            last: None,
-            good_rounds: 0,
-            first_good: None,
-        }
+        let counts_handshakes = engine == Some(Engine::MySql);
+        PathPolicy { history, counts_handshakes, ..PathPolicy::default() }
     }
 
     /// This run registered the targets. What it registers once more was registered before.

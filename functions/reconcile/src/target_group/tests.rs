@@ -125,6 +125,14 @@ fn a_target_is_healthy_and_a_group_empty_since_it_was_first_described_so() {
 }
 
 #[test]
+fn a_target_that_is_described_in_two_spellings_keeps_its_age() {
+    let both = &["[fd00::1]:5432", "[fd00:0:0:0:0:0:0:1]:5432"][..];
+    let group = runs(&[(0, both), (30, both)]);
+    let address = IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(group.healthy_for(address, at(30)), Some(Duration::from_secs(30)));
+}
+
+#[test]
 fn what_does_not_go_with_the_binding_is_told_with_its_remedy() {
     for (kind, group, words) in [
         (Kind::Cluster, &["10.0.0.1:5432"][..], &[][..]),

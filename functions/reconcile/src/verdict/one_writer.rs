@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Decider, Verdict, stable_time};
-use crate::claim::{Claim, Doubt, DoubtCause, Role, Witness};
-use crate::evidence::StableAnswer;
+use super::{Decider, Verdict};
+use crate::claim::{Claim, Doubt, DoubtCause, Role, Unbroken, Witness};
 use crate::plan::Plan;
 use crate::reason::Reason;
 use crate::target::{Addresses, DescribedTarget};
@@ -43,7 +42,7 @@ impl Decider<'_> {
             );
         }
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
-        let named = &dns.answer.addresses;
+        let named = &dns.value;
         let made = self.plan_or_in_sync(named, named, Reason::claim(Witness::Dns, named));
         let takes_nothing = self.unwanted(named).next().is_none();
         if let Some(reason) = self.read_only(named) {
@@ -268,15 +267,15 @@ impl Decider<'_> {
     /// login, before 90 s have passed.
     ///
     /// An unnamed failover event must not shorten it: DNS flaps right then.
-    fn patience(&self, claims: &[Claim], dns: &StableAnswer, plan: Plan) -> Verdict {
-        let named = &dns.answer.addresses;
+    fn patience(&self, claims: &[Claim], dns: &Unbroken<Addresses>, plan: Plan) -> Verdict {
+        let named = &dns.value;
         let agrees = |claim: &&Claim| {
             claim.witness == Witness::Topology && claim.supports && claim.addresses == named
         };
         let supporter = claims.iter().find(agrees).map(|claim| claim.witness);
         let doubt = self.evidence.doubts(named, self.now).max_by_key(|doubt| doubt.since);
         let needed = match (doubt, supporter) {
-            (None, _) => stable_time(dns),
+            (None, _) => self.stable_time(),
             (Some(_), Some(_)) => AGAINST_DOUBT_WITH_TOPOLOGY,
             (Some(_), None) => AGAINST_DOUBT_ALONE,
         };

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Decider, STABLE_AT_LEAST, Verdict, stable_time};
+use super::{Decider, STABLE_AT_LEAST, Verdict};
 use crate::binding::Kind;
 use crate::claim::{DoubtCause, Role, Witness};
 use crate::reason::Reason;
@@ -30,8 +30,7 @@ impl Decider<'_> {
         let is_writers = |address: &IpAddr| writer.is_some_and(|writer| writer.contains(*address));
         let reason = || Reason::claim(Witness::Topology, &readers);
         let is_any_healthy = self.healthy().any(|address| readers.contains(address));
-        let stands_in =
-            dns.answer.addresses.iter().filter(|address| !is_any_healthy && is_writers(address));
+        let stands_in = dns.value.iter().filter(|address| !is_any_healthy && is_writers(address));
         let named = readers.with(stands_in);
         let joined = self.plan_or_in_sync(
             &named,
@@ -66,7 +65,7 @@ impl Decider<'_> {
 
     pub(super) fn proxy(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
-        let named = &dns.answer.addresses;
+        let named = &dns.value;
         // It may give one at a time: opposite runs must not take each other's target.
         let nobody_leaves = self.binding.kind == Kind::Readers
             && !self.well().any(|address| named.contains(address));
@@ -80,7 +79,7 @@ impl Decider<'_> {
 
     pub(super) fn custom(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
-        let named = &dns.answer.addresses;
+        let named = &dns.value;
         let members = u64::try_from(self.well().count()).unwrap_or(u64::MAX);
         let is_gone = |address: &IpAddr| {
             let (after, answers) = GONE_AFTER;
@@ -96,7 +95,7 @@ impl Decider<'_> {
 
     pub(super) fn hostname(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
-        let named = &dns.answer.addresses;
+        let named = &dns.value;
         if let Some(reason) = self.read_only(named) {
             return Verdict::Wait(reason);
         }
@@ -114,7 +113,8 @@ impl Decider<'_> {
                 });
                 let is_second =
                     plan.register.is_empty() && named.iter().next() > self.unwanted(named).min();
-                let needed = stable_time(dns) + if is_second { TIE_BREAK } else { Duration::ZERO };
+                let needed =
+                    self.stable_time() + if is_second { TIE_BREAK } else { Duration::ZERO };
                 self.once_stable(dns, needed, doubts.max_by_key(|doubt| doubt.since), None, plan)
             }
             decided => decided,
@@ -123,7 +123,7 @@ impl Decider<'_> {
 
     pub(super) fn address(&self) -> Verdict {
         let Some(dns) = self.evidence.dns(self.now) else { return self.without_dns() };
-        self.replace(&dns.answer.addresses, Reason::claim(Witness::Dns, &dns.answer.addresses))
+        self.replace(&dns.value, Reason::claim(Witness::Dns, &dns.value))
     }
 
     fn replace(&self, named: &Addresses, reason: Reason) -> Verdict {

@@ -304,6 +304,6 @@ fn a_silence_of_dns_begins_a_new_row() {
             .chain([30 + silence])
             .for_each(|second| evidence.record_dns(answer.clone(), at(second)));
         let steady = evidence.dns(at(36)).expect("an answer");
-        assert_eq!(steady.stable_for(None), Duration::from_secs(lasted), "{silence} s");
+        assert_eq!(steady.lasted(None), Duration::from_secs(lasted), "{silence} s");
     }
 }
