@@ -39,17 +39,15 @@ impl LoginMethod {
 /// The SDK signs the user unescaped: a name that needs escaping would be another one.
 fn check_user(user: String) -> Result<String, String> {
     let is_plain = user.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
-    is_plain.then_some(user.clone()).ok_or_else(|| {
-        format!(
-            "{user:?} cannot log in with IAM: give a user of letters, digits, \"-\", \".\", \
-                 \"_\" and \"~\""
-        )
-    })
+    if is_plain {
+        return Ok(user);
+    }
+    let plain = r#"letters, digits, "-", ".", "_" and "~""#;
+    Err(format!("{user:?} cannot log in with IAM: give a user of {plain}"))
 }
 
 fn check_secret(arn: String) -> Result<String, String> {
     let is_secret = arn.starts_with("arn:") && arn.contains(":secretsmanager:");
-    is_secret
-        .then_some(arn.clone())
-        .ok_or_else(|| format!("{arn:?} is not the ARN of a secret in Secrets Manager"))
+    let problem = || format!("{arn:?} is not the ARN of a secret in Secrets Manager");
+    if is_secret { Ok(arn) } else { Err(problem()) }
 }

@@ -150,21 +150,17 @@ async fn read_cache(
     session: &mut impl ServerSession,
     settings: &Settings,
 ) -> Result<CacheReading, ServerError> {
-    match session.host_cache().await {
-        Ok(rows) if rows.is_empty() && !settings.has_performance_schema => {
-            Ok(CacheReading::Unavailable(
-                "performance_schema is OFF, so the host cache shows nothing: turn it on in the \
-             parameter group"
-                    .to_owned(),
-            ))
-        }
-        Ok(rows) => Ok(CacheReading::Rows(rows)),
-        Err(error) if error.has_code(TABLE_ACCESS_DENIED) => {
-            Ok(CacheReading::Unavailable(chain(&error)))
-        }
-        Err(error) => Err(error),
-    }
+    let problem = match session.host_cache().await {
+        Ok(rows) if rows.is_empty() && !settings.has_performance_schema => OFF.to_owned(),
+        Ok(rows) => return Ok(CacheReading::Rows(rows)),
+        Err(error) if error.has_code(TABLE_ACCESS_DENIED) => chain(&error),
+        Err(error) => return Err(error),
+    };
+    Ok(CacheReading::Unavailable(problem))
 }
+
+const OFF: &str = "performance_schema is OFF, so the host cache shows nothing: turn it on in the \
+    parameter group";
 
 async fn flush(
     session: &mut impl ServerSession,

@@ -68,7 +68,7 @@ fn flag(name: &str, variable: Variable) -> Option<bool> {
     let value = given(variable(name))?;
     let flag = value.to_ascii_lowercase().parse().ok();
     if flag.is_none() {
-        warn!(name, value, "the variable is left out: give true or false");
+        warn!(variable = name, "the variable is left out: give true or false");
     }
     flag
 }

@@ -90,15 +90,13 @@ pub struct PollPolicy {
 impl PollPolicy {
     /// The poll policy of a run that begins.
     pub fn new(binding: &Binding, is_watching: bool, mut last_in_sync: LastInSync) -> PollPolicy {
-        let has_topology = binding.cluster().is_some();
-        let probes_roles = binding.engine.is_some();
         if is_watching {
             last_in_sync.disagreed = None;
         }
         PollPolicy {
             kind: binding.kind,
-            has_topology,
-            probes_roles,
+            has_topology: binding.cluster().is_some(),
+            probes_roles: binding.engine.is_some(),
             is_watching,
             last_in_sync,
             topology_at: None,
@@ -178,7 +176,7 @@ impl PollPolicy {
 
     /// The databases that are asked beside DNS, by the evidence of the look before.
     pub fn databases_to_probe(&self, evidence: &Evidence) -> BTreeSet<IpAddr> {
-        if self.probes_roles && (self.is_watching || self.is_drifting) {
+        if self.probes_roles && self.is_urgent() {
             self.candidates(evidence)
         } else {
             BTreeSet::new()
