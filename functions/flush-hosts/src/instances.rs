@@ -27,8 +27,9 @@ impl Rds {
         let members =
             clusters.db_clusters().iter().flat_map(|cluster| cluster.db_cluster_members());
         let found = |id: &str| {
-            let mut described = described.db_instances().iter().filter_map(instance);
-            described.find(|found| found.id == id).unwrap_or_else(|| vanished(id))
+            let mut described = described.db_instances().iter();
+            let found = described.find(|found| found.db_instance_identifier() == Some(id));
+            found.and_then(instance).unwrap_or_else(|| vanished(id))
         };
         let ids = members.filter_map(|member| member.db_instance_identifier());
         let instances: Vec<DbInstance> = ids.map(found).collect();
